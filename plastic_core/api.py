@@ -1,0 +1,49 @@
+"""The one module that plugins import: base classes, specs, hook marker and updates.
+
+It loads no torch.
+"""
+
+from plastic_core.errors import DataError, PlasticError
+from plastic_core.hookspecs import hookimpl
+from plastic_core.plugins import DataDir, Dataset, Rule, Task, Transform
+from plastic_core.signals import Signals
+from plastic_core.specs import (
+    API_VERSION,
+    NetworkOptions,
+    NetworkSpec,
+    Recommended,
+    RuleSpec,
+    Spec,
+    State,
+    TaskSpec,
+    Theta,
+    TransformSpec,
+)
+from plastic_core.transforming import Increment
+from plastic_core.updates import Update, decay, outer
+
+__all__ = [
+    "API_VERSION",
+    "DataDir",
+    "DataError",
+    "Dataset",
+    "Increment",
+    "NetworkOptions",
+    "NetworkSpec",
+    "PlasticError",
+    "Recommended",
+    "Rule",
+    "RuleSpec",
+    "Signals",
+    "Spec",
+    "State",
+    "Task",
+    "TaskSpec",
+    "Theta",
+    "Transform",
+    "TransformSpec",
+    "Update",
+    "decay",
+    "hookimpl",
+    "outer",
+]

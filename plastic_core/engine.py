@@ -1,0 +1,244 @@
+"""One step of learning, from one snapshot: forward, error propagation, local update.
+
+This is the only implementation of the step; every task trains through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plastic_core.build import Hooks
+from plastic_core.networks.feedforward import Feedforward, Workspace
+from plastic_core.parameters import Parameters, state_key
+from plastic_core.specs import NetworkSpec, State
+from plastic_core.transforming import Increment
+from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
+
+
+class Engine:
+    r"""The step :math:`W \leftarrow W + \sum_r \theta_r\, \Delta W_r`, over replicas.
+
+    All increments of a step are computed from one snapshot of the parameters, then summed in
+    the order of the expression. Over the events of an update, factors are averaged over the
+    mini-batch and summed over time.
+
+    Args:
+        spec: the network.
+        hooks: from `plastic_core.build.resolve_hooks`.
+        thetas: for each rule its theta, a tensor ``[R]`` or a number.
+        parameters: changed in place by `step`.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        hooks: Hooks,
+        thetas: dict[str, Tensor | float],
+        parameters: Parameters,
+    ) -> None:
+        self.network = Feedforward(spec, hooks, parameters)
+        self.parameters = parameters
+        like = parameters.weights[0]
+        shape = (parameters.replicas, 1, 1)
+        columns = {
+            name: torch.as_tensor(theta).to(like).reshape(-1, 1, 1).expand(shape)
+            for name, theta in thetas.items()
+        }
+        self._plasticity = [
+            _Plasticity(projection, hooks, columns, parameters) for projection in range(spec.depth)
+        ]
+
+    def step(self, x: Tensor, target: Tensor) -> Tensor:
+        """Learn from one mini-batch in each replica.
+
+        Args:
+            x: ``[R, K, n_0]``, the inputs.
+            target: ``[R, K, n_L]``, one-hot.
+
+        Returns:
+            The outputs softmax(z_L) before the update, ``[R, K, n_L]``; the next step
+            overwrites them.
+        """
+        outputs = None
+        for projection, space in self.network.signals(x, target):
+            if outputs is None:
+                outputs = space.signals.post
+            self._plasticity[projection].update(space)
+        assert outputs is not None
+        return outputs
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return the activities y_0 .. y_L of one replica, ``[1, N, n_l]``, for ``[1, N, n_0]``."""
+        return self.network.activities(x, replica)
+
+
+class _Plasticity:
+    """All that changes the matrices of one projection."""
+
+    def __init__(
+        self, projection: int, hooks: Hooks, thetas: dict[str, Tensor], parameters: Parameters
+    ) -> None:
+        self._rules = []
+        matrices: set[str] = set()
+        for rule in hooks.local:
+            if projection not in rule.layers:
+                continue
+            target = None if len(rule.spec.modifies) > 1 else next(iter(rule.spec.modifies))
+            states = _namespace(parameters, rule.name, projection, rule.spec.state)
+            self._rules.append((rule.name, rule.function, target, states))
+            matrices |= rule.spec.modifies
+        tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
+        self._sums = {}
+        for name in sorted(matrices):
+            transforms = []
+            for owner, transform, function in hooks.transforms:
+                key = f"{owner}.{name}"
+                state = _namespace(parameters, key, projection, transform.spec.state)
+                transforms.append((function, state))
+            self._sums[name] = _Sum(tensors[name][projection], thetas, transforms)
+
+    def update(self, space: Workspace) -> None:
+        """Let every rule compute its increment, then add them all."""
+        s = space.signals
+        new_states = []
+        for name, function, target, states in self._rules:
+            s.state = states
+            result = function(s)
+            if states is not None:
+                result, new = result
+                new_states.append((states, new))
+            if target is not None:
+                self._sums[target].collect(name, result)
+            else:
+                for matrix, update in result.items():
+                    self._sums[matrix].collect(name, update)
+        for total in self._sums.values():
+            total.apply(space)
+        for states, new in new_states:
+            _write_state(states, new)
+
+
+class _Sum:
+    """The increments of one matrix, gathered as factors and applied in one product."""
+
+    def __init__(
+        self,
+        matrix: Tensor,
+        thetas: dict[str, Tensor],
+        transforms: Sequence[tuple[Any, SimpleNamespace | None]],
+    ) -> None:
+        self._matrix, self._thetas, self._transforms = matrix, thetas, transforms
+        self._lefts: list[Tensor] = []
+        self._rights: list[Tensor] = []
+        self._scales: list[tuple[str, float]] = []
+        self._others: list[tuple[str, Part]] = []
+        self._columns: dict[Any, Tensor] = {}
+
+    def collect(self, rule: str, update: Update | Tensor) -> None:
+        for part in as_update(update).parts:
+            if isinstance(part, Outer):
+                self._lefts.append(part.post)
+                self._rights.append(part.pre)
+                self._scales.append((rule, part.scale))
+            else:
+                self._others.append((rule, part))
+
+    def apply(self, space: Workspace) -> None:
+        """Add what was collected, divided by the batch, to the matrix."""
+        dense = fraction = left = right = None
+        if self._others:
+            dense, fraction = self._reduce_others(space.signals.batch)
+            self._others.clear()
+        if self._lefts:
+            left = _join(self._lefts, space) * self._column(space.signals.batch)
+            right = self._rights[0] if len(self._rights) == 1 else torch.cat(self._rights, 1)
+            self._lefts.clear()
+            self._rights.clear()
+            self._scales.clear()
+        if self._transforms:
+            self._add_transformed(dense, fraction, left, right)
+            return
+        if fraction is not None:
+            self._matrix.mul_(1 - fraction)
+        if left is not None and right is not None:
+            self._matrix.baddbmm_(left.mT, right)
+        if dense is not None:
+            self._matrix.add_(dense)
+
+    def _column(self, batch: int) -> Tensor:
+        """Return theta * scale / batch for each row of the joined left factors, ``[R, n, 1]``."""
+        key = (batch, *self._scales)
+        column = self._columns.get(key)
+        if column is None:
+            parts = [
+                (self._thetas[rule] * (scale / batch)).expand(-1, left.shape[1], -1)
+                for (rule, scale), left in zip(self._scales, self._lefts, strict=True)
+            ]
+            column = self._columns[key] = torch.cat(parts, 1)
+        return column
+
+    def _reduce_others(self, batch: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the sum of the dense parts, and the fraction of each row that decays."""
+        dense = fraction = None
+        for rule, part in self._others:
+            theta = self._thetas[rule] * part.scale
+            if isinstance(part, Decay):
+                rows = theta
+                if part.factor is not None:
+                    rows = theta * (part.factor.sum(1).unsqueeze(-1) / batch)
+                fraction = rows if fraction is None else fraction + rows
+            elif isinstance(part, Dense):
+                value = theta * part.value
+                dense = value if dense is None else dense + value
+        return dense, fraction
+
+    def _add_transformed(
+        self,
+        dense: Tensor | None,
+        fraction: Tensor | None,
+        left: Tensor | None,
+        right: Tensor | None,
+    ) -> None:
+        total = torch.zeros_like(self._matrix) if dense is None else dense
+        if fraction is not None:
+            total = total - fraction * self._matrix
+        if left is not None and right is not None:
+            total = total + torch.bmm(left.mT, right)
+        for function, states in self._transforms:
+            result = function(Increment(total, self._matrix, states))
+            if states is None:
+                total = result
+            else:
+                total, new = result
+                _write_state(states, new)
+        self._matrix.add_(total)
+
+
+def _join(factors: list[Tensor], space: Workspace) -> Tensor:
+    """Return the factors side by side along their events, without a copy where that is possible."""
+    if len(factors) == 1:
+        return factors[0]
+    if len(factors) == 2 and factors[0] is space.pair[0] and factors[1] is space.pair[-1]:
+        return space.stack
+    return torch.cat(factors, 1)
+
+
+def _namespace(
+    parameters: Parameters, owner: str, projection: int, states: dict[str, State]
+) -> SimpleNamespace | None:
+    """Return views of the states of one rule in one projection, or None where it has none."""
+    if not states:
+        return None
+    return SimpleNamespace(
+        **{name: parameters.state[state_key(owner, projection, name)] for name in states}
+    )
+
+
+def _write_state(states: SimpleNamespace, new: dict[str, Tensor]) -> None:
+    for name, value in new.items():
+        getattr(states, name).copy_(value)

@@ -1,0 +1,34 @@
+"""The one exception for mistakes in the input, and the wording shared by its messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PlasticError(ValueError):
+    """Something the user gave is wrong; the message says what, where, and what to write instead.
+
+    The command line prints the message alone and exits with code 2.
+    """
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return ``"; did you mean 'oja'?"`` for the nearest of `names`, or nothing."""
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(by_lower[c]) for c in close)}?" if close else ""
+
+
+def listing(names: Iterable[str]) -> str:
+    """Return the names in order, separated by commas, or ``(none)``."""
+    return ", ".join(sorted(names)) or "(none)"
+
+
+class DataError(PlasticError):
+    """There are no data; the message names the folder, the reason and what to do instead."""
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return the exception's type and message on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

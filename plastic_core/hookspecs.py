@@ -1,0 +1,57 @@
+"""The hook points. A plugin implements any of them as methods marked with ``@hookimpl``.
+
+They are validated by pluggy when a plugin is loaded and resolved to plain functions once, when a
+run is built: no pluggy call happens in the training loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from plastic_core.signals import Signals
+    from plastic_core.transforming import Increment
+    from plastic_core.updates import Update
+
+hookspec = pluggy.HookspecMarker("plastic")
+hookimpl = pluggy.HookimplMarker("plastic")
+
+
+class RuleHooks:
+    """What a rule may implement (since API 1)."""
+
+    @hookspec(firstresult=True)
+    def plastic_forward(self, s: Signals) -> Tensor | None:
+        r"""Return :math:`z_l`, ``[R, K, n_post]``; by default :math:`z_l = W y_{l-1}` (Equation 1).
+
+        `s` holds `pre` and `weight`. None passes on to the next implementation.
+        """
+
+    @hookspec(firstresult=True)
+    def plastic_propagate_error(self, s: Signals) -> Tensor | None:
+        r"""Return the error as it arrives at the presynaptic activity, before :math:`\sigma'`.
+
+        ``[R, K, n_pre]``: bp returns `s.weight_error` (:math:`W^\top e_l`), fa
+        `s.feedback_error` (:math:`B e_l`) (Equations 5 and 7).
+        """
+
+    @hookspec
+    def plastic_local_update(self, s: Signals) -> Update | Tensor | tuple[Any, dict[str, Tensor]]:
+        """Return the increment of the matrix, without theta; with state ``(update, {name: new})``.
+
+        An increment is `outer(a, b)`, `decay(factor)`, sums and differences of them, or a
+        dense tensor reduced over the events. A rule that modifies both matrices returns
+        ``{"forward": increment, "feedback": increment}`` in its place.
+        """
+
+
+class TransformHooks:
+    """What a transform implements (since API 1)."""
+
+    @hookspec
+    def plastic_transform_update(self, u: Increment) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Return the new increment of a matrix; with state ``(increment, {name: new})``."""

@@ -1,0 +1,231 @@
+"""The feed-forward network: one forward pass, and the signals of each projection top-down.
+
+    y_0 = x                         z_l = W_l y_{l-1}           (or a rule's own forward hook)
+    y_l = sigma(z_l) [+ y_{l-1}]    output: softmax(z_L)
+    e_L = y_L - target              a_{l-1} = propagate(e_l) [+ a_l]
+    e_{l-1} = a_{l-1} * sigma'
+
+The terms in brackets are residual connections. All results go into buffers that are made once
+for each number of events, because at one sample a step allocation and dispatch are what costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plastic_core.build import Hooks
+from plastic_core.networks.activations import ACTIVATIONS
+from plastic_core.parameters import Parameters
+from plastic_core.signals import Signals
+from plastic_core.specs import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be computed at one projection, from what the selected rules read.
+
+    Attributes:
+        error: e_l.
+        propagate: the error that goes on to the layer below, and its gated form.
+        weight_error: W' e_l.
+        recon: W' y_l.
+        feedback_error: B e_l.
+        post_first: store post before error, the order in which the updates will want them.
+    """
+
+    error: bool
+    propagate: bool
+    weight_error: bool
+    recon: bool
+    feedback_error: bool
+    post_first: bool
+
+
+def plan_needs(hooks: Hooks, depth: int) -> tuple[Needs, ...]:
+    """Return what each projection must compute; where nobody reads an error there is no pass."""
+    reads = [
+        frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
+        for p in range(depth)
+    ]
+    at_error = {"error", "weight_error", "feedback_error", "pre_error"}
+    needs = []
+    for p in range(depth):
+        below = frozenset[str]().union(*reads[:p])
+        propagate = "pre_error" in reads[p] or bool(below & at_error)
+        here = reads[p] | (hooks.propagate_reads if propagate else frozenset())
+        on_top = p == depth - 1 and any("output_error" in r for r in (*reads, here))
+        first = next((r.first_left for r in hooks.local if p in r.layers and r.first_left), None)
+        needs.append(
+            Needs(
+                error=propagate or on_top or bool(here & at_error),
+                propagate=propagate,
+                weight_error="weight_error" in here,
+                recon="recon" in here,
+                feedback_error="feedback_error" in here,
+                post_first=first == "post",
+            )
+        )
+    # e_l exists only where it came down from above
+    for p in reversed(range(depth - 1)):
+        assert not needs[p].error or needs[p + 1].propagate
+    return tuple(needs)
+
+
+class Workspace:
+    """The buffers of one projection for R replicas and K events, and the signals that view them.
+
+    Attributes:
+        stack: ``[R, 2K, n_post]``, error and post together, so that W' [error, post] is one
+            product and an update made of both needs no copy.
+        pair: post and error in the order in which they are stacked, or post alone.
+        product: ``[R, 2K, n_pre]``, that product.
+    """
+
+    def __init__(self, weight: Tensor, feedback: Tensor | None, needs: Needs, events: int) -> None:
+        replicas, n_post, n_pre = weight.shape
+        rows = 2 * events if needs.error else events
+        self.pair: tuple[Tensor, ...]
+        self.stack = weight.new_zeros(replicas, rows, n_post)
+        self.z = weight.new_zeros(replicas, events, n_post)
+        self.signals = s = Signals()
+        s.batch, s.weight = events, weight
+        self.weight_t = weight.mT
+        if needs.error:
+            first, second = self.stack[:, :events], self.stack[:, events:]
+            self.pair = first, second
+            s.post, s.error = self.pair if needs.post_first else (second, first)
+        else:
+            s.post = self.stack
+            self.pair = (s.post,)
+        self.activity = s.post
+        self.left: Tensor | None = None
+        if needs.weight_error and needs.recon:
+            self.left = self.stack
+        elif needs.weight_error or needs.recon:
+            self.left = s.error if needs.weight_error else s.post
+        if self.left is not None:
+            self.product = weight.new_zeros(replicas, self.left.shape[1], n_pre)
+            halves = self.product[:, :events], self.product[:, -events:]
+            post_half = 0 if needs.post_first else 1
+            if needs.recon:
+                s.recon = halves[post_half]
+            if needs.weight_error:
+                s.weight_error = halves[1 - post_half]
+        if feedback is not None:
+            s.feedback = feedback
+            if needs.feedback_error:
+                self.feedback_t = feedback.mT
+                s.feedback_error = weight.new_zeros(replicas, events, n_pre)
+
+
+class Feedforward:
+    """A feed-forward network over the replicas of `parameters`, which it reads and never writes."""
+
+    def __init__(self, spec: NetworkSpec, hooks: Hooks, parameters: Parameters) -> None:
+        self.spec = spec
+        self._skips = spec.skips
+        self._downwards = range(spec.depth - 1, -1, -1)
+        self.needs = plan_needs(hooks, spec.depth)
+        self._hooks = hooks
+        self._parameters = parameters
+        self._activation = ACTIVATIONS[spec.activation]
+        self._workspaces: dict[int, list[Workspace]] = {}
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return y_0 .. y_L of one replica, ``[1, N, n_l]`` each, for inputs ``[1, N, n_0]``."""
+        activities = [x]
+        for p, weight in enumerate(self._parameters.weights):
+            s = Signals()
+            s.pre, s.weight, s.batch = activities[-1], weight[replica : replica + 1], x.shape[1]
+            z = self._preactivation(s, s.weight.mT, None)
+            if p == self.spec.depth - 1:
+                activities.append(torch.softmax(z, -1))
+            else:
+                y = self._activation.apply(z, None)
+                activities.append(y + s.pre if self._skips[p] else y)
+        return activities
+
+    def signals(self, x: Tensor, target: Tensor) -> Iterator[tuple[int, Workspace]]:
+        """Run one forward pass, then yield each projection from the output down, its signals set.
+
+        When a projection is yielded, all that depends on its weights has been computed, so that
+        its consumer may change them: every increment of a step sees one snapshot.
+
+        Args:
+            x: ``[R, K, n_0]``.
+            target: ``[R, K, n_L]``, one-hot.
+        """
+        spaces = self._workspaces.get(x.shape[1]) or self._make_workspaces(x.shape[1])
+        self._forward(x, spaces)
+        top = spaces[-1].signals
+        if self.needs[-1].error:
+            torch.sub(top.post, target, out=top.error)
+        propagate, gate = self._hooks.propagate, self._activation.gate
+        arrived: Tensor | None = None
+        for p in self._downwards:
+            space, needs = spaces[p], self.needs[p]
+            s = space.signals
+            if space.left is not None:
+                torch.bmm(space.left, s.weight, out=space.product)
+            if needs.feedback_error:
+                sent = s.error if self._hooks.feedback == "layer" else s.output_error
+                torch.bmm(sent, space.feedback_t, out=s.feedback_error)
+            if needs.propagate:
+                assert propagate is not None
+                above, arrived = arrived, propagate(s)
+                if self._skips[p]:
+                    assert above is not None
+                    arrived = arrived + above
+                if self._hooks.gated:
+                    # y_{l-1} without what a residual connection added to it
+                    branch = spaces[p - 1].signals.post if p else x
+                    gate(arrived, branch, s.pre_error)
+                else:
+                    s.pre_error.copy_(arrived)
+            yield p, space
+
+    def _forward(self, x: Tensor, spaces: list[Workspace]) -> None:
+        spaces[0].signals.pre = spaces[0].signals.source = x
+        last = len(spaces) - 1
+        for p, space in enumerate(spaces):
+            s = space.signals
+            z = self._preactivation(s, space.weight_t, space.z)
+            if p == last:
+                torch.softmax(z, -1, out=s.post)
+            else:
+                self._activation.apply(z, s.post)
+                if self._skips[p]:
+                    torch.add(s.post, s.pre, out=space.activity)
+
+    def _preactivation(self, s: Signals, weight_t: Tensor, out: Tensor | None) -> Tensor:
+        if self._hooks.forward is not None:
+            z = self._hooks.forward(s)
+            if z is not None:
+                return z
+        return torch.bmm(s.pre, weight_t, out=out)
+
+    def _make_workspaces(self, events: int) -> list[Workspace]:
+        parameters = self._parameters
+        feedback = parameters.feedback or [None] * self.spec.depth
+        spaces = [
+            Workspace(weight, b, needs, events)
+            for weight, b, needs in zip(parameters.weights, feedback, self.needs, strict=True)
+        ]
+        for p, (space, below) in enumerate(zip(spaces[1:], spaces, strict=False), start=1):
+            if self._skips[p - 1]:
+                below.activity = torch.zeros_like(below.signals.post)
+            space.signals.pre = space.signals.source = below.activity
+            if self.needs[p].propagate:
+                space.signals.pre_error = below.signals.error
+        if self.needs[0].propagate:
+            weight = parameters.weights[0]
+            spaces[0].signals.pre_error = weight.new_zeros(weight.shape[0], events, weight.shape[2])
+        if self.needs[-1].error:
+            for space in spaces:
+                space.signals.output_error = spaces[-1].signals.error
+        self._workspaces[events] = spaces
+        return spaces

@@ -1,0 +1,95 @@
+"""What learning changes: weights, feedback and the states of rules, for all replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from plastic_core.networks.initialisation import initial_feedback, initial_weights
+from plastic_core.specs import NetworkSpec, State
+
+
+@dataclass
+class Parameters:
+    """Tensors with the replicas as their leading dimension, changed in place by the engine.
+
+    Attributes:
+        weights: ``[R, n_post, n_pre]`` for each projection.
+        feedback: ``[R, n_pre, n_post]`` (or ``[R, n_pre, n_L]``) for each projection, or empty.
+        state: the states of rules and transforms, by "owner.projection.name".
+    """
+
+    weights: list[Tensor]
+    feedback: list[Tensor]
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def replicas(self) -> int:
+        """Number of replicas, R."""
+        return self.weights[0].shape[0]
+
+    @property
+    def bytes_per_replica(self) -> int:
+        """Bytes of one replica's tensors."""
+        return sum(t[0].numel() * t.element_size() for t in self.named().values())
+
+    def slice(self, first: int, last: int) -> Parameters:
+        """Return views of the replicas `first` to `last` - 1."""
+        return Parameters(
+            [w[first:last] for w in self.weights],
+            [b[first:last] for b in self.feedback],
+            {name: value[first:last] for name, value in self.state.items()},
+        )
+
+    def named(self) -> dict[str, Tensor]:
+        """Return all tensors by name, for files: "weight.1", "feedback.1", "state.bcm.1.threshold"."""
+        named = {f"weight.{i}": w for i, w in enumerate(self.weights, start=1)}
+        named |= {f"feedback.{i}": b for i, b in enumerate(self.feedback, start=1)}
+        return named | {f"state.{name}": value for name, value in self.state.items()}
+
+    def add_state(self, owner: str, projection: int, states: dict[str, State]) -> None:
+        """Allocate the states that a rule or transform declares, at their initial values."""
+        weight = self.weights[projection]
+        replicas, n_post, n_pre = weight.shape
+        shapes = {"post": (1, n_post), "pre": (1, n_pre), "weight": (n_post, n_pre)}
+        for name, state in states.items():
+            self.state[state_key(owner, projection, name)] = torch.full(
+                (replicas, *shapes[state.over]), state.initial, dtype=weight.dtype, device=weight.device
+            )
+
+
+def state_key(owner: str, projection: int, name: str) -> str:
+    """Return the name of one state; layers count from 1, as they do for the user."""
+    return f"{owner}.{projection + 1}.{name}"
+
+
+def initial_parameters(
+    spec: NetworkSpec,
+    seeds: Sequence[int],
+    feedback: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> Parameters:
+    """Return the parameters before training, one replica for each of `seeds`.
+
+    They depend on the seed and the network alone: never on rule, theta, backend or on how many
+    seeds run beside it.
+
+    Args:
+        spec: the network.
+        seeds: one for each replica; the same seed may stand several times.
+        feedback: None, "layer" or "output".
+        dtype: of all tensors.
+        device: of all tensors.
+    """
+
+    def stack(networks: list[list[Tensor]]) -> list[Tensor]:
+        return [torch.stack(layer).to(device, dtype) for layer in zip(*networks, strict=True)]
+
+    return Parameters(
+        weights=stack([initial_weights(spec, seed) for seed in seeds]),
+        feedback=stack([initial_feedback(spec, feedback, seed) for seed in seeds]) if feedback else [],
+    )

@@ -1,0 +1,237 @@
+"""From a RunSpec to a plan: plugins found, thetas and layers resolved, conflicts reported.
+
+Everything that can be wrong with a run without looking at the data is found here, before torch
+is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from plastic_core.catalogue import Catalogue, Entry
+from plastic_core.errors import PlasticError, did_you_mean, listing
+from plastic_core.expression import Term, parse
+from plastic_core.plugins import Rule, Task, Transform
+from plastic_core.specs import NetworkSpec, RunSpec, Theta, describe_faults
+
+
+@dataclass(frozen=True)
+class PlannedRule:
+    """One rule of a run.
+
+    Attributes:
+        rule: the instance, its parameters set.
+        theta: the coefficient that the engine multiplies its update with.
+        origin: where theta comes from, for the record.
+        layers: the weight matrices that it acts on, counted from 1.
+    """
+
+    entry: Entry
+    rule: Rule
+    theta: float
+    origin: str
+    layers: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The public name."""
+        return self.entry.name
+
+
+@dataclass(frozen=True)
+class PlannedTransform:
+    """One transform of a run, its parameters set."""
+
+    entry: Entry
+    transform: Transform
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, resolved.
+
+    Attributes:
+        spec: the spec with every theta written out, so that repeating it repeats the numbers.
+    """
+
+    spec: RunSpec
+    task: Task
+    task_entry: Entry
+    options: BaseModel
+    network: NetworkSpec
+    rules: tuple[PlannedRule, ...]
+    transforms: tuple[PlannedTransform, ...]
+
+    @property
+    def feedback(self) -> str | None:
+        """The kind of feedback matrices that the rules need."""
+        return next((r.rule.spec.feedback for r in self.rules if r.rule.spec.feedback), None)
+
+
+def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
+    """Resolve a spec against what is installed.
+
+    Raises:
+        PlasticError: an unknown or unusable plugin, a malformed expression, a theta out of
+            bounds, a setting of nothing, rules that do not go together.
+    """
+    terms = parse(spec.rule)
+    entries = [catalogue.find("rule", term.name) for term in terms]
+    transforms = [catalogue.find("transform", name) for name in spec.transforms]
+    task_entry = catalogue.find("task", spec.task)
+    assert task_entry.plugin is not None
+    task: Task = task_entry.plugin()
+    options = build_model(task.spec.options, spec.options, f"options of {task_entry.name}")
+    network = task.network(options)
+    _check_setting_names(spec, entries, transforms)
+    rules = _plan_rules(spec, terms, entries, task, network)
+    _check_together(rules, catalogue)
+    settings = {name: dict(values) for name, values in spec.settings.items()}
+    for term, planned in zip(terms, rules, strict=True):
+        if term.coefficient is None:
+            settings.setdefault(planned.name, {})["theta"] = planned.theta
+    return Plan(
+        spec=spec.model_copy(update={"settings": settings}),
+        task=task,
+        task_entry=task_entry,
+        options=options,
+        network=network,
+        rules=rules,
+        transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
+    )
+
+
+def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) -> BaseModel:
+    """Return `model` made of `values`.
+
+    Raises:
+        PlasticError: an unknown field or a bad value, with the nearest name and what is accepted.
+    """
+    for name, value in values.items():
+        if name not in model.model_fields:
+            raise PlasticError(
+                f"{what}: there is no '{name}' (value {value!r}){did_you_mean(name, model.model_fields)}\n"
+                f"  accepted are {listing(model.model_fields)}"
+            )
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise PlasticError(f"{what}: {describe_faults(error, model)}") from None
+
+
+def _check_setting_names(spec: RunSpec, rules: list[Entry], transforms: list[Entry]) -> None:
+    selected = {entry.name for entry in (*rules, *transforms)}
+    for name in spec.settings:
+        if name not in selected:
+            raise PlasticError(
+                f"setting of '{name}': it is no rule or transform of this run"
+                f"{did_you_mean(name, selected)}\n  this run has {listing(selected)}"
+            )
+
+
+def _plan_rules(
+    spec: RunSpec, terms: tuple[Term, ...], entries: list[Entry], task: Task, network: NetworkSpec
+) -> tuple[PlannedRule, ...]:
+    names = frozenset(entry.name for entry in entries)
+    if len(names) < len(entries):
+        raise PlasticError(f"rule expression {spec.rule!r}: two of its rules have the same name")
+    recommended = next((r.thetas for r in task.spec.recommended if r.applies(names, network)), {})
+    planned = []
+    for term, entry in zip(terms, entries, strict=True):
+        assert entry.plugin is not None
+        rule: Rule = entry.plugin()
+        settings = dict(spec.settings.get(entry.name, {}))
+        theta, given = rule.spec.theta, settings.pop("theta", None)
+        if term.coefficient is not None:
+            if given is not None:
+                raise PlasticError(
+                    f"theta of '{entry.name}' is given twice: {term.coefficient:g} in the expression "
+                    f"and {given} as a setting; keep one"
+                )
+            value, origin = _check_theta(entry.name, theta, term.coefficient), "expression"
+        elif given is not None:
+            value, origin = _check_theta(entry.name, theta, given), "setting"
+        elif entry.name in recommended:
+            value = _check_theta(entry.name, theta, recommended[entry.name])
+            origin = f"recommended by {task.spec.name}"
+        else:
+            value, origin = theta.default, "default of the rule"
+        layers = _parse_layers(entry.name, settings.pop("layers", None), network.depth)
+        _set_params(entry, rule, settings, ("theta", "layers"))
+        planned.append(PlannedRule(entry, rule, value, origin, layers))
+    return tuple(planned)
+
+
+def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
+    assert entry.plugin is not None
+    transform: Transform = entry.plugin()
+    _set_params(entry, transform, dict(spec.settings.get(entry.name, {})), ())
+    return PlannedTransform(entry, transform)
+
+
+def _set_params(
+    entry: Entry, plugin: Rule | Transform, settings: dict[str, Any], also: tuple[str, ...]
+) -> None:
+    if plugin.spec.params is not None:
+        plugin.params = build_model(plugin.spec.params, settings, f"setting of '{entry.name}'")
+    elif settings:
+        name, value = next(iter(settings.items()))
+        raise PlasticError(
+            f"setting of '{entry.name}': there is no '{name}' (value {value!r})"
+            f"{did_you_mean(name, also)}\n  accepted are {listing(also)}"
+        )
+
+
+def _check_theta(name: str, theta: Theta, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not theta.contains(float(value)):
+        raise PlasticError(f"theta of '{name}' = {value!r}: expected {theta.accepted}")
+    return float(value)
+
+
+def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
+    """Return the layers of a setting such as "1-4", "2,5" or 3; all of them for None."""
+    if value is None:
+        return tuple(range(1, depth + 1))
+    layers: set[int] = set()
+    try:
+        for part in str(value).split(","):
+            first, _, last = part.partition("-")
+            layers |= set(range(int(first), int(last or first) + 1))
+    except ValueError:
+        layers = set()
+    if not layers or not layers <= set(range(1, depth + 1)):
+        raise PlasticError(
+            f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as 1-{depth} or 1,{depth}"
+        )
+    return tuple(sorted(layers))
+
+
+def _check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue) -> None:
+    propagators = [r.name for r in rules if r.rule.spec.propagates]
+    if len(propagators) > 1:
+        raise PlasticError(
+            f"{' and '.join(propagators)} both propagate the error, and a run has one error pass; "
+            "keep one of them"
+        )
+    readers = [r.name for r in rules if r.rule.spec.reads_error]
+    if readers and not propagators:
+        offers = [
+            e.name
+            for e in catalogue.entries("rule")
+            if e.plugin is not None and e.state == "ok" and e.plugin.spec.propagates
+        ]
+        raise PlasticError(
+            f"{' and '.join(readers)} read the error, but no rule of the expression propagates it; "
+            f"add one of {listing(offers)}"
+        )
+    kinds = {r.rule.spec.feedback: r.name for r in rules if r.rule.spec.feedback}
+    if len(kinds) > 1:
+        raise PlasticError(
+            " and ".join(f"{name} needs feedback='{kind}'" for kind, name in kinds.items())
+            + ", and a run has one set of feedback matrices; keep one of them"
+        )

@@ -1,0 +1,427 @@
+"""The specifications, checked by pydantic: rules, transforms, tasks, networks and runs.
+
+This module loads no torch, so that plugins can be listed and runs checked at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from plastic_core.errors import PlasticError, did_you_mean, listing
+from plastic_core.signals import ERROR_SIGNALS, SignalName
+
+#: Major version of the contract between the core and its plugins.
+API_VERSION: Final = 1
+
+#: A plugin's public name; also what an expression accepts.
+NAME_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_-]*"
+
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Text = Annotated[str, Field(min_length=1)]
+Matrix = Literal["forward", "feedback"]
+Activation = Literal["softplus", "relu", "tanh", "sigmoid", "linear"]
+Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive"]
+
+
+class SpecError(PlasticError):
+    """A specification that does not validate; names field, value and what is accepted."""
+
+
+class Spec(BaseModel):
+    """Base of all specifications: frozen, unknown fields forbidden, errors that help.
+
+    Raises:
+        SpecError: naming each field at fault, its value, what is accepted and the nearest name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise SpecError(describe_faults(error, type(self))) from None
+
+
+def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return one line for each fault: the field, its value, what is accepted, the nearest name."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        path = ".".join(str(part) for part in fault["loc"])
+        value, kind, context = fault["input"], fault["type"], fault.get("ctx", {})
+        if kind == "missing":
+            faults.append(f"{path}: is required and missing")
+        elif kind == "extra_forbidden":
+            known = model.model_fields
+            name = str(fault["loc"][-1])
+            faults.append(
+                f"{path} = {value!r}: there is no field '{name}'{did_you_mean(name, known)} "
+                f"The fields are {listing(known)}"
+            )
+        elif kind == "literal_error":
+            names = [word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")]
+            near = did_you_mean(value, names) if isinstance(value, str) else ""
+            faults.append(f"{path} = {value!r}: accepted are {context['expected']}{near}")
+        elif kind == "value_error":
+            where = f"{path} = {value!r}: " if path else ""
+            faults.append(f"{where}{context['error']}")
+        else:
+            faults.append(f"{path} = {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
+    if len(faults) == 1:
+        return f"{model.__name__}: {faults[0]}"
+    return f"{model.__name__} has {len(faults)} faults:\n" + "\n".join(f"  {f}" for f in faults)
+
+
+def _set_of_names(value: Any) -> Any:
+    """Accept one name in place of a set of one name."""
+    return {value} if isinstance(value, str) else value
+
+
+class Theta(Spec):
+    """The coefficient of a rule: its default and its bounds, both included.
+
+    Attributes:
+        default: the value used where neither the user nor the task gives one.
+        min: the least value, None for no bound.
+        max: the greatest value, None for no bound.
+    """
+
+    default: FiniteFloat
+    min: FiniteFloat | None = 0.0
+    max: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _default_within_bounds(self) -> Self:
+        if not self.contains(self.default):
+            raise ValueError(f"default = {self.default:g} is outside the bounds: {self.accepted}")
+        return self
+
+    def contains(self, value: float) -> bool:
+        """Return whether `value` is finite and within the bounds."""
+        low = -float("inf") if self.min is None else self.min
+        high = float("inf") if self.max is None else self.max
+        return low <= value <= high and abs(value) != float("inf")
+
+    @property
+    def accepted(self) -> str:
+        """What is accepted, in words."""
+        if self.min is not None and self.max is not None:
+            return f"a number from {self.min:g} to {self.max:g}"
+        if self.min is not None:
+            return f"a finite number of at least {self.min:g}"
+        if self.max is not None:
+            return f"a finite number of at most {self.max:g}"
+        return "a finite number"
+
+
+class State(Spec):
+    """A state that a rule carries from step to step, for each projection and replica.
+
+    Attributes:
+        over: "post" and "pre" give ``[R, 1, n]``, a row that broadcasts against the signals of
+            that population; "weight" gives ``[R, n_post, n_pre]``.
+        initial: the value at the start.
+    """
+
+    over: Literal["post", "pre", "weight"]
+    initial: FiniteFloat = 0.0
+
+
+class RuleSpec(Spec):
+    """What a plasticity rule is and what it needs.
+
+    Attributes:
+        name: public name, the same as its entry point's.
+        summary: one line.
+        equation: the update in LaTeX, without theta.
+        reference: its source.
+        modifies: "forward" (every weight that carries activity), "feedback", or a set of both;
+            a rule that modifies both returns ``{"forward": update, "feedback": update}``.
+        reads: the signals it uses, in any of its hooks.
+        theta: default and bounds of its coefficient.
+        params: a pydantic model class of further parameters, all with defaults; ``--set
+            NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
+        state: its states, by name.
+        propagates: whether it propagates the error (implements `plastic_propagate_error`).
+        feedback: None, "layer" (a B for each layer) or "output" (a B from the output to each
+            layer): what the engine allocates for it.
+        gated: whether the engine multiplies the error that it propagates by sigma'.
+        api: major version of the contract that it was written against.
+    """
+
+    name: Name
+    summary: Text
+    equation: Text
+    reference: Text
+    modifies: Annotated[frozenset[Matrix], BeforeValidator(_set_of_names), Field(min_length=1)]
+    reads: Annotated[frozenset[SignalName], BeforeValidator(_set_of_names)]
+    theta: Theta
+    params: type[BaseModel] | None = None
+    state: dict[str, State] = {}
+    propagates: bool = False
+    feedback: Literal["layer", "output"] | None = None
+    gated: bool = True
+    api: int = API_VERSION
+
+    @model_validator(mode="after")
+    def _feedback_is_allocated(self) -> Self:
+        uses = sorted({"feedback", "feedback_error"} & self.reads)
+        if self.feedback is None and uses:
+            raise ValueError(f"reads {', '.join(uses)} but feedback is None; write 'layer' or 'output'")
+        if self.feedback is None and "feedback" in self.modifies:
+            raise ValueError("modifies 'feedback' but feedback is None; write 'layer' or 'output'")
+        return self
+
+    @model_validator(mode="after")
+    def _parameters_keep_off_reserved_names(self) -> Self:
+        taken = sorted({"theta", "layers"} & set(self.params.model_fields if self.params else ()))
+        if taken:
+            raise ValueError(f"params: the names theta and layers belong to the engine; rename {taken}")
+        return self
+
+    @property
+    def reads_error(self) -> bool:
+        """Whether the rule needs an error pass."""
+        return bool(ERROR_SIGNALS & self.reads)
+
+
+class TransformSpec(Spec):
+    """What a transform of the summed increment is; the fields are those of `RuleSpec`."""
+
+    name: Name
+    summary: Text
+    reference: Text
+    params: type[BaseModel] | None = None
+    state: dict[str, State] = {}
+    api: int = API_VERSION
+
+
+class Recommended(Spec):
+    """Thetas that a task recommends for one set of rules, on one kind of network.
+
+    Attributes:
+        thetas: the theta of each rule of the set; it applies to exactly this set.
+        depth: number of weight matrices, None for any.
+        init: initialisation, None for any.
+        hidden: sizes of the hidden layers, None for any.
+    """
+
+    thetas: dict[str, FiniteFloat]
+    depth: int | None = None
+    init: Initialisation | None = None
+    hidden: tuple[int, ...] | None = None
+
+    def applies(self, rules: frozenset[str], network: NetworkSpec) -> bool:
+        """Return whether these thetas are meant for `rules` on `network`."""
+        return (
+            rules == self.thetas.keys()
+            and self.depth in (None, network.depth)
+            and self.init in (None, network.init)
+            and self.hidden in (None, network.sizes[1:-1])
+        )
+
+
+class TaskSpec(Spec):
+    """What a task is.
+
+    Attributes:
+        name: public name, the same as its entry point's.
+        summary: one line.
+        options: a pydantic model class, all fields with defaults; they become flags.
+        recommended: thetas by set of rules and network; the first that applies is used.
+        api: major version of the contract that it was written against.
+    """
+
+    name: Name
+    summary: Text
+    options: type[BaseModel]
+    recommended: tuple[Recommended, ...] = ()
+    api: int = API_VERSION
+
+
+class NetworkSpec(Spec):
+    r"""A feed-forward network without biases, :math:`y_l = \sigma(W_l y_{l-1})` (Equation 1).
+
+    The output layer is softmax with cross-entropy.
+
+    Attributes:
+        sizes: units of each layer, input and output included.
+        activation: of the hidden layers; softplus has beta = 10.
+        init: "xavier" (uniform, Equation 3), "kaiming" (normal), "orthogonal", "identity", or
+            "naive" (normal with standard deviation `init_std`).
+        init_std: of "naive"; the paper's N(0, 0.01).
+        residual: add y_{l-1} to y_l in every hidden layer of equal size.
+    """
+
+    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
+    activation: Activation = "softplus"
+    init: Initialisation = "xavier"
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+    residual: bool = False
+
+    @model_validator(mode="after")
+    def _residual_has_an_effect(self) -> Self:
+        if self.residual and not any(self.skips):
+            raise ValueError(
+                f"residual: no two successive layers of {self.shape} are of equal size, so there is "
+                "nothing to connect; give equal hidden sizes, such as sizes 784,100,100,100,10"
+            )
+        return self
+
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices, the paper's L."""
+        return len(self.sizes) - 1
+
+    @property
+    def shape(self) -> str:
+        """The sizes as the paper writes them, such as 784-100-10."""
+        return "-".join(map(str, self.sizes))
+
+    @property
+    def skips(self) -> tuple[bool, ...]:
+        """For each weight matrix, whether a residual connection goes around it."""
+        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
+        return tuple(self.residual and a == b for a, b in pairs[:-1]) + (False,)
+
+
+def _parse_sizes(value: Any) -> Any:
+    """Accept the sizes as text, such as "784,100,10"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise ValueError("expected whole numbers separated by commas, such as 784,100,10") from None
+
+
+#: Hidden layers of the presets, by number of weight matrices.
+HIDDEN_PRESETS: Final[dict[int, tuple[int, ...]]] = {
+    5: (170, 130, 100, 70),
+    10: (170, 150, 130, 120, 110, 100, 90, 80, 70),
+}
+
+
+class NetworkOptions(Spec):
+    """Options of a task whose network is feed-forward; a task's own options may extend them."""
+
+    layers: Literal[5, 10] | None = Field(
+        None, description="number of weight matrices; default 5"
+    )
+    sizes: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(_parse_sizes)] = Field(
+        None, description="units of every layer, such as 784,100,10, in place of --layers"
+    )
+    activation: Activation = Field("softplus", description="of the hidden layers")
+    init: Initialisation = Field("xavier", description="initialisation of the weights")
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.01, description="standard deviation of --init naive"
+    )
+    residual: bool = Field(False, description="residual connections between layers of equal size")
+
+    @model_validator(mode="after")
+    def _sizes_or_layers(self) -> Self:
+        if self.sizes and self.layers:
+            raise ValueError("give either layers or sizes, not both")
+        return self
+
+    def network_for(self, inputs: int, classes: int) -> NetworkSpec:
+        """Return the network between `inputs` and `classes` units, or the one that `sizes` give."""
+        return NetworkSpec(
+            sizes=self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes),
+            activation=self.activation,
+            init=self.init,
+            init_std=self.init_std,
+            residual=self.residual,
+        )
+
+
+class RunSpec(Spec):
+    """Everything that decides a run. Repeating a spec repeats the numbers.
+
+    TOML and JSON go in and out: `from_file`, `to_toml`, `model_dump_json`.
+    """
+
+    rule: str = Field("oja+bp", description="sum of rules, such as 'oja+bp' or '0.01*bp + 1e-4*oja'")
+    task: str = Field("digits-mlp", description="name of a task")
+    options: dict[str, JsonValue] = Field({}, description="options of the task")
+    settings: dict[str, dict[str, JsonValue]] = Field(
+        {}, description="theta, layers and parameters by rule or transform"
+    )
+    transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
+    plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
+    seeds: PositiveInt = Field(20, description="number of networks; their seeds are 0..N-1")
+    first_seed: int = Field(0, ge=0, description="seed of the first network")
+    samples: PositiveInt = Field(5000, description="training points that each network sees")
+    batch_size: PositiveInt = Field(1, description="training points in one update")
+    evaluations: PositiveInt = Field(20, description="points of the learning curve")
+    eval_samples: PositiveInt = Field(2000, description="held-out images of one evaluation")
+    eval_half: Literal["report", "choose"] = Field(
+        "report", description="half of the held-out images: report, or choose for tuning theta"
+    )
+    dtype: Literal["float32", "float64"] = Field("float32", description="precision")
+    device: str = Field("cpu", description="torch device, such as cpu or cuda")
+    backend: Literal["auto", "eager"] = Field("auto", description="how the steps are computed")
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read a spec from a TOML or JSON file, or from the `run.json` of a finished run.
+
+        Raises:
+            PlasticError: the file cannot be read, or is no spec.
+        """
+        return cls(**read_spec_file(path))
+
+    def to_toml(self) -> str:
+        """Return the spec as TOML, to be read by `from_file`."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds, one for each network."""
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+def read_spec_file(path: Path) -> dict[str, Any]:
+    """Return the fields of a run's spec from a TOML or JSON file, unchecked.
+
+    Raises:
+        PlasticError: the file cannot be read or parsed.
+    """
+    if path.suffix not in (".toml", ".json"):
+        raise PlasticError(f"{path}: a spec is a .toml or .json file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlasticError(f"{path}: cannot be read: {error}") from None
+    try:
+        content: Any = tomllib.loads(text) if path.suffix == ".toml" else _load_json(text)
+    except ValueError as error:
+        raise PlasticError(f"{path}: is not valid {path.suffix[1:].upper()}: {error}") from None
+    if not isinstance(content, Mapping):
+        raise PlasticError(f"{path}: expected the fields of a RunSpec, found {type(content).__name__}")
+    spec = content.get("spec", content)
+    if not isinstance(spec, Mapping):
+        raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")
+    return dict(spec)
+
+
+def _load_json(text: str) -> Any:
+    import json
+
+    return json.loads(text)

@@ -1,0 +1,1 @@
+"""The built-in transforms of the summed increment, one file each."""
