@@ -18,6 +18,7 @@ from torch import Tensor
 
 from plastic_core.errors import PlasticError, describe_exception, listing
 from plastic_core.hookspecs import RuleHooks, TransformHooks
+from plastic_core.parameters import Parameters
 from plastic_core.plugins import Rule, Transform
 from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.specs import RuleSpec
@@ -66,6 +67,18 @@ class Hooks:
     feedback: str | None
     local: tuple[LocalRule, ...]
     transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...]
+
+    def add_states(self, parameters: Parameters) -> None:
+        """Allocate the states of the rules and transforms where they act."""
+        for rule in self.local:
+            for projection in rule.layers:
+                parameters.add_state(rule.name, projection, rule.spec.state)
+        modified = {m for rule in self.local for m in rule.spec.modifies}
+        for name, transform, _ in self.transforms:
+            for matrix in modified:
+                for projection in range(len(parameters.weights)):
+                    owner = f"{name}.{matrix}"
+                    parameters.add_state(owner, projection, transform.spec.state, matrix)
 
 
 def resolve_hooks(

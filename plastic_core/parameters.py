@@ -50,9 +50,14 @@ class Parameters:
         named |= {f"feedback.{i}": b for i, b in enumerate(self.feedback, start=1)}
         return named | {f"state.{name}": value for name, value in self.state.items()}
 
-    def add_state(self, owner: str, projection: int, states: dict[str, State]) -> None:
-        """Allocate the states that a rule or transform declares, at their initial values."""
-        weight = self.weights[projection]
+    def add_state(
+        self, owner: str, projection: int, states: dict[str, State], matrix: str = "forward"
+    ) -> None:
+        """Allocate the states that a rule or transform declares, at their initial values.
+
+        With ``matrix="feedback"`` the rows and columns are those of B.
+        """
+        weight = (self.weights if matrix == "forward" else self.feedback)[projection]
         replicas, n_post, n_pre = weight.shape
         shapes = {"post": (1, n_post), "pre": (1, n_pre), "weight": (n_post, n_pre)}
         for name, state in states.items():

@@ -1,0 +1,223 @@
+"""A run on disk: a folder with run.json, curves.nc, a figure, and a checkpoint while it runs.
+
+Every file is written beside its place and moved there, so that a killed run leaves whole files.
+No format used here can hold code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from plastic_core.errors import PlasticError
+from plastic_core.parameters import Parameters
+from plastic_core.specs import RunSpec
+from plastic_core.trainer import Curves
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RUN_FILE: Final = "run.json"
+CURVES_FILE: Final = "curves.nc"
+FIGURE_FILE: Final = "learning_curve.png"
+WEIGHTS_FILE: Final = "weights.safetensors"
+CHECKPOINT_FILE: Final = "checkpoint.safetensors"
+
+# Checkpoints are written at evaluation points, at most this often.
+_CHECKPOINT_SECONDS: Final = 5.0
+
+
+def default_folder(spec: RunSpec) -> Path:
+    """Return ``runs/<time>-<task>-<rule>`` in the working folder."""
+    rule = re.sub(r"[^\w.+-]+", "_", spec.rule.replace(" ", ""))
+    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{spec.task.replace(':', '_')}-{rule}"
+    folder, count = base, 1
+    while folder.exists():  # a second run within the same second
+        count += 1
+        folder = base.with_name(f"{base.name}-{count}")
+    return folder
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: where it is, or shall be.
+        spec: the resolved spec of the run.
+        resume: whether it may hold this very run, to be continued.
+
+    Attributes:
+        state: "new", "started" (by this spec, not finished) or "finished".
+
+    Raises:
+        PlasticError: the folder cannot be written, or holds something else.
+    """
+
+    def __init__(self, path: Path, spec: RunSpec, resume: bool) -> None:
+        self.path, self._spec = path, spec
+        self.state: Literal["new", "started", "finished"] = "new"
+        self._saved = time.monotonic()
+        if path.exists() and not path.is_dir():
+            raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
+        with _explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            holds = sorted(p.name for p in path.iterdir())
+        if RUN_FILE in holds:
+            self.state = self._check_other_run(resume)
+        elif holds and not all(name.startswith(".") for name in holds):
+            raise PlasticError(
+                f"--out {path}: holds files that are no run ({', '.join(holds[:3])}); "
+                "name a folder that is new or empty"
+            )
+
+    def read_record(self) -> dict[str, Any]:
+        """Return the content of run.json.
+
+        Raises:
+            PlasticError: it is damaged.
+        """
+        file = self.path / RUN_FILE
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(content["spec"], dict) or content["state"] not in ("started", "finished"):
+                raise ValueError("'spec' or 'state' has an unexpected value")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PlasticError(
+                f"{file}: is no record of a run ({error}); move the folder away or give another --out"
+            ) from None
+        return dict(content)
+
+    def write_record(self, content: dict[str, Any]) -> None:
+        """Write run.json."""
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        self._write(RUN_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def read_curves(self) -> xr.Dataset:
+        """Return curves.nc.
+
+        Raises:
+            PlasticError: it is missing or damaged.
+        """
+        import xarray as xr
+
+        file = self.path / CURVES_FILE
+        try:
+            return xr.load_dataset(file, engine="h5netcdf")
+        except (OSError, ValueError, KeyError) as error:
+            raise PlasticError(f"{file}: cannot be read: {error}; run again with another --out") from None
+
+    def write_curves(self, curves: xr.Dataset) -> None:
+        """Write curves.nc."""
+        self._write(CURVES_FILE, lambda path: curves.to_netcdf(path, engine="h5netcdf"))
+
+    def write_figure(self, draw: Callable[[Path], Any]) -> None:
+        """Write the learning-curve figure by `draw`, which is given a path."""
+        self._write(FIGURE_FILE, draw)
+
+    def write_weights(self, parameters: Parameters) -> None:
+        """Write weights, feedback and states."""
+        tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
+        self._write(WEIGHTS_FILE, lambda path: save_file(tensors, path))
+
+    def write_checkpoint(self, parameters: Parameters, curves: Curves) -> None:
+        """Write what is needed to continue, unless that was done a few seconds ago."""
+        if time.monotonic() - self._saved < _CHECKPOINT_SECONDS:
+            return
+        tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
+        for name in ("accuracy", "loss", "diverged_at"):
+            tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
+        numbers = {
+            "done": curves.done,
+            "train_seconds": curves.train_seconds,
+            "trained": curves.trained,
+        }
+        metadata = {"curves": json.dumps(numbers)}
+        self._write(CHECKPOINT_FILE, lambda path: save_file(tensors, path, metadata))
+        self._saved = time.monotonic()
+
+    def read_checkpoint(self, parameters: Parameters, curves: Curves) -> bool:
+        """Set parameters and curves to the last checkpoint; return whether there was one.
+
+        Raises:
+            PlasticError: the checkpoint is damaged.
+        """
+        file = self.path / CHECKPOINT_FILE
+        if not file.exists():
+            return False
+        try:
+            with safe_open(file, framework="pt") as checkpoint:
+                numbers = json.loads(checkpoint.metadata()["curves"])
+                stored = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+            for name, tensor in parameters.named().items():
+                if stored[name].shape != tensor.shape:
+                    raise ValueError(f"{name} has another shape")
+            for name, tensor in parameters.named().items():
+                tensor.copy_(stored[name])
+            for name in ("accuracy", "loss", "diverged_at"):
+                np.copyto(getattr(curves, name), stored[f"curves.{name}"].numpy())
+            curves.done = int(numbers["done"])
+            curves.train_seconds = float(numbers["train_seconds"])
+            curves.trained = int(numbers["trained"])
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise PlasticError(
+                f"{file}: is damaged ({error}); delete it to begin this run anew"
+            ) from None
+        return True
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint of a finished run."""
+        with _explained(self.path):
+            (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _check_other_run(self, resume: bool) -> Literal["started", "finished"]:
+        if not resume:
+            raise PlasticError(
+                f"--out {self.path}: holds a run already; add --resume to continue it, or give another folder"
+            )
+        record = self.read_record()
+        ours = self._spec.model_dump(mode="json")
+        differs = [
+            f"{name}: {record['spec'].get(name)!r} there, {ours.get(name)!r} asked"
+            for name in sorted(ours.keys() | record["spec"].keys())
+            if record["spec"].get(name) != ours.get(name)
+        ]
+        if differs:
+            raise PlasticError(
+                f"--out {self.path}: holds another run, so it cannot be resumed:\n  "
+                + "\n  ".join(differs)
+                + "\n  give another folder, or the same spec"
+            )
+        return "finished" if record["state"] == "finished" else "started"
+
+    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
+        final = self.path / name
+        # hidden, and with the right suffix, by which some writers choose their format
+        temporary = self.path / f".{os.getpid()}-{name}"
+        with _explained(final):
+            try:
+                write(temporary)
+                temporary.replace(final)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlasticError(
+            f"{path}: cannot be written: {error.strerror or error}; "
+            "free or allow it, or give another folder with --out"
+        ) from None

@@ -1,0 +1,336 @@
+"""A whole run, from a spec to a result: the Python face of ``plastic run``."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from plastic_core import datasets
+from plastic_core.backends import Backend
+from plastic_core.backends.eager import EagerBackend
+from plastic_core.build import resolve_hooks
+from plastic_core.catalogue import Catalogue
+from plastic_core.errors import PlasticError
+from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.plan import Plan, make_plan
+from plastic_core.plugins import Dataset, Rule
+from plastic_core.record import RunFolder
+from plastic_core.specs import NetworkSpec, RunSpec
+from plastic_core.statistics import bootstrap_interval
+from plastic_core.trainer import Curves, evaluation_steps, train
+
+if TYPE_CHECKING:
+    import os
+
+    import xarray as xr
+
+Progress = Callable[[Curves], Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The result of a run.
+
+    Attributes:
+        spec: the spec with every theta written out.
+        curves: accuracy and loss over (seed, step), with units and descriptions.
+        record: what run.json holds: spec, resolved rules, environment, notes, result.
+        run_dir: the folder, or None where nothing was written.
+        parameters: weights, feedback and states after training; None where the result was read
+            from a finished run.
+    """
+
+    spec: RunSpec
+    curves: xr.Dataset
+    record: dict[str, Any]
+    run_dir: Path | None = None
+    parameters: Parameters | None = field(default=None, repr=False)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What ``plastic run --json`` prints."""
+        folder = None if self.run_dir is None else str(self.run_dir)
+        return {"run_dir": folder, **self.record["result"]}
+
+
+def run(
+    spec: RunSpec,
+    *,
+    rules: Sequence[type[Rule]] = (),
+    data: tuple[Any, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    save_weights: bool = False,
+    on_plan: Callable[[RunResult], Any] | None = None,
+    on_point: Progress | None = None,
+) -> RunResult:
+    """Train the networks of a spec and return their learning curves.
+
+    Args:
+        spec: everything that decides the run.
+        rules: rule classes that are not installed, to be used by name in the expression.
+        data: arrays ``(X [N, n], y [N])`` in place of the task's own data; 30% are held out, and
+            the first and last layer follow the data unless the options give sizes.
+        out: the run folder to write; None writes nothing.
+        resume: continue the run that `out` holds, or return its result where it is finished.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        threads: threads of torch; None for all cores.
+        save_weights: also write weights.safetensors.
+        on_plan: called before training, with a result that holds the record so far.
+        on_point: called after each evaluation with the curves so far.
+
+    Raises:
+        PlasticError: anything wrong with the input; the message says what, where, and what to
+            write instead.
+    """
+    begun = time.perf_counter()
+    plan = make_plan(spec, Catalogue(spec.plugins, rules))
+    _check_device(spec.device)
+    if threads is not None and threads < 1:
+        raise PlasticError(f"threads = {threads}: expected at least 1")
+    folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
+    if folder is not None and folder.state == "finished":
+        return RunResult(plan.spec, folder.read_curves(), folder.read_record(), folder.path)
+
+    notes: list[str] = []
+    dataset, network = _load(plan, data, data_dir, notes)
+    device, dtype = spec.device, getattr(torch, spec.dtype)
+    inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
+    if len(labels) < spec.eval_samples:
+        notes.append(
+            f"evaluations use {len(labels)} points, all that the half '{spec.eval_half}' holds, "
+            f"in place of {spec.eval_samples}"
+        )
+    steps = evaluation_steps(spec.samples, spec.evaluations, spec.batch_size)
+    if len(steps) < spec.evaluations:
+        notes.append(f"{len(steps)} evaluations in place of {spec.evaluations}: there are no more updates")
+
+    rules = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+    hooks = resolve_hooks(rules, [t.transform for t in plan.transforms], dtype)
+    parameters = initial_parameters(network, spec.seed_list, hooks.feedback, dtype, device)
+    hooks.add_states(parameters)
+    thetas = {r.name: torch.full((spec.seeds,), r.theta, dtype=dtype, device=device) for r in plan.rules}
+    backend = EagerBackend(
+        network,
+        hooks,
+        thetas,
+        parameters,
+        torch.from_numpy(dataset.inputs).to(device, dtype),
+        torch.eye(dataset.classes, dtype=dtype, device=device)[torch.from_numpy(dataset.labels)],
+        spec.batch_size,
+    )
+    curves = Curves.empty(spec.seeds, steps)
+    if folder is not None and folder.state == "started":
+        _continue(folder, backend, parameters, curves, notes)
+    record = _record(plan, network, threads, notes)
+    if folder is not None:
+        folder.write_record(record)
+    if on_plan is not None:
+        on_plan(RunResult(plan.spec, _dataset(plan, curves), record, folder and folder.path))
+
+    def after_point(curves: Curves) -> None:
+        if folder is not None and curves.done < len(steps):
+            folder.write_checkpoint(parameters, curves)
+        if on_point is not None:
+            on_point(curves)
+
+    order = np.stack(
+        [datasets.training_order(seed, len(dataset.labels), spec.samples) for seed in spec.seed_list]
+    )
+    train(
+        backend,
+        torch.from_numpy(order),
+        (torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)),
+        dataset.classes,
+        curves,
+        threads or torch.get_num_threads(),
+        after_point,
+    )
+    record = {**record, "state": "finished", "result": _summarise(plan, curves, begun, notes)}
+    result = RunResult(plan.spec, _dataset(plan, curves), record, folder and folder.path, parameters)
+    if folder is not None:
+        _write(folder, result, save_weights)
+    return result
+
+
+def _load(
+    plan: Plan, data: tuple[Any, Any] | None, data_dir: Any, notes: list[str]
+) -> tuple[Dataset, NetworkSpec]:
+    """Return the data and the network that fits them."""
+    name, network = plan.task_entry.name, plan.network
+    if data is None:
+        dataset = plan.task.load(datasets.data_folders(data_dir), plan.options)
+        where = f"the data of {name}"
+    else:
+        dataset = datasets.split_arrays(*data)
+        where = "the data given"
+        sizes = (dataset.inputs.shape[1], *network.sizes[1:-1], dataset.classes)
+        if sizes != network.sizes and not plan.spec.options.get("sizes"):
+            network = network.model_copy(update={"sizes": sizes})
+            notes.append(f"the network is {network.shape}: its first and last layer follow the data given")
+    datasets.check_dataset(dataset, where)
+    datasets.check_fit(network, dataset, where)
+    return dataset, network
+
+
+def _continue(
+    folder: RunFolder, backend: Backend, parameters: Parameters, curves: Curves, notes: list[str]
+) -> None:
+    if folder.read_checkpoint(parameters, curves):
+        notes.append(f"resumed at sample {curves.steps[curves.done - 1]}")
+        for replica in np.flatnonzero(curves.diverged_at >= 0).tolist():
+            backend.freeze(replica)
+
+
+def _record(plan: Plan, network: NetworkSpec, threads: int | None, notes: list[str]) -> dict[str, Any]:
+    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
+    return {
+        "format": 1,
+        "state": "started",
+        "spec": plan.spec.model_dump(mode="json"),
+        "network": network.model_dump(mode="json"),
+        "rules": [
+            {
+                "name": r.name,
+                "distribution": r.entry.distribution,
+                "theta": r.theta,
+                "theta_from": r.origin,
+                "layers": list(r.layers),
+                "params": r.rule.params.model_dump(mode="json") if r.rule.params else {},
+            }
+            for r in plan.rules
+        ],
+        "backend": "eager",
+        "backend_reason": "the only backend"
+        if plan.spec.backend == "auto"
+        else "asked for",
+        "plugins": {e.qualified: e.version for e in entries},
+        "environment": _environment(threads),
+        "notes": notes,
+    }
+
+
+def _environment(threads: int | None) -> dict[str, Any]:
+    return {
+        "plastic-learning": version("plastic-learning"),
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": threads or torch.get_num_threads(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the source that runs, where that is a git checkout of its own."""
+    source = Path(__file__).resolve().parent
+    try:
+        out = subprocess.run(
+            ["git", "-C", str(source), "log", "-1", "--format=%H", "--", str(source)],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() or None
+
+
+def _summarise(plan: Plan, curves: Curves, begun: float, notes: list[str]) -> dict[str, Any]:
+    last = curves.accuracy[:, -1]
+    low, high = bootstrap_interval(last)
+    spec = plan.spec
+    diverged = np.flatnonzero(curves.diverged_at >= 0)
+    return {
+        "rule": spec.rule,
+        "thetas": {r.name: r.theta for r in plan.rules},
+        "task": spec.task,
+        "backend": "eager",
+        "seeds": spec.seeds,
+        "samples": spec.samples,
+        "accuracy": {
+            "mean": float(last.mean()),
+            "low": float(low),
+            "high": float(high),
+            "per_seed": last.tolist(),
+        },
+        "diverged": [
+            {"seed": spec.seed_list[i], "sample": int(curves.diverged_at[i])} for i in diverged
+        ],
+        "updates_per_second": curves.trained / max(curves.train_seconds, 1e-9),
+        "train_seconds": curves.train_seconds,
+        "seconds": time.perf_counter() - begun,
+        "notes": notes,
+    }
+
+
+def _dataset(plan: Plan, curves: Curves) -> xr.Dataset:
+    """Return the curves with named dimensions, units and descriptions."""
+    import xarray as xr
+
+    half = plan.spec.eval_half
+    return xr.Dataset(
+        {
+            "accuracy": (
+                ("seed", "step"),
+                curves.accuracy,
+                {
+                    "units": "1",
+                    "long_name": f"accuracy on held-out points (half '{half}')",
+                    "comment": "chance level from the evaluation after divergence on",
+                },
+            ),
+            "loss": (
+                ("seed", "step"),
+                curves.loss,
+                {"units": "nat", "long_name": "mean cross-entropy on held-out points"},
+            ),
+            "diverged_at": (
+                ("seed",),
+                curves.diverged_at,
+                {"units": "samples", "long_name": "sample of divergence, -1 for none"},
+            ),
+        },
+        coords={
+            "seed": ("seed", np.array(plan.spec.seed_list), {"long_name": "seed of the network"}),
+            "step": ("step", curves.steps, {"units": "samples", "long_name": "training points seen"}),
+        },
+        attrs={
+            "rule": " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules),
+            "task": plan.spec.task,
+            "network": plan.network.shape,
+        },
+    )
+
+
+def _write(folder: RunFolder, result: RunResult, save_weights: bool) -> None:
+    from plastic_core.figures import draw_learning_curves
+
+    folder.write_curves(result.curves)
+    folder.write_figure(lambda path: draw_learning_curves({result.spec.rule: result.curves}, path))
+    if save_weights and result.parameters is not None:
+        folder.write_weights(result.parameters)
+    folder.write_record(result.record)  # last: it says that the run is finished
+    folder.drop_checkpoint()
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise PlasticError(f"device = {name!r}: cannot be used here ({reason}); write cpu") from None
+

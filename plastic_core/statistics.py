@@ -1,0 +1,32 @@
+"""Statistics over seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def bootstrap_interval(
+    values: ArrayLike, level: float = 0.98, resamples: int = 500, seed: int = 0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the percentile bootstrap interval of the mean over the first axis.
+
+    The paper shades 98% intervals from 500 resamples over 20 runs.
+
+    Args:
+        values: ``[seeds, ...]``.
+        level: coverage of the interval.
+        resamples: number of resamples, each of as many seeds with replacement.
+        seed: of the resampling; the same values always give the same interval.
+
+    Returns:
+        The lower and upper bound, each of shape ``[...]``.
+    """
+    values = np.asarray(values)
+    picks = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
+    means = values[picks].mean(axis=1)
+    tail = 50 * (1 - level)
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    return low, high

@@ -1,0 +1,115 @@
+"""Training between evaluations: the stream of samples, the learning curve, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plastic_core.backends import Backend
+
+
+@dataclass
+class Curves:
+    """What is measured at the evaluation points.
+
+    Attributes:
+        steps: samples seen at each point.
+        accuracy: ``[R, points]``, chance level from the point on where a replica diverged.
+        loss: ``[R, points]``, mean cross-entropy in nats, NaN where diverged.
+        diverged_at: ``[R]``, the sample at which a replica left the finite range, or -1.
+        done: number of points measured.
+        train_seconds: time in the training loop.
+        trained: samples that replicas were trained on, summed over the replicas.
+    """
+
+    steps: NDArray[np.int64]
+    accuracy: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    diverged_at: NDArray[np.int64]
+    done: int = 0
+    train_seconds: float = 0.0
+    trained: int = 0
+
+    @classmethod
+    def empty(cls, replicas: int, steps: NDArray[np.int64]) -> Curves:
+        """Return curves with nothing measured."""
+        shape = (replicas, len(steps))
+        return cls(
+            steps, np.full(shape, np.nan), np.full(shape, np.nan), np.full(replicas, -1, np.int64)
+        )
+
+
+def evaluation_steps(samples: int, evaluations: int, batch_size: int) -> NDArray[np.int64]:
+    """Return the evenly spaced points of the learning curve, in samples seen.
+
+    They fall on whole batches, so there may be fewer of them than asked for; the last is
+    `samples`.
+    """
+    ideal = samples * np.arange(1, evaluations + 1) / evaluations
+    steps = (np.ceil(ideal / batch_size) * batch_size).astype(np.int64)
+    return np.unique(np.minimum(steps, samples))
+
+
+def train(
+    backend: Backend,
+    order: Tensor,
+    held_out: tuple[Tensor, Tensor],
+    classes: int,
+    curves: Curves,
+    evaluation_threads: int,
+    on_point: Callable[[Curves], Any],
+) -> None:
+    """Train all replicas, evaluating at the steps of `curves`, from the first one not yet done.
+
+    Args:
+        backend: trains and evaluates.
+        order: ``[R, samples]``, the training points of each replica.
+        held_out: inputs ``[N, n]`` and labels ``[N]``.
+        classes: number of classes; chance level is one in that many.
+        curves: filled in place.
+        evaluation_threads: threads of torch in evaluations; training, made of small operations,
+            is fastest with one.
+        on_point: called after each evaluation.
+    """
+    before = torch.get_num_threads()
+    try:
+        for point in range(curves.done, len(curves.steps)):
+            start = int(curves.steps[point - 1]) if point else 0
+            stop = int(curves.steps[point])
+            torch.set_num_threads(1)
+            begun = time.perf_counter()
+            failed = backend.advance(order[:, start:stop]).numpy()
+            curves.train_seconds += time.perf_counter() - begun
+            alive = curves.diverged_at < 0
+            curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
+            curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
+            torch.set_num_threads(evaluation_threads)
+            _evaluate(backend, held_out, classes, curves, point)
+            curves.done = point + 1
+            on_point(curves)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _evaluate(
+    backend: Backend, held_out: tuple[Tensor, Tensor], classes: int, curves: Curves, point: int
+) -> None:
+    inputs, labels = held_out
+    for replica in range(len(curves.diverged_at)):
+        if curves.diverged_at[replica] >= 0:
+            curves.accuracy[replica, point] = 1 / classes
+            continue
+        outputs = backend.activities(inputs.unsqueeze(0), replica)[-1][0]
+        right = outputs.argmax(-1) == labels
+        curves.accuracy[replica, point] = right.double().mean().item()
+        picked = outputs.gather(-1, labels.unsqueeze(-1)).double()
+        # softmax may have rounded a probability to zero
+        tiny = torch.finfo(outputs.dtype).tiny
+        curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()

@@ -1,0 +1,172 @@
+"""The data sets: MNIST and its relatives through torchvision, and the embedded digits."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from plastic_core.api import DataDir, DataError, Dataset
+
+# A download is given up when no byte has arrived for this long.
+_STALL_SECONDS: Final = 15.0
+
+
+class ImageSet(NamedTuple):
+    """How torchvision calls a data set, and where its files lie."""
+
+    cls: str
+    keywords: dict[str, Any]
+    folder: str
+    files: tuple[str, ...]
+    classes: int
+    transposed: bool = False
+
+
+def _idx_files(*prefixes: str) -> tuple[str, ...]:
+    return tuple(f"{p}-{k}-ubyte" for p in prefixes for k in ("images-idx3", "labels-idx1"))
+
+
+IMAGE_SETS: Final = {
+    "mnist": ImageSet("MNIST", {}, "MNIST/raw", _idx_files("train", "t10k"), 10),
+    "fashion-mnist": ImageSet("FashionMNIST", {}, "FashionMNIST/raw", _idx_files("train", "t10k"), 10),
+    "emnist-balanced": ImageSet(
+        "EMNIST",
+        {"split": "balanced"},
+        "EMNIST/raw",
+        _idx_files("emnist-balanced-train", "emnist-balanced-test"),
+        47,
+        transposed=True,
+    ),
+}
+
+
+def load_image_set(name: str, data_dir: DataDir) -> Dataset:
+    """Return one of `IMAGE_SETS`, pixels in [0, 1]; downloaded where no data folder holds it.
+
+    Raises:
+        DataError: it is not there and cannot be downloaded, or its files cannot be read.
+    """
+    image_set = IMAGE_SETS[name]
+    files = [f"{image_set.folder}/{file}" for file in image_set.files]
+    folder = data_dir.holding(*files)
+    if folder is None:
+        folder = Path(data_dir)
+        _download(name, image_set, data_dir)
+    try:
+        train, test = (_read(image_set, folder, train) for train in (True, False))
+    except Exception as error:
+        raise DataError(
+            f"{name}: the files in {folder / image_set.folder} cannot be read "
+            f"({type(error).__name__}: {error}); delete them to download them again, "
+            "or use --task digits-mlp, which needs no download"
+        ) from error
+    return Dataset(*train, *test, classes=image_set.classes)
+
+
+def load_digits() -> Dataset:
+    """Return scikit-learn's 1,797 digits of 8 x 8 pixels in [0, 1]: 1,297 to train, 500 held out."""
+    from sklearn.datasets import load_digits as embedded_digits
+
+    digits = embedded_digits()
+    # the file is ordered by writer; mix it once, the same for everybody
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    inputs = (digits.data[order] / 16).astype(np.float32)
+    labels = digits.target[order].astype(np.int64)
+    return Dataset(inputs[:-500], labels[:-500], inputs[-500:], labels[-500:], classes=10)
+
+
+def _read(image_set: ImageSet, folder: Path, train: bool) -> tuple[Any, Any]:
+    torchvision_set = getattr(_torchvision_datasets(), image_set.cls)
+    images = torchvision_set(str(folder), train=train, download=False, **image_set.keywords)
+    pixels = images.data.numpy()
+    if image_set.transposed:
+        pixels = pixels.transpose(0, 2, 1)
+    inputs = pixels.reshape(len(pixels), -1).astype(np.float32)
+    inputs /= 255
+    return inputs, images.targets.numpy().astype(np.int64)
+
+
+def _download(name: str, image_set: ImageSet, data_dir: DataDir) -> None:
+    folder = Path(data_dir)
+    failure: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            # torchvision prints to standard output, which belongs to the command's result
+            with contextlib.redirect_stdout(sys.stderr):
+                cls = getattr(_torchvision_datasets(), image_set.cls)
+                cls(str(folder), download=True, **image_set.keywords)
+        except BaseException as error:
+            failure.append(error)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_data(name, image_set, data_dir, f"{folder} cannot be made: {error.strerror}") from None
+    # a thread, because torchvision has no time limit; it is left behind where it hangs
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    size, since = -1, time.monotonic()
+    while thread.is_alive():
+        thread.join(0.2)
+        now = _bytes_in(folder / image_set.folder)
+        if now != size:
+            size, since = now, time.monotonic()
+        elif time.monotonic() - since > _STALL_SECONDS:
+            reason = f"no byte arrived for {_STALL_SECONDS:.0f} s"
+            raise _no_data(name, image_set, data_dir, f"the download was given up: {reason}")
+    if failure:
+        reason = " ".join(str(failure[0]).split()) or type(failure[0]).__name__
+        raise _no_data(name, image_set, data_dir, f"the download failed: {reason}") from failure[0]
+
+
+def _no_data(name: str, image_set: ImageSet, data_dir: DataDir, reason: str) -> DataError:
+    looked = ", ".join(str(folder / image_set.folder) for folder in data_dir.folders)
+    return DataError(
+        f"no data: {name} is not in {looked}, and {reason}\n"
+        f"  put {', '.join(image_set.files)} there,\n"
+        "  or name the folder above it by --data-dir or PLASTIC_DATA_DIR,\n"
+        "  or use --task digits-mlp, which needs no download"
+    )
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # files come and go while it unpacks
+            total += path.stat().st_size
+    return total
+
+
+def _torchvision_datasets() -> Any:
+    """Import torchvision.datasets, also where torchvision's operators do not fit this torch.
+
+    torchvision from PyPI is built for CUDA and stops at import beside a CPU build of torch,
+    because its compiled operators are missing. The data sets are pure Python: with the two
+    operators that it asks for declared, it imports. They are declared only after that failure,
+    for beside a working torchvision it would abort the process.
+    """
+    try:
+        return importlib.import_module("torchvision.datasets")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    import torch
+
+    for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+        del sys.modules[module]
+    global _operators  # must live as long as the process
+    _operators = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        _operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return importlib.import_module("torchvision.datasets")
+
+
+_operators: Any = None

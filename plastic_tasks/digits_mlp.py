@@ -1,0 +1,38 @@
+"""The embedded digits of 8 x 8 pixels, learned by a multi-layer perceptron; no download."""
+
+from __future__ import annotations
+
+from plastic_core.api import (
+    DataDir,
+    Dataset,
+    NetworkOptions,
+    NetworkSpec,
+    Recommended,
+    Task,
+    TaskSpec,
+)
+
+
+class DigitsMlp(Task):
+    """The digits that come with scikit-learn, learned by a multi-layer perceptron.
+
+    1,297 training images, reshuffled in passes up to ``samples``; 250 images to choose by and
+    250 to report. The hidden layers are those of mnist-mlp.
+    """
+
+    spec = TaskSpec(
+        name="digits-mlp",
+        summary="embedded 8x8 digits by a multi-layer perceptron; needs no download",
+        options=NetworkOptions,
+        recommended=(),
+    )
+
+    def load(self, data_dir: DataDir, options: NetworkOptions) -> Dataset:  # type: ignore[override]
+        """Return the digits; `data_dir` is not used."""
+        from plastic_tasks.datasets import load_digits
+
+        return load_digits()
+
+    def network(self, options: NetworkOptions) -> NetworkSpec:  # type: ignore[override]
+        """Return the network from 64 pixels to 10 classes."""
+        return options.network_for(64, 10)
