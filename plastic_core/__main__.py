@@ -1,0 +1,5 @@
+"""``python -m plastic_core`` is ``plastic``."""
+
+from plastic_core.cli import main
+
+main()

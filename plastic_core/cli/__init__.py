@@ -1,0 +1,61 @@
+"""The command line: a thin skin over the Python functions, one file for each command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from plastic_core.cli import plugins, rules, run, tasks
+from plastic_core.errors import PlasticError
+from plastic_core.version import __version__
+
+EXAMPLES = """\
+plastic: synaptic plasticity rules, from one equation to a learning curve
+
+  plastic run                                          20 networks learn the embedded digits
+  plastic run --rule oja+bp --task mnist-mlp --layers 10   the paper's deep network on MNIST
+  plastic rules show oja                               a rule's equation and parameters
+
+'plastic --help' lists all commands."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 2 mistaken input, 130 interrupted."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    if not arguments:
+        print(EXAMPLES)
+        return 0
+    try:
+        _app(arguments)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except (PlasticError, CycloptsError) as error:
+        print(f"plastic: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("plastic: interrupted; 'plastic run --resume --out DIR' continues a run", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _app(arguments: Sequence[str]) -> App:
+    app = App(
+        name="plastic",
+        help="Synaptic plasticity rules, from one equation to a learning curve.",
+        version=__version__,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
+    # the flags of run depend on its task, which is looked up only where run is asked for
+    app.command(run.make_app(arguments[1:] if arguments[0] == "run" else None))
+    app.command(rules.app)
+    app.command(tasks.app)
+    app.command(plugins.app)
+    return app

@@ -1,0 +1,83 @@
+"""The live view of a run, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from plastic_core.specs import RunSpec
+
+if TYPE_CHECKING:
+    from plastic_core.running import RunResult
+    from plastic_core.trainer import Curves
+
+# Without a terminal, a line at most this often.
+_LINE_SECONDS = 10.0
+
+
+class RunView:
+    """Says what will be computed, then shows samples/s, accuracy so far and the time left."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} samples  {task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._progress.add_task("run", total=spec.samples, state="")
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begin(self, planned: RunResult) -> None:
+        """Say what is used, before training."""
+        record = planned.record
+        sizes = "-".join(map(str, record["network"]["sizes"]))
+        network = record["network"]
+        lines = [
+            f"task {self._spec.task}: network {sizes}, {network['activation']}, {network['init']}",
+            *(
+                f"rule {r['name']}: theta {r['theta']:g} ({r['theta_from']})"
+                + _layers(r["layers"], len(network["sizes"]) - 1)
+                for r in record["rules"]
+            ),
+            f"{self._spec.seeds} networks, {self._spec.samples} samples each, backend "
+            f"{record['backend']} ({record['backend_reason']})",
+        ]
+        for line in lines:
+            self._console.print(line, markup=False)
+        self._progress.start()
+
+    def show_point(self, curves: Curves) -> None:
+        """Show the state after an evaluation."""
+        point = curves.done - 1
+        accuracy = curves.accuracy[:, point].mean()
+        rate = curves.trained / max(curves.train_seconds, 1e-9)
+        state = f"accuracy {100 * accuracy:.1f}%  {rate:,.0f} updates/s"
+        self._progress.update(self._task, completed=int(curves.steps[point]), state=state)
+        now = time.monotonic()
+        if self._progress.disable and now - self._last_line >= _LINE_SECONDS:
+            self._last_line = now
+            self._console.print(f"sample {curves.steps[point]}: {state}", markup=False)
+
+
+def _layers(layers: list[int], depth: int) -> str:
+    return "" if len(layers) == depth else f", layers {', '.join(map(str, layers))}"

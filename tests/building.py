@@ -1,0 +1,42 @@
+"""Small engines for the tests, built through the same functions as every run."""
+
+import torch
+
+from plastic_core.build import resolve_hooks
+from plastic_core.catalogue import Catalogue
+from plastic_core.engine import Engine
+from plastic_core.parameters import initial_parameters
+from plastic_core.plan import make_plan
+from plastic_core.specs import RunSpec
+
+
+def build_engine(rule, sizes, *, seeds=1, dtype="float64", rules=(), transforms=(), settings=None, **options):
+    """Return an engine, its plan and a copy of its initial parameters."""
+    spec = RunSpec(
+        rule=rule,
+        seeds=seeds,
+        dtype=dtype,
+        transforms=transforms,
+        settings=settings or {},
+        options={"sizes": list(sizes), **options},
+    )
+    plan = make_plan(spec, Catalogue(rules=rules))
+    kind = getattr(torch, dtype)
+    hooks = resolve_hooks(
+        [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules],
+        [t.transform for t in plan.transforms],
+        kind,
+    )
+    parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
+    hooks.add_states(parameters)
+    engine = Engine(plan.network, hooks, {r.name: r.theta for r in plan.rules}, parameters)
+    before = {name: value.clone() for name, value in parameters.named().items()}
+    return engine, plan, before
+
+
+def random_points(replicas, steps, batch, sizes, dtype=torch.float64, seed=0):
+    """Return inputs ``[steps, R, K, n_0]`` in [0, 1] and one-hot targets ``[steps, R, K, n_L]``."""
+    source = torch.Generator().manual_seed(seed)
+    x = torch.rand(steps, replicas, batch, sizes[0], generator=source, dtype=torch.float64)
+    labels = torch.randint(0, sizes[-1], (steps, replicas, batch), generator=source)
+    return x.to(dtype), torch.eye(sizes[-1], dtype=dtype)[labels]

@@ -1,0 +1,44 @@
+"""Fixtures shared by all tests."""
+
+import os
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)  # the tests run side by side
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch, tmp_path_factory):
+    """Keep the user's settings out of the tests."""
+    for name in ("PLASTIC_DISABLE", "PLASTIC_STRICT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def mnist_dir():
+    """Return the folder with the real MNIST; where the data folder is set, it must be there."""
+    folder = os.environ.get("PLASTIC_DATA_DIR")
+    if not folder:
+        pytest.skip("needs the real MNIST: set PLASTIC_DATA_DIR")
+    return folder
+
+
+def write_idx(path, array):
+    """Write an array in the format of MNIST's files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """Return a data folder with 60 training and 40 test images of noise in MNIST's format."""
+    source = np.random.default_rng(0)
+    for prefix, count in (("train", 60), ("t10k", 40)):
+        raw = tmp_path / "data" / "MNIST" / "raw"
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", source.integers(0, 256, (count, 28, 28)))
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", source.integers(0, 10, count))
+    return tmp_path / "data"
