@@ -15,6 +15,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters, state_key
+from plastic_core.products import AddedProduct, aligned_zeros
 from plastic_core.specs import NetworkSpec, State
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
@@ -44,6 +45,7 @@ class Engine:
         self.network = Feedforward(spec, hooks, parameters)
         self.parameters = parameters
         like = parameters.weights[0]
+
         shape = (parameters.replicas, 1, 1)
         columns = {
             name: torch.as_tensor(theta).to(like).reshape(-1, 1, 1).expand(shape)
@@ -137,10 +139,11 @@ class _Sum:
         self._rights: list[Tensor] = []
         self._scales: list[tuple[str, float]] = []
         self._others: list[tuple[str, Part]] = []
-        self._columns: dict[Any, Tensor] = {}
+        self._joined: dict[Any, _Joined] = {}
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
-        for part in as_update(update).parts:
+        parts = (update,) if type(update) is Outer else as_update(update).parts
+        for part in parts:
             if isinstance(part, Outer):
                 self._lefts.append(part.post)
                 self._rights.append(part.pre)
@@ -150,37 +153,45 @@ class _Sum:
 
     def apply(self, space: Workspace) -> None:
         """Add what was collected, divided by the batch, to the matrix."""
-        dense = fraction = left = right = None
+        dense = fraction = joined = None
         if self._others:
             dense, fraction = self._reduce_others(space.signals.batch)
             self._others.clear()
         if self._lefts:
-            left = _join(self._lefts, space) * self._column(space.signals.batch)
-            right = self._rights[0] if len(self._rights) == 1 else torch.cat(self._rights, 1)
+            joined = self._join(space)
             self._lefts.clear()
             self._rights.clear()
             self._scales.clear()
         if self._transforms:
-            self._add_transformed(dense, fraction, left, right)
+            self._add_transformed(dense, fraction, joined)
             return
         if fraction is not None:
             self._matrix.mul_(1 - fraction)
-        if left is not None and right is not None:
-            self._matrix.baddbmm_(left.mT, right)
+        if joined is not None:
+            joined.add()
         if dense is not None:
             self._matrix.add_(dense)
 
-    def _column(self, batch: int) -> Tensor:
-        """Return theta * scale / batch for each row of the joined left factors, ``[R, n, 1]``."""
-        key = (batch, *self._scales)
-        column = self._columns.get(key)
-        if column is None:
+    def _join(self, space: Workspace) -> _Joined:
+        """Write the factors side by side along their events, the left ones scaled."""
+        lefts, rights = self._lefts, self._rights
+        key = (space.signals.batch, *self._scales)
+        joined = self._joined.get(key)
+        if joined is None:
             parts = [
-                (self._thetas[rule] * (scale / batch)).expand(-1, left.shape[1], -1)
-                for (rule, scale), left in zip(self._scales, self._lefts, strict=True)
+                (self._thetas[rule] * (scale / space.signals.batch)).expand(-1, left.shape[1], -1)
+                for (rule, scale), left in zip(self._scales, lefts, strict=True)
             ]
-            column = self._columns[key] = torch.cat(parts, 1)
-        return column
+            joined = self._joined[key] = _Joined(self._matrix, torch.cat(parts, 1))
+        if len(lefts) == 1:
+            left = lefts[0]
+        elif len(lefts) == 2 and lefts[0] is space.pair[0] and lefts[1] is space.pair[-1]:
+            left = space.stack  # they lie side by side already
+        else:
+            left = torch.cat(lefts, 1)
+        torch.mul(left, joined.column, out=joined.left)
+        torch.cat(rights, 1, out=joined.right)
+        return joined
 
     def _reduce_others(self, batch: int) -> tuple[Tensor | None, Tensor | None]:
         """Return the sum of the dense parts, and the fraction of each row that decays."""
@@ -198,17 +209,15 @@ class _Sum:
         return dense, fraction
 
     def _add_transformed(
-        self,
-        dense: Tensor | None,
-        fraction: Tensor | None,
-        left: Tensor | None,
-        right: Tensor | None,
+        self, dense: Tensor | None, fraction: Tensor | None, joined: _Joined | None
     ) -> None:
-        total = torch.zeros_like(self._matrix) if dense is None else dense
+        total = aligned_zeros(*self._matrix.shape, like=self._matrix)
+        if joined is not None:
+            AddedProduct(total, joined.left, joined.right)()
         if fraction is not None:
             total = total - fraction * self._matrix
-        if left is not None and right is not None:
-            total = total + torch.bmm(left.mT, right)
+        if dense is not None:
+            total = total + dense
         for function, states in self._transforms:
             result = function(Increment(total, self._matrix, states))
             if states is None:
@@ -219,13 +228,22 @@ class _Sum:
         self._matrix.add_(total)
 
 
-def _join(factors: list[Tensor], space: Workspace) -> Tensor:
-    """Return the factors side by side along their events, without a copy where that is possible."""
-    if len(factors) == 1:
-        return factors[0]
-    if len(factors) == 2 and factors[0] is space.pair[0] and factors[1] is space.pair[-1]:
-        return space.stack
-    return torch.cat(factors, 1)
+class _Joined:
+    """The joined factors of one matrix.
+
+    Attributes:
+        column: ``[R, n, 1]``, theta * scale / batch for each row of `left`.
+        left: ``[R, n, rows]``, scaled.
+        right: ``[R, n, columns]``.
+        add: adds left' right to the matrix.
+    """
+
+    def __init__(self, matrix: Tensor, column: Tensor) -> None:
+        replicas, rows, columns = matrix.shape
+        self.column = column
+        self.left = aligned_zeros(replicas, column.shape[1], rows, like=matrix)
+        self.right = aligned_zeros(replicas, column.shape[1], columns, like=matrix)
+        self.add = AddedProduct(matrix, self.left, self.right)
 
 
 def _namespace(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.networks.initialisation import initial_feedback, initial_weights
+from plastic_core.products import aligned, aligned_zeros
 from plastic_core.specs import NetworkSpec, State
 
 
@@ -61,9 +62,8 @@ class Parameters:
         replicas, n_post, n_pre = weight.shape
         shapes = {"post": (1, n_post), "pre": (1, n_pre), "weight": (n_post, n_pre)}
         for name, state in states.items():
-            self.state[state_key(owner, projection, name)] = torch.full(
-                (replicas, *shapes[state.over]), state.initial, dtype=weight.dtype, device=weight.device
-            )
+            value = aligned_zeros(replicas, *shapes[state.over], like=weight)
+            self.state[state_key(owner, projection, name)] = value.fill_(state.initial)
 
 
 def state_key(owner: str, projection: int, name: str) -> str:
@@ -92,7 +92,8 @@ def initial_parameters(
     """
 
     def stack(networks: list[list[Tensor]]) -> list[Tensor]:
-        return [torch.stack(layer).to(device, dtype) for layer in zip(*networks, strict=True)]
+        layers = (torch.stack(layer) for layer in zip(*networks, strict=True))
+        return [aligned(layer.to(device, dtype)) for layer in layers]
 
     return Parameters(
         weights=stack([initial_weights(spec, seed) for seed in seeds]),

@@ -20,6 +20,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.parameters import Parameters
+from plastic_core.products import Product, aligned, aligned_zeros
 from plastic_core.signals import Signals
 from plastic_core.specs import NetworkSpec
 
@@ -78,22 +79,44 @@ def plan_needs(hooks: Hooks, depth: int) -> tuple[Needs, ...]:
 class Workspace:
     """The buffers of one projection for R replicas and K events, and the signals that view them.
 
+    Args:
+        weight: ``[R, n_post, n_pre]``.
+        feedback: B, or None.
+        needs: what to allocate.
+        events: K.
+        pre: ``[R, K, n_pre]``, where the layer below writes its activity; None for the input.
+
     Attributes:
         stack: ``[R, 2K, n_post]``, error and post together, so that W' [error, post] is one
             product and an update made of both needs no copy.
         pair: post and error in the order in which they are stacked, or post alone.
-        product: ``[R, 2K, n_pre]``, that product.
+        forward: z = W pre.
+        backward: that product, or the half of it that is needed.
+        through_feedback: B e.
     """
 
-    def __init__(self, weight: Tensor, feedback: Tensor | None, needs: Needs, events: int) -> None:
-        replicas, n_post, n_pre = weight.shape
-        rows = 2 * events if needs.error else events
-        self.pair: tuple[Tensor, ...]
-        self.stack = weight.new_zeros(replicas, rows, n_post)
-        self.z = weight.new_zeros(replicas, events, n_post)
+    def __init__(
+        self,
+        weight: Tensor,
+        feedback: Tensor | None,
+        needs: Needs,
+        events: int,
+        pre: Tensor | None,
+    ) -> None:
+        n_post, n_pre = weight.shape[1:]
+
+        def zeros(rows: int, units: int) -> Tensor:
+            return aligned_zeros(len(weight), rows, units, like=weight)
+
         self.signals = s = Signals()
         s.batch, s.weight = events, weight
-        self.weight_t = weight.mT
+        if pre is not None:
+            s.pre = s.source = pre
+        self.z = zeros(events, n_post)
+        self.forward = Product(pre, weight.mT, self.z)
+
+        self.pair: tuple[Tensor, ...]
+        self.stack = zeros(2 * events if needs.error else events, n_post)
         if needs.error:
             first, second = self.stack[:, :events], self.stack[:, events:]
             self.pair = first, second
@@ -102,24 +125,28 @@ class Workspace:
             s.post = self.stack
             self.pair = (s.post,)
         self.activity = s.post
-        self.left: Tensor | None = None
-        if needs.weight_error and needs.recon:
-            self.left = self.stack
-        elif needs.weight_error or needs.recon:
-            self.left = s.error if needs.weight_error else s.post
-        if self.left is not None:
-            self.product = weight.new_zeros(replicas, self.left.shape[1], n_pre)
-            halves = self.product[:, :events], self.product[:, -events:]
+
+        self.backward: Product | None = None
+        if needs.weight_error or needs.recon:
+            left = s.error if needs.weight_error else s.post
+            if needs.weight_error and needs.recon:
+                left = self.stack
+            product = zeros(left.shape[1], n_pre)
+            self.backward = Product(left, weight, product)
+            halves = product[:, :events], product[:, -events:]
             post_half = 0 if needs.post_first else 1
             if needs.recon:
                 s.recon = halves[post_half]
             if needs.weight_error:
                 s.weight_error = halves[1 - post_half]
+
+        self.through_feedback: Product | None = None
         if feedback is not None:
             s.feedback = feedback
-            if needs.feedback_error:
-                self.feedback_t = feedback.mT
-                s.feedback_error = weight.new_zeros(replicas, events, n_pre)
+        if needs.feedback_error:
+            s.feedback_error = zeros(events, n_pre)
+        if needs.propagate:
+            s.pre_error = zeros(events, n_pre)
 
 
 class Feedforward:
@@ -141,7 +168,9 @@ class Feedforward:
         for p, weight in enumerate(self._parameters.weights):
             s = Signals()
             s.pre, s.weight, s.batch = activities[-1], weight[replica : replica + 1], x.shape[1]
-            z = self._preactivation(s, s.weight.mT, None)
+            z = self._own_forward(s)
+            if z is None:
+                z = torch.bmm(s.pre, s.weight.mT)
             if p == self.spec.depth - 1:
                 activities.append(torch.softmax(z, -1))
             else:
@@ -169,11 +198,10 @@ class Feedforward:
         for p in self._downwards:
             space, needs = spaces[p], self.needs[p]
             s = space.signals
-            if space.left is not None:
-                torch.bmm(space.left, s.weight, out=space.product)
-            if needs.feedback_error:
-                sent = s.error if self._hooks.feedback == "layer" else s.output_error
-                torch.bmm(sent, space.feedback_t, out=s.feedback_error)
+            if space.backward is not None:
+                space.backward()
+            if space.through_feedback is not None:
+                space.through_feedback()
             if needs.propagate:
                 assert propagate is not None
                 above, arrived = arrived, propagate(s)
@@ -193,7 +221,10 @@ class Feedforward:
         last = len(spaces) - 1
         for p, space in enumerate(spaces):
             s = space.signals
-            z = self._preactivation(s, space.weight_t, space.z)
+            z = self._own_forward(s)
+            if z is None:
+                space.forward(None if p else x)
+                z = space.z
             if p == last:
                 torch.softmax(z, -1, out=s.post)
             else:
@@ -201,31 +232,29 @@ class Feedforward:
                 if self._skips[p]:
                     torch.add(s.post, s.pre, out=space.activity)
 
-    def _preactivation(self, s: Signals, weight_t: Tensor, out: Tensor | None) -> Tensor:
-        if self._hooks.forward is not None:
-            z = self._hooks.forward(s)
-            if z is not None:
-                return z
-        return torch.bmm(s.pre, weight_t, out=out)
+    def _own_forward(self, s: Signals) -> Tensor | None:
+        """Return z from a rule's forward hook, or None for the default, z = W y."""
+        return None if self._hooks.forward is None else self._hooks.forward(s)
 
     def _make_workspaces(self, events: int) -> list[Workspace]:
-        parameters = self._parameters
-        feedback = parameters.feedback or [None] * self.spec.depth
-        spaces = [
-            Workspace(weight, b, needs, events)
-            for weight, b, needs in zip(parameters.weights, feedback, self.needs, strict=True)
-        ]
-        for p, (space, below) in enumerate(zip(spaces[1:], spaces, strict=False), start=1):
-            if self._skips[p - 1]:
-                below.activity = torch.zeros_like(below.signals.post)
-            space.signals.pre = space.signals.source = below.activity
-            if self.needs[p].propagate:
-                space.signals.pre_error = below.signals.error
-        if self.needs[0].propagate:
-            weight = parameters.weights[0]
-            spaces[0].signals.pre_error = weight.new_zeros(weight.shape[0], events, weight.shape[2])
-        if self.needs[-1].error:
-            for space in spaces:
-                space.signals.output_error = spaces[-1].signals.error
+        parameters, depth = self._parameters, self.spec.depth
+        feedback = parameters.feedback or [None] * depth
+        spaces: list[Workspace] = []
+        for p in range(depth):
+            pre = spaces[-1].activity if spaces else None
+            space = Workspace(parameters.weights[p], feedback[p], self.needs[p], events, pre)
+            if self._skips[p]:
+                space.activity = aligned(space.z)
+            spaces.append(space)
+        top = spaces[-1].signals
+        for p, space in enumerate(spaces):
+            s = space.signals
+            if self.needs[-1].error:
+                s.output_error = top.error
+            if self.needs[p].propagate and p:
+                s.pre_error = spaces[p - 1].signals.error
+            if self.needs[p].feedback_error:
+                error = s.error if self._hooks.feedback == "layer" else top.error
+                space.through_feedback = Product(error, s.feedback.mT, s.feedback_error)
         self._workspaces[events] = spaces
         return spaces
