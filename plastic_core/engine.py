@@ -15,7 +15,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters, state_key
-from plastic_core.products import AddedProduct, aligned_zeros
+from plastic_core.products import added_product, aligned_zeros
 from plastic_core.specs import NetworkSpec, State
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
@@ -85,41 +85,44 @@ class _Plasticity:
     def __init__(
         self, projection: int, hooks: Hooks, thetas: dict[str, Tensor], parameters: Parameters
     ) -> None:
-        self._rules = []
-        matrices: set[str] = set()
-        for rule in hooks.local:
-            if projection not in rule.layers:
-                continue
-            target = None if len(rule.spec.modifies) > 1 else next(iter(rule.spec.modifies))
-            states = _namespace(parameters, rule.name, projection, rule.spec.state)
-            self._rules.append((rule.name, rule.function, target, states))
-            matrices |= rule.spec.modifies
+        here = [rule for rule in hooks.local if projection in rule.layers]
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
-        self._sums = {}
-        for name in sorted(matrices):
+        self._sums: dict[str, _Sum] = {}
+        for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies}):
             transforms = []
             for owner, transform, function in hooks.transforms:
-                key = f"{owner}.{name}"
-                state = _namespace(parameters, key, projection, transform.spec.state)
-                transforms.append((function, state))
-            self._sums[name] = _Sum(tensors[name][projection], thetas, transforms)
+                states = transform.spec.state
+                namespace = _namespace(parameters, f"{owner}.{matrix}", projection, states)
+                transforms.append((function, namespace))
+            self._sums[matrix] = _Sum(tensors[matrix][projection], thetas, transforms)
+        self._totals = list(self._sums.values())
+        self._rules = []
+        for rule in here:
+            states = _namespace(parameters, rule.name, projection, rule.spec.state)
+            # a rule that modifies both matrices returns an increment for each
+            only = self._sums[min(rule.spec.modifies)] if len(rule.spec.modifies) == 1 else None
+            self._rules.append((rule.name, rule.function, only, states))
 
     def update(self, space: Workspace) -> None:
         """Let every rule compute its increment, then add them all."""
         s = space.signals
         new_states = []
-        for name, function, target, states in self._rules:
+        for name, function, total, states in self._rules:
             s.state = states
-            result = function(s)
+            update = function(s)
             if states is not None:
-                result, new = result
+                update, new = update
                 new_states.append((states, new))
-            if target is not None:
-                self._sums[target].collect(name, result)
+            if total is None:
+                for matrix, one in update.items():
+                    self._sums[matrix].collect(name, one)
+            elif type(update) is Outer:  # most updates are; this is where the time goes
+                total.lefts.append(update.post)
+                total.rights.append(update.pre)
+                total.scales.append((name, update.scale))
             else:
-                for matrix, update in result.items():
-                    self._sums[matrix].collect(name, update)
-        for total in self._sums.values():
+                total.collect(name, update)
+        for total in self._totals:
             total.apply(space)
         for states, new in new_states:
             _write_state(states, new)
@@ -135,63 +138,72 @@ class _Sum:
         transforms: Sequence[tuple[Any, SimpleNamespace | None]],
     ) -> None:
         self._matrix, self._thetas, self._transforms = matrix, thetas, transforms
-        self._lefts: list[Tensor] = []
-        self._rights: list[Tensor] = []
-        self._scales: list[tuple[str, float]] = []
+        self.lefts: list[Tensor] = []
+        self.rights: list[Tensor] = []
+        self.scales: list[tuple[str, float]] = []
         self._others: list[tuple[str, Part]] = []
-        self._joined: dict[Any, _Joined] = {}
+        self._joined: list[_Joined] = []
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
-        parts = (update,) if type(update) is Outer else as_update(update).parts
-        for part in parts:
+        """Take up the increment of one rule."""
+        for part in as_update(update).parts:
             if isinstance(part, Outer):
-                self._lefts.append(part.post)
-                self._rights.append(part.pre)
-                self._scales.append((rule, part.scale))
+                self.lefts.append(part.post)
+                self.rights.append(part.pre)
+                self.scales.append((rule, part.scale))
             else:
                 self._others.append((rule, part))
 
     def apply(self, space: Workspace) -> None:
         """Add what was collected, divided by the batch, to the matrix."""
-        dense = fraction = joined = None
-        if self._others:
-            dense, fraction = self._reduce_others(space.signals.batch)
-            self._others.clear()
-        if self._lefts:
-            joined = self._join(space)
-            self._lefts.clear()
-            self._rights.clear()
-            self._scales.clear()
+        joined = self._join(space) if self.lefts else None
+        if self._others or self._transforms:
+            self._add_all(joined, space.signals.batch)
+        elif joined is not None:
+            joined.add()
+        self.lefts.clear()
+        self.rights.clear()
+        self.scales.clear()
+
+    def _join(self, space: Workspace) -> _Joined:
+        """Write the factors side by side along their events, the left ones scaled."""
+        lefts, rights = self.lefts, self.rights
+        for joined in self._joined:
+            if joined.batch == space.signals.batch and joined.scales == self.scales:
+                break
+        else:
+            joined = self._new_joined(space.signals.batch)
+        if len(lefts) == 2 and lefts[0] is space.pair[0] and lefts[1] is space.pair[-1]:
+            left = space.stack  # they lie side by side already
+        else:
+            left = lefts[0] if len(lefts) == 1 else torch.cat(lefts, 1)
+        torch.mul(left, joined.column, out=joined.left)
+        torch.cat(rights, 1, out=joined.right)
+        return joined
+
+    def _new_joined(self, batch: int) -> _Joined:
+        parts = [
+            (self._thetas[rule] * (scale / batch)).expand(-1, left.shape[1], -1)
+            for (rule, scale), left in zip(self.scales, self.lefts, strict=True)
+        ]
+        joined = _Joined(self._matrix, torch.cat(parts, 1), batch, list(self.scales))
+        self._joined.append(joined)
+        return joined
+
+    def _add_all(self, joined: _Joined | None, batch: int) -> None:
+        """Add dense parts, decays and factors, through the transforms if there are any."""
+        dense, fraction = self._reduce_others(batch)
+        self._others.clear()
         if self._transforms:
             self._add_transformed(dense, fraction, joined)
             return
         if fraction is not None:
-            self._matrix.mul_(1 - fraction)
+            # not W *= 1 - fraction: in float32 that would round a fraction of 1e-6 by 5%
+            self._matrix.addcmul_(self._matrix, fraction, value=-1)
         if joined is not None:
             joined.add()
         if dense is not None:
             self._matrix.add_(dense)
-
-    def _join(self, space: Workspace) -> _Joined:
-        """Write the factors side by side along their events, the left ones scaled."""
-        lefts, rights = self._lefts, self._rights
-        key = (space.signals.batch, *self._scales)
-        joined = self._joined.get(key)
-        if joined is None:
-            parts = [
-                (self._thetas[rule] * (scale / space.signals.batch)).expand(-1, left.shape[1], -1)
-                for (rule, scale), left in zip(self._scales, lefts, strict=True)
-            ]
-            joined = self._joined[key] = _Joined(self._matrix, torch.cat(parts, 1))
-        if len(lefts) == 1:
-            left = lefts[0]
-        elif len(lefts) == 2 and lefts[0] is space.pair[0] and lefts[1] is space.pair[-1]:
-            left = space.stack  # they lie side by side already
-        else:
-            left = torch.cat(lefts, 1)
-        torch.mul(left, joined.column, out=joined.left)
-        torch.cat(rights, 1, out=joined.right)
-        return joined
 
     def _reduce_others(self, batch: int) -> tuple[Tensor | None, Tensor | None]:
         """Return the sum of the dense parts, and the fraction of each row that decays."""
@@ -213,7 +225,7 @@ class _Sum:
     ) -> None:
         total = aligned_zeros(*self._matrix.shape, like=self._matrix)
         if joined is not None:
-            AddedProduct(total, joined.left, joined.right)()
+            added_product(total, joined.left, joined.right)()
         if fraction is not None:
             total = total - fraction * self._matrix
         if dense is not None:
@@ -232,18 +244,22 @@ class _Joined:
     """The joined factors of one matrix.
 
     Attributes:
+        batch: size of the mini-batch that it is for.
+        scales: rule and scale of each pair of factors that it is for.
         column: ``[R, n, 1]``, theta * scale / batch for each row of `left`.
         left: ``[R, n, rows]``, scaled.
         right: ``[R, n, columns]``.
         add: adds left' right to the matrix.
     """
 
-    def __init__(self, matrix: Tensor, column: Tensor) -> None:
+    def __init__(
+        self, matrix: Tensor, column: Tensor, batch: int, scales: list[tuple[str, float]]
+    ) -> None:
         replicas, rows, columns = matrix.shape
-        self.column = column
+        self.batch, self.scales, self.column = batch, scales, column
         self.left = aligned_zeros(replicas, column.shape[1], rows, like=matrix)
         self.right = aligned_zeros(replicas, column.shape[1], columns, like=matrix)
-        self.add = AddedProduct(matrix, self.left, self.right)
+        self.add = added_product(matrix, self.left, self.right)
 
 
 def _namespace(

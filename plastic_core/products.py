@@ -8,6 +8,8 @@ replica: where its data begin relative to a cache line, and which routine multip
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
@@ -38,52 +40,39 @@ def aligned(value: Tensor) -> Tensor:
     return aligned_zeros(*value.shape, like=value).copy_(value)
 
 
-class Product:
-    """``out = a @ b`` for each replica, for fixed tensors.
+def product(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], Tensor]:
+    """Return a function that computes ``out = a @ b`` for each replica.
 
     Args:
-        a: ``[R, m, k]``; may be None where every call brings its own.
+        a: ``[R, m, k]``.
         b: ``[R, k, n]``.
         out: ``[R, m, n]``, from `aligned_zeros`.
     """
-
-    def __init__(self, a: Tensor | None, b: Tensor, out: Tensor) -> None:
-        self._flat = len(out) == 1 and out[0].numel() * b.shape[1] >= _OWN_LOOP
-        self._b, self._out = (b[0], out[0]) if self._flat else (b, out)
-        self._a = a[0] if a is not None and self._flat else a
-
-    def __call__(self, a: Tensor | None = None) -> None:
-        """Compute the product, with `a` in place of the fixed one where it is given."""
-        if a is not None:
-            a = a[0] if self._flat else a
-        else:
-            a = self._a
-        assert a is not None
-        if self._flat:
-            torch.mm(a, self._b, out=self._out)
-        else:
-            torch.bmm(a, self._b, out=self._out)
+    if _one_by_itself(out, b.shape[1]):
+        return partial(torch.mm, a[0], b[0], out=out[0])
+    return partial(torch.bmm, a, b, out=out)
 
 
-class AddedProduct:
-    """``matrix += left' right`` for each replica, for fixed tensors.
+def product_of(b: Tensor, out: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function of `a` that computes ``out = a @ b``; see `product`."""
+    if _one_by_itself(out, b.shape[1]):
+        b, out = b[0], out[0]
+        return lambda a: torch.mm(a[0], b, out=out)
+    return lambda a: torch.bmm(a, b, out=out)
+
+
+def added_product(matrix: Tensor, left: Tensor, right: Tensor) -> Callable[[], Tensor]:
+    """Return a function that adds left' right to the matrix of each replica.
 
     Args:
         matrix: ``[R, m, n]``.
         left: ``[R, k, m]``.
         right: ``[R, k, n]``.
     """
+    if _one_by_itself(matrix, left.shape[1]):
+        return partial(matrix[0].addmm_, left[0].mT, right[0])
+    return partial(matrix.baddbmm_, left.mT, right)
 
-    def __init__(self, matrix: Tensor, left: Tensor, right: Tensor) -> None:
-        self._flat = len(matrix) == 1 and matrix[0].numel() * left.shape[1] >= _OWN_LOOP
-        self._tensors = (matrix, left.mT, right)
-        if self._flat:
-            self._tensors = (matrix[0], left[0].mT, right[0])
 
-    def __call__(self) -> None:
-        """Add the product."""
-        matrix, left, right = self._tensors
-        if self._flat:
-            matrix.addmm_(left, right)
-        else:
-            matrix.baddbmm_(left, right)
+def _one_by_itself(out: Tensor, summed: int) -> bool:
+    return len(out) == 1 and out[0].numel() * summed >= _OWN_LOOP

@@ -11,7 +11,7 @@ for each number of events, because at one sample a step allocation and dispatch 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.parameters import Parameters
-from plastic_core.products import Product, aligned, aligned_zeros
+from plastic_core.products import aligned, aligned_zeros, product, product_of
 from plastic_core.signals import Signals
 from plastic_core.specs import NetworkSpec
 
@@ -90,9 +90,9 @@ class Workspace:
         stack: ``[R, 2K, n_post]``, error and post together, so that W' [error, post] is one
             product and an update made of both needs no copy.
         pair: post and error in the order in which they are stacked, or post alone.
-        forward: z = W pre.
-        backward: that product, or the half of it that is needed.
-        through_feedback: B e.
+        forward: computes z = W pre (`forward_of` where pre is the input).
+        backward: computes W' [error, post], or the half of it that is needed.
+        through_feedback: computes B e.
     """
 
     def __init__(
@@ -113,7 +113,10 @@ class Workspace:
         if pre is not None:
             s.pre = s.source = pre
         self.z = zeros(events, n_post)
-        self.forward = Product(pre, weight.mT, self.z)
+        if pre is None:
+            self.forward_of = product_of(weight.mT, self.z)
+        else:
+            self.forward = product(pre, weight.mT, self.z)
 
         self.pair: tuple[Tensor, ...]
         self.stack = zeros(2 * events if needs.error else events, n_post)
@@ -126,21 +129,21 @@ class Workspace:
             self.pair = (s.post,)
         self.activity = s.post
 
-        self.backward: Product | None = None
+        self.backward: Callable[[], Tensor] | None = None
         if needs.weight_error or needs.recon:
             left = s.error if needs.weight_error else s.post
             if needs.weight_error and needs.recon:
                 left = self.stack
-            product = zeros(left.shape[1], n_pre)
-            self.backward = Product(left, weight, product)
-            halves = product[:, :events], product[:, -events:]
+            sent_back = zeros(left.shape[1], n_pre)
+            self.backward = product(left, weight, sent_back)
+            halves = sent_back[:, :events], sent_back[:, -events:]
             post_half = 0 if needs.post_first else 1
             if needs.recon:
                 s.recon = halves[post_half]
             if needs.weight_error:
                 s.weight_error = halves[1 - post_half]
 
-        self.through_feedback: Product | None = None
+        self.through_feedback: Callable[[], Tensor] | None = None
         if feedback is not None:
             s.feedback = feedback
         if needs.feedback_error:
@@ -168,7 +171,7 @@ class Feedforward:
         for p, weight in enumerate(self._parameters.weights):
             s = Signals()
             s.pre, s.weight, s.batch = activities[-1], weight[replica : replica + 1], x.shape[1]
-            z = self._own_forward(s)
+            z = None if self._hooks.forward is None else self._hooks.forward(s)
             if z is None:
                 z = torch.bmm(s.pre, s.weight.mT)
             if p == self.spec.depth - 1:
@@ -221,9 +224,12 @@ class Feedforward:
         last = len(spaces) - 1
         for p, space in enumerate(spaces):
             s = space.signals
-            z = self._own_forward(s)
+            z = None if self._hooks.forward is None else self._hooks.forward(s)
             if z is None:
-                space.forward(None if p else x)
+                if p:
+                    space.forward()
+                else:
+                    space.forward_of(x)
                 z = space.z
             if p == last:
                 torch.softmax(z, -1, out=s.post)
@@ -231,10 +237,6 @@ class Feedforward:
                 self._activation.apply(z, s.post)
                 if self._skips[p]:
                     torch.add(s.post, s.pre, out=space.activity)
-
-    def _own_forward(self, s: Signals) -> Tensor | None:
-        """Return z from a rule's forward hook, or None for the default, z = W y."""
-        return None if self._hooks.forward is None else self._hooks.forward(s)
 
     def _make_workspaces(self, events: int) -> list[Workspace]:
         parameters, depth = self._parameters, self.spec.depth
@@ -255,6 +257,6 @@ class Feedforward:
                 s.pre_error = spaces[p - 1].signals.error
             if self.needs[p].feedback_error:
                 error = s.error if self._hooks.feedback == "layer" else top.error
-                space.through_feedback = Product(error, s.feedback.mT, s.feedback_error)
+                space.through_feedback = product(error, s.feedback.mT, s.feedback_error)
         self._workspaces[events] = spaces
         return spaces

@@ -33,13 +33,13 @@ CASES = {
     "b-decay": ("0.05*fa + 0.01*b-decay", [(slow.fa, 0.05), (slow.b_decay, 0.01)], "B", {}),
     "oja+bp": ("0.01*oja + 0.05*bp", [(slow.oja, 0.01), (slow.bp, 0.05)], "W", {}),
     "equation 9": (
-        "0.02*fa + 0.01*hebbian-error + 0.005*oja + 0.002*weight-decay + 0.02*b-update + 0.003*b-decay",
+        "0.01*fa + 0.004*hebbian-error + 0.005*oja + 0.002*weight-decay + 0.008*b-update + 0.003*b-decay",
         [
-            (slow.fa, 0.02),
-            (slow.hebbian_error, 0.01),
+            (slow.fa, 0.01),
+            (slow.hebbian_error, 0.004),
             (slow.oja, 0.005),
             (slow.weight_decay, 0.002),
-            (slow.b_update, 0.02),
+            (slow.b_update, 0.008),
             (slow.b_decay, 0.003),
         ],
         "B",
