@@ -48,7 +48,7 @@ class Engine:
 
         shape = (parameters.replicas, 1, 1)
         columns = {
-            name: torch.as_tensor(theta).to(like).reshape(-1, 1, 1).expand(shape)
+            name: torch.as_tensor(theta, dtype=like.dtype, device=like.device).reshape(-1, 1, 1).expand(shape)
             for name, theta in thetas.items()
         }
         self._plasticity = [

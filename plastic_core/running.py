@@ -99,6 +99,7 @@ def run(
     _check_device(spec.device)
     if threads is not None and threads < 1:
         raise PlasticError(f"threads = {threads}: expected at least 1")
+    _check_range(plan)
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
     if folder is not None and folder.state == "finished":
         return RunResult(plan.spec, folder.read_curves(), folder.read_record(), folder.path)
@@ -325,6 +326,16 @@ def _write(folder: RunFolder, result: RunResult, save_weights: bool) -> None:
         folder.write_weights(result.parameters)
     folder.write_record(result.record)  # last: it says that the run is finished
     folder.drop_checkpoint()
+
+
+def _check_range(plan: Plan) -> None:
+    largest = torch.finfo(getattr(torch, plan.spec.dtype)).max
+    for rule in plan.rules:
+        if abs(rule.theta) > largest:
+            raise PlasticError(
+                f"theta of '{rule.name}' = {rule.theta:g}: expected at most {largest:.3g}, the "
+                f"largest number of {plan.spec.dtype}"
+            )
 
 
 def _check_device(name: str) -> None:
