@@ -306,4 +306,4 @@ def _outers(update: Update | Tensor) -> list[Outer]:
 
 
 def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"

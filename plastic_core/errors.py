@@ -16,7 +16,7 @@ class PlasticError(ValueError):
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``"; did you mean 'oja'?"`` for the nearest of `names`, or nothing."""
     by_lower = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.61)
     return f"; did you mean {' or '.join(repr(by_lower[c]) for c in close)}?" if close else ""
 
 

@@ -16,7 +16,7 @@ from plastic_core.catalogue import Catalogue, Entry
 from plastic_core.errors import PlasticError, did_you_mean, listing
 from plastic_core.expression import Term, parse
 from plastic_core.plugins import Rule, Task, Transform
-from plastic_core.specs import NetworkSpec, RunSpec, Theta, describe_faults
+from plastic_core.specs import NetworkSpec, RunSpec, SpecError, Theta, describe_faults
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,10 @@ def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) ->
             )
     try:
         return model(**values)
+    except SpecError as error:
+        raise PlasticError(f"{what}{error.faults}") from None
     except ValidationError as error:
-        raise PlasticError(f"{what}: {describe_faults(error, model)}") from None
+        raise PlasticError(f"{what}{describe_faults(error, model)}") from None
 
 
 def _check_setting_names(spec: RunSpec, rules: list[Entry], transforms: list[Entry]) -> None:

@@ -40,7 +40,15 @@ Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive"]
 
 
 class SpecError(PlasticError):
-    """A specification that does not validate; names field, value and what is accepted."""
+    """A specification that does not validate; names field, value and what is accepted.
+
+    Attributes:
+        faults: the message without the name of the specification.
+    """
+
+    def __init__(self, name: str, faults: str) -> None:
+        super().__init__(f"{name}{faults}")
+        self.faults = faults
 
 
 class Spec(BaseModel):
@@ -56,11 +64,14 @@ class Spec(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise SpecError(describe_faults(error, type(self))) from None
+            raise SpecError(type(self).__name__, describe_faults(error, type(self))) from None
 
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return one line for each fault: the field, its value, what is accepted, the nearest name."""
+    """Return ``": <fault>"``, or a line for each of several.
+
+    A fault is the field, its value, what is accepted and the nearest name.
+    """
     faults = []
     for fault in error.errors(include_url=False):
         path = ".".join(str(part) for part in fault["loc"])
@@ -84,8 +95,8 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
         else:
             faults.append(f"{path} = {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
     if len(faults) == 1:
-        return f"{model.__name__}: {faults[0]}"
-    return f"{model.__name__} has {len(faults)} faults:\n" + "\n".join(f"  {f}" for f in faults)
+        return f": {faults[0]}"
+    return f" has {len(faults)} faults:\n" + "\n".join(f"  {f}" for f in faults)
 
 
 def _set_of_names(value: Any) -> Any:

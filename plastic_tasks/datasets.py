@@ -7,6 +7,7 @@ import importlib
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -99,10 +100,8 @@ def _download(name: str, image_set: ImageSet, data_dir: DataDir) -> None:
 
     def fetch() -> None:
         try:
-            # torchvision prints to standard output, which belongs to the command's result
-            with contextlib.redirect_stdout(sys.stderr):
-                cls = getattr(_torchvision_datasets(), image_set.cls)
-                cls(str(folder), download=True, **image_set.keywords)
+            cls = getattr(_torchvision_datasets(), image_set.cls)
+            cls(str(folder), download=True, **image_set.keywords)
         except BaseException as error:
             failure.append(error)
 
@@ -110,21 +109,33 @@ def _download(name: str, image_set: ImageSet, data_dir: DataDir) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _no_data(name, image_set, data_dir, f"{folder} cannot be made: {error.strerror}") from None
-    # a thread, because torchvision has no time limit; it is left behind where it hangs
+    # torchvision prints to standard output, which belongs to the command's result
+    with contextlib.redirect_stdout(sys.stderr):
+        stalled = _stalls(fetch, folder / image_set.folder)
+    if stalled:
+        reason = f"no byte arrived for {_STALL_SECONDS:g} s"
+        raise _no_data(name, image_set, data_dir, f"the download was given up: {reason}")
+    if failure:
+        reason = " ".join(str(failure[0]).split()) or type(failure[0]).__name__
+        raise _no_data(name, image_set, data_dir, f"the download failed: {reason}") from failure[0]
+
+
+def _stalls(fetch: Callable[[], None], folder: Path) -> bool:
+    """Run `fetch`, and return whether nothing arrived in `folder` for too long.
+
+    It runs in a thread, because torchvision has no time limit, and is left behind if it hangs.
+    """
     thread = threading.Thread(target=fetch, daemon=True)
     thread.start()
     size, since = -1, time.monotonic()
     while thread.is_alive():
         thread.join(0.2)
-        now = _bytes_in(folder / image_set.folder)
+        now = _bytes_in(folder)
         if now != size:
             size, since = now, time.monotonic()
         elif time.monotonic() - since > _STALL_SECONDS:
-            reason = f"no byte arrived for {_STALL_SECONDS:.0f} s"
-            raise _no_data(name, image_set, data_dir, f"the download was given up: {reason}")
-    if failure:
-        reason = " ".join(str(failure[0]).split()) or type(failure[0]).__name__
-        raise _no_data(name, image_set, data_dir, f"the download failed: {reason}") from failure[0]
+            return True
+    return False
 
 
 def _no_data(name: str, image_set: ImageSet, data_dir: DataDir, reason: str) -> DataError:

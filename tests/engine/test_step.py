@@ -287,7 +287,7 @@ BAD_RULES = {
     "no state": (
         {"state": {"trace": State(over="pre")}},
         lambda s: outer(s.post, s.pre),
-        "the rule 'bad': plastic_local_update returned a Outer; expected (update, {name: new state})",
+        "the rule 'bad': plastic_local_update returned a value of type Outer; expected (update, {name: new state})",
     ),
     "state of a wrong shape": (
         {"state": {"trace": State(over="pre")}},

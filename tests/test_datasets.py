@@ -1,0 +1,155 @@
+"""Data: splits, order, files in MNIST's format, and what is said when there are none."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from plastic_core import PlasticError, RunSpec, run
+from plastic_core.api import DataDir, DataError, Dataset
+from plastic_core.catalogue import Catalogue
+from plastic_core.datasets import data_folders, held_out_half, training_order
+from plastic_core.statistics import bootstrap_interval
+from tests.conftest import write_idx
+
+
+def load(task, folder, **options):
+    plugin = Catalogue().find("task", task).plugin()
+    return plugin.load(DataDir([folder]), plugin.spec.options(**options))
+
+
+def test_digits_are_split_as_stated(tmp_path):
+    data = load("digits-mlp", tmp_path)
+    assert (len(data.labels), len(data.held_out_labels), data.classes) == (1297, 500, 10)
+    assert data.inputs.shape[1] == 64
+    assert data.inputs.min() == 0
+    assert data.inputs.max() == 1
+
+
+def test_halves_do_not_overlap_and_do_not_follow_the_file():
+    points = np.arange(1000, dtype=np.float32)[:, None]
+    labels = np.zeros(1000, np.int64)
+    data = Dataset(points, labels, points, labels, classes=1)
+    choose, _ = held_out_half(data, "choose", 1000)
+    report, _ = held_out_half(data, "report", 1000)
+    assert sorted(np.concatenate([choose, report]).ravel()) == list(range(1000))
+    assert abs(choose.mean() - report.mean()) < 50
+    np.testing.assert_array_equal(held_out_half(data, "report", 10)[0], report[:10])
+
+
+def test_order_is_of_the_seed_alone_and_reshuffled_in_passes():
+    order = training_order(3, points=50, samples=120)
+    assert sorted(order[:50]) == sorted(order[50:100]) == list(range(50))
+    assert (order[:50] != order[50:100]).any()
+    np.testing.assert_array_equal(order[:70], training_order(3, 50, 70))
+    assert (training_order(4, 50, 120) != order).any()
+
+
+def test_images_are_read_from_the_first_folder_that_holds_them(small_mnist, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLASTIC_DATA_DIR", f"{tmp_path / 'empty'}:{small_mnist}")
+    plugin = Catalogue().find("task", "mnist-mlp").plugin()
+    data = plugin.load(data_folders(), plugin.spec.options())
+    assert (data.inputs.shape, data.held_out_inputs.shape) == ((60, 784), (40, 784))
+    assert data.inputs.dtype == np.float32
+    raw = (small_mnist / "MNIST/raw/train-images-idx3-ubyte").read_bytes()[16:]
+    np.testing.assert_allclose(data.inputs[0], np.frombuffer(raw[:784], np.uint8) / 255, rtol=1e-6)
+
+
+def test_emnist_images_are_turned_upright(tmp_path):
+    image = np.zeros((1, 28, 28))
+    image[0, 2, 20] = 255  # as stored: transposed
+    for part in ("train", "test"):
+        raw = tmp_path / "EMNIST" / "raw"
+        write_idx(raw / f"emnist-balanced-{part}-images-idx3-ubyte", image)
+        write_idx(raw / f"emnist-balanced-{part}-labels-idx1-ubyte", np.array([46]))
+    data = load("mnist-mlp", tmp_path, dataset="emnist-balanced")
+    assert data.classes == 47
+    assert data.inputs[0].reshape(28, 28)[20, 2] == 1
+
+
+def test_real_mnist(mnist_dir):
+    data = load("mnist-mlp", mnist_dir)
+    assert (data.inputs.shape, data.held_out_inputs.shape) == ((60000, 784), (10000, 784))
+    assert np.bincount(data.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_no_data_and_no_network(tmp_path, monkeypatch):
+    # a proxy that nobody answers stands for a missing network, on any machine
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(DataError) as caught:
+        load("mnist-mlp", tmp_path)
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith(f"no data: mnist is not in {tmp_path}/MNIST/raw, and the download failed: ")
+    assert rest == [
+        "  put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
+        "t10k-labels-idx1-ubyte there,",
+        "  or name the folder above it by --data-dir or PLASTIC_DATA_DIR,",
+        "  or use --task digits-mlp, which needs no download",
+    ]
+
+
+def test_a_download_that_hangs_is_given_up(tmp_path):
+    # in a process of its own, for it leaves a thread behind that waits for the server
+    code = """
+import sys, threading
+from plastic_core.api import DataDir, DataError
+from plastic_tasks import datasets
+class Hanging:
+    def __init__(self, *args, **kwargs):
+        threading.Event().wait()
+datasets._torchvision_datasets = lambda: type("Module", (), {"MNIST": Hanging})
+datasets._STALL_SECONDS = 0.5
+try:
+    datasets.load_image_set("mnist", DataDir([sys.argv[1]]))
+except DataError as error:
+    print(str(error).splitlines()[0])
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert out.stdout.strip() == (
+        f"no data: mnist is not in {tmp_path}/MNIST/raw, and the download was given up: "
+        "no byte arrived for 0.5 s"
+    )
+
+
+def test_damaged_files_are_explained(small_mnist):
+    file = small_mnist / "MNIST/raw/train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"mnist: the files in .*MNIST/raw cannot be read"):
+        load("mnist-mlp", small_mnist)
+
+
+def test_a_task_that_returns_nonsense_is_explained(small_mnist):
+    raw = small_mnist / "MNIST/raw"
+    write_idx(raw / "train-labels-idx1-ubyte", np.full(60, 12))
+    with pytest.raises(PlasticError) as caught:
+        run(RunSpec(task="mnist-mlp", seeds=1), data_dir=small_mnist)
+    assert str(caught.value) == "the data of mnist-mlp: labels reach from 12 to 12; expected 0 to 9"
+
+
+def test_mnist_task_trains_on_files(small_mnist):
+    result = run(RunSpec(task="mnist-mlp", seeds=2, samples=100, evaluations=2), data_dir=small_mnist)
+    assert result.summary["accuracy"]["per_seed"]
+    assert "evaluations use 20 points" in result.record["notes"][0]
+
+
+def test_torchvision_is_loaded_by_the_tasks_alone():
+    code = "import sys, plastic_core.running; print('torchvision' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_bootstrap_interval_agrees_with_scipy():
+    values = np.random.default_rng(1).normal(0.8, 0.05, 20)
+    low, high = bootstrap_interval(values, resamples=20000)
+    reference = stats.bootstrap(
+        (values,), np.mean, confidence_level=0.98, n_resamples=20000, method="percentile", rng=1
+    ).confidence_interval
+    assert low == pytest.approx(reference.low, abs=1e-3)
+    assert high == pytest.approx(reference.high, abs=1e-3)
+    assert bootstrap_interval(values) == bootstrap_interval(values)

@@ -1,0 +1,80 @@
+"""The grammar of rule expressions, and its messages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plastic_core.expression import ExpressionError, Term, parse
+
+HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("bp", [("bp", None)]),
+        ("oja+bp", [("oja", None), ("bp", None)]),
+        ("0.01*bp + 3e-4*oja", [("bp", 0.01), ("oja", 3e-4)]),
+        (" -.5 * hebbian-error+ +2.*b-update ", [("hebbian-error", -0.5), ("b-update", 2.0)]),
+        ("1*my-dist.x:oja", [("my-dist.x:oja", 1.0)]),
+        ("fa+hebbian-error+oja", [("fa", None), ("hebbian-error", None), ("oja", None)]),
+    ],
+)
+def test_terms(text, terms):
+    assert parse(text) == tuple(Term(*term) for term in terms)
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "expected", "found"),
+    [
+        ("", 1, "a number or the name of a rule", "the end"),
+        ("bp +", 5, "a number or the name of a rule", "the end"),
+        ("bp oja", 4, "'+' or the end", "'o'"),
+        ("bp + * oja", 6, "a number or the name of a rule", "'*'"),
+        ("0.1 bp", 5, "'*' and the name of a rule after the number", "'b'"),
+        ("0.1*", 5, "the name of a rule", "the end"),
+        ("bp - oja", 4, "'+' or the end", "'-'"),
+        ("__import__('os').system('ls')", 1, "a number or the name of a rule", "'_'"),
+        ("bp+exec('1')", 8, "'+' or the end", "'('"),
+        ("oja.__class__", 4, "'+' or the end", "'.'"),
+        ("1e999*bp", 1, "a finite number", "'1'"),
+        ("inf*bp", 4, "'+' or the end", "'*'"),
+        ("2**bp", 3, "the name of a rule", "'*'"),
+    ],
+)
+def test_malformed(text, position, expected, found):
+    with pytest.raises(ExpressionError) as caught:
+        parse(text)
+    assert str(caught.value) == (
+        f"rule expression, position {position}: expected {expected}, found {found}\n"
+        f"  {text}\n  {' ' * (position - 1)}^\n{HELP}"
+    )
+
+
+def test_a_term_twice():
+    with pytest.raises(ExpressionError) as caught:
+        parse("bp + 0.1*bp")
+    assert str(caught.value) == (
+        "rule expression, position 10: 'bp' stands twice in 'bp + 0.1*bp'; "
+        "write it once, with one coefficient"
+    )
+
+
+names = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.dictionaries(names, numbers, min_size=1, max_size=5), st.sampled_from(["+", " + "]))
+def test_what_is_written_is_read_back(terms, plus):
+    text = plus.join(n if c is None else f"{c!r}*{n}" for n, c in terms.items())
+    assert parse(text) == tuple(Term(n, c) for n, c in terms.items())
+
+
+@given(st.text(alphabet="ab01.+-*e: ()_", max_size=20))
+def test_any_text_is_read_or_refused(text):
+    try:
+        terms = parse(text)
+    except ExpressionError as error:
+        assert "position" in str(error)
+    else:
+        assert len({term.name for term in terms}) == len(terms)
