@@ -15,9 +15,10 @@ class PlasticError(ValueError):
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``"; did you mean 'oja'?"`` for the nearest of `names`, or nothing."""
-    by_lower = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.61)
-    return f"; did you mean {' or '.join(repr(by_lower[c]) for c in close)}?" if close else ""
+    ratios = {n: difflib.SequenceMatcher(None, name.lower(), n.lower()).ratio() for n in names}
+    best = max(ratios.values(), default=0.0)
+    close = sorted(n for n, ratio in ratios.items() if ratio >= max(0.6, best - 0.05))
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def listing(names: Iterable[str]) -> str:

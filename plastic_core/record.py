@@ -71,8 +71,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
         with _explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            holds = sorted(p.name for p in path.iterdir())
+            holds = sorted(p.name for p in path.iterdir()) if path.exists() else []
         if RUN_FILE in holds:
             self.state = self._check_other_run(resume)
         elif holds and not all(name.startswith(".") for name in holds):
@@ -80,6 +79,11 @@ class RunFolder:
                 f"--out {path}: holds files that are no run ({', '.join(holds[:3])}); "
                 "name a folder that is new or empty"
             )
+
+    def make(self) -> None:
+        """Make the folder, once it is known that there will be something to write."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def read_record(self) -> dict[str, Any]:
         """Return the content of run.json.

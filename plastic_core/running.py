@@ -132,6 +132,8 @@ def run(
         spec.batch_size,
     )
     curves = Curves.empty(spec.seeds, steps)
+    if folder is not None:
+        folder.make()
     if folder is not None and folder.state == "started":
         _continue(folder, backend, parameters, curves, notes)
     record = _record(plan, network, threads, notes)

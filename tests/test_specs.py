@@ -42,7 +42,7 @@ FAULTS = {
         lambda: RunSpec(samples=-5, dtype="float31"),
         "RunSpec has 2 faults:\n"
         "  samples = -5: input should be greater than 0\n"
-        "  dtype = 'float31': accepted are 'float32' or 'float64'; did you mean 'float32' or 'float64'?",
+        "  dtype = 'float31': accepted are 'float32' or 'float64'; did you mean 'float32'?",
     ),
     "activation": (
         lambda: NetworkSpec(sizes=(3, 2), activation="softpuls"),

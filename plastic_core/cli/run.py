@@ -164,7 +164,7 @@ def _task_options(arguments: Sequence[str]) -> type[BaseModel]:
     fields = read_spec_file(Path(files[0])) if files else {}
     task = str(fields.get("task", RunSpec.model_fields["task"].default))
     plugins = list(fields.get("plugins", []))
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = flag.partition("=")
         if name == "--task":
             task = attached if equals else value
