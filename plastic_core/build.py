@@ -133,7 +133,7 @@ def _resolve_transforms(
     manager.add_hookspecs(TransformHooks)
     for transform in reversed(transforms):
         manager.register(transform, name=transform.spec.name)
-    found = reversed(manager.hook.plastic_transform_update.get_hookimpls())
+    found: Any = reversed(manager.hook.plastic_transform_update.get_hookimpls())
     return tuple((impl.plugin.spec.name, impl.plugin, impl.function) for impl in found)
 
 
@@ -163,8 +163,8 @@ class _Recorder:
         if name in SIGNAL_NAMES:
             if name not in spec.reads:
                 raise PlasticError(
-                    f"the rule '{spec.name}' reads the signal '{name}', which its spec does not declare; "
-                    f"add '{name}' to reads={sorted(spec.reads)}"
+                    f"the rule '{spec.name}' reads the signal '{name}', which its spec does not "
+                    f"declare; add '{name}' to reads={sorted(spec.reads)}"
                 )
             self.seen.add(name)
         if name not in self._values:
@@ -220,7 +220,9 @@ class _Trial:
         result, seen = self._call(hook, function)
         if self.spec.state:
             result = self._check_state(hook, result)
-        updates = result if len(self.spec.modifies) > 1 else {next(iter(self.spec.modifies)): result}
+        updates = (
+            result if len(self.spec.modifies) > 1 else {next(iter(self.spec.modifies)): result}
+        )
         if not isinstance(updates, dict) or updates.keys() != self.spec.modifies:
             raise self._fault(
                 hook, f"returned {_kind(result)}", "{'forward': update, 'feedback': update}"
@@ -294,7 +296,8 @@ class _Trial:
             raise self._fault(
                 hook,
                 f"returned {what} of shape {list(value.shape)}",
-                f"{named}, here {list(shape)} (R={_REPLICAS}, K={_EVENTS}, n_post={_POST}, n_pre={_PRE})",
+                f"{named}, here {list(shape)} "
+                f"(R={_REPLICAS}, K={_EVENTS}, n_post={_POST}, n_pre={_PRE})",
             )
 
     def _fault(self, hook: str, found: str, expected: str) -> PlasticError:

@@ -41,7 +41,7 @@ GROUPS: Final[dict[Kind, _Group]] = {
 }
 
 
-class PluginFault(PlasticError):
+class PluginError(PlasticError):
     """A plugin that cannot be used.
 
     Attributes:
@@ -90,13 +90,15 @@ class Entry:
                 assert self.point is not None
                 self.plugin = self.point.load()
             check_plugin(self.kind, self.name, self.plugin)
-        except PluginFault as fault:
+        except PluginError as fault:
             self.state, self.error, self.remedy = "failed", str(fault), fault.remedy
         except (Exception, SystemExit) as error:  # a plugin may do anything while it is imported
-            self.state, self.error = "failed", f"importing {self.target} raised {describe_exception(error)}"
-            self.remedy = (
-                f"update or uninstall {self.distribution}, or set PLASTIC_DISABLE={self.distribution}"
+            self.state, self.error = (
+                "failed",
+                f"importing {self.target} raised {describe_exception(error)}",
             )
+            name = self.distribution
+            self.remedy = f"update or uninstall {name}, or set PLASTIC_DISABLE={name}"
         else:
             self.state = "clash" if clash else "ok"
         spec = getattr(self.plugin, "spec", None)
@@ -176,7 +178,9 @@ class Catalogue:
         entry = Entry(kind, name, distribution, version, target, plugin=plugin)
         entry.load()
         if entry.state == "failed":
-            raise PlasticError(f"{target} cannot be used as a {kind}: {entry.error}\n  {entry.remedy}")
+            raise PlasticError(
+                f"{target} cannot be used as a {kind}: {entry.error}\n  {entry.remedy}"
+            )
         self._entries.append(entry)
 
     def _mark_disabled(self, disable: str) -> None:
@@ -205,35 +209,36 @@ def check_plugin(kind: Kind, name: str, plugin: Any) -> None:
     """Check that `plugin` is what an entry called `name` must be, its hooks by pluggy.
 
     Raises:
-        PluginFault: it is not; says what was found and what to write instead.
+        PluginError: it is not; says what was found and what to write instead.
     """
     group = GROUPS[kind]
     base, spec_class = group.base.__name__, group.spec.__name__
     if not (inspect.isclass(plugin) and issubclass(plugin, group.base)):
-        raise PluginFault(
+        raise PluginError(
             f"found {plugin!r}, which is no {kind} class",
             f"let the entry point name a subclass of plastic_core.api.{base}",
         )
     spec = getattr(plugin, "spec", None)
     if not isinstance(spec, group.spec):
-        raise PluginFault(
+        raise PluginError(
             f"{plugin.__name__}.spec is {spec!r}, no {spec_class}",
             f"write spec = {spec_class}(...) in the class",
         )
     if spec.api != API_VERSION:
-        raise PluginFault(
-            f"it was written for API {spec.api}, and this plastic-learning offers API {API_VERSION}",
+        raise PluginError(
+            f"it was written for API {spec.api}, and this plastic-learning offers "
+            f"API {API_VERSION}",
             "install versions of both that agree",
         )
     if spec.name != name:
-        raise PluginFault(
+        raise PluginError(
             f"the entry point is called '{name}' but the spec's name is '{spec.name}'",
             "give both the same name",
         )
     try:
         instance = plugin()
     except Exception as error:
-        raise PluginFault(
+        raise PluginError(
             f"{plugin.__name__}() raised {describe_exception(error)}",
             "let it be made without arguments",
         ) from error
@@ -242,7 +247,7 @@ def check_plugin(kind: Kind, name: str, plugin: Any) -> None:
     if isinstance(spec, RuleSpec):
         propagator = hasattr(plugin, "plastic_propagate_error")
         if spec.propagates != propagator:
-            raise PluginFault(
+            raise PluginError(
                 f"spec.propagates is {spec.propagates}, but plastic_propagate_error is "
                 f"{'implemented' if propagator else 'not implemented'}",
                 f"write propagates={propagator}",
@@ -255,7 +260,7 @@ def _check_hooks(hooks: type[Any], instance: Any) -> None:
     implemented = [hook for hook in dir(cls) if hook.startswith("plastic_")]
     for hook in implemented:
         if not hasattr(getattr(cls, hook), "plastic_impl"):
-            raise PluginFault(f"{cls.__name__}.{hook} lacks @hookimpl", "write @hookimpl above it")
+            raise PluginError(f"{cls.__name__}.{hook} lacks @hookimpl", "write @hookimpl above it")
     manager = pluggy.PluginManager("plastic")
     manager.add_hookspecs(hooks)
     try:
@@ -264,7 +269,7 @@ def _check_hooks(hooks: type[Any], instance: Any) -> None:
     except pluggy.PluginValidationError as error:
         unknown = next((hook for hook in implemented if hook not in known), None)
         if unknown:
-            raise PluginFault(
+            raise PluginError(
                 f"there is no hook '{unknown}'{did_you_mean(unknown, known)}",
                 f"the hooks are {', '.join(known)}",
             ) from error
@@ -272,16 +277,20 @@ def _check_hooks(hooks: type[Any], instance: Any) -> None:
         right = inspect.signature(getattr(hooks, hook))
         names = ", ".join(right.parameters)
         found = ", ".join(inspect.signature(getattr(cls, hook)).parameters)
-        raise PluginFault(
-            f"{cls.__name__}.{hook} takes ({found}), expected ({names})", f"write def {hook}({names})"
+        raise PluginError(
+            f"{cls.__name__}.{hook} takes ({found}), expected ({names})",
+            f"write def {hook}({names})",
         ) from error
     if not implemented:
-        raise PluginFault(f"{cls.__name__} implements no hook", f"implement one of {', '.join(known)}")
+        raise PluginError(
+            f"{cls.__name__} implements no hook", f"implement one of {', '.join(known)}"
+        )
     wrappers = [h for h in implemented if getattr(cls, h).plastic_impl.get("wrapper")]
     wrappers += [h for h in implemented if getattr(cls, h).plastic_impl.get("hookwrapper")]
     if wrappers:
-        raise PluginFault(
-            f"{cls.__name__}.{wrappers[0]} is a hook wrapper, which the training loop has no place for",
+        raise PluginError(
+            f"{cls.__name__}.{wrappers[0]} is a hook wrapper, which the training loop has no "
+            "place for",
             "write a plain hook, @hookimpl without wrapper=True",
         )
 
@@ -309,7 +318,9 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise PlasticError(f"--plugin {file}: importing it raised {describe_exception(error)}") from error
+        raise PlasticError(
+            f"--plugin {file}: importing it raised {describe_exception(error)}"
+        ) from error
     found = [
         (kind, value)
         for value in vars(module).values()

@@ -44,10 +44,14 @@ def split_arrays(inputs: Any, labels: Any) -> Dataset:
             f"data: X has shape {inputs.shape} and y {labels.shape}; expected [N, n] and [N]"
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise PlasticError(f"data: y is of type {labels.dtype}; expected integers from 0 to classes - 1")
+        raise PlasticError(
+            f"data: y is of type {labels.dtype}; expected integers from 0 to classes - 1"
+        )
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
-        raise PlasticError(f"data: {len(inputs)} points are too few to hold some out; give 7 at least")
+        raise PlasticError(
+            f"data: {len(inputs)} points are too few to hold some out; give 7 at least"
+        )
     order = np.random.default_rng(_HALVING_SEED).permutation(len(inputs))
     train, rest = order[held_out:], order[:held_out]
     return Dataset(

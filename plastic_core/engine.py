@@ -5,7 +5,7 @@ This is the only implementation of the step; every task trains through it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +39,7 @@ class Engine:
         self,
         spec: NetworkSpec,
         hooks: Hooks,
-        thetas: dict[str, Tensor | float],
+        thetas: Mapping[str, Tensor | float],
         parameters: Parameters,
     ) -> None:
         self.network = Feedforward(spec, hooks, parameters)
@@ -48,7 +48,9 @@ class Engine:
 
         shape = (parameters.replicas, 1, 1)
         columns = {
-            name: torch.as_tensor(theta, dtype=like.dtype, device=like.device).reshape(-1, 1, 1).expand(shape)
+            name: torch.as_tensor(theta, dtype=like.dtype, device=like.device)
+            .reshape(-1, 1, 1)
+            .expand(shape)
             for name, theta in thetas.items()
         }
         self._plasticity = [
@@ -91,9 +93,9 @@ class _Plasticity:
         for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies}):
             transforms = []
             for owner, transform, function in hooks.transforms:
-                states = transform.spec.state
-                namespace = _namespace(parameters, f"{owner}.{matrix}", projection, states)
-                transforms.append((function, namespace))
+                key = f"{owner}.{matrix}"
+                states = _namespace(parameters, key, projection, transform.spec.state)
+                transforms.append((function, states))
             self._sums[matrix] = _Sum(tensors[matrix][projection], thetas, transforms)
         self._totals = list(self._sums.values())
         self._rules = []

@@ -74,11 +74,15 @@ def parse(text: str) -> tuple[Term, ...]:
             skip_space()
         name = _NAME.match(text, position)
         if name is None:
-            raise expected("the name of a rule" if coefficient is not None else "a number or the name of a rule")
+            raise expected(
+                "the name of a rule"
+                if coefficient is not None
+                else "a number or the name of a rule"
+            )
         if any(term.name == name.group() for term in terms):
             raise ExpressionError(
-                f"rule expression, position {position + 1}: '{name.group()}' stands twice in {text!r}; "
-                "write it once, with one coefficient"
+                f"rule expression, position {position + 1}: '{name.group()}' stands twice in "
+                f"{text!r}; write it once, with one coefficient"
             )
         terms.append(Term(name.group(), coefficient))
         position = name.end()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart by colour-blind readers; black first, as in the paper.
 COLOURS: Final = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-STYLE: Final[dict[str, Any]] = {
+STYLE: Final[Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": "medium",
@@ -57,6 +57,6 @@ def draw_learning_curves(
         axes.set_title(title or f"{first.attrs['task']}, {first.attrs['network']}")
         axes.legend(loc="lower right")
         note = f"mean of {first.sizes['seed']} seeds; shaded: 98% bootstrap interval"
-        figure.text(0.01, -0.02, note, fontsize=7, color="0.35")
+        figure.text(0.01, -0.07, note, fontsize=7, color="0.35")
         figure.savefig(path)
         plt.close(figure)

@@ -30,6 +30,7 @@ class RuleHooks:
 
         `s` holds `pre` and `weight`. None passes on to the next implementation.
         """
+        return None
 
     @hookspec(firstresult=True)
     def plastic_propagate_error(self, s: Signals) -> Tensor | None:
@@ -38,6 +39,7 @@ class RuleHooks:
         ``[R, K, n_pre]``: bp returns `s.weight_error` (:math:`W^\top e_l`), fa
         `s.feedback_error` (:math:`B e_l`) (Equations 5 and 7).
         """
+        return None
 
     @hookspec
     def plastic_local_update(self, s: Signals) -> Update | Tensor | tuple[Any, dict[str, Tensor]]:
@@ -47,6 +49,7 @@ class RuleHooks:
         dense tensor reduced over the events. A rule that modifies both matrices returns
         ``{"forward": increment, "feedback": increment}`` in its place.
         """
+        raise NotImplementedError
 
 
 class TransformHooks:
@@ -55,3 +58,4 @@ class TransformHooks:
     @hookspec
     def plastic_transform_update(self, u: Increment) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Return the new increment of a matrix; with state ``(increment, {name: new})``."""
+        raise NotImplementedError

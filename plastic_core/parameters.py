@@ -46,7 +46,7 @@ class Parameters:
         )
 
     def named(self) -> dict[str, Tensor]:
-        """Return all tensors by name, for files: "weight.1", "feedback.1", "state.bcm.1.threshold"."""
+        """Return all tensors by name: "weight.1", "feedback.1", "state.bcm.1.threshold"."""
         named = {f"weight.{i}": w for i, w in enumerate(self.weights, start=1)}
         named |= {f"feedback.{i}": b for i, b in enumerate(self.feedback, start=1)}
         return named | {f"state.{name}": value for name, value in self.state.items()}
@@ -97,5 +97,7 @@ def initial_parameters(
 
     return Parameters(
         weights=stack([initial_weights(spec, seed) for seed in seeds]),
-        feedback=stack([initial_feedback(spec, feedback, seed) for seed in seeds]) if feedback else [],
+        feedback=stack([initial_feedback(spec, feedback, seed) for seed in seeds])
+        if feedback
+        else [],
     )

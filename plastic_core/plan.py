@@ -114,7 +114,8 @@ def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) ->
     for name, value in values.items():
         if name not in model.model_fields:
             raise PlasticError(
-                f"{what}: there is no '{name}' (value {value!r}){did_you_mean(name, model.model_fields)}\n"
+                f"{what}: there is no '{name}' (value {value!r})"
+                f"{did_you_mean(name, model.model_fields)}\n"
                 f"  accepted are {listing(model.model_fields)}"
             )
     try:
@@ -151,8 +152,8 @@ def _plan_rules(
         if term.coefficient is not None:
             if given is not None:
                 raise PlasticError(
-                    f"theta of '{entry.name}' is given twice: {term.coefficient:g} in the expression "
-                    f"and {given} as a setting; keep one"
+                    f"theta of '{entry.name}' is given twice: {term.coefficient:g} in the "
+                    f"expression and {given} as a setting; keep one"
                 )
             value, origin = _check_theta(entry.name, theta, term.coefficient), "expression"
         elif given is not None:
@@ -208,7 +209,8 @@ def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
         layers = set()
     if not layers or not layers <= set(range(1, depth + 1)):
         raise PlasticError(
-            f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as 1-{depth} or 1,{depth}"
+            f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as "
+            f"1-{depth} or 1,{depth}"
         )
     return tuple(sorted(layers))
 

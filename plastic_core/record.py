@@ -94,11 +94,15 @@ class RunFolder:
         file = self.path / RUN_FILE
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(content["spec"], dict) or content["state"] not in ("started", "finished"):
+            if not isinstance(content["spec"], dict) or content["state"] not in (
+                "started",
+                "finished",
+            ):
                 raise ValueError("'spec' or 'state' has an unexpected value")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PlasticError(
-                f"{file}: is no record of a run ({error}); move the folder away or give another --out"
+                f"{file}: is no record of a run ({error}); move the folder away, or give "
+                "another --out"
             ) from None
         return dict(content)
 
@@ -119,7 +123,9 @@ class RunFolder:
         try:
             return xr.load_dataset(file, engine="h5netcdf")
         except (OSError, ValueError, KeyError) as error:
-            raise PlasticError(f"{file}: cannot be read: {error}; run again with another --out") from None
+            raise PlasticError(
+                f"{file}: cannot be read: {error}; run again with another --out"
+            ) from None
 
     def write_curves(self, curves: xr.Dataset) -> None:
         """Write curves.nc."""
@@ -187,7 +193,8 @@ class RunFolder:
     def _check_other_run(self, resume: bool) -> Literal["started", "finished"]:
         if not resume:
             raise PlasticError(
-                f"--out {self.path}: holds a run already; add --resume to continue it, or give another folder"
+                f"--out {self.path}: holds a run already; add --resume to continue it, or give "
+                "another folder"
             )
         record = self.read_record()
         ours = self._spec.model_dump(mode="json")

@@ -101,6 +101,7 @@ def run(
         raise PlasticError(f"threads = {threads}: expected at least 1")
     _check_range(plan)
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
+    run_dir = folder.path if folder else None
     if folder is not None and folder.state == "finished":
         return RunResult(plan.spec, folder.read_curves(), folder.read_record(), folder.path)
 
@@ -115,13 +116,17 @@ def run(
         )
     steps = evaluation_steps(spec.samples, spec.evaluations, spec.batch_size)
     if len(steps) < spec.evaluations:
-        notes.append(f"{len(steps)} evaluations in place of {spec.evaluations}: there are no more updates")
+        notes.append(
+            f"{len(steps)} evaluations in place of {spec.evaluations}: there are no more updates"
+        )
 
-    rules = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-    hooks = resolve_hooks(rules, [t.transform for t in plan.transforms], dtype)
+    selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+    hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
     parameters = initial_parameters(network, spec.seed_list, hooks.feedback, dtype, device)
     hooks.add_states(parameters)
-    thetas = {r.name: torch.full((spec.seeds,), r.theta, dtype=dtype, device=device) for r in plan.rules}
+    thetas = {
+        r.name: torch.full((spec.seeds,), r.theta, dtype=dtype, device=device) for r in plan.rules
+    }
     backend = EagerBackend(
         network,
         hooks,
@@ -140,7 +145,7 @@ def run(
     if folder is not None:
         folder.write_record(record)
     if on_plan is not None:
-        on_plan(RunResult(plan.spec, _dataset(plan, curves), record, folder and folder.path))
+        on_plan(RunResult(plan.spec, _dataset(plan, curves), record, run_dir))
 
     def after_point(curves: Curves) -> None:
         if folder is not None and curves.done < len(steps):
@@ -149,7 +154,10 @@ def run(
             on_point(curves)
 
     order = np.stack(
-        [datasets.training_order(seed, len(dataset.labels), spec.samples) for seed in spec.seed_list]
+        [
+            datasets.training_order(seed, len(dataset.labels), spec.samples)
+            for seed in spec.seed_list
+        ]
     )
     train(
         backend,
@@ -161,7 +169,7 @@ def run(
         after_point,
     )
     record = {**record, "state": "finished", "result": _summarise(plan, curves, begun, notes)}
-    result = RunResult(plan.spec, _dataset(plan, curves), record, folder and folder.path, parameters)
+    result = RunResult(plan.spec, _dataset(plan, curves), record, run_dir, parameters)
     if folder is not None:
         _write(folder, result, save_weights)
     return result
@@ -181,7 +189,9 @@ def _load(
         sizes = (dataset.inputs.shape[1], *network.sizes[1:-1], dataset.classes)
         if sizes != network.sizes and not plan.spec.options.get("sizes"):
             network = network.model_copy(update={"sizes": sizes})
-            notes.append(f"the network is {network.shape}: its first and last layer follow the data given")
+            notes.append(
+                f"the network is {network.shape}: its first and last layer follow the data given"
+            )
     datasets.check_dataset(dataset, where)
     datasets.check_fit(network, dataset, where)
     return dataset, network
@@ -196,7 +206,9 @@ def _continue(
             backend.freeze(replica)
 
 
-def _record(plan: Plan, network: NetworkSpec, threads: int | None, notes: list[str]) -> dict[str, Any]:
+def _record(
+    plan: Plan, network: NetworkSpec, threads: int | None, notes: list[str]
+) -> dict[str, Any]:
     entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
     return {
         "format": 1,
@@ -215,9 +227,7 @@ def _record(plan: Plan, network: NetworkSpec, threads: int | None, notes: list[s
             for r in plan.rules
         ],
         "backend": "eager",
-        "backend_reason": "the only backend"
-        if plan.spec.backend == "auto"
-        else "asked for",
+        "backend_reason": "the only backend" if plan.spec.backend == "auto" else "asked for",
         "plugins": {e.qualified: e.version for e in entries},
         "environment": _environment(threads),
         "notes": notes,
@@ -309,7 +319,11 @@ def _dataset(plan: Plan, curves: Curves) -> xr.Dataset:
         },
         coords={
             "seed": ("seed", np.array(plan.spec.seed_list), {"long_name": "seed of the network"}),
-            "step": ("step", curves.steps, {"units": "samples", "long_name": "training points seen"}),
+            "step": (
+                "step",
+                curves.steps,
+                {"units": "samples", "long_name": "training points seen"},
+            ),
         },
         attrs={
             "rule": " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules),
@@ -345,5 +359,6 @@ def _check_device(name: str) -> None:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise PlasticError(f"device = {name!r}: cannot be used here ({reason}); write cpu") from None
-
+        raise PlasticError(
+            f"device = {name!r}: cannot be used here ({reason}); write cpu"
+        ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -86,7 +87,9 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
                 f"The fields are {listing(known)}"
             )
         elif kind == "literal_error":
-            names = [word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")]
+            names = [
+                word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")
+            ]
             near = did_you_mean(value, names) if isinstance(value, str) else ""
             faults.append(f"{path} = {value!r}: accepted are {context['expected']}{near}")
         elif kind == "value_error":
@@ -194,7 +197,9 @@ class RuleSpec(Spec):
     def _feedback_is_allocated(self) -> Self:
         uses = sorted({"feedback", "feedback_error"} & self.reads)
         if self.feedback is None and uses:
-            raise ValueError(f"reads {', '.join(uses)} but feedback is None; write 'layer' or 'output'")
+            raise ValueError(
+                f"reads {', '.join(uses)} but feedback is None; write 'layer' or 'output'"
+            )
         if self.feedback is None and "feedback" in self.modifies:
             raise ValueError("modifies 'feedback' but feedback is None; write 'layer' or 'output'")
         return self
@@ -203,7 +208,9 @@ class RuleSpec(Spec):
     def _parameters_keep_off_reserved_names(self) -> Self:
         taken = sorted({"theta", "layers"} & set(self.params.model_fields if self.params else ()))
         if taken:
-            raise ValueError(f"params: the names theta and layers belong to the engine; rename {taken}")
+            raise ValueError(
+                f"params: the names theta and layers belong to the engine; rename {taken}"
+            )
         return self
 
     @property
@@ -290,8 +297,9 @@ class NetworkSpec(Spec):
     def _residual_has_an_effect(self) -> Self:
         if self.residual and not any(self.skips):
             raise ValueError(
-                f"residual: no two successive layers of {self.shape} are of equal size, so there is "
-                "nothing to connect; give equal hidden sizes, such as sizes 784,100,100,100,10"
+                f"residual: no two successive layers of {self.shape} are of equal size, so "
+                "there is nothing to connect; give equal hidden sizes, such as sizes "
+                "784,100,100,100,10"
             )
         return self
 
@@ -308,8 +316,8 @@ class NetworkSpec(Spec):
     @property
     def skips(self) -> tuple[bool, ...]:
         """For each weight matrix, whether a residual connection goes around it."""
-        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
-        return tuple(self.residual and a == b for a, b in pairs[:-1]) + (False,)
+        hidden = pairwise(self.sizes[:-1])
+        return (*(self.residual and a == b for a, b in hidden), False)
 
 
 def _parse_sizes(value: Any) -> Any:
@@ -332,9 +340,7 @@ HIDDEN_PRESETS: Final[dict[int, tuple[int, ...]]] = {
 class NetworkOptions(Spec):
     """Options of a task whose network is feed-forward; a task's own options may extend them."""
 
-    layers: Literal[5, 10] | None = Field(
-        None, description="number of weight matrices; default 5"
-    )
+    layers: Literal[5, 10] | None = Field(None, description="number of weight matrices; default 5")
     sizes: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(_parse_sizes)] = Field(
         None, description="units of every layer, such as 784,100,10, in place of --layers"
     )
@@ -368,7 +374,9 @@ class RunSpec(Spec):
     TOML and JSON go in and out: `from_file`, `to_toml`, `model_dump_json`.
     """
 
-    rule: str = Field("oja+bp", description="sum of rules, such as 'oja+bp' or '0.01*bp + 1e-4*oja'")
+    rule: str = Field(
+        "oja+bp", description="sum of rules, such as 'oja+bp' or '0.01*bp + 1e-4*oja'"
+    )
     task: str = Field("digits-mlp", description="name of a task")
     options: dict[str, JsonValue] = Field({}, description="options of the task")
     settings: dict[str, dict[str, JsonValue]] = Field(
@@ -425,7 +433,9 @@ def read_spec_file(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise PlasticError(f"{path}: is not valid {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(content, Mapping):
-        raise PlasticError(f"{path}: expected the fields of a RunSpec, found {type(content).__name__}")
+        raise PlasticError(
+            f"{path}: expected the fields of a RunSpec, found {type(content).__name__}"
+        )
     spec = content.get("spec", content)
     if not isinstance(spec, Mapping):
         raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")

@@ -141,4 +141,3 @@ def decay(factor: Tensor | None = None) -> Update:
 def as_update(value: Update | Tensor) -> Update:
     """Return `value` as an update; a tensor is a dense one."""
     return value if isinstance(value, Update) else Dense(value)
-

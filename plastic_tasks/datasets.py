@@ -36,7 +36,9 @@ def _idx_files(*prefixes: str) -> tuple[str, ...]:
 
 IMAGE_SETS: Final = {
     "mnist": ImageSet("MNIST", {}, "MNIST/raw", _idx_files("train", "t10k"), 10),
-    "fashion-mnist": ImageSet("FashionMNIST", {}, "FashionMNIST/raw", _idx_files("train", "t10k"), 10),
+    "fashion-mnist": ImageSet(
+        "FashionMNIST", {}, "FashionMNIST/raw", _idx_files("train", "t10k"), 10
+    ),
     "emnist-balanced": ImageSet(
         "EMNIST",
         {"split": "balanced"},
@@ -72,7 +74,7 @@ def load_image_set(name: str, data_dir: DataDir) -> Dataset:
 
 
 def load_digits() -> Dataset:
-    """Return scikit-learn's 1,797 digits of 8 x 8 pixels in [0, 1]: 1,297 to train, 500 held out."""
+    """Return scikit-learn's 1,797 digits of 8 x 8 pixels: 1,297 to train, 500 held out."""
     from sklearn.datasets import load_digits as embedded_digits
 
     digits = embedded_digits()
@@ -108,7 +110,9 @@ def _download(name: str, image_set: ImageSet, data_dir: DataDir) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _no_data(name, image_set, data_dir, f"{folder} cannot be made: {error.strerror}") from None
+        raise _no_data(
+            name, image_set, data_dir, f"{folder} cannot be made: {error.strerror}"
+        ) from None
     # torchvision prints to standard output, which belongs to the command's result
     with contextlib.redirect_stdout(sys.stderr):
         stalled = _stalls(fetch, folder / image_set.folder)
@@ -174,7 +178,8 @@ def _torchvision_datasets() -> Any:
     for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
         del sys.modules[module]
     global _operators  # must live as long as the process
-    _operators = torch.library.Library("torchvision", "DEF")
+    library: Any = torch.library.Library
+    _operators = library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         _operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return importlib.import_module("torchvision.datasets")

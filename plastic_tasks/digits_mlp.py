@@ -7,7 +7,6 @@ from plastic_core.api import (
     Dataset,
     NetworkOptions,
     NetworkSpec,
-    Recommended,
     Task,
     TaskSpec,
 )

@@ -10,7 +10,9 @@ from plastic_core.plan import make_plan
 from plastic_core.specs import RunSpec
 
 
-def build_engine(rule, sizes, *, seeds=1, dtype="float64", rules=(), transforms=(), settings=None, **options):
+def build_engine(
+    rule, sizes, *, seeds=1, dtype="float64", rules=(), transforms=(), settings=None, **options
+):
     """Return an engine, its plan and a copy of its initial parameters."""
     spec = RunSpec(
         rule=rule,

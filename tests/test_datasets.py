@@ -72,7 +72,18 @@ def test_emnist_images_are_turned_upright(tmp_path):
 def test_real_mnist(mnist_dir):
     data = load("mnist-mlp", mnist_dir)
     assert (data.inputs.shape, data.held_out_inputs.shape) == ((60000, 784), (10000, 784))
-    assert np.bincount(data.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(data.labels).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
 
 
 def test_no_data_and_no_network(tmp_path, monkeypatch):
@@ -83,7 +94,9 @@ def test_no_data_and_no_network(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         load("mnist-mlp", tmp_path)
     first, *rest = str(caught.value).splitlines()
-    assert first.startswith(f"no data: mnist is not in {tmp_path}/MNIST/raw, and the download failed: ")
+    assert first.startswith(
+        f"no data: mnist is not in {tmp_path}/MNIST/raw, and the download failed: "
+    )
     assert rest == [
         "  put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
         "t10k-labels-idx1-ubyte there,",
@@ -109,7 +122,11 @@ except DataError as error:
     print(str(error).splitlines()[0])
 """
     out = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert out.stdout.strip() == (
         f"no data: mnist is not in {tmp_path}/MNIST/raw, and the download was given up: "
@@ -133,7 +150,9 @@ def test_a_task_that_returns_nonsense_is_explained(small_mnist):
 
 
 def test_mnist_task_trains_on_files(small_mnist):
-    result = run(RunSpec(task="mnist-mlp", seeds=2, samples=100, evaluations=2), data_dir=small_mnist)
+    result = run(
+        RunSpec(task="mnist-mlp", seeds=2, samples=100, evaluations=2), data_dir=small_mnist
+    )
     assert result.summary["accuracy"]["per_seed"]
     assert "evaluations use 20 points" in result.record["notes"][0]
 

@@ -74,7 +74,6 @@ def test_what_is_written_is_read_back(terms, plus):
 def test_any_text_is_read_or_refused(text):
     try:
         terms = parse(text)
-    except ExpressionError as error:
-        assert "position" in str(error)
-    else:
-        assert len({term.name for term in terms}) == len(terms)
+    except ExpressionError:
+        return
+    assert len({term.name for term in terms}) == len(terms)

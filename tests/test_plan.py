@@ -8,7 +8,9 @@ from plastic_core.plan import make_plan
 
 
 def plan(rule, task="mnist-mlp", settings=None, **options):
-    return make_plan(RunSpec(rule=rule, task=task, settings=settings or {}, options=options), Catalogue())
+    return make_plan(
+        RunSpec(rule=rule, task=task, settings=settings or {}, options=options), Catalogue()
+    )
 
 
 def thetas(made):

@@ -82,7 +82,9 @@ FAULTS = {
         "RuleSpec: name = '1+1': string should match pattern '^[A-Za-z][A-Za-z0-9_-]*$'",
     ),
     "missing": (
-        lambda: RuleSpec(name="x", summary="s", equation="e", reference="r", modifies="forward", reads=()),
+        lambda: RuleSpec(
+            name="x", summary="s", equation="e", reference="r", modifies="forward", reads=()
+        ),
         "RuleSpec: theta: is required and missing",
     ),
     "theta out of its own bounds": (
@@ -130,7 +132,9 @@ def test_toml_and_json_go_in_and_out(tmp_path):
     )
     (tmp_path / "spec.toml").write_text(spec.to_toml())
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
-    (tmp_path / "run.json").write_text(json.dumps({"spec": spec.model_dump(mode="json"), "result": {}}))
+    (tmp_path / "run.json").write_text(
+        json.dumps({"spec": spec.model_dump(mode="json"), "result": {}})
+    )
     for name in ("spec.toml", "spec.json", "run.json"):
         assert RunSpec.from_file(tmp_path / name) == spec
 

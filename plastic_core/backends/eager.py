@@ -7,6 +7,7 @@ of dispatch is not shared). No number depends on the size of a block.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -94,36 +95,43 @@ class EagerBackend:
             first_bad = torch.where(healthy, samples, points).min(0).values
             failed = torch.where((failed < 0) & (first_bad < samples), first_bad, failed)
             start = stop
-        finite = torch.stack([w.isfinite().all(-1).all(-1) for w in engine.parameters.weights]).all(0)
+        weights = engine.parameters.weights
+        finite = torch.stack([w.isfinite().all(-1).all(-1) for w in weights]).all(0)
         return torch.where((failed < 0) & ~finite.cpu(), samples - 1, failed)
 
     def _run_chunk(self, engine: Engine, order: Tensor, events: int) -> Tensor:
-        """Take the steps of one chunk and return for each step and replica whether it was finite."""
+        """Take the steps of one chunk; return for each step and replica whether it was finite."""
         replicas = order.shape[0]
         # [updates, R, K], so that the points of each step lie together
         picks = order.reshape(replicas, -1, events).transpose(0, 1).to(self._inputs.device)
         inputs, targets = self._inputs[picks][..., : self._width], self._targets[picks]
         outputs = torch.empty_like(targets)
-        for x, target, kept in zip(inputs.unbind(), targets.unbind(), outputs.unbind(), strict=True):
+        for x, target, kept in zip(
+            inputs.unbind(), targets.unbind(), outputs.unbind(), strict=True
+        ):
             kept.copy_(engine.step(x, target))
         return outputs.isfinite().all(-1).all(-1).cpu()
 
     def _make_blocks(self) -> list[tuple[int, int, Engine]]:
         """Cut each run of living replicas into blocks of about equal size."""
         most = max(1, _BLOCK_BYTES // self._parameters.bytes_per_replica)
-        blocks = []
+        blocks: list[tuple[int, int]] = []
         for first, last in _runs(self._alive):
             count = -(-(last - first) // most)
             edges = [first + (last - first) * i // count for i in range(count + 1)]
-            blocks += list(zip(edges, edges[1:], strict=False))
+            blocks += pairwise(edges)
         return [(first, last, self._engine(first, last)) for first, last in blocks]
 
     def _engine(self, first: int, last: int) -> Engine:
-        thetas: dict[str, Tensor | float] = {n: t[first:last] for n, t in self._thetas.items()}
+        thetas = {name: theta[first:last] for name, theta in self._thetas.items()}
         return Engine(self._spec, self._hooks, thetas, self._parameters.slice(first, last))
 
 
 def _runs(flags: list[bool]) -> list[tuple[int, int]]:
     """Return the ranges of successive true flags."""
-    edges = [i for i in range(len(flags) + 1) if (i > 0 and flags[i - 1]) != (i < len(flags) and flags[i])]
+    edges = [
+        i
+        for i in range(len(flags) + 1)
+        if (i > 0 and flags[i - 1]) != (i < len(flags) and flags[i])
+    ]
     return list(zip(edges[::2], edges[1::2], strict=True))

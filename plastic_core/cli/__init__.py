@@ -33,12 +33,17 @@ def execute(arguments: Sequence[str]) -> int:
         print(EXAMPLES)
         return 0
     try:
-        _app(arguments)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        _app(arguments)(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except (PlasticError, CycloptsError) as error:
         print(f"plastic: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("plastic: interrupted; 'plastic run --resume --out DIR' continues a run", file=sys.stderr)
+        print(
+            "plastic: interrupted; 'plastic run --resume --out DIR' continues a run",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

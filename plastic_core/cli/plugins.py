@@ -19,7 +19,17 @@ def plugins(*, json: bool = False) -> None:
     """
     entries = Catalogue().entries()
     if json:
-        fields = ("kind", "name", "distribution", "version", "target", "state", "api", "error", "remedy")
+        fields = (
+            "kind",
+            "name",
+            "distribution",
+            "version",
+            "target",
+            "state",
+            "api",
+            "error",
+            "remedy",
+        )
         print_json([{field: getattr(entry, field) for field in fields} for entry in entries])
         return
     print_table(

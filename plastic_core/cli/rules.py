@@ -28,7 +28,9 @@ def rules(*, json: bool = False) -> None:
     for entry in entries:
         spec = _spec(entry)
         name = entry.qualified if entry.state == "clash" else entry.name
-        rows.append((name, f"{spec.theta.default:g}", ", ".join(sorted(spec.modifies)), spec.summary))
+        rows.append(
+            (name, f"{spec.theta.default:g}", ", ".join(sorted(spec.modifies)), spec.summary)
+        )
     print_table(("rule", "theta", "modifies", "summary"), rows)
 
 
@@ -56,7 +58,9 @@ def show(name: str, *, json: bool = False) -> None:
         ("feedback", spec.feedback or "none"),
         ("from", f"{entry.distribution} {entry.version} ({entry.target})"),
     ]
-    rows += [(f"state {n}", f"over {s.over}, initially {s.initial:g}") for n, s in spec.state.items()]
+    rows += [
+        (f"state {n}", f"over {s.over}, initially {s.initial:g}") for n, s in spec.state.items()
+    ]
     for label, value in rows:
         print(f"  {label:<12}{value}")
     if spec.params is not None:

@@ -145,7 +145,8 @@ def _report(result: RunResult, as_json: bool) -> None:
         console,
     )
     lines = [
-        f"low, high: 98% bootstrap interval of the mean over {summary['seeds']} seeds, 500 resamples"
+        f"low, high: 98% bootstrap interval of the mean over {summary['seeds']} seeds, "
+        "500 resamples"
     ]
     if summary["diverged"]:
         where = ", ".join(f"seed {d['seed']} at sample {d['sample']}" for d in summary["diverged"])
@@ -207,8 +208,8 @@ def _metavar(info: FieldInfo) -> str:
     choices = [c for kind in (info.annotation, *get_args(info.annotation)) for c in get_args(kind)]
     if choices and all(isinstance(c, str | int) for c in choices):
         return "|".join(map(str, choices))
-    kinds = {int: "INT", float: "FLOAT", bool: ""}
-    return kinds.get(info.annotation or str, "TEXT")
+    kinds: dict[Any, str] = {int: "INT", float: "FLOAT", bool: ""}
+    return kinds.get(info.annotation, "TEXT")
 
 
 def _given(flags: Any) -> dict[str, Any]:

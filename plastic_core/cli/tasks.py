@@ -27,7 +27,9 @@ def tasks(*, json: bool = False) -> None:
     rows = []
     for entry in entries:
         name = entry.qualified if entry.state == "clash" else entry.name
-        options = " ".join(f"--{field.replace('_', '-')}" for field in _spec(entry).options.model_fields)
+        options = " ".join(
+            f"--{field.replace('_', '-')}" for field in _spec(entry).options.model_fields
+        )
         rows.append((name, _spec(entry).summary, options))
     print_table(("task", "summary", "options"), rows)
 

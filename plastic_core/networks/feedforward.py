@@ -240,7 +240,7 @@ class Feedforward:
 
     def _make_workspaces(self, events: int) -> list[Workspace]:
         parameters, depth = self._parameters, self.spec.depth
-        feedback = parameters.feedback or [None] * depth
+        feedback: list[Tensor | None] = [*parameters.feedback] or [None] * depth
         spaces: list[Workspace] = []
         for p in range(depth):
             pre = spaces[-1].activity if spaces else None

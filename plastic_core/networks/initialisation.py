@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -34,13 +35,11 @@ def initial_feedback(spec: NetworkSpec, kind: str, seed: int) -> list[Tensor]:
     """
     source = generator(seed, 1)
     columns = [n_post if kind == "layer" else spec.sizes[-1] for _, n_post in _pairs(spec)]
-    return [
-        _xavier(n_pre, n, source) for (n_pre, _), n in zip(_pairs(spec), columns, strict=True)
-    ]
+    return [_xavier(n_pre, n, source) for (n_pre, _), n in zip(_pairs(spec), columns, strict=True)]
 
 
 def _pairs(spec: NetworkSpec) -> list[tuple[int, int]]:
-    return list(zip(spec.sizes, spec.sizes[1:], strict=False))
+    return list(pairwise(spec.sizes))
 
 
 def _draw(spec: NetworkSpec, n_post: int, n_pre: int, source: Generator) -> Tensor:

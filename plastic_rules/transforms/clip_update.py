@@ -37,4 +37,5 @@ class ClipUpdate(Transform):
     def plastic_transform_update(self, u: Increment) -> Tensor:
         """Return dW min(1, norm / |dW|)."""
         size = u.increment.square().sum((-2, -1), keepdim=True).sqrt()
-        return u.increment * (self.params.norm / size.clamp_min(self.params.norm))
+        norm: float = self.params.norm
+        return u.increment * (norm / size.clamp_min(norm))

@@ -33,7 +33,7 @@ class WeightBounds(Transform):
     spec = TransformSpec(
         name="weight-bounds",
         summary="keep every weight between low and high",
-        reference="Gerstner, Kistler 2002, Spiking Neuron Models, section 11.1, doi:10.1017/CBO9780511815706",
+        reference="Gerstner, Kistler 2002, Spiking Neuron Models, doi:10.1017/CBO9780511815706",
         params=WeightBoundsParams,
     )
 

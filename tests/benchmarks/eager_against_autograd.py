@@ -49,7 +49,9 @@ def ours(updates):
     targets = torch.eye(10)[labels]
     with torch.inference_mode():
         begun = time.perf_counter()
-        for point, target in zip(x.unsqueeze(1).unbind(), targets.unsqueeze(1).unbind(), strict=True):
+        for point, target in zip(
+            x.unsqueeze(1).unbind(), targets.unsqueeze(1).unbind(), strict=True
+        ):
             network.step(point, target)
         return updates / (time.perf_counter() - begun), network.parameters.weights[0][0]
 
@@ -64,7 +66,9 @@ def module(updates):
     linears = [layer for layer in network if isinstance(layer, nn.Linear)]
     inputs = {}
     for linear in linears:
-        linear.register_forward_hook(lambda layer, args, out: inputs.__setitem__(layer, args[0].detach()))
+        linear.register_forward_hook(
+            lambda layer, args, out: inputs.__setitem__(layer, args[0].detach())
+        )
     optimiser = torch.optim.SGD(network.parameters(), lr=BP)
     loss_of = nn.CrossEntropyLoss()
     x, labels = data(updates)

@@ -10,9 +10,15 @@ WHERE = "  'plastic plugins' shows where each comes from"
 HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 
 CASES = {
-    "unknown command": (["rum"], 'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins.'),
+    "unknown command": (
+        ["rum"],
+        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins.',
+    ),
     "unknown flag": (["run", "--sedes", "3"], "Unknown option: --sedes. Did you mean --seeds?"),
-    "flag without a value": (["run", "--seeds"], 'Command "run" parameter --seeds requires an argument.'),
+    "flag without a value": (
+        ["run", "--seeds"],
+        'Command "run" parameter --seeds requires an argument.',
+    ),
     "unknown rule": (
         ["run", "--rule", "ojaa+bp"],
         f"there is no rule 'ojaa'; did you mean 'oja'?\n  installed rules: {RULES}\n{WHERE}",
@@ -123,22 +129,35 @@ def test_bad_input(case, capsys, tmp_path, monkeypatch):
     if message is not None:
         assert captured.err == f"plastic: {message}\n"
     else:
-        assert captured.err.startswith(f"plastic: device = '{arguments[-1]}': cannot be used here (")
+        assert captured.err.startswith(
+            f"plastic: device = '{arguments[-1]}': cannot be used here ("
+        )
         assert captured.err.endswith("); write cpu\n")
     assert not (tmp_path / "runs").exists(), "a mistake must leave no folder behind"
 
 
 def test_no_data_and_no_network(tmp_path):
     nobody = "http://127.0.0.1:9"
-    proxies = {name: nobody for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nobody)
     done = plastic(
-        *("run", "--task", "mnist-mlp", "--out", str(tmp_path / "run"), "--data-dir", str(tmp_path / "data")),
+        *(
+            "run",
+            "--task",
+            "mnist-mlp",
+            "--out",
+            str(tmp_path / "run"),
+            "--data-dir",
+            str(tmp_path / "data"),
+        ),
         **proxies,
         no_proxy="",
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert f"plastic: no data: mnist is not in {tmp_path}/data/MNIST/raw, and the download failed" in done.stderr
+    assert (
+        f"plastic: no data: mnist is not in {tmp_path}/data/MNIST/raw, and the download failed"
+        in done.stderr
+    )
     assert "use --task digits-mlp, which needs no download" in done.stderr
     assert done.stdout == ""
 
@@ -171,7 +190,9 @@ def test_an_output_folder_that_holds_another_run(tmp_path, capsys):
     )
     assert execute([*arguments, "--resume", "--rule", "bp"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"plastic: --out {out}: holds another run, so it cannot be resumed:\n  rule: ")
+    assert error.startswith(
+        f"plastic: --out {out}: holds another run, so it cannot be resumed:\n  rule: "
+    )
     assert (out / "run.json").read_bytes() == before
 
 

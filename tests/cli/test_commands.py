@@ -35,7 +35,9 @@ def test_torch_is_not_loaded_for(arguments):
         "print('\\nLOADED', [m for m in ('torch', 'matplotlib', 'xarray', 'plastic_rules', 'plastic_tasks') "
         "if m in sys.modules])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     loaded = out.rsplit("LOADED ", 1)[1].strip()
     expected = {"run": "['plastic_tasks']", "rules": "['plastic_rules']"}
     assert loaded == expected.get(arguments[0], "[]")
@@ -63,7 +65,11 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
     assert "98% bootstrap interval of the mean over 3 seeds, 500 resamples" in captured.out
     assert "rule oja: theta 0.0002 (setting), layers 1, 2" in captured.err
     assert "rule bp: theta 0.004 (expression)" in captured.err
-    assert sorted(p.name for p in folder.iterdir()) == ["curves.nc", "learning_curve.png", "run.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "curves.nc",
+        "learning_curve.png",
+        "run.json",
+    ]
     record = json.loads((folder / "run.json").read_text())
     assert record["state"] == "finished"
     assert record["backend"] == "eager"
@@ -75,7 +81,9 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
 
 
 def test_json_is_one_object_and_everything_else_goes_to_standard_error(tmp_path):
-    done = plastic("run", "--seeds", "2", "--samples", "100", "--json", "--out", str(tmp_path / "run"))
+    done = plastic(
+        "run", "--seeds", "2", "--samples", "100", "--json", "--out", str(tmp_path / "run")
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert {"run_dir", "rule", "thetas", "task", "backend", "seeds", "samples", "accuracy", "diverged",
@@ -86,7 +94,10 @@ def test_json_is_one_object_and_everything_else_goes_to_standard_error(tmp_path)
     accuracy = summary["accuracy"]
     assert accuracy["mean"] == pytest.approx(np.mean(accuracy["per_seed"]))
     assert accuracy["low"] <= accuracy["mean"] <= accuracy["high"]
-    assert "evaluations use 250 points, all that the half 'report' holds, in place of 2000" in done.stderr
+    assert (
+        "evaluations use 250 points, all that the half 'report' holds, in place of 2000"
+        in done.stderr
+    )
 
 
 def test_the_default_folder_names_time_task_and_rule(tmp_path, monkeypatch, capsys):
@@ -103,7 +114,15 @@ def test_a_spec_file_and_flags_over_it(tmp_path, capsys):
     (tmp_path / "spec.toml").write_text(
         'rule = "bp"\nseeds = 2\nsamples = 50\n[options]\nsizes = [64, 12, 10]\n[settings.bp]\ntheta = 0.02\n'
     )
-    arguments = ["run", str(tmp_path / "spec.toml"), "--json", "--out", str(tmp_path / "run"), "--seeds", "3"]
+    arguments = [
+        "run",
+        str(tmp_path / "spec.toml"),
+        "--json",
+        "--out",
+        str(tmp_path / "run"),
+        "--seeds",
+        "3",
+    ]
     assert execute([*arguments, "--init", "kaiming"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["seeds"], summary["thetas"]) == (3, {"bp": 0.02})
@@ -121,7 +140,11 @@ def test_rules_tasks_and_plugins_as_json(capsys):
     assert json.loads(capsys.readouterr().out) == rules["oja"]
     assert execute(["tasks", "--json"]) == 0
     tasks = {task["name"]: task for task in json.loads(capsys.readouterr().out)}
-    assert tasks["mnist-mlp"]["options"]["dataset"]["enum"] == ["mnist", "fashion-mnist", "emnist-balanced"]
+    assert tasks["mnist-mlp"]["options"]["dataset"]["enum"] == [
+        "mnist",
+        "fashion-mnist",
+        "emnist-balanced",
+    ]
     assert execute(["plugins", "--json"]) == 0
     assert {e["state"] for e in json.loads(capsys.readouterr().out)} == {"ok"}
 
@@ -129,20 +152,47 @@ def test_rules_tasks_and_plugins_as_json(capsys):
 def test_rules_show_prints_equation_source_and_parameters(capsys):
     assert execute(["rules", "show", "b-update"]) == 0
     out = capsys.readouterr().out
-    for part in (r"-y_{l-1}\, e_l^\top", "Kolen, Pollack 1994", "default 0.003", "b-update.printed = False"):
+    for part in (
+        r"-y_{l-1}\, e_l^\top",
+        "Kolen, Pollack 1994",
+        "default 0.003",
+        "b-update.printed = False",
+    ):
         assert part in out
 
 
 def test_divergence_is_reported(tmp_path, capsys):
-    arguments = ["run", "--rule", "1e30*bp", "--seeds", "2", "--samples", "20", "--out", str(tmp_path / "r")]
+    arguments = [
+        "run",
+        "--rule",
+        "1e30*bp",
+        "--seeds",
+        "2",
+        "--samples",
+        "20",
+        "--out",
+        str(tmp_path / "r"),
+    ]
     assert execute(arguments) == 0
     out = capsys.readouterr().out
-    assert re.search(r"diverged, counted at chance level: seed 0 at sample \d+, seed 1 at sample \d+", out)
+    assert re.search(
+        r"diverged, counted at chance level: seed 0 at sample \d+, seed 1 at sample \d+", out
+    )
     assert re.search(r"1e30\*bp +10\.00 +10\.00 +10\.00 +2 +2 ", out)
 
 
 def test_resume_through_the_command_line(tmp_path, capsys):
-    arguments = ["run", "--seeds", "1", "--samples", "40", "--out", str(tmp_path / "r"), "--resume", "--json"]
+    arguments = [
+        "run",
+        "--seeds",
+        "1",
+        "--samples",
+        "40",
+        "--out",
+        str(tmp_path / "r"),
+        "--resume",
+        "--json",
+    ]
     assert execute(arguments) == 0  # a missing folder: starts
     first = json.loads(capsys.readouterr().out)
     assert execute(arguments) == 0  # a finished one: the stored result

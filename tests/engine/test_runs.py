@@ -95,9 +95,7 @@ def test_divergence_freezes_one_replica_and_spares_the_others():
                 huge[0] = 3e38
             return outer(huge, torch.ones_like(s.pre) * 3e38)
 
-    wild = run(
-        RunSpec(rule="bp+erupting", seeds=2, **SMALL), rules=[Erupting]
-    )
+    wild = run(RunSpec(rule="bp+erupting", seeds=2, **SMALL), rules=[Erupting])
     assert wild.summary["diverged"] == [{"seed": 0, "sample": 1}]
     assert wild.curves["accuracy"].sel(seed=0).to_numpy().tolist() == [0.1, 0.1, 0.1]
     assert np.isnan(wild.curves["loss"].sel(seed=0)).all()
@@ -116,7 +114,10 @@ def test_divergence_in_the_last_step_is_found_in_the_weights():
             return outer(torch.full_like(s.post, 1e30), torch.full_like(s.pre, 1e10))
 
     spec = {"seeds": 2, "samples": 1, "evaluations": 1, "options": {"sizes": [64, 5, 10]}}
-    assert run(RunSpec(rule="0.1*once", dtype="float64", **spec), rules=[Once]).summary["diverged"] == []
+    assert (
+        run(RunSpec(rule="0.1*once", dtype="float64", **spec), rules=[Once]).summary["diverged"]
+        == []
+    )
     result = run(RunSpec(rule="0.1*once", **spec), rules=[Once])
     assert result.summary["diverged"] == [{"seed": 0, "sample": 0}, {"seed": 1, "sample": 0}]
     assert result.summary["accuracy"]["mean"] == pytest.approx(0.1)
@@ -148,7 +149,10 @@ def test_own_rule_and_own_data():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((np.ones((5, 2)), np.ones(4, int)), "data: X has shape (5, 2) and y (4,); expected [N, n] and [N]"),
+        (
+            (np.ones((5, 2)), np.ones(4, int)),
+            "data: X has shape (5, 2) and y (4,); expected [N, n] and [N]",
+        ),
         (
             (np.ones((9, 2)), np.ones(9)),
             "data: y is of type float64; expected integers from 0 to classes - 1",
@@ -174,7 +178,7 @@ def test_sizes_must_fit_the_data():
     )
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -187,9 +191,9 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, rule, a
 
     def kill(curves):
         if curves.done == after:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(spec, rules=[Threshold], out=tmp_path, on_point=kill)
     assert json.loads((tmp_path / "run.json").read_text())["state"] == "started"
     resumed = run(spec, rules=[Threshold], out=tmp_path, resume=True, save_weights=True)

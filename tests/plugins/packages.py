@@ -59,11 +59,18 @@ def build_wheel(folder, distribution, modules, entry_points, version="1.0"):
 
 def pip_install(wheel, target):
     """Install a wheel into a folder by pip, with no index."""
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-        + ["--disable-pip-version-check", "--target", str(target), str(wheel)],
-        check=True,
-    )
+    quietly = ["--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        *quietly,
+        "--target",
+        str(target),
+        str(wheel),
+    ]
+    subprocess.run(command, check=True)
 
 
 def unpack(wheel, target):

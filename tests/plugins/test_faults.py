@@ -90,7 +90,9 @@ BROKEN = {
 }
 
 
-def site_with(tmp_path, distribution="plastic-broken", module="broken", source="", rule="mine", cls="Mine"):
+def site_with(
+    tmp_path, distribution="plastic-broken", module="broken", source="", rule="mine", cls="Mine"
+):
     site = tmp_path / "site"
     wheel = build_wheel(
         tmp_path, distribution, {module: source}, {"plastic.rules": {rule: f"{module}:{cls}"}}
@@ -128,7 +130,9 @@ def test_the_commands_go_on_beside_five_broken_plugins(tmp_path):
     ):
         source = BROKEN[mistake][0].replace('name="mine"', f'name="mine{i}"')
         site = site_with(tmp_path, f"plastic-broken{i}", f"broken{i}", source, rule=f"mine{i}")
-    site = site_with(tmp_path, "plastic-rival", "rival", rule_source("oja", "Rival"), "oja", "Rival")
+    site = site_with(
+        tmp_path, "plastic-rival", "rival", rule_source("oja", "Rival"), "oja", "Rival"
+    )
     listed = plastic("plugins", path=site)
     assert listed.returncode == 0, listed.stderr
     for i in range(5):
@@ -163,7 +167,10 @@ def test_a_clash_names_both_distributions_and_the_way_out():
     assert message.startswith("the rule 'oja' comes from plastic-")
     assert all(name in message for name in both)
     assert message.endswith(
-        ("write plastic-learning:oja or plastic-rival:oja", "write plastic-rival:oja or plastic-learning:oja")
+        (
+            "write plastic-learning:oja or plastic-rival:oja",
+            "write plastic-rival:oja or plastic-learning:oja",
+        )
     )
     assert catalogue.find("rule", "plastic-rival:oja").plugin.__name__ == "Rival"
     assert catalogue.find("rule", "plastic-learning:oja").plugin.__name__ == "Oja"
@@ -187,14 +194,26 @@ def test_a_rule_from_a_file(tmp_path):
     file = tmp_path / "my_rule.py"
     file.write_text(rule_source("from-file", "FromFile"))
     done = plastic(
-        *("run", "--plugin", str(file), "--rule", "bp+from-file", "--seeds", "1", "--samples", "50"),
+        *(
+            "run",
+            "--plugin",
+            str(file),
+            "--rule",
+            "bp+from-file",
+            "--seeds",
+            "1",
+            "--samples",
+            "50",
+        ),
         *("--json", "--out", str(tmp_path / "run")),
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["thetas"]["from-file"] == 1e-4
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["spec"]["plugins"] == [str(file)]
-    again = plastic("run", str(tmp_path / "run" / "run.json"), "--json", "--out", str(tmp_path / "again"))
+    again = plastic(
+        "run", str(tmp_path / "run" / "run.json"), "--json", "--out", str(tmp_path / "again")
+    )
     assert json.loads(again.stdout)["accuracy"] == json.loads(done.stdout)["accuracy"]
 
 

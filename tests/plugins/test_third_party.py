@@ -124,7 +124,16 @@ def test_it_is_trained(installed, tmp_path):
     done = plastic(
         *("run", "--rule", "0.05*bp + bcm + plastic-stranger:anti", "--task", "blobs"),
         *("--spread", "0.05", "--transform", "halve", "--set", "bcm.rate=0.1"),
-        *("--seeds", "3", "--samples", "2000", "--save-weights", "--json", "--out", str(tmp_path / "run")),
+        *(
+            "--seeds",
+            "3",
+            "--samples",
+            "2000",
+            "--save-weights",
+            "--json",
+            "--out",
+            str(tmp_path / "run"),
+        ),
         path=installed,
     )
     assert done.returncode == 0, done.stderr

@@ -63,5 +63,7 @@ def test_whole_network_of_the_paper_in_both_depths():
         engine.step(x[0], target[0])
         weights = [before[f"weight.{i}"][0] for i in range(1, len(sizes))]
         expected = autograd_increments(weights, x[0, 0], target[0, 0], "softplus", [False] * layers)
-        for weight, old, increment in zip(engine.parameters.weights, weights, expected, strict=True):
+        for weight, old, increment in zip(
+            engine.parameters.weights, weights, expected, strict=True
+        ):
             assert (weight[0] - old - increment).abs().max() < 1e-10

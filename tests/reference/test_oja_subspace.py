@@ -13,7 +13,12 @@ def test_linear_layer_converges_to_the_principal_subspace():
     data = load_digits().data / 16
     data = data - data.mean(0)
     components = 5
-    engine, _, _ = build_engine("oja", (64, components, 2), activation="linear", settings={"oja": {"layers": 1, "theta": 0.01}})
+    engine, _, _ = build_engine(
+        "oja",
+        (64, components, 2),
+        activation="linear",
+        settings={"oja": {"layers": 1, "theta": 0.01}},
+    )
     target = torch.zeros(1, 1, 2, dtype=torch.float64)
     source = np.random.default_rng(0)
     # a decreasing theta, as stochastic approximation wants: ever larger batches

@@ -75,9 +75,13 @@ def test_rule_equals_its_numpy_loop_after_50_steps(case, batch):
                 target[step, replica].double().numpy(),
                 through,
             )
-        assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(start, weights + feedback, strict=True))
+        assert any(
+            np.abs(a - b).max() > 1e-3 for a, b in zip(start, weights + feedback, strict=True)
+        )
         for i in (1, 2, 3):
-            np.testing.assert_allclose(after[f"weight.{i}"][replica], weights[i - 1], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(
+                after[f"weight.{i}"][replica], weights[i - 1], rtol=0, atol=1e-6
+            )
             if "feedback.1" in before:
                 np.testing.assert_allclose(
                     after[f"feedback.{i}"][replica], feedback[i - 1], rtol=0, atol=1e-6
