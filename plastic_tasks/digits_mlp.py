@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from plastic_core.api import (
     DataDir,
     Dataset,
@@ -9,6 +11,14 @@ from plastic_core.api import (
     NetworkSpec,
     Task,
     TaskSpec,
+)
+
+# From a grid of six values for bp and four for oja, ten seeds, on the choosing half.
+RECOMMENDED: Final = (
+    Recommended(thetas={"bp": 0.0063}, depth=5, init="xavier"),
+    Recommended(thetas={"bp": 0.0063, "oja": 1e-4}, depth=5, init="xavier"),
+    Recommended(thetas={"bp": 0.016}, depth=10, init="xavier"),
+    Recommended(thetas={"bp": 0.01, "oja": 3e-4}, depth=10, init="xavier"),
 )
 
 
@@ -23,7 +33,7 @@ class DigitsMlp(Task):
         name="digits-mlp",
         summary="embedded 8x8 digits by a multi-layer perceptron; needs no download",
         options=NetworkOptions,
-        recommended=(),
+        recommended=RECOMMENDED,
     )
 
     def load(self, data_dir: DataDir, options: NetworkOptions) -> Dataset:  # type: ignore[override]
