@@ -9,6 +9,7 @@ from plastic_core.api import (
     Dataset,
     NetworkOptions,
     NetworkSpec,
+    Recommended,
     Task,
     TaskSpec,
 )
