@@ -1,0 +1,188 @@
+"""The increments of one matrix: gathered as factors, scaled by theta, applied in one product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plastic_core.networks.feedforward import Workspace
+from plastic_core.parameters import Parameters, state_key
+from plastic_core.products import added_product, aligned_zeros
+from plastic_core.specs import State
+from plastic_core.tracing import TracedFactors
+from plastic_core.transforming import Increment
+from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
+
+Scales = list[tuple[str, float]]
+
+
+class MatrixSum:
+    """Sums the increments of one matrix and adds them to it.
+
+    Args:
+        matrix: ``[R, rows, columns]``, changed in place.
+        thetas: by rule, ``[R, 1, 1]``.
+        transforms: each with its states for this matrix, or None.
+    """
+
+    def __init__(
+        self,
+        matrix: Tensor,
+        thetas: dict[str, Tensor],
+        transforms: Sequence[tuple[Any, SimpleNamespace | None]],
+    ) -> None:
+        self._matrix, self._thetas, self._transforms = matrix, thetas, transforms
+        self._lefts: list[Tensor] = []
+        self._rights: list[Tensor] = []
+        self._scales: Scales = []
+        self._others: list[tuple[str, Part]] = []
+        self._joined: list[_Joined] = []
+        self._traced: dict[int, tuple[_Joined, list[Tensor]]] = {}
+
+    def collect(self, rule: str, update: Update | Tensor) -> None:
+        """Take up the increment of one rule."""
+        for part in as_update(update).parts:
+            if isinstance(part, Outer):
+                self._lefts.append(part.post)
+                self._rights.append(part.pre)
+                self._scales.append((rule, part.scale))
+            else:
+                self._others.append((rule, part))
+
+    def apply(self, space: Workspace) -> None:
+        """Add what was collected, factors divided by the batch, to the matrix."""
+        batch = space.signals.batch
+        joined = None
+        if self._lefts:
+            joined = self._find_joined(batch)
+            joined.fill(self._lefts, self._rights, space)
+        dense, fraction = self._reduce_others(batch)
+        if self._transforms:
+            self._add_transformed(dense, fraction, joined)
+        else:
+            if fraction is not None:
+                # not W *= 1 - fraction: in float32 that would round a fraction of 1e-6 by 5%
+                self._matrix.addcmul_(self._matrix, fraction, value=-1)
+            if joined is not None:
+                joined.add()
+            if dense is not None:
+                self._matrix.add_(dense)
+        for collected in (self._lefts, self._rights, self._scales, self._others):
+            collected.clear()
+
+    def apply_traced(self, traced: TracedFactors, space: Workspace) -> None:
+        """Add the increments of rules that were written out, without calling them."""
+        s = space.signals
+        known = self._traced.get(s.batch)
+        if known is None:
+            lefts = [getattr(s, name) for name in traced.lefts]
+            joined = _Joined(self._matrix, self._thetas, s.batch, traced.scales, lefts)
+            known = self._traced[s.batch] = joined, lefts
+        joined, lefts = known
+        joined.fill(lefts, traced.rights(s), space)
+        joined.add()
+
+    def _find_joined(self, batch: int) -> _Joined:
+        for joined in self._joined:
+            if joined.batch == batch and joined.scales == self._scales:
+                return joined
+        self._joined.append(
+            _Joined(self._matrix, self._thetas, batch, list(self._scales), self._lefts)
+        )
+        return self._joined[-1]
+
+    def _reduce_others(self, batch: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the sum of the dense parts, and the fraction of each row that decays."""
+        dense = fraction = None
+        for rule, part in self._others:
+            theta = self._thetas[rule] * part.scale
+            if isinstance(part, Decay):
+                rows = theta
+                if part.factor is not None:
+                    rows = theta * (part.factor.sum(1).unsqueeze(-1) / batch)
+                fraction = rows if fraction is None else fraction + rows
+            elif isinstance(part, Dense):
+                value = theta * part.value
+                dense = value if dense is None else dense + value
+        return dense, fraction
+
+    def _add_transformed(
+        self, dense: Tensor | None, fraction: Tensor | None, joined: _Joined | None
+    ) -> None:
+        total = aligned_zeros(*self._matrix.shape, like=self._matrix)
+        if joined is not None:
+            added_product(total, joined.left, joined.right)()
+        if fraction is not None:
+            total = total - fraction * self._matrix
+        if dense is not None:
+            total = total + dense
+        for function, states in self._transforms:
+            result = function(Increment(total, self._matrix, states))
+            if states is None:
+                total = result
+            else:
+                total, new = result
+                write_state(states, new)
+        self._matrix.add_(total)
+
+
+class _Joined:
+    """Factors side by side along their events, for one batch size and one list of scales.
+
+    Attributes:
+        column: ``[R, n, 1]``, theta * scale / batch for each row of `left`.
+        left: ``[R, n, rows]``, scaled.
+        right: ``[R, n, columns]``.
+        add: adds left' right to the matrix.
+    """
+
+    def __init__(
+        self,
+        matrix: Tensor,
+        thetas: dict[str, Tensor],
+        batch: int,
+        scales: Scales,
+        lefts: list[Tensor],
+    ) -> None:
+        self.batch, self.scales = batch, scales
+        parts = [
+            (thetas[rule] * (scale / batch)).expand(-1, left.shape[1], -1)
+            for (rule, scale), left in zip(scales, lefts, strict=True)
+        ]
+        self.column = torch.cat(parts, 1)
+        replicas, rows, columns = matrix.shape
+        self.left = aligned_zeros(replicas, self.column.shape[1], rows, like=matrix)
+        self.right = aligned_zeros(replicas, self.column.shape[1], columns, like=matrix)
+        self.add = added_product(matrix, self.left, self.right)
+
+    def fill(self, lefts: list[Tensor], rights: list[Tensor], space: Workspace) -> None:
+        """Write the factors, the left ones scaled."""
+        if len(lefts) == 1:
+            left = lefts[0]
+        elif len(lefts) == 2 and lefts[0] is space.pair[0] and lefts[1] is space.pair[-1]:
+            left = space.stack  # they lie side by side already
+        else:
+            left = torch.cat(lefts, 1)
+        torch.mul(left, self.column, out=self.left)
+        torch.cat(rights, 1, out=self.right)
+
+
+def state_namespace(
+    parameters: Parameters, owner: str, projection: int, states: dict[str, State]
+) -> SimpleNamespace | None:
+    """Return views of the states of one rule in one projection, or None where it has none."""
+    if not states:
+        return None
+    return SimpleNamespace(
+        **{name: parameters.state[state_key(owner, projection, name)] for name in states}
+    )
+
+
+def write_state(states: SimpleNamespace, new: dict[str, Tensor]) -> None:
+    """Write the new values of states in place."""
+    for name, value in new.items():
+        getattr(states, name).copy_(value)
