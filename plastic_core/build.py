@@ -28,7 +28,7 @@ from plastic_core.updates import Decay, Dense, Outer, Update, as_update
 _REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalRule:
     """A rule's local update, resolved.
 
@@ -204,13 +204,14 @@ class _Trial:
         }
 
     def forward(self, function: Callable[..., Any]) -> None:
-        self.values = {k: self.values[k] for k in ("pre", "weight", "batch", "state")}
+        self.values = {k: self.values[k] for k in ("pre", "weight", "batch")}
         z, _ = self._call("plastic_forward", function)
         if z is not None:
             self._check("plastic_forward", "z", z, (_REPLICAS, _EVENTS, _POST), "[R, K, n_post]")
 
     def propagate(self, function: Callable[..., Any]) -> frozenset[str]:
         hook = "plastic_propagate_error"
+        del self.values["state"]  # carried by the local update alone
         arrived, seen = self._call(hook, function)
         self._check(hook, "the error", arrived, (_REPLICAS, _EVENTS, _PRE), "[R, K, n_pre]")
         return seen

@@ -42,7 +42,6 @@ class Engine:
         self.network = Feedforward(spec, hooks, parameters)
         self.parameters = parameters
         like = parameters.weights[0]
-
         shape = (parameters.replicas, 1, 1)
         columns = {
             name: torch.as_tensor(theta, dtype=like.dtype, device=like.device)
@@ -84,7 +83,7 @@ class _Plasticity:
     def __init__(
         self, projection: int, hooks: Hooks, thetas: dict[str, Tensor], parameters: Parameters
     ) -> None:
-        here = [rule for rule in hooks.local if projection in rule.layers]
+        here = tuple(rule for rule in hooks.local if projection in rule.layers)
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         self._sums: dict[str, MatrixSum] = {}
         for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies}):
@@ -101,7 +100,6 @@ class _Plasticity:
             # a rule that modifies both matrices returns an increment for each
             only = self._sums[min(rule.spec.modifies)] if len(rule.spec.modifies) == 1 else None
             self._rules.append((rule.name, rule.function, only, states))
-
         self._traced = None if hooks.transforms else trace_factors(here)
 
     def update(self, space: Workspace) -> None:

@@ -6,7 +6,8 @@ arithmetic in the same order: a faster way to the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +34,13 @@ class TracedFactors:
     rights: Callable[[Signals], list[Tensor]]
 
 
-def trace_factors(rules: Sequence[LocalRule]) -> TracedFactors | None:
+@functools.lru_cache(maxsize=64)
+def trace_factors(rules: tuple[LocalRule, ...]) -> TracedFactors | None:
     """Return the factors of rules whose updates are outer products with signals on the left.
 
     None where that does not describe them, or where a rule branches on what it reads: then the
-    engine calls the rules at every step.
+    engine calls the rules at every step. The result is kept, for a run has many engines with
+    the same rules.
     """
     if not rules or any(r.spec.state or r.spec.modifies != {"forward"} for r in rules):
         return None

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from plastic_core.build import Hooks
 from plastic_core.engine import Engine
+from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import Parameters
 from plastic_core.specs import NetworkSpec
 
@@ -56,7 +57,7 @@ class EagerBackend:
         self._targets = targets
         self._batch_size = batch_size
         self._alive = [True] * parameters.replicas
-        self._all = Engine(spec, hooks, thetas, parameters)
+        self._network = Feedforward(spec, hooks, parameters)
         self._blocks = self._make_blocks()
 
     def advance(self, order: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class EagerBackend:
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities; see `Backend.activities`."""
         with torch.inference_mode():
-            return self._all.activities(x, replica)
+            return self._network.activities(x, replica)
 
     def _advance_block(self, engine: Engine, order: Tensor) -> Tensor:
         failed = torch.full((order.shape[0],), -1)
