@@ -65,10 +65,10 @@ class Engine:
             overwrites them.
         """
         outputs = None
-        for projection, space in self.network.signals(x, target):
+        for space in self.network.signals(x, target):
             if outputs is None:
                 outputs = space.signals.post
-            self._plasticity[projection].update(space)
+            self._plasticity[space.projection].update(space)
         assert outputs is not None
         return outputs
 

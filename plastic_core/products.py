@@ -53,14 +53,6 @@ def product(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], Tensor]:
     return partial(torch.bmm, a, b, out=out)
 
 
-def product_of(b: Tensor, out: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function of `a` that computes ``out = a @ b``; see `product`."""
-    if _one_by_itself(out, b.shape[1]):
-        b, out = b[0], out[0]
-        return lambda a: torch.mm(a[0], b, out=out)
-    return lambda a: torch.bmm(a, b, out=out)
-
-
 def added_product(matrix: Tensor, left: Tensor, right: Tensor) -> Callable[[], Tensor]:
     """Return a function that adds left' right to the matrix of each replica.
 

@@ -51,10 +51,7 @@ class EagerBackend:
     ) -> None:
         self._spec, self._hooks, self._thetas = spec, hooks, thetas
         self._parameters = parameters
-        # each row begins at a cache line, for the reasons given in plastic_core.products
-        self._width = inputs.shape[1]
-        self._inputs = torch.nn.functional.pad(inputs, (0, -self._width % 16))
-        self._targets = targets
+        self._inputs, self._targets = inputs, targets
         self._batch_size = batch_size
         self._alive = [True] * parameters.replicas
         self._network = Feedforward(spec, hooks, parameters)
@@ -105,7 +102,7 @@ class EagerBackend:
         replicas = order.shape[0]
         # [updates, R, K], so that the points of each step lie together
         picks = order.reshape(replicas, -1, events).transpose(0, 1).to(self._inputs.device)
-        inputs, targets = self._inputs[picks][..., : self._width], self._targets[picks]
+        inputs, targets = self._inputs[picks], self._targets[picks]
         outputs = torch.empty_like(targets)
         for x, target, kept in zip(
             inputs.unbind(), targets.unbind(), outputs.unbind(), strict=True

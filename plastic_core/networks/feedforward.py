@@ -20,7 +20,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.parameters import Parameters
-from plastic_core.products import aligned, aligned_zeros, product, product_of
+from plastic_core.products import aligned_zeros, product
 from plastic_core.signals import Signals
 from plastic_core.specs import NetworkSpec
 
@@ -80,43 +80,44 @@ class Workspace:
     """The buffers of one projection for R replicas and K events, and the signals that view them.
 
     Args:
+        projection: its index, counted from 0.
         weight: ``[R, n_post, n_pre]``.
         feedback: B, or None.
         needs: what to allocate.
-        events: K.
-        pre: ``[R, K, n_pre]``, where the layer below writes its activity; None for the input.
+        pre: ``[R, K, n_pre]``, where the layer below, or the input, is written.
+        skip: whether a residual connection goes around the projection.
 
     Attributes:
         stack: ``[R, 2K, n_post]``, error and post together, so that W' [error, post] is one
             product and an update made of both needs no copy.
         pair: post and error in the order in which they are stacked, or post alone.
-        forward: computes z = W pre (`forward_of` where pre is the input).
+        activity: what the layer above sees: post, with the skipped activity where there is one.
+        branch: ``[R, K, n_pre]``, y_{l-1} without what a residual connection added to it.
+        forward: computes z = W pre.
         backward: computes W' [error, post], or the half of it that is needed.
         through_feedback: computes B e.
     """
 
     def __init__(
         self,
+        projection: int,
         weight: Tensor,
         feedback: Tensor | None,
         needs: Needs,
-        events: int,
-        pre: Tensor | None,
+        pre: Tensor,
+        skip: bool,
     ) -> None:
-        n_post, n_pre = weight.shape[1:]
+        events, n_pre, n_post = pre.shape[1], pre.shape[2], weight.shape[1]
 
         def zeros(rows: int, units: int) -> Tensor:
             return aligned_zeros(len(weight), rows, units, like=weight)
 
+        self.projection, self.skip, self.propagates = projection, skip, needs.propagate
         self.signals = s = Signals()
         s.batch, s.weight = events, weight
-        if pre is not None:
-            s.pre = s.source = pre
+        s.pre = s.source = self.branch = pre
         self.z = zeros(events, n_post)
-        if pre is None:
-            self.forward_of = product_of(weight.mT, self.z)
-        else:
-            self.forward = product(pre, weight.mT, self.z)
+        self.forward = product(pre, weight.mT, self.z)
 
         self.pair: tuple[Tensor, ...]
         self.stack = zeros(2 * events if needs.error else events, n_post)
@@ -127,7 +128,7 @@ class Workspace:
         else:
             s.post = self.stack
             self.pair = (s.post,)
-        self.activity = s.post
+        self.activity = zeros(events, n_post) if skip else s.post
 
         self.backward: Callable[[], Tensor] | None = None
         if needs.weight_error or needs.recon:
@@ -157,13 +158,12 @@ class Feedforward:
 
     def __init__(self, spec: NetworkSpec, hooks: Hooks, parameters: Parameters) -> None:
         self.spec = spec
-        self._skips = spec.skips
-        self._downwards = range(spec.depth - 1, -1, -1)
         self.needs = plan_needs(hooks, spec.depth)
         self._hooks = hooks
         self._parameters = parameters
         self._activation = ACTIVATIONS[spec.activation]
-        self._workspaces: dict[int, list[Workspace]] = {}
+        # by number of events: the input buffer and the workspaces
+        self._workspaces: dict[int, tuple[Tensor, list[Workspace]]] = {}
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return y_0 .. y_L of one replica, ``[1, N, n_l]`` each, for inputs ``[1, N, n_0]``."""
@@ -178,10 +178,10 @@ class Feedforward:
                 activities.append(torch.softmax(z, -1))
             else:
                 y = self._activation.apply(z, None)
-                activities.append(y + s.pre if self._skips[p] else y)
+                activities.append(y + s.pre if self.spec.skips[p] else y)
         return activities
 
-    def signals(self, x: Tensor, target: Tensor) -> Iterator[tuple[int, Workspace]]:
+    def signals(self, x: Tensor, target: Tensor) -> Iterator[Workspace]:
         """Run one forward pass, then yield each projection from the output down, its signals set.
 
         When a projection is yielded, all that depends on its weights has been computed, so that
@@ -191,72 +191,69 @@ class Feedforward:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``, one-hot.
         """
-        spaces = self._workspaces.get(x.shape[1]) or self._make_workspaces(x.shape[1])
-        self._forward(x, spaces)
+        buffer, spaces = self._workspaces.get(x.shape[1]) or self._make_workspaces(x.shape[1])
+        buffer.copy_(x)
+        self._forward(spaces)
         top = spaces[-1].signals
         if self.needs[-1].error:
             torch.sub(top.post, target, out=top.error)
-        propagate, gate = self._hooks.propagate, self._activation.gate
+        propagate, gate, gated = self._hooks.propagate, self._activation.gate, self._hooks.gated
         arrived: Tensor | None = None
-        for p in self._downwards:
-            space, needs = spaces[p], self.needs[p]
+        for space in reversed(spaces):
             s = space.signals
             if space.backward is not None:
                 space.backward()
             if space.through_feedback is not None:
                 space.through_feedback()
-            if needs.propagate:
+            if space.propagates:
                 assert propagate is not None
                 above, arrived = arrived, propagate(s)
-                if self._skips[p]:
+                if space.skip:
                     assert above is not None
                     arrived = arrived + above
-                if self._hooks.gated:
-                    # y_{l-1} without what a residual connection added to it
-                    branch = spaces[p - 1].signals.post if p else x
-                    gate(arrived, branch, s.pre_error)
+                if gated:
+                    gate(arrived, space.branch, s.pre_error)
                 else:
                     s.pre_error.copy_(arrived)
-            yield p, space
+            yield space
 
-    def _forward(self, x: Tensor, spaces: list[Workspace]) -> None:
-        spaces[0].signals.pre = spaces[0].signals.source = x
-        last = len(spaces) - 1
-        for p, space in enumerate(spaces):
+    def _forward(self, spaces: list[Workspace]) -> None:
+        own, apply, last = self._hooks.forward, self._activation.apply, spaces[-1]
+        for space in spaces:
             s = space.signals
-            z = None if self._hooks.forward is None else self._hooks.forward(s)
+            z = own(s) if own is not None else None
             if z is None:
-                if p:
-                    space.forward()
-                else:
-                    space.forward_of(x)
+                space.forward()
                 z = space.z
-            if p == last:
+            if space is last:
                 torch.softmax(z, -1, out=s.post)
             else:
-                self._activation.apply(z, s.post)
-                if self._skips[p]:
+                apply(z, s.post)
+                if space.skip:
                     torch.add(s.post, s.pre, out=space.activity)
 
-    def _make_workspaces(self, events: int) -> list[Workspace]:
+    def _make_workspaces(self, events: int) -> tuple[Tensor, list[Workspace]]:
         parameters, depth = self._parameters, self.spec.depth
         feedback: list[Tensor | None] = [*parameters.feedback] or [None] * depth
+        weight = parameters.weights[0]
+        buffer = aligned_zeros(len(weight), events, weight.shape[2], like=weight)
         spaces: list[Workspace] = []
-        for p in range(depth):
-            pre = spaces[-1].activity if spaces else None
-            space = Workspace(parameters.weights[p], feedback[p], self.needs[p], events, pre)
-            if self._skips[p]:
-                space.activity = aligned(space.z)
-            spaces.append(space)
+        for p, skip in enumerate(self.spec.skips):
+            pre = spaces[-1].activity if spaces else buffer
+            spaces.append(
+                Workspace(p, parameters.weights[p], feedback[p], self.needs[p], pre, skip)
+            )
         top = spaces[-1].signals
         for p, space in enumerate(spaces):
             s = space.signals
+            if p:
+                space.branch = spaces[p - 1].signals.post
+            if p and self.needs[p].propagate:
+                s.pre_error = spaces[p - 1].signals.error
             if self.needs[-1].error:
                 s.output_error = top.error
-            if self.needs[p].propagate and p:
-                s.pre_error = spaces[p - 1].signals.error
             if self.needs[p].feedback_error:
                 error = s.error if self._hooks.feedback == "layer" else top.error
                 space.through_feedback = product(error, s.feedback.mT, s.feedback_error)
-        self._workspaces[events] = spaces
-        return spaces
+        self._workspaces[events] = buffer, spaces
+        return buffer, spaces
