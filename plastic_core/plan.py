@@ -197,12 +197,13 @@ def _check_theta(name: str, theta: Theta, value: Any) -> float:
 
 
 def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
-    """Return the layers of a setting such as "1-4", "2,5" or 3; all of them for None."""
+    """Return the layers of a setting such as "1-4", "2,5", 3 or [2, 5]; all of them for None."""
     if value is None:
         return tuple(range(1, depth + 1))
     layers: set[int] = set()
     try:
-        for part in str(value).split(","):
+        for part in value if isinstance(value, list) else str(value).split(","):
+            part = str(part)
             first, _, last = part.partition("-")
             layers |= set(range(int(first), int(last or first) + 1))
     except ValueError:

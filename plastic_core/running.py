@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +31,6 @@ from plastic_core.statistics import bootstrap_interval
 from plastic_core.trainer import Curves, evaluation_steps, train
 
 if TYPE_CHECKING:
-    import os
-
     import xarray as xr
 
 Progress = Callable[[Curves], Any]
@@ -100,6 +100,7 @@ def run(
     if threads is not None and threads < 1:
         raise PlasticError(f"threads = {threads}: expected at least 1")
     _check_range(plan)
+    _check_memory(plan)
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
     run_dir = folder.path if folder else None
     if folder is not None and folder.state == "finished":
@@ -354,9 +355,23 @@ def _check_range(plan: Plan) -> None:
             )
 
 
+def _check_memory(plan: Plan) -> None:
+    spec, sizes = plan.spec, plan.network.sizes
+    weights = sum(a * b for a, b in pairwise(sizes)) * (2 if plan.feedback else 1)
+    needed = spec.seeds * (
+        spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8
+    )
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise PlasticError(
+            f"seeds = {spec.seeds} with samples = {spec.samples} need about "
+            f"{needed / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; ask for fewer seeds or samples"
+        )
+
+
 def _check_device(name: str) -> None:
     try:
-        torch.empty(0, device=name)
+        torch.ones(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise PlasticError(

@@ -83,7 +83,7 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
             known = model.model_fields
             name = str(fault["loc"][-1])
             faults.append(
-                f"{path} = {value!r}: there is no field '{name}'{did_you_mean(name, known)} "
+                f"{path} = {value!r}: there is no field '{name}'{did_you_mean(name, known) or '.'} "
                 f"The fields are {listing(known)}"
             )
         elif kind == "literal_error":

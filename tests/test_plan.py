@@ -44,7 +44,8 @@ def test_recommended_thetas_by_rules_depth_and_initialisation(rule, options, exp
 
 
 @pytest.mark.parametrize(
-    ("value", "layers"), [("1-4", (1, 2, 3, 4)), ("2", (2,)), (3, (3,)), ("5,1-2", (1, 2, 5))]
+    ("value", "layers"),
+    [("1-4", (1, 2, 3, 4)), ("2", (2,)), (3, (3,)), ("5,1-2", (1, 2, 5)), ([4, 2], (2, 4))],
 )
 def test_layers(value, layers):
     assert plan("oja", settings={"oja": {"layers": value}}).rules[0].layers == layers

@@ -34,6 +34,10 @@ FAULTS = {
         "The fields are backend, batch_size, device, dtype, eval_half, eval_samples, evaluations, "
         "first_seed, options, plugins, rule, samples, seeds, settings, task, transforms",
     ),
+    "field like no other": (
+        lambda: Theta(default=1, zzz=3),
+        "Theta: zzz = 3: there is no field 'zzz'. The fields are default, max, min",
+    ),
     "no seeds": (
         lambda: RunSpec(seeds=0),
         "RunSpec: seeds = 0: input should be greater than 0",

@@ -36,8 +36,12 @@ def execute(arguments: Sequence[str]) -> int:
         _app(arguments)(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
-    except (PlasticError, CycloptsError) as error:
+    except PlasticError as error:
         print(f"plastic: {error}", file=sys.stderr)
+        return 2
+    except CycloptsError as error:
+        command = " ".join(("plastic", *error.command_chain)) if error.command_chain else "plastic"
+        print(f"plastic: {error}\n  '{command} --help' shows what is accepted", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

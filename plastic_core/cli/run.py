@@ -162,9 +162,8 @@ def _report(result: RunResult, as_json: bool) -> None:
 def _task_options(arguments: Sequence[str]) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
     files = [a for a in arguments[:1] if not a.startswith("-")]
-    fields = read_spec_file(Path(files[0])) if files else {}
-    task = str(fields.get("task", RunSpec.model_fields["task"].default))
-    plugins = list(fields.get("plugins", []))
+    spec = RunSpec.from_file(Path(files[0])) if files else RunSpec()
+    task, plugins = spec.task, list(spec.plugins)
     for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = flag.partition("=")
         if name == "--task":

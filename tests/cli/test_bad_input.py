@@ -12,13 +12,24 @@ HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 CASES = {
     "unknown command": (
         ["rum"],
-        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins.',
+        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins.'
+        "\n  'plastic --help' shows what is accepted",
     ),
-    "unknown flag": (["run", "--sedes", "3"], "Unknown option: --sedes. Did you mean --seeds?"),
+    "unknown flag": (
+        ["run", "--sedes", "3"],
+        "Unknown option: --sedes. Did you mean --seeds?\n  'plastic run --help' shows what is accepted",
+    ),
     "flag without a value": (
         ["run", "--seeds"],
-        'Command "run" parameter --seeds requires an argument.',
+        'Command "run" parameter --seeds requires an argument.\n'
+        "  'plastic run --help' shows what is accepted",
     ),
+    "a word too many": (
+        ["tasks", "mnist-mlp"],
+        "Unused Tokens: ['mnist-mlp'].\n  'plastic tasks --help' shows what is accepted",
+    ),
+    "more seeds than memory": (["run", "--seeds", "99999999999"], None),
+    "more samples than memory": (["run", "--samples", "99999999999999"], None),
     "unknown rule": (
         ["run", "--rule", "ojaa+bp"],
         f"there is no rule 'ojaa'; did you mean 'oja'?\n  installed rules: {RULES}\n{WHERE}",
@@ -105,6 +116,7 @@ CASES = {
     ),
     "unknown device": (["run", "--device", "warp"], None),
     "device that is not there": (["run", "--device", "cuda:99"], None),
+    "device that holds no numbers": (["run", "--device", "meta"], None),
     "resume without a folder": (
         ["run", "--resume"],
         "--resume needs --out DIR, the folder of the run to continue",
@@ -128,6 +140,9 @@ def test_bad_input(case, capsys, tmp_path, monkeypatch):
     assert captured.err.startswith("plastic: ")
     if message is not None:
         assert captured.err == f"plastic: {message}\n"
+    elif "memory" in case:
+        assert f"{arguments[1][2:]} = {arguments[2]} " in captured.err
+        assert captured.err.endswith(" GB; ask for fewer seeds or samples\n")
     else:
         assert captured.err.startswith(
             f"plastic: device = '{arguments[-1]}': cannot be used here ("
@@ -176,6 +191,14 @@ def test_an_output_folder_that_cannot_be_written(where, tmp_path, capsys):
             f"plastic: {out}: cannot be written: Not a directory; "
             "free or allow it, or give another folder with --out\n"
         )
+
+
+@pytest.mark.parametrize("line", ["plugins = 3", "task = 5", "seeds = 'x'", "options = 3"])
+def test_a_spec_file_with_a_field_of_a_wrong_type(line, tmp_path, capsys):
+    (tmp_path / "spec.toml").write_text(line)
+    assert execute(["run", str(tmp_path / "spec.toml")]) == 2
+    field = line.split(" ")[0]
+    assert capsys.readouterr().err.startswith(f"plastic: RunSpec: {field} = ")
 
 
 def test_an_output_folder_that_holds_another_run(tmp_path, capsys):
