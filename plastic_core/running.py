@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from plastic_core import datasets
+from plastic_core import datasets, machine
 from plastic_core.backends import Backend
 from plastic_core.backends.eager import EagerBackend
 from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
-from plastic_core.errors import PlasticError
 from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import Plan, make_plan
 from plastic_core.plugins import Dataset, Rule
@@ -31,6 +25,8 @@ from plastic_core.statistics import bootstrap_interval
 from plastic_core.trainer import Curves, evaluation_steps, train
 
 if TYPE_CHECKING:
+    import os
+
     import xarray as xr
 
 Progress = Callable[[Curves], Any]
@@ -96,11 +92,7 @@ def run(
     """
     begun = time.perf_counter()
     plan = make_plan(spec, Catalogue(spec.plugins, rules))
-    _check_device(spec.device)
-    if threads is not None and threads < 1:
-        raise PlasticError(f"threads = {threads}: expected at least 1")
-    _check_range(plan)
-    _check_memory(plan)
+    machine.check(plan, threads)
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
     run_dir = folder.path if folder else None
     if folder is not None and folder.state == "finished":
@@ -230,37 +222,9 @@ def _record(
         "backend": "eager",
         "backend_reason": "the only backend" if plan.spec.backend == "auto" else "asked for",
         "plugins": {e.qualified: e.version for e in entries},
-        "environment": _environment(threads),
+        "environment": machine.environment(threads),
         "notes": notes,
     }
-
-
-def _environment(threads: int | None) -> dict[str, Any]:
-    return {
-        "plastic-learning": version("plastic-learning"),
-        "git_commit": _git_commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "threads": threads or torch.get_num_threads(),
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the source that runs, where that is a git checkout of its own."""
-    source = Path(__file__).resolve().parent
-    try:
-        out = subprocess.run(
-            ["git", "-C", str(source), "log", "-1", "--format=%H", "--", str(source)],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return out.stdout.strip() or None
 
 
 def _summarise(plan: Plan, curves: Curves, begun: float, notes: list[str]) -> dict[str, Any]:
@@ -343,37 +307,3 @@ def _write(folder: RunFolder, result: RunResult, save_weights: bool) -> None:
         folder.write_weights(result.parameters)
     folder.write_record(result.record)  # last: it says that the run is finished
     folder.drop_checkpoint()
-
-
-def _check_range(plan: Plan) -> None:
-    largest = torch.finfo(getattr(torch, plan.spec.dtype)).max
-    for rule in plan.rules:
-        if abs(rule.theta) > largest:
-            raise PlasticError(
-                f"theta of '{rule.name}' = {rule.theta:g}: expected at most {largest:.3g}, the "
-                f"largest number of {plan.spec.dtype}"
-            )
-
-
-def _check_memory(plan: Plan) -> None:
-    spec, sizes = plan.spec, plan.network.sizes
-    weights = sum(a * b for a, b in pairwise(sizes)) * (2 if plan.feedback else 1)
-    needed = spec.seeds * (
-        spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8
-    )
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        raise PlasticError(
-            f"seeds = {spec.seeds} with samples = {spec.samples} need about "
-            f"{needed / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; ask for fewer seeds or samples"
-        )
-
-
-def _check_device(name: str) -> None:
-    try:
-        torch.ones(1, device=name).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise PlasticError(
-            f"device = {name!r}: cannot be used here ({reason}); write cpu"
-        ) from None

@@ -1,0 +1,95 @@
+"""The machine that a run is on: whether it can do the run, and what it is, for the record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plastic_core.errors import PlasticError
+from plastic_core.plan import Plan
+
+
+def check(plan: Plan, threads: int | None) -> None:
+    """Check that this machine can do the run.
+
+    Raises:
+        PlasticError: the device is not there, the run does not fit into memory, a theta does not
+            fit into the precision, or no thread is left.
+    """
+    if threads is not None and threads < 1:
+        raise PlasticError(f"threads = {threads}: expected at least 1")
+    _check_device(plan.spec.device)
+    _check_range(plan)
+    _check_memory(plan)
+
+
+def environment(threads: int | None) -> dict[str, Any]:
+    """Return versions, machine and threads."""
+    return {
+        "plastic-learning": version("plastic-learning"),
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": threads or torch.get_num_threads(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the source that runs, where that is a git checkout of its own."""
+    source = Path(__file__).resolve().parent
+    try:
+        out = subprocess.run(
+            ["git", "-C", str(source), "log", "-1", "--format=%H", "--", str(source)],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() or None
+
+
+def _check_range(plan: Plan) -> None:
+    largest = torch.finfo(getattr(torch, plan.spec.dtype)).max
+    for rule in plan.rules:
+        if abs(rule.theta) > largest:
+            raise PlasticError(
+                f"theta of '{rule.name}' = {rule.theta:g}: expected at most {largest:.3g}, the "
+                f"largest number of {plan.spec.dtype}"
+            )
+
+
+def _check_memory(plan: Plan) -> None:
+    spec, sizes = plan.spec, plan.network.sizes
+    weights = sum(a * b for a, b in pairwise(sizes)) * (2 if plan.feedback else 1)
+    needed = spec.seeds * (
+        spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8
+    )
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise PlasticError(
+            f"seeds = {spec.seeds} with samples = {spec.samples} need about "
+            f"{needed / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; "
+            "ask for fewer seeds or samples"
+        )
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.ones(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise PlasticError(
+            f"device = {name!r}: cannot be used here ({reason}); write cpu"
+        ) from None
