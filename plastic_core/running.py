@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import Plan, make_plan
 from plastic_core.plugins import Dataset, Rule
 from plastic_core.record import RunFolder
-from plastic_core.specs import NetworkSpec, RunSpec
+from plastic_core.specs import RunSpec
 from plastic_core.statistics import bootstrap_interval
 from plastic_core.trainer import Curves, evaluation_steps, train
 
@@ -79,7 +79,8 @@ def run(
         data: arrays ``(X [N, n], y [N])`` in place of the task's own data; 30% are held out, and
             the first and last layer follow the data unless the options give sizes.
         out: the run folder to write; None writes nothing.
-        resume: continue the run that `out` holds, or return its result where it is finished.
+        resume: continue the run that `out` holds, or return its result where it is finished;
+            `rules` and `data`, which a spec does not hold, must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
@@ -99,7 +100,8 @@ def run(
         return RunResult(plan.spec, folder.read_curves(), folder.read_record(), folder.path)
 
     notes: list[str] = []
-    dataset, network = _load(plan, data, data_dir, notes)
+    dataset, plan = _load(plan, data, data_dir, notes)
+    network = plan.network
     device, dtype = spec.device, getattr(torch, spec.dtype)
     inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
     if len(labels) < spec.eval_samples:
@@ -134,7 +136,7 @@ def run(
         folder.make()
     if folder is not None and folder.state == "started":
         _continue(folder, backend, parameters, curves, notes)
-    record = _record(plan, network, threads, notes)
+    record = _record(plan, threads, notes)
     if folder is not None:
         folder.write_record(record)
     if on_plan is not None:
@@ -170,8 +172,8 @@ def run(
 
 def _load(
     plan: Plan, data: tuple[Any, Any] | None, data_dir: Any, notes: list[str]
-) -> tuple[Dataset, NetworkSpec]:
-    """Return the data and the network that fits them."""
+) -> tuple[Dataset, Plan]:
+    """Return the data, and the plan with the network that fits them."""
     name, network = plan.task_entry.name, plan.network
     if data is None:
         dataset = plan.task.load(datasets.data_folders(data_dir), plan.options)
@@ -187,7 +189,7 @@ def _load(
             )
     datasets.check_dataset(dataset, where)
     datasets.check_fit(network, dataset, where)
-    return dataset, network
+    return dataset, replace(plan, network=network)
 
 
 def _continue(
@@ -199,15 +201,13 @@ def _continue(
             backend.freeze(replica)
 
 
-def _record(
-    plan: Plan, network: NetworkSpec, threads: int | None, notes: list[str]
-) -> dict[str, Any]:
+def _record(plan: Plan, threads: int | None, notes: list[str]) -> dict[str, Any]:
     entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
     return {
         "format": 1,
         "state": "started",
         "spec": plan.spec.model_dump(mode="json"),
-        "network": network.model_dump(mode="json"),
+        "network": plan.network.model_dump(mode="json"),
         "rules": [
             {
                 "name": r.name,

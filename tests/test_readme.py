@@ -1,0 +1,49 @@
+"""What the README shows works as it is written there."""
+
+import re
+import shlex
+from pathlib import Path
+
+from plastic_core.catalogue import Catalogue
+from plastic_core.cli import execute
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_rule_in_ten_lines_trains(tmp_path, capsys):
+    source = next(text for kind, text in BLOCKS if kind == "python" and "class AntiHebbian" in text)
+    file = tmp_path / "anti.py"
+    file.write_text(source)
+    command = [
+        "run",
+        "--plugin",
+        str(file),
+        "--rule",
+        "bp+anti",
+        "--samples",
+        "100",
+        "--seeds",
+        "2",
+    ]
+    assert execute([*command, "--out", str(tmp_path / "run")]) == 0
+    assert "bp+anti" in capsys.readouterr().out
+
+
+def test_the_commands_are_understood(tmp_path, capsys, small_mnist):
+    lines = [
+        line for _, text in BLOCKS for line in text.splitlines() if line.startswith("plastic run")
+    ]
+    commands = [shlex.split(line, comments=True)[1:] for line in lines if "SOME-RUN" not in line]
+    assert len(commands) >= 3
+    for i, command in enumerate(commands):
+        small = ["--samples", "16", "--seeds", "1", "--evaluations", "1"]
+        out = ["--data-dir", str(small_mnist), "--out", str(tmp_path / str(i))]
+        assert execute([*command, *small, *out]) == 0, capsys.readouterr().err
+
+
+def test_the_tables_list_all_rules_and_tasks():
+    for kind in ("rule", "task", "transform"):
+        for entry in Catalogue().entries(kind):
+            if entry.distribution == "plastic-learning":
+                assert f"`{entry.name}`" in README or f"--transform {entry.name}`" in README
