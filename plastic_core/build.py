@@ -51,7 +51,8 @@ class Hooks:
     """The hooks of one run as plain functions.
 
     Attributes:
-        forward: None for the default, z = W y.
+        forward: functions with the projections on which they act; the first that returns
+            something gives z, and where none does it is W y.
         propagate: None where no error is propagated.
         propagate_reads: signals that `propagate` was seen to read.
         gated: whether the propagated error is multiplied by sigma'.
@@ -60,13 +61,17 @@ class Hooks:
         transforms: by name, in order.
     """
 
-    forward: Callable[[Signals], Tensor | None] | None
+    forward: tuple[tuple[frozenset[int], Callable[[Signals], Tensor | None]], ...]
     propagate: Callable[[Signals], Tensor] | None
     propagate_reads: frozenset[str]
     gated: bool
     feedback: str | None
     local: tuple[LocalRule, ...]
     transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...]
+
+    def forward_at(self, projection: int) -> Callable[[Signals], Tensor | None] | None:
+        """Return what gives z at one projection, or None for the default, z = W y."""
+        return _first_result([f for layers, f in self.forward if projection in layers])
 
     def add_states(self, parameters: Parameters) -> None:
         """Allocate the states of the rules and transforms where they act."""
@@ -116,7 +121,7 @@ def resolve_hooks(
         name = rule.spec.name
         local.append(LocalRule(name, rule.spec, function, layers[name], reads, first_left))
     return Hooks(
-        forward=_first_result([function for _, function in forwards]),
+        forward=tuple((layers[rule.spec.name], function) for rule, function in forwards),
         propagate=propagators[0][1] if propagators else None,
         propagate_reads=propagate_reads,
         gated=all(rule.spec.gated for rule, _ in propagators),
@@ -167,6 +172,8 @@ class _Recorder:
                     f"declare; add '{name}' to reads={sorted(spec.reads)}"
                 )
             self.seen.add(name)
+        if name == "state" and name not in self._values:
+            raise AttributeError("only plastic_local_update has a state")
         if name not in self._values:
             raise AttributeError(
                 f"there is no signal '{name}' here; there are {listing(self._values)}"
@@ -278,6 +285,12 @@ class _Trial:
             rows, columns = self.values["feedback"].shape[1:]
             names = ("n_pre", "n_L" if self.spec.feedback == "output" else "n_post")
         for part in as_update(update).parts:
+            if not isinstance(part.scale, int | float):
+                raise self._fault(
+                    hook,
+                    f"multiplied an update by {_kind(part.scale)}",
+                    "a number there; multiply a factor of outer() by it",
+                )
             if isinstance(part, Outer):
                 left, right = (_REPLICAS, _EVENTS, rows), (_REPLICAS, _EVENTS, columns)
                 self._check(hook, "the left factor", part.post, left, f"[R, K, {names[0]}]")

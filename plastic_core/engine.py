@@ -114,7 +114,8 @@ class _Plasticity:
             update = function(s)
             if states is not None:
                 update, new = update
-                new_states.append((states, new))
+                # copied, because it may be a view of what is about to change
+                new_states.append((states, {key: value.clone() for key, value in new.items()}))
             if total is not None:
                 total.collect(name, update)
             else:

@@ -22,7 +22,13 @@ hookimpl = pluggy.HookimplMarker("plastic")
 
 
 class RuleHooks:
-    """What a rule may implement (since API 1)."""
+    """What a rule may implement (since API 1).
+
+    A hook is a pure function of the signals and of the rule's parameters: it changes nothing,
+    counts nothing, and draws no numbers but torch's. It may be called once and written out.
+    `layers` restricts `plastic_forward` and `plastic_local_update`; an error always goes back
+    through the whole network.
+    """
 
     @hookspec(firstresult=True)
     def plastic_forward(self, s: Signals) -> Tensor | None:
@@ -45,6 +51,7 @@ class RuleHooks:
     def plastic_local_update(self, s: Signals) -> Update | Tensor | tuple[Any, dict[str, Tensor]]:
         """Return the increment of the matrix, without theta; with state ``(update, {name: new})``.
 
+        It is the only hook that has a state.
         An increment is `outer(a, b)`, `decay(factor)`, sums and differences of them, or a
         dense tensor reduced over the events. A rule that modifies both matrices returns
         ``{"forward": increment, "feedback": increment}`` in its place.

@@ -8,13 +8,16 @@ import subprocess
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from plastic_core.errors import PlasticError
 from plastic_core.plan import Plan
+
+# Far more than any core count; torch crashes when it is asked for a hundred thousand.
+_MOST_THREADS: Final = 1024
 
 
 def check(plan: Plan, threads: int | None) -> None:
@@ -24,8 +27,8 @@ def check(plan: Plan, threads: int | None) -> None:
         PlasticError: the device is not there, the run does not fit into memory, a theta does not
             fit into the precision, or no thread is left.
     """
-    if threads is not None and threads < 1:
-        raise PlasticError(f"threads = {threads}: expected at least 1")
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise PlasticError(f"threads = {threads}: expected 1 to {_MOST_THREADS}")
     _check_device(plan.spec.device)
     _check_range(plan)
     _check_memory(plan)

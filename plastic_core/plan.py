@@ -6,6 +6,7 @@ is loaded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from plastic_core.catalogue import Catalogue, Entry
-from plastic_core.errors import PlasticError, did_you_mean, listing
+from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.expression import Term, parse
 from plastic_core.plugins import Rule, Task, Transform
 from plastic_core.specs import NetworkSpec, RunSpec, SpecError, Theta, describe_faults
@@ -82,11 +83,17 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     terms = parse(spec.rule)
     entries = [catalogue.find("rule", term.name) for term in terms]
     transforms = [catalogue.find("transform", name) for name in spec.transforms]
+    if len({entry.name for entry in transforms}) < len(transforms):
+        raise PlasticError(f"transforms {listing(spec.transforms)}: one of them stands twice")
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
     task: Task = task_entry.plugin()
     options = build_model(task.spec.options, spec.options, f"options of {task_entry.name}")
-    network = task.network(options)
+    network = call_task(task_entry, "network", options)
+    if not isinstance(network, NetworkSpec):
+        raise PlasticError(
+            f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec"
+        )
     _check_setting_names(spec, entries, transforms)
     rules = _plan_rules(spec, terms, entries, task, network)
     _check_together(rules, catalogue)
@@ -105,6 +112,24 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     )
 
 
+def call_task(entry: Entry, method: str, *arguments: Any) -> Any:
+    """Call a method of a task, and name the task where it raises.
+
+    Raises:
+        PlasticError: what it raised, if it was no such error already.
+    """
+    assert entry.plugin is not None
+    try:
+        return getattr(entry.plugin(), method)(*arguments)
+    except PlasticError:
+        raise
+    except Exception as error:
+        raise PlasticError(
+            f"the task '{entry.name}' of {entry.distribution}: {method}() raised "
+            f"{describe_exception(error)}"
+        ) from error
+
+
 def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) -> BaseModel:
     """Return `model` made of `values`.
 
@@ -118,6 +143,8 @@ def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) ->
                 f"{did_you_mean(name, model.model_fields)}\n"
                 f"  accepted are {listing(model.model_fields)}"
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PlasticError(f"{what}: {name} = {value}: expected a finite number")
     try:
         return model(**values)
     except SpecError as error:
@@ -205,10 +232,13 @@ def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
         for part in value if isinstance(value, list) else str(value).split(","):
             part = str(part)
             first, _, last = part.partition("-")
-            layers |= set(range(int(first), int(last or first) + 1))
+            ends = int(first), int(last or first)
+            if not 1 <= ends[0] <= ends[1] <= depth:
+                raise ValueError
+            layers |= set(range(ends[0], ends[1] + 1))
     except ValueError:
         layers = set()
-    if not layers or not layers <= set(range(1, depth + 1)):
+    if not layers:
         raise PlasticError(
             f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as "
             f"1-{depth} or 1,{depth}"

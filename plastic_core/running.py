@@ -17,7 +17,7 @@ from plastic_core.backends.eager import EagerBackend
 from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
 from plastic_core.parameters import Parameters, initial_parameters
-from plastic_core.plan import Plan, make_plan
+from plastic_core.plan import Plan, call_task, make_plan
 from plastic_core.plugins import Dataset, Rule
 from plastic_core.record import RunFolder
 from plastic_core.specs import RunSpec
@@ -176,7 +176,12 @@ def _load(
     """Return the data, and the plan with the network that fits them."""
     name, network = plan.task_entry.name, plan.network
     if data is None:
-        dataset = plan.task.load(datasets.data_folders(data_dir), plan.options)
+        folders = datasets.data_folders(data_dir)
+        dataset = call_task(plan.task_entry, "load", folders, plan.options)
+        if not isinstance(dataset, Dataset):
+            raise PlasticError(
+                f"the task '{name}': load() returned {dataset!r}; expected a Dataset"
+            )
         where = f"the data of {name}"
     else:
         dataset = datasets.split_arrays(*data)

@@ -384,12 +384,18 @@ class RunSpec(Spec):
     )
     transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
     plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
-    seeds: PositiveInt = Field(20, description="number of networks; their seeds are 0..N-1")
-    first_seed: int = Field(0, ge=0, description="seed of the first network")
-    samples: PositiveInt = Field(5000, description="training points that each network sees")
-    batch_size: PositiveInt = Field(1, description="training points in one update")
-    evaluations: PositiveInt = Field(20, description="points of the learning curve")
-    eval_samples: PositiveInt = Field(2000, description="held-out images of one evaluation")
+    seeds: PositiveInt = Field(
+        20, le=10**7, description="number of networks; their seeds are 0..N-1"
+    )
+    first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first network")
+    samples: PositiveInt = Field(
+        5000, le=10**12, description="training points that each network sees"
+    )
+    batch_size: PositiveInt = Field(1, le=10**9, description="training points in one update")
+    evaluations: PositiveInt = Field(20, le=10**6, description="points of the learning curve")
+    eval_samples: PositiveInt = Field(
+        2000, le=10**9, description="held-out images of one evaluation"
+    )
     eval_half: Literal["report", "choose"] = Field(
         "report", description="half of the held-out images: report, or choose for tuning theta"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,6 +91,7 @@ class MatrixSum:
         for joined in self._joined:
             if joined.batch == batch and joined.scales == self._scales:
                 return joined
+        del self._joined[:-8]  # a rule may change its scales at every step
         self._joined.append(
             _Joined(self._matrix, self._thetas, batch, list(self._scales), self._lefts)
         )
@@ -163,7 +165,7 @@ class _Joined:
         """Write the factors, the left ones scaled."""
         if len(lefts) == 1:
             left = lefts[0]
-        elif len(lefts) == 2 and lefts[0] is space.pair[0] and lefts[1] is space.pair[-1]:
+        elif len(lefts) == len(space.pair) and all(map(is_, lefts, space.pair)):
             left = space.stack  # they lie side by side already
         else:
             left = torch.cat(lefts, 1)

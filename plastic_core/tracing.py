@@ -1,7 +1,8 @@
 """Rules written out once as straight-line code, so that no step calls them again.
 
-A rule looks at no shape and no value, so torch.fx can follow it. What comes out is the same
-arithmetic in the same order: a faster way to the same numbers.
+A rule is a pure function of what it reads and looks at no shape and no value, so torch.fx can
+follow it. What comes out is the same arithmetic in the same order: a faster way to the same
+numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from plastic_core.build import LocalRule
@@ -44,23 +44,34 @@ def trace_factors(rules: tuple[LocalRule, ...]) -> TracedFactors | None:
     """
     if not rules or any(r.spec.state or r.spec.modifies != {"forward"} for r in rules):
         return None
+    try:
+        first, second = _trace(rules), _trace(rules)
+    except Exception:  # a rule may do to a proxy what none of them supports
+        return None
+    if first is None or second is None:
+        return None
+    # a rule that counts its calls, or draws numbers of its own, is another one each time
+    (factors, code), (_, again) = first, second
+    return factors if code == again else None
+
+
+def _trace(rules: tuple[LocalRule, ...]) -> tuple[TracedFactors, Any] | None:
+    """Return the factors, and what two traces of a rule must have in common."""
     scales: list[tuple[str, float]] = []
 
     def factors(s: Any) -> tuple[list[Any], list[Any]] | None:
         lefts, rights = [], []
         for rule in rules:
             for part in as_update(rule.function(s)).parts:
-                if not isinstance(part, Outer):
+                if not isinstance(part, Outer) or not isinstance(part.scale, int | float):
                     return None
                 scales.append((rule.name, part.scale))
                 lefts.append(part.post)
                 rights.append(part.pre)
         return lefts, rights
 
-    try:
-        graph = fx.Tracer().trace(factors)
-    except Exception:  # a rule may do to a proxy what none of them supports
-        return None
+    tracer = fx.Tracer()
+    graph = tracer.trace(factors)
     output = graph.output_node()
     traced: Any = output.args[0]
     if traced is None:
@@ -70,8 +81,9 @@ def trace_factors(rules: tuple[LocalRule, ...]) -> TracedFactors | None:
         return None
     output.args = (rights,)
     graph.eliminate_dead_code()
-    module = fx.GraphModule(torch.nn.Module(), graph)
-    return TracedFactors(scales, [str(node.args[1]) for node in lefts], module.forward)
+    module = fx.GraphModule(tracer.root, graph)
+    names = [str(node.args[1]) for node in lefts]
+    return TracedFactors(scales, names, module.forward), (scales, names, module.code)
 
 
 def _is_signal(node: Any) -> bool:

@@ -160,6 +160,7 @@ class Feedforward:
         self.spec = spec
         self.needs = plan_needs(hooks, spec.depth)
         self._hooks = hooks
+        self._own_forward = [hooks.forward_at(p) for p in range(spec.depth)]
         self._parameters = parameters
         self._activation = ACTIVATIONS[spec.activation]
         # by number of events: the input buffer and the workspaces
@@ -171,7 +172,8 @@ class Feedforward:
         for p, weight in enumerate(self._parameters.weights):
             s = Signals()
             s.pre, s.weight, s.batch = activities[-1], weight[replica : replica + 1], x.shape[1]
-            z = None if self._hooks.forward is None else self._hooks.forward(s)
+            own = self._own_forward[p]
+            z = None if own is None else own(s)
             if z is None:
                 z = torch.bmm(s.pre, s.weight.mT)
             if p == self.spec.depth - 1:
@@ -218,10 +220,10 @@ class Feedforward:
             yield space
 
     def _forward(self, spaces: list[Workspace]) -> None:
-        own, apply, last = self._hooks.forward, self._activation.apply, spaces[-1]
-        for space in spaces:
+        apply, last = self._activation.apply, spaces[-1]
+        for space, own in zip(spaces, self._own_forward, strict=True):
             s = space.signals
-            z = own(s) if own is not None else None
+            z = None if own is None else own(s)
             if z is None:
                 space.forward()
                 z = space.z
