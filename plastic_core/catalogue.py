@@ -119,9 +119,13 @@ class Catalogue:
 
     def __init__(self, files: Sequence[str] = (), rules: Sequence[type[Rule]] = ()) -> None:
         self._entries = [entry for kind in GROUPS for entry in _installed(kind)]
+        if inspect.isclass(rules) or not all(map(inspect.isclass, rules)):
+            raise PlasticError(
+                f"rules = {rules!r}: expected a list of rule classes, such as [MyRule]"
+            )
         for rule in rules:
             self._hand_over("rule", rule, "local", "unregistered")
-        for file in files:
+        for file in dict.fromkeys(files):
             for kind, plugin in _plugins_of_file(file):
                 self._hand_over(kind, plugin, Path(file).stem, "file")
         self._mark_disabled(os.environ.get("PLASTIC_DISABLE", ""))
@@ -325,7 +329,10 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
         (kind, value)
         for value in vars(module).values()
         for kind, group in GROUPS.items()
-        if inspect.isclass(value) and issubclass(value, group.base) and value.__module__ == name
+        if inspect.isclass(value)
+        and issubclass(value, group.base)
+        and value.__module__ == name
+        and hasattr(value, "spec")  # without one it is a base class of others
     ]
     if not found:
         raise PlasticError(

@@ -38,7 +38,10 @@ def split_arrays(inputs: Any, labels: Any) -> Dataset:
     Raises:
         PlasticError: the arrays do not fit each other, or are too small to split.
     """
-    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    try:
+        inputs, labels = np.asarray(inputs, dtype=np.float64), np.asarray(labels)
+    except (ValueError, TypeError) as error:
+        raise PlasticError(f"data: X holds no array of numbers: {error}") from None
     if inputs.ndim != 2 or labels.shape != inputs.shape[:1]:
         raise PlasticError(
             f"data: X has shape {inputs.shape} and y {labels.shape}; expected [N, n] and [N]"
@@ -47,10 +50,15 @@ def split_arrays(inputs: Any, labels: Any) -> Dataset:
         raise PlasticError(
             f"data: y is of type {labels.dtype}; expected integers from 0 to classes - 1"
         )
+    if len(labels) and labels.max() >= len(labels):
+        raise PlasticError(
+            f"data: y reaches to {labels.max()} with {len(labels)} points; expected integers from 0 "
+            "to classes - 1, without gaps"
+        )
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
         raise PlasticError(
-            f"data: {len(inputs)} points are too few to hold some out; give 7 at least"
+            f"data: {len(inputs)} points are too few to hold some out; give at least 4"
         )
     order = np.random.default_rng(_HALVING_SEED).permutation(len(inputs))
     train, rest = order[held_out:], order[:held_out]

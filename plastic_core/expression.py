@@ -17,7 +17,7 @@ from plastic_core.errors import PlasticError
 from plastic_core.specs import NAME_PATTERN
 
 _SPACE = re.compile(r"\s*")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NAME = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]*:)?{NAME_PATTERN}")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from plastic_core.statistics import bootstrap_interval
 
@@ -42,8 +41,9 @@ def draw_learning_curves(
         title: by default the task and the network of the first run.
     """
     with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots()
-        for (label, data), colour in zip(curves.items(), COLOURS, strict=False):
+        figure = Figure()  # not through pyplot, whose state belongs to the user
+        axes = figure.subplots()
+        for (label, data), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
             accuracy = 100 * data["accuracy"].to_numpy()
             steps = data["step"].to_numpy()
             low, high = bootstrap_interval(accuracy)
@@ -59,4 +59,3 @@ def draw_learning_curves(
         note = f"mean of {first.sizes['seed']} seeds; shaded: 98% bootstrap interval"
         figure.text(0.01, -0.07, note, fontsize=7, color="0.35")
         figure.savefig(path)
-        plt.close(figure)

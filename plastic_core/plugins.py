@@ -70,7 +70,7 @@ class DataDir(os.PathLike[str]):
     """
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
-        self.folders = tuple(Path(folder).expanduser() for folder in folders)
+        self.folders = tuple(Path(os.path.expanduser(folder)) for folder in folders)  # noqa: PTH111
 
     def __fspath__(self) -> str:
         return str(self.folders[0])

@@ -40,7 +40,7 @@ _CHECKPOINT_SECONDS: Final = 5.0
 
 def default_folder(spec: RunSpec) -> Path:
     """Return ``runs/<time>-<task>-<rule>`` in the working folder."""
-    rule = re.sub(r"[^\w.+-]+", "_", spec.rule.replace(" ", ""))
+    rule = re.sub(r"[^\w.+-]+", "_", spec.rule.replace(" ", ""))[:80]
     base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{spec.task.replace(':', '_')}-{rule}"
     folder, count = base, 1
     while folder.exists():  # a second run within the same second
@@ -68,10 +68,12 @@ class RunFolder:
         self.path, self._spec = path, spec
         self.state: Literal["new", "started", "finished"] = "new"
         self._saved = time.monotonic()
-        if path.exists() and not path.is_dir():
+        with _explained(path):
+            exists = path.exists()
+        if exists and not path.is_dir():
             raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
         with _explained(path):
-            holds = sorted(p.name for p in path.iterdir()) if path.exists() else []
+            holds = sorted(p.name for p in path.iterdir()) if exists else []
         if RUN_FILE in holds:
             self.state = self._check_other_run(resume)
         elif holds and not all(name.startswith(".") for name in holds):
@@ -99,7 +101,9 @@ class RunFolder:
                 "finished",
             ):
                 raise ValueError("'spec' or 'state' has an unexpected value")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if content["state"] == "finished" and not isinstance(content["result"], dict):
+                raise ValueError("'result' has an unexpected value")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise PlasticError(
                 f"{file}: is no record of a run ({error}); move the folder away, or give "
                 "another --out"

@@ -16,6 +16,7 @@ from plastic_core.backends import Backend
 from plastic_core.backends.eager import EagerBackend
 from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
+from plastic_core.errors import PlasticError
 from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import Plan, call_task, make_plan
 from plastic_core.plugins import Dataset, Rule
@@ -136,7 +137,7 @@ def run(
         folder.make()
     if folder is not None and folder.state == "started":
         _continue(folder, backend, parameters, curves, notes)
-    record = _record(plan, threads, notes)
+    record = _record(plan, spec, threads, notes)
     if folder is not None:
         folder.write_record(record)
     if on_plan is not None:
@@ -175,6 +176,8 @@ def _load(
 ) -> tuple[Dataset, Plan]:
     """Return the data, and the plan with the network that fits them."""
     name, network = plan.task_entry.name, plan.network
+    if data is not None:
+        notes.append("trained on data handed over, which this record does not hold")
     if data is None:
         folders = datasets.data_folders(data_dir)
         dataset = call_task(plan.task_entry, "load", folders, plan.options)
@@ -206,12 +209,13 @@ def _continue(
             backend.freeze(replica)
 
 
-def _record(plan: Plan, threads: int | None, notes: list[str]) -> dict[str, Any]:
+def _record(plan: Plan, asked: RunSpec, threads: int | None, notes: list[str]) -> dict[str, Any]:
     entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
     return {
         "format": 1,
         "state": "started",
         "spec": plan.spec.model_dump(mode="json"),
+        "asked": asked.model_dump(mode="json"),
         "network": plan.network.model_dump(mode="json"),
         "rules": [
             {

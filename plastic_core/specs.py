@@ -422,8 +422,11 @@ class RunSpec(Spec):
         return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
-def read_spec_file(path: Path) -> dict[str, Any]:
+def read_spec_file(path: Path, asked: bool = False) -> dict[str, Any]:
     """Return the fields of a run's spec from a TOML or JSON file, unchecked.
+
+    Of a run's record, `asked` takes the spec as it was given, so that thetas follow a changed
+    rule or network; else it is the one with the thetas that were used.
 
     Raises:
         PlasticError: the file cannot be read or parsed.
@@ -436,13 +439,14 @@ def read_spec_file(path: Path) -> dict[str, Any]:
         raise PlasticError(f"{path}: cannot be read: {error}") from None
     try:
         content: Any = tomllib.loads(text) if path.suffix == ".toml" else _load_json(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlasticError(f"{path}: is not valid {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(content, Mapping):
         raise PlasticError(
             f"{path}: expected the fields of a RunSpec, found {type(content).__name__}"
         )
-    spec = content.get("spec", content)
+    # a run's record holds what was asked for beside the spec with all thetas written out
+    spec = content.get("asked" if asked else "spec", content.get("spec", content))
     if not isinstance(spec, Mapping):
         raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")
     return dict(spec)

@@ -93,8 +93,8 @@ class EagerBackend:
             first_bad = torch.where(healthy, samples, points).min(0).values
             failed = torch.where((failed < 0) & (first_bad < samples), first_bad, failed)
             start = stop
-        weights = engine.parameters.weights
-        finite = torch.stack([w.isfinite().all(-1).all(-1) for w in weights]).all(0)
+        matrices = [*engine.parameters.weights, *engine.parameters.feedback]
+        finite = torch.stack([m.isfinite().all(-1).all(-1) for m in matrices]).all(0)
         return torch.where((failed < 0) & ~finite.cpu(), samples - 1, failed)
 
     def _run_chunk(self, engine: Engine, order: Tensor, events: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ plastic: synaptic plasticity rules, from one equation to a learning curve
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 mistaken input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows only ASCII
     sys.exit(execute(sys.argv[1:]))
 
 

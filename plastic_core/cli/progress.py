@@ -64,6 +64,7 @@ class RunView:
             ),
             f"{self._spec.seeds} networks, {self._spec.samples} samples each, backend "
             f"{record['backend']} ({record['backend_reason']})",
+            f"writing to {planned.run_dir}",
         ]
         for line in lines:
             self._console.print(line, markup=False)

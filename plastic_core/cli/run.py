@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -71,9 +72,11 @@ def make_app(arguments: Sequence[str] | None) -> App:
             threads: threads of torch; default all cores.
             save_weights: also write weights.safetensors.
         """
-        fields: dict[str, Any] = read_spec_file(Path(source)) if source else {}
-        fields |= _given(spec)
-        _merge(fields, "options", {k: _scalar(v) for k, v in _given(task_options).items()})
+        given, chosen = _given(spec), _given(task_options)
+        changed = bool(chosen or {"rule", "task"} & given.keys())
+        fields = read_spec_file(Path(source), asked=changed) if source else {}
+        fields |= given
+        _merge(fields, "options", {name: _option(options, name, v) for name, v in chosen.items()})
         for name, settings in _settings(set_ or []).items():
             fields["settings"] = dict(fields.get("settings", {}))
             _merge(fields["settings"], name, settings)
@@ -108,10 +111,12 @@ def _run(
     from plastic_core.record import default_folder
     from plastic_core.running import run
 
-    with RunView(spec) as view:
+    # what a plugin prints must not mix with the one JSON object
+    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with aside, RunView(spec) as view:
         result = run(
             spec,
-            out=out or default_folder(spec),
+            out=default_folder(spec) if out is None else out,
             resume=resume,
             data_dir=data_dir,
             threads=threads,
@@ -161,7 +166,7 @@ def _report(result: RunResult, as_json: bool) -> None:
 
 def _task_options(arguments: Sequence[str]) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
-    files = [a for a in arguments[:1] if not a.startswith("-")]
+    files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
     spec = RunSpec.from_file(Path(files[0])) if files else RunSpec()
     task, plugins = spec.task, list(spec.plugins)
     for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
@@ -231,6 +236,12 @@ def _settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise PlasticError(f"--set {text}: expected RULE.NAME=VALUE, such as oja.theta=1e-4")
         settings.setdefault(owner, {})[name] = _scalar(value)
     return settings
+
+
+def _option(options: type[BaseModel] | None, name: str, value: Any) -> Any:
+    """Return the value of a task's option, a number only where the option may be one."""
+    assert options is not None
+    return value if options.model_fields[name].annotation is str else _scalar(value)
 
 
 def _scalar(value: Any) -> Any:
