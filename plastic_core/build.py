@@ -22,6 +22,7 @@ from plastic_core.parameters import Parameters
 from plastic_core.plugins import Rule, Transform
 from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.specs import RuleSpec
+from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Update, as_update
 
 # Sizes of the trial call; all different, so that no wrong shape fits by chance.
@@ -138,8 +139,44 @@ def _resolve_transforms(
     manager.add_hookspecs(TransformHooks)
     for transform in reversed(transforms):
         manager.register(transform, name=transform.spec.name)
-    found: Any = reversed(manager.hook.plastic_transform_update.get_hookimpls())
+    found: Any = list(reversed(manager.hook.plastic_transform_update.get_hookimpls()))
+    for impl in found:
+        _try_transform(impl.plugin, impl.function)
     return tuple((impl.plugin.spec.name, impl.plugin, impl.function) for impl in found)
+
+
+def _try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
+    """Call a transform once on small random tensors.
+
+    Raises:
+        PlasticError: it raises, modifies what it is given, or returns a wrong shape.
+    """
+    source = torch.Generator().manual_seed(0)
+    increment, weight = torch.rand(2, _REPLICAS, _POST, _PRE, generator=source)
+    sizes = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
+    state = SimpleNamespace(
+        **{
+            name: torch.full((_REPLICAS, *sizes[kind.over]), kind.initial)
+            for name, kind in transform.spec.state.items()
+        }
+    )
+    before = increment.clone(), weight.clone()
+    what = f"the transform '{transform.spec.name}': plastic_transform_update"
+    try:
+        result = function(Increment(increment, weight, state))
+        if transform.spec.state:
+            result, new = result
+            if new.keys() != transform.spec.state.keys():
+                raise ValueError(f"the states {listing(new)} were returned")
+    except Exception as error:
+        raise PlasticError(f"{what} raised {describe_exception(error)}") from error
+    if not (torch.equal(before[0], increment) and torch.equal(before[1], weight)):
+        raise PlasticError(f"{what} modifies its input in place; return the new increment")
+    if not isinstance(result, Tensor) or result.shape != weight.shape:
+        shape = list(result.shape) if isinstance(result, Tensor) else _kind(result)
+        raise PlasticError(
+            f"{what} returned {shape}; expected the new increment, here {list(weight.shape)}"
+        )
 
 
 def _first_result(functions: list[Callable[[Signals], Any]]) -> Callable[[Signals], Any] | None:

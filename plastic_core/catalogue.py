@@ -5,6 +5,7 @@ Built-in plugins come in by the same door as everybody's. This module loads no t
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import os
@@ -88,7 +89,8 @@ class Entry:
         try:
             if self.plugin is None:
                 assert self.point is not None
-                self.plugin = self.point.load()
+                with _prints_aside():
+                    self.plugin = self.point.load()
             check_plugin(self.kind, self.name, self.plugin)
         except PluginError as fault:
             self.state, self.error, self.remedy = "failed", str(fault), fault.remedy
@@ -299,6 +301,11 @@ def _check_hooks(hooks: type[Any], instance: Any) -> None:
         )
 
 
+def _prints_aside() -> contextlib.AbstractContextManager[Any]:
+    """Send what a plugin prints at import to standard error; standard output is a result."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 def _installed(kind: Kind) -> list[Entry]:
     found: dict[tuple[str, str], Entry] = {}
     for point in entry_points(group=f"plastic.{kind}s"):
@@ -320,7 +327,8 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _prints_aside():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise PlasticError(
             f"--plugin {file}: importing it raised {describe_exception(error)}"

@@ -52,14 +52,12 @@ def split_arrays(inputs: Any, labels: Any) -> Dataset:
         )
     if len(labels) and labels.max() >= len(labels):
         raise PlasticError(
-            f"data: y reaches to {labels.max()} with {len(labels)} points; expected integers from 0 "
-            "to classes - 1, without gaps"
+            f"data: y reaches to {labels.max()} with {len(labels)} points; expected integers "
+            "from 0 to classes - 1, without gaps"
         )
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
-        raise PlasticError(
-            f"data: {len(inputs)} points are too few to hold some out; give at least 4"
-        )
+        raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
     order = np.random.default_rng(_HALVING_SEED).permutation(len(inputs))
     train, rest = order[held_out:], order[:held_out]
     return Dataset(

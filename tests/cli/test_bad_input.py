@@ -114,6 +114,22 @@ CASES = {
         "there is no transform 'weight-bound'; did you mean 'weight-bounds'?\n"
         f"  installed transforms: clip-update, weight-bounds\n{WHERE}",
     ),
+    "a transform twice": (
+        ["run", "--transform", "clip-update", "--transform", "clip-update"],
+        "transforms clip-update, clip-update: one of them stands twice",
+    ),
+    "layers without end": (
+        ["run", "--set", "bp.layers=1-99999999999"],
+        "layers of 'bp' = '1-99999999999': expected layers from 1 to 5, such as 1-5 or 1,5",
+    ),
+    "a parameter that is not finite": (
+        ["run", "--transform", "weight-bounds", "--set", "weight-bounds.low=-Infinity"],
+        "setting of 'weight-bounds': low = -inf: expected a finite number",
+    ),
+    "too many threads": (
+        ["run", "--threads", "100000"],
+        "threads = 100000: expected 1 to 1024",
+    ),
     "unknown device": (["run", "--device", "warp"], None),
     "device that is not there": (["run", "--device", "cuda:99"], None),
     "device that holds no numbers": (["run", "--device", "meta"], None),

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from plastic_core.cli import execute
-from tests.plugins.packages import plastic
+from tests.plugins.packages import plastic, rule_source
 
 
 def test_plastic_alone_shows_three_examples(capsys):
@@ -206,3 +206,35 @@ def test_interrupted(monkeypatch, capsys):
     monkeypatch.setattr("plastic_core.cli.run._run", interrupt)
     assert execute(["run"]) == 130
     assert "plastic run --resume --out DIR" in capsys.readouterr().err
+
+
+def test_a_repeated_run_with_another_rule_or_network_takes_its_own_thetas(tmp_path, capsys):
+    first = ["run", "--seeds", "1", "--samples", "20", "--json", "--out", str(tmp_path / "a")]
+    assert execute(first) == 0
+    capsys.readouterr()
+    record = str(tmp_path / "a" / "run.json")
+    for i, (change, thetas) in enumerate(
+        (
+            ([], {"oja": 1e-4, "bp": 0.0063}),
+            (["--layers", "10"], {"oja": 3e-4, "bp": 0.01}),
+            (["--rule", "bp"], {"bp": 0.0063}),
+            (["--rule", "0.02*bp+oja"], {"bp": 0.02, "oja": 1e-4}),
+        )
+    ):
+        out = ["--json", "--out", str(tmp_path / f"b{i}")]
+        assert execute(["run", record, *change, *out]) == 0
+        assert json.loads(capsys.readouterr().out)["thetas"] == thetas
+
+
+def test_what_a_plugin_prints_stays_out_of_the_json(tmp_path):
+    file = tmp_path / "chatty.py"
+    file.write_text(
+        "print('hello')\n"
+        + rule_source("chatty", "Chatty", body="print('hi'); return -outer(s.post, s.pre)")
+    )
+    done = plastic(
+        *("run", "--plugin", str(file), "--rule", "chatty", "--seeds", "1", "--samples", "5"),
+        *("--json", "--out", str(tmp_path / "run")),
+    )
+    assert json.loads(done.stdout)["rule"] == "chatty"
+    assert "hi" in done.stderr

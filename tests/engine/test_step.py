@@ -295,6 +295,12 @@ BAD_RULES = {
         "the rule 'bad': plastic_local_update returned the state 'trace' of shape [2, 3, 5]; "
         "expected [R, 1, n_pre], here [2, 1, 5] (R=2, K=3, n_post=4, n_pre=5)",
     ),
+    "tensor times an update": (
+        {},
+        lambda s: s.post.mean() * outer(s.post, s.pre),
+        "the rule 'bad': plastic_local_update multiplied an update by a value of type Tensor; "
+        "expected a number there; multiply a factor of outer() by it",
+    ),
     "exception": (
         {},
         lambda s: 1 / 0,
@@ -317,3 +323,97 @@ def test_a_bad_rule_is_explained_before_training(fault):
     with pytest.raises(PlasticError) as caught:
         build_engine("bad", SIZES, rules=[Bad])
     assert str(caught.value) == message
+
+
+class Scaled(Rule):
+    """A scale that is read from the signals, and is no constant of the rule."""
+
+    spec = spec_of("scaled")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post, s.pre) / s.batch
+
+
+class Constant(Rule):
+    """A tensor that the rule brings along."""
+
+    spec = spec_of("constant")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post, torch.where(s.pre > 0.5, s.pre, torch.tensor(0.0, dtype=s.pre.dtype)))
+
+
+class Swapping(Rule):
+    """Two states that change places, and one that keeps the weight of before the step."""
+
+    spec = spec_of(
+        "swapping",
+        reads={"post", "pre", "weight"},
+        state={
+            "a": State(over="post", initial=1.0),
+            "b": State(over="post", initial=2.0),
+            "old": State(over="weight"),
+        },
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post, s.pre), {"a": s.state.b, "b": s.state.a, "old": s.weight}
+
+
+def test_a_scale_may_be_read_from_the_signals():
+    engine, _, before = build_engine("0.1*scaled", SIZES, rules=[Scaled])
+    x, target = random_points(1, 1, 4, SIZES)
+    y0, y1 = zip(*(first_activities(before, x[0, 0, k])[:2] for k in range(4)), strict=True)
+    engine.step(x[0], target[0])
+    expected = 0.1 / 16 * sum(np.outer(post, pre) for pre, post in zip(y0, y1, strict=True))
+    np.testing.assert_allclose(replayed(engine, before, "weight.1"), expected, rtol=1e-9)
+
+
+def test_a_rule_may_hold_a_tensor():
+    engine, _, before = build_engine("0.1*constant", SIZES, rules=[Constant])
+    x, target = random_points(1, 1, 1, SIZES)
+    y0, y1 = first_activities(before, x[0, 0, 0])[:2]
+    engine.step(x[0], target[0])
+    expected = 0.1 * np.outer(y1, np.where(y0 > 0.5, y0, 0))
+    np.testing.assert_allclose(
+        replayed(engine, before, "weight.1"), expected, rtol=1e-9, atol=1e-16
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_two_rules_with_the_same_left_factor(batch):
+    x, target = random_points(2, 1, batch, SIZES)
+    single = []
+    for rule in ("0.01*hebbian", "0.02*oja", "0.01*hebbian + 0.02*oja"):
+        engine, _, before = build_engine(rule, SIZES, seeds=2)
+        engine.step(x[0], target[0])
+        single.append(replayed(engine, before, "weight.1"))
+    np.testing.assert_allclose(single[0] + single[1], single[2], rtol=1e-9, atol=1e-16)
+
+
+def test_states_are_written_from_the_snapshot():
+    engine, _, before = build_engine("0.1*swapping", SIZES, rules=[Swapping])
+    x, target = random_points(1, 1, 1, SIZES)
+    engine.step(x[0], target[0])
+    state = engine.parameters.state
+    assert (state["swapping.1.a"] == 2).all()
+    assert (state["swapping.1.b"] == 1).all()
+    assert torch.equal(state["swapping.1.old"], before["weight.1"])
+
+
+def test_layers_restrict_a_forward_hook():
+    engine, _, before = build_engine(
+        "half-forward + 0*hebbian",
+        SIZES,
+        rules=[HalfForward],
+        settings={"half-forward": {"layers": 2}},
+    )
+    x, target = random_points(1, 1, 1, SIZES)
+    y = torch.nn.functional.softplus(x[0, 0] @ before["weight.1"][0].T, 10)
+    y = torch.nn.functional.softplus(0.5 * y @ before["weight.2"][0].T, 10)
+    expected = torch.softmax(y @ before["weight.3"][0].T, -1)
+    torch.testing.assert_close(engine.activities(x[0], 0)[-1][0], expected)
+    torch.testing.assert_close(engine.step(x[0], target[0])[0], expected)
