@@ -42,7 +42,7 @@ class MatrixSum:
         self._scales: Scales = []
         self._others: list[tuple[str, Part]] = []
         self._joined: list[_Joined] = []
-        self._traced: dict[int, tuple[_Joined, list[Tensor]]] = {}
+        self._traced: dict[int, tuple[_Joined, list[Tensor], Tensor | None]] = {}
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
         """Take up the increment of one rule."""
@@ -60,7 +60,10 @@ class MatrixSum:
         joined = None
         if self._lefts:
             joined = self._find_joined(batch)
-            joined.fill(self._lefts, self._rights, space)
+            view = _one_view(self._lefts, space)
+            left = torch.cat(self._lefts, 1) if view is None else view
+            torch.mul(left, joined.column, out=joined.left)
+            torch.cat(self._rights, 1, out=joined.right)
         dense, fraction = self._reduce_others(batch)
         if self._transforms:
             self._add_transformed(dense, fraction, joined)
@@ -82,9 +85,11 @@ class MatrixSum:
         if known is None:
             lefts = [getattr(s, name) for name in traced.lefts]
             joined = _Joined(self._matrix, self._thetas, s.batch, traced.scales, lefts)
-            known = self._traced[s.batch] = joined, lefts
-        joined, lefts = known
-        joined.fill(lefts, traced.rights(s), space)
+            known = self._traced[s.batch] = joined, lefts, _one_view(lefts, space)
+        joined, lefts, view = known
+        left = torch.cat(lefts, 1) if view is None else view
+        torch.mul(left, joined.column, out=joined.left)
+        torch.cat(traced.rights(s), 1, out=joined.right)
         joined.add()
 
     def _find_joined(self, batch: int) -> _Joined:
@@ -161,16 +166,13 @@ class _Joined:
         self.right = aligned_zeros(replicas, self.column.shape[1], columns, like=matrix)
         self.add = added_product(matrix, self.left, self.right)
 
-    def fill(self, lefts: list[Tensor], rights: list[Tensor], space: Workspace) -> None:
-        """Write the factors, the left ones scaled."""
-        if len(lefts) == 1:
-            left = lefts[0]
-        elif len(lefts) == len(space.pair) and all(map(is_, lefts, space.pair)):
-            left = space.stack  # they lie side by side already
-        else:
-            left = torch.cat(lefts, 1)
-        torch.mul(left, self.column, out=self.left)
-        torch.cat(rights, 1, out=self.right)
+
+def _one_view(lefts: list[Tensor], space: Workspace) -> Tensor | None:
+    """Return one tensor with all the factors along its events, or None where it takes a copy."""
+    if len(lefts) == 1:
+        return lefts[0]
+    stacked = len(lefts) == len(space.pair) and all(map(is_, lefts, space.pair))
+    return space.stack if stacked else None
 
 
 def state_namespace(
