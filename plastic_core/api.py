@@ -13,7 +13,6 @@ from plastic_core.specs import (
     NetworkSpec,
     Recommended,
     RuleSpec,
-    Spec,
     State,
     TaskSpec,
     Theta,
@@ -21,6 +20,7 @@ from plastic_core.specs import (
 )
 from plastic_core.transforming import Increment
 from plastic_core.updates import Update, decay, outer
+from plastic_core.validation import Spec
 
 __all__ = [
     "API_VERSION",

@@ -17,7 +17,8 @@ from plastic_core.catalogue import Catalogue, Entry
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.expression import Term, parse
 from plastic_core.plugins import Rule, Task, Transform
-from plastic_core.specs import NetworkSpec, RunSpec, SpecError, Theta, describe_faults
+from plastic_core.specs import NetworkSpec, RunSpec, Theta
+from plastic_core.validation import SpecError, describe_faults
 
 
 @dataclass(frozen=True)

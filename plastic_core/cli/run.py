@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -181,7 +181,7 @@ def _task_options(arguments: Sequence[str]) -> type[BaseModel]:
     return options
 
 
-def _flags(name: str, model: type[BaseModel], skip: set[str] = set()) -> type[Any]:  # noqa: B006
+def _flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type[Any]:
     """Return a dataclass with a flag for each field of `model`, all None until given.
 
     Values stay text: the model itself converts and checks them, so that there is one set of
