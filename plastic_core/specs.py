@@ -124,7 +124,7 @@ class RuleSpec(Spec):
     reads: Annotated[frozenset[SignalName], BeforeValidator(_set_of_names)]
     theta: Theta
     params: type[BaseModel] | None = None
-    state: dict[str, State] = {}
+    state: dict[str, State] = Field({})
     propagates: bool = False
     feedback: Literal["layer", "output"] | None = None
     gated: bool = True
@@ -163,7 +163,7 @@ class TransformSpec(Spec):
     summary: Text
     reference: Text
     params: type[BaseModel] | None = None
-    state: dict[str, State] = {}
+    state: dict[str, State] = Field({})
     api: int = API_VERSION
 
 
