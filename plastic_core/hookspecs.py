@@ -6,7 +6,7 @@ run is built: no pluggy call happens in the training loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
@@ -21,7 +21,7 @@ hookspec = pluggy.HookspecMarker("plastic")
 hookimpl = pluggy.HookimplMarker("plastic")
 
 
-class RuleHooks:
+class RuleHooks(Protocol):
     """What a rule may implement (since API 1).
 
     A hook is a pure function of the signals and of the rule's parameters: it changes nothing,
@@ -36,7 +36,6 @@ class RuleHooks:
 
         `s` holds `pre` and `weight`. None passes on to the next implementation.
         """
-        return None
 
     @hookspec(firstresult=True)
     def plastic_propagate_error(self, s: Signals) -> Tensor | None:
@@ -45,7 +44,6 @@ class RuleHooks:
         ``[R, K, n_pre]``: bp returns `s.weight_error` (:math:`W^\top e_l`), fa
         `s.feedback_error` (:math:`B e_l`) (Equations 5 and 7).
         """
-        return None
 
     @hookspec
     def plastic_local_update(self, s: Signals) -> Update | Tensor | tuple[Any, dict[str, Tensor]]:
@@ -56,13 +54,11 @@ class RuleHooks:
         dense tensor reduced over the events. A rule that modifies both matrices returns
         ``{"forward": increment, "feedback": increment}`` in its place.
         """
-        raise NotImplementedError
 
 
-class TransformHooks:
+class TransformHooks(Protocol):
     """What a transform implements (since API 1)."""
 
     @hookspec
     def plastic_transform_update(self, u: Increment) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Return the new increment of a matrix; with state ``(increment, {name: new})``."""
-        raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ class DataDir(os.PathLike[str]):
     """
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
-        self.folders = tuple(Path(os.path.expanduser(folder)) for folder in folders)  # noqa: PTH111
+        self.folders = tuple(_expand(Path(folder)) for folder in folders)
 
     def __fspath__(self) -> str:
         return str(self.folders[0])
@@ -86,19 +87,26 @@ class DataDir(os.PathLike[str]):
         return None
 
 
-class Task:
+def _expand(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:  # "~name" of nobody is a folder of that name, as in a shell
+        return folder
+
+
+class Task(ABC):
     """Base of tasks: a `spec`, the data, and the network that learns them."""
 
     spec: ClassVar[TaskSpec]
 
+    @abstractmethod
     def load(self, data_dir: DataDir, options: BaseModel) -> Dataset:
         """Return the data, read from `data_dir` or downloaded into it.
 
         Raises:
             DataError: there are no data; says where they were looked for and what to do.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no load()")
 
+    @abstractmethod
     def network(self, options: BaseModel) -> NetworkSpec:
         """Return the network for these options."""
-        raise NotImplementedError(f"{type(self).__name__} has no network()")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from plastic_core.errors import PlasticError
 from plastic_core.parameters import Parameters
@@ -172,7 +172,7 @@ class RunFolder:
         try:
             with safe_open(file, framework="pt") as checkpoint:
                 numbers = json.loads(checkpoint.metadata()["curves"])
-                stored = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+            stored = load_file(file)
             for name, tensor in parameters.named().items():
                 if stored[name].shape != tensor.shape:
                     raise ValueError(f"{name} has another shape")

@@ -7,21 +7,22 @@ a rule can be traced.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Update:
+class Update(ABC):
     """An increment: a sum of parts. Supports ``+``, ``-`` and multiplication by a number."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def parts(self) -> tuple[Part, ...]:
         """The parts that it is the sum of."""
-        raise NotImplementedError
 
     def __add__(self, other: Update | Tensor) -> Update:
         return Sum((*self.parts, *as_update(other).parts))
@@ -38,8 +39,8 @@ class Update:
     def __neg__(self) -> Update:
         return self * -1.0
 
-    def __mul__(self, number: float) -> Update:
-        raise NotImplementedError
+    @abstractmethod
+    def __mul__(self, number: float) -> Update: ...
 
     def __rmul__(self, number: float) -> Update:
         return self * number
