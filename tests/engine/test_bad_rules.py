@@ -1,0 +1,79 @@
+"""Rules at fault are explained by the trial call, before training."""
+
+import pytest
+import torch
+
+from plastic_core import PlasticError
+from plastic_core.api import Rule, State, hookimpl, outer
+from tests.building import build_engine
+from tests.engine.test_step import SIZES, spec_of
+
+BAD_RULES = {
+    "undeclared": (
+        {"reads": {"post"}},
+        lambda s: outer(s.post, s.pre),
+        "the rule 'bad' reads the signal 'pre', which its spec does not declare; add 'pre' to reads=['post']",
+    ),
+    "in place": (
+        {"reads": {"post", "pre", "weight"}},
+        lambda s: (s.weight.add_(1), outer(s.post, s.pre))[1],
+        "the rule 'bad': plastic_local_update modifies the signal 'weight' in place; "
+        "return the increment and let the engine add it",
+    ),
+    "swapped factors": (
+        {},
+        lambda s: outer(s.pre, s.post),
+        "the rule 'bad': plastic_local_update returned the left factor of shape [2, 3, 5]; "
+        "expected [R, K, n_post], here [2, 3, 4] (R=2, K=3, n_post=4, n_pre=5)",
+    ),
+    "dense of a wrong shape": (
+        {},
+        lambda s: torch.bmm(s.pre.mT, s.post),
+        "the rule 'bad': plastic_local_update returned the update of shape [2, 5, 4]; "
+        "expected [R, n_post, n_pre], here [2, 4, 5] (R=2, K=3, n_post=4, n_pre=5)",
+    ),
+    "nothing": (
+        {},
+        lambda s: None,
+        "the rule 'bad': plastic_local_update returned None; "
+        "expected outer(a, b), decay(), sums of them, or a tensor",
+    ),
+    "no state": (
+        {"state": {"trace": State(over="pre")}},
+        lambda s: outer(s.post, s.pre),
+        "the rule 'bad': plastic_local_update returned a value of type Outer; expected (update, {name: new state})",
+    ),
+    "state of a wrong shape": (
+        {"state": {"trace": State(over="pre")}},
+        lambda s: (outer(s.post, s.pre), {"trace": s.pre}),
+        "the rule 'bad': plastic_local_update returned the state 'trace' of shape [2, 3, 5]; "
+        "expected [R, 1, n_pre], here [2, 1, 5] (R=2, K=3, n_post=4, n_pre=5)",
+    ),
+    "tensor times an update": (
+        {},
+        lambda s: s.post.mean() * outer(s.post, s.pre),
+        "the rule 'bad': plastic_local_update multiplied an update by a value of type Tensor; "
+        "expected a number there; multiply a factor of outer() by it",
+    ),
+    "exception": (
+        {},
+        lambda s: 1 / 0,
+        "the rule 'bad': plastic_local_update raised ZeroDivisionError: division by zero",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_RULES)
+def test_a_bad_rule_is_explained_before_training(fault):
+    changes, function, message = BAD_RULES[fault]
+
+    class Bad(Rule):
+        spec = spec_of("bad", **changes)
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return function(s)
+
+    with pytest.raises(PlasticError) as caught:
+        build_engine("bad", SIZES, rules=[Bad])
+    assert str(caught.value) == message
