@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from plastic_core.catalogue import Catalogue, Entry
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.expression import Term, parse
-from plastic_core.plugins import Rule, Task, Transform
-from plastic_core.specs import NetworkSpec, RunSpec, Theta
+from plastic_core.plugins import Rule, Transform
+from plastic_core.specs import NetworkSpec, RunSpec, TaskSpec, Theta
 from plastic_core.validation import SpecError, describe_faults
 
 
@@ -61,7 +61,6 @@ class Plan:
     """
 
     spec: RunSpec
-    task: Task
     task_entry: Entry
     options: BaseModel
     network: NetworkSpec
@@ -88,8 +87,8 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         raise PlasticError(f"transforms {listing(spec.transforms)}: one of them stands twice")
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
-    task: Task = task_entry.plugin()
-    options = build_model(task.spec.options, spec.options, f"options of {task_entry.name}")
+    task: TaskSpec = task_entry.plugin.spec
+    options = build_model(task.options, spec.options, f"options of {task_entry.name}")
     network = call_task(task_entry, "network", options)
     if not isinstance(network, NetworkSpec):
         raise PlasticError(
@@ -104,7 +103,6 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             settings.setdefault(planned.name, {})["theta"] = planned.theta
     return Plan(
         spec=spec.model_copy(update={"settings": settings}),
-        task=task,
         task_entry=task_entry,
         options=options,
         network=network,
@@ -165,12 +163,16 @@ def _check_setting_names(spec: RunSpec, rules: list[Entry], transforms: list[Ent
 
 
 def _plan_rules(
-    spec: RunSpec, terms: tuple[Term, ...], entries: list[Entry], task: Task, network: NetworkSpec
+    spec: RunSpec,
+    terms: tuple[Term, ...],
+    entries: list[Entry],
+    task: TaskSpec,
+    network: NetworkSpec,
 ) -> tuple[PlannedRule, ...]:
     names = frozenset(entry.name for entry in entries)
     if len(names) < len(entries):
         raise PlasticError(f"rule expression {spec.rule!r}: two of its rules have the same name")
-    recommended = next((r.thetas for r in task.spec.recommended if r.applies(names, network)), {})
+    recommended = next((r.thetas for r in task.recommended if r.applies(names, network)), {})
     planned = []
     for term, entry in zip(terms, entries, strict=True):
         assert entry.plugin is not None
@@ -188,7 +190,7 @@ def _plan_rules(
             value, origin = _check_theta(entry.name, theta, given), "setting"
         elif entry.name in recommended:
             value = _check_theta(entry.name, theta, recommended[entry.name])
-            origin = f"recommended by {task.spec.name}"
+            origin = f"recommended by {task.name}"
         else:
             value, origin = theta.default, "default of the rule"
         layers = _parse_layers(entry.name, settings.pop("layers", None), network.depth)
