@@ -55,6 +55,7 @@ class Hooks:
         forward: functions with the projections on which they act; the first that returns
             something gives z, and where none does it is W y.
         propagate: None where no error is propagated.
+        propagator: the rule that `propagate` belongs to.
         propagate_reads: signals that `propagate` was seen to read.
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
@@ -64,6 +65,7 @@ class Hooks:
 
     forward: tuple[tuple[frozenset[int], Callable[[Signals], Tensor | None]], ...]
     propagate: Callable[[Signals], Tensor] | None
+    propagator: Rule | None
     propagate_reads: frozenset[str]
     gated: bool
     feedback: str | None
@@ -124,6 +126,7 @@ def resolve_hooks(
     return Hooks(
         forward=tuple((layers[rule.spec.name], function) for rule, function in forwards),
         propagate=propagators[0][1] if propagators else None,
+        propagator=propagators[0][0] if propagators else None,
         propagate_reads=propagate_reads,
         gated=all(rule.spec.gated for rule, _ in propagators),
         feedback=next((rule.spec.feedback for rule, _ in rules if rule.spec.feedback), None),
@@ -179,6 +182,11 @@ def _try_transform(transform: Transform, function: Callable[[Any], Any]) -> None
         )
 
 
+def trial_signals(rule: Rule | LocalRule, dtype: torch.dtype) -> SimpleNamespace:
+    """Return small random signals in which all sizes differ, such as a hook is tried with."""
+    return SimpleNamespace(**_Trial(rule, dtype).values)
+
+
 def _first_result(functions: list[Callable[[Signals], Any]]) -> Callable[[Signals], Any] | None:
     """Return what pluggy's first-result call does, without its cost; None for no function."""
     if len(functions) < 2:
@@ -197,7 +205,7 @@ def _first_result(functions: list[Callable[[Signals], Any]]) -> Callable[[Signal
 class _Recorder:
     """Signals that note what is read and refuse what the rule does not declare."""
 
-    def __init__(self, rule: Rule, values: dict[str, Any]) -> None:
+    def __init__(self, rule: Rule | LocalRule, values: dict[str, Any]) -> None:
         self._rule, self._values, self.seen = rule, values, set[str]()
 
     def __getattr__(self, name: str) -> Any:
@@ -221,7 +229,7 @@ class _Recorder:
 class _Trial:
     """One call of one hook on small random signals."""
 
-    def __init__(self, rule: Rule, dtype: torch.dtype) -> None:
+    def __init__(self, rule: Rule | LocalRule, dtype: torch.dtype) -> None:
         self.rule, self.spec = rule, rule.spec
         source = torch.Generator().manual_seed(0)
 

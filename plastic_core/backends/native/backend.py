@@ -1,0 +1,186 @@
+"""The native backend: networks trained by generated C, one network to a thread.
+
+A network is copied into a workspace of its thread, which stays in the second-level cache, and
+trained there on all points up to the next evaluation. No number depends on how many networks or
+threads run side by side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from plastic_core.backends.native.capture import Program, capture
+from plastic_core.backends.native.compiler import compile_library
+from plastic_core.backends.native.emit import emit
+from plastic_core.build import Hooks
+from plastic_core.networks.activations import BETA
+from plastic_core.networks.feedforward import Feedforward
+from plastic_core.parameters import Parameters
+from plastic_core.specs import NetworkSpec
+
+_INTEGERS = ("depth", "replicas", "samples", "batch", "classes", "stop", "next")
+_POINTERS = (
+    "sizes",
+    "skips",
+    "kinds",
+    "alive",
+    "weights",
+    "weight_strides",
+    "feedback",
+    "feedback_strides",
+    "feedback_rows",
+    "states",
+    "state_strides",
+    "thetas",
+    "constants",
+    "inputs",
+    "targets",
+    "order",
+    "failed",
+)
+
+
+class _Job(ctypes.Structure):
+    """The struct `job_t` of kernels.c."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in _INTEGERS] + [
+        (name, ctypes.c_void_p) for name in _POINTERS
+    ]
+
+
+class NativeBackend:
+    """See `plastic_core.backends.Backend`.
+
+    Args:
+        spec: the network.
+        hooks: the resolved hooks.
+        thetas: by rule, ``[R]``.
+        parameters: of all replicas, changed in place.
+        inputs: ``[N, n]``, the training points.
+        targets: ``[N, classes]``, one-hot.
+        batch_size: points in one update.
+        threads: networks trained at once.
+        flags: more flags for the compiler.
+
+    Raises:
+        NotNative: the rules do something that C is not generated for.
+        CompilerError: there is no compiler, or it failed.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        hooks: Hooks,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int,
+        threads: int = 1,
+        flags: Sequence[str] = (),
+    ) -> None:
+        dtype = parameters.weights[0].dtype
+        program = capture(hooks, spec, dtype)
+        double = dtype == torch.float64
+        self.source = emit(program, spec.activation, BETA, double)
+        self._library, self.compiled = compile_library(self.source, flags)
+        self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
+        self._network = Feedforward(spec, hooks, parameters)
+        self._threads = threads
+        self._kept: list[Tensor] = []
+        self._job = self._make_job(
+            spec, program, thetas, parameters, inputs, targets, batch_size, dtype
+        )
+
+    def advance(self, order: Tensor) -> Tensor:
+        """Train; see `Backend.advance`."""
+        failed = torch.full((len(order),), -1)
+        if not order.shape[1]:
+            return failed
+        points = order.contiguous()
+        job = self._job
+        job.samples, job.next, job.stop = points.shape[1], 0, 0
+        job.order, job.failed = points.data_ptr(), failed.data_ptr()
+        count = min(self._threads, len(order))
+        with ThreadPoolExecutor(count) as pool:
+            running = [
+                pool.submit(self._library.plastic_train, ctypes.byref(job)) for _ in range(count)
+            ]
+            try:
+                out_of_memory = any([future.result() for future in running])
+            except KeyboardInterrupt:
+                job.stop = 1  # the threads end after their current sample
+                raise
+        if out_of_memory:
+            raise MemoryError("there is no memory for the workspace of one network")
+        self._alive[failed >= 0] = 0
+        return failed
+
+    def freeze(self, replica: int) -> None:
+        """Train this replica no further."""
+        self._alive[replica] = 0
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return the activities; see `Backend.activities`."""
+        with torch.inference_mode():
+            return self._network.activities(x, replica)
+
+    def _make_job(
+        self,
+        spec: NetworkSpec,
+        program: Program,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int,
+        dtype: torch.dtype,
+    ) -> _Job:
+        states = [
+            None if key is None else parameters.state[key] for row in _by_layer(program, spec.depth)
+            for key in row
+        ]
+        columns = [thetas[name].to(dtype) for name in program.thetas]
+        table = torch.stack(columns, 1) if columns else torch.zeros(parameters.replicas, 1)
+        feedback = parameters.feedback
+        return _Job(
+            depth=spec.depth,
+            replicas=parameters.replicas,
+            batch=batch_size,
+            classes=targets.shape[1],
+            sizes=self._integers(spec.sizes),
+            skips=self._integers(spec.skips),
+            kinds=self._integers(program.kind_of),
+            alive=self._alive.data_ptr(),
+            weights=self._pointers(parameters.weights),
+            weight_strides=self._integers([w.stride(0) for w in parameters.weights]),
+            feedback=self._pointers(feedback) if feedback else None,
+            feedback_strides=self._integers([b.stride(0) for b in feedback]),
+            feedback_rows=self._integers([b.shape[2] for b in feedback]),
+            states=self._pointers(states),
+            state_strides=self._integers([0 if s is None else s.stride(0) for s in states]),
+            thetas=self._keep(table.contiguous()),
+            constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
+            inputs=self._keep(inputs.contiguous()),
+            targets=self._keep(targets.contiguous()),
+        )
+
+    def _integers(self, values: Sequence[int | bool]) -> int:
+        return self._keep(torch.tensor([*map(int, values), 0], dtype=torch.int64))
+
+    def _pointers(self, tensors: Sequence[Tensor | None]) -> int:
+        return self._integers([0 if t is None else t.data_ptr() for t in tensors])
+
+    def _keep(self, tensor: Tensor) -> int:
+        """Return the address of a tensor that lives as long as the backend."""
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+
+def _by_layer(program: Program, depth: int) -> list[list[str | None]]:
+    return [[slot[layer] for slot in program.states] for layer in range(depth)]

@@ -1,0 +1,198 @@
+"""The operations that C is generated for: how torch names them, and how C does.
+
+A true comparison is 1 and a false one 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+#: C text of elementwise operations; {0}, {1} and {2} stand for the operands.
+ELEMENTWISE: Final[dict[str, str]] = {
+    "identity": "{0}",
+    "add": "({0} + {1})",
+    "sub": "({0} - {1})",
+    "mul": "({0} * {1})",
+    "truediv": "({0} / {1})",
+    "neg": "(-{0})",
+    "abs": "CALL(fabs)({0})",
+    "square": "({0} * {0})",
+    "reciprocal": "(1 / {0})",
+    "sqrt": "CALL(sqrt)({0})",
+    "rsqrt": "(1 / CALL(sqrt)({0}))",
+    "exp": "exp_({0})",
+    "expm1": "CALL(expm1)({0})",
+    "log": "CALL(log)({0})",
+    "log2": "CALL(log2)({0})",
+    "log1p": "CALL(log1p)({0})",
+    "sin": "CALL(sin)({0})",
+    "cos": "CALL(cos)({0})",
+    "atan": "CALL(atan)({0})",
+    "erf": "CALL(erf)({0})",
+    "tanh": "tanh_({0})",
+    "sigmoid": "sigmoid_({0})",
+    "relu": "relu_({0})",
+    "softplus": "softplus_({0}, {1})",
+    "sign": "sign_({0})",
+    "floor": "CALL(floor)({0})",
+    "ceil": "CALL(ceil)({0})",
+    "round": "CALL(rint)({0})",
+    "pow": "CALL(pow)({0}, {1})",
+    "maximum": "maximum_({0}, {1})",
+    "minimum": "minimum_({0}, {1})",
+    "clamp": "minimum_(maximum_({0}, {1}), {2})",
+    "like": "{1}",
+    "gt": "(real)({0} > {1})",
+    "ge": "(real)({0} >= {1})",
+    "lt": "(real)({0} < {1})",
+    "le": "(real)({0} <= {1})",
+    "eq": "(real)({0} == {1})",
+    "ne": "(real)({0} != {1})",
+    "and": "(real)({0} != 0 && {1} != 0)",
+    "or": "(real)({0} != 0 || {1} != 0)",
+    "not": "(real)({0} == 0)",
+    "where": "({0} != 0 ? {1} : {2})",
+    "activation_slope": "activation_slope({0})",
+}
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A reduction.
+
+    Attributes:
+        over: the axes that vanish, of "events" and "units".
+        start: C text of what it begins with.
+        step: C text of the total after one more value; {0} the total, {1} the value.
+        mean: whether the total is divided by the number of values.
+    """
+
+    over: frozenset[str]
+    start: str
+    step: str
+    mean: bool = False
+
+
+_STEPS: Final[dict[str, tuple[str, str, bool]]] = {
+    "sum": ("0", "{0} + {1}", False),
+    "mean": ("0", "{0} + {1}", True),
+    "amax": ("-INFINITY", "maximum_({0}, {1})", False),
+    "amin": ("INFINITY", "minimum_({0}, {1})", False),
+}
+_AXES: Final[dict[str, frozenset[str]]] = {
+    "units": frozenset({"units"}),
+    "events": frozenset({"events"}),
+    "both": frozenset({"events", "units"}),
+}
+#: By name, such as "mean_units".
+REDUCTIONS: Final[dict[str, Reduction]] = {
+    f"{name}_{axes}": Reduction(over, start, step, mean)
+    for name, (start, step, mean) in _STEPS.items()
+    for axes, over in _AXES.items()
+}
+
+_ALIASES: Final[dict[str, str]] = {
+    "subtract": "sub",
+    "multiply": "mul",
+    "div": "truediv",
+    "divide": "truediv",
+    "true_divide": "truediv",
+    "negative": "neg",
+    "absolute": "abs",
+    "and_": "and",
+    "logical_and": "and",
+    "or_": "or",
+    "logical_or": "or",
+    "invert": "not",
+    "logical_not": "not",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+    "arctan": "atan",
+    "clone": "identity",
+    "contiguous": "identity",
+    "detach": "identity",
+    "to": "identity",
+    "type_as": "identity",
+    "float": "identity",
+    "double": "identity",
+}
+
+_Operands = tuple[str, tuple[Any, ...]]
+
+
+def arguments_of(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> _Operands | None:
+    """Return the operation and its operands for a call in torch's terms, or None.
+
+    Args:
+        name: of the function or method, such as "add" or "softplus".
+        args: positional arguments.
+        kwargs: arguments by name.
+    """
+    special = _SPECIAL.get(name)
+    if special is not None:
+        try:
+            return special(*args, **kwargs)
+        except TypeError:  # called in a way that is not supported
+            return None
+    operation = _ALIASES.get(name, name)
+    if operation == "identity":
+        return operation, (args[0],)
+    if operation not in ELEMENTWISE or kwargs:
+        return None
+    text = ELEMENTWISE[operation]
+    if len(args) != sum(f"{{{i}}}" in text for i in range(3)):
+        return None
+    return operation, tuple(args)
+
+
+def _reduction(name: str) -> Callable[..., _Operands | None]:
+    def convert(x: Any, dim: Any = None, keepdim: bool = False) -> _Operands | None:
+        dims = dim if isinstance(dim, tuple) else (dim,)
+        names = {1: "events", -2: "events", 2: "units", -1: "units"}
+        axes = {names.get(d) for d in dims}
+        if None in axes or not axes:
+            return None
+        which = "both" if len(axes) == 2 else axes.pop()
+        return f"{name}_{which}", (x,)
+
+    return convert
+
+
+def _clamp(x: Any, *bounds: Any, **named: Any) -> _Operands | None:
+    given = dict(zip(("min", "max"), bounds, strict=False)) | named
+    low, high = given.pop("min", None), given.pop("max", None)
+    if given or (low is None and high is None):
+        return None
+    if low is None or high is None:
+        return ("maximum", (x, low)) if high is None else ("minimum", (x, high))
+    return "clamp", (x, low, high)
+
+
+def _power(x: Any, exponent: Any) -> _Operands:
+    if exponent == 2:
+        return "square", (x,)
+    return "pow", (x, exponent)
+
+
+def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> _Operands:
+    return "softplus", (x, beta)
+
+
+_SPECIAL: Final[dict[str, Callable[..., _Operands | None]]] = {
+    **{name: _reduction(name) for name in _STEPS},
+    "clamp": _clamp,
+    "clip": _clamp,
+    "clamp_min": lambda x, low: ("maximum", (x, low)),
+    "clamp_max": lambda x, high: ("minimum", (x, high)),
+    "pow": _power,
+    "softplus": _softplus,
+    "ones_like": lambda x: ("like", (x, 1.0)),
+    "zeros_like": lambda x: ("like", (x, 0.0)),
+}
