@@ -36,7 +36,6 @@ class Value:
         arguments: values, and for leaves what names them.
         events: whether it differs between the events of a mini-batch.
         units: "pre", "post" or "out", the population that it varies over, or None.
-        late: whether it depends on what the pass over the weights computes.
         level: how many reductions lie below it.
     """
 
@@ -44,7 +43,6 @@ class Value:
     arguments: tuple[Any, ...]
     events: bool
     units: str | None
-    late: bool
     level: int
 
 
@@ -76,8 +74,6 @@ class Kind:
     """What happens at projections that are alike.
 
     Attributes:
-        first: whether it is the one that the input enters, whose pass also computes the product
-            with the next input.
         needs: what the engine must compute there.
         weight, feedback: the updates; None where nothing changes.
         pre_error: the error that goes on to the layer below, or None.
@@ -86,7 +82,6 @@ class Kind:
         state_units: for each slot the population that the state belongs to.
     """
 
-    first: bool
     needs: Needs
     weight: MatrixUpdate | None
     feedback: MatrixUpdate | None
@@ -116,9 +111,6 @@ class Program:
     states: list[list[str | None]]
     feedback_output: bool
 
-
-#: Signals that are known only after the pass over the matrices of a projection.
-_LATE = {"recon", "weight_error", "feedback_error"}
 
 _UNITS = {
     "pre": "pre",
@@ -167,10 +159,10 @@ class _Capture:
         for p in range(depth):
             skip, below = self.spec.skips[p], p > 0 and self.spec.skips[p - 1]
             rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
-            key = (p == 0, needs[p], skip, below, rules)
+            key = (needs[p], skip, below, rules)
             if key not in known:
                 known[key] = len(kinds)
-                kinds.append(self._kind(p == 0, needs[p], skip, below, rules))
+                kinds.append(self._kind(needs[p], skip, below, rules))
             kind_of.append(known[key])
         states = [
             [
@@ -184,7 +176,7 @@ class _Capture:
         return Program(kinds, kind_of, self.thetas, self.constants, states, output)
 
     def _kind(
-        self, first: bool, needs: Needs, skip: bool, below: bool, rules: tuple[LocalRule, ...]
+        self, needs: Needs, skip: bool, below: bool, rules: tuple[LocalRule, ...]
     ) -> Kind:
         self._projection_values = {"source": self._signal("pre")}
         pre_error = arrived = None
@@ -202,7 +194,7 @@ class _Capture:
                 slope = self.make("activation_slope", self._signal("branch"))
                 pre_error = self.make("mul", arrived, slope)
             self._projection_values["pre_error"] = pre_error
-        kind = Kind(first, needs, None, None, pre_error, arrived if below else None, [], {})
+        kind = Kind(needs, None, None, pre_error, arrived if below else None, [], {})
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         for rule in rules:
             result = self._trace(rule, rule.function)
@@ -290,8 +282,7 @@ class _Capture:
             level += 1
             along = REDUCTIONS[operation].over
             events, over = events and "events" not in along, None if "units" in along else over
-        late = any(v.late for v in values) or (operation == "signal" and arguments[0] in _LATE)
-        return Value(operation, arguments, events, over, late, level)
+        return Value(operation, arguments, events, over, level)
 
     def number(self, value: float) -> Value:
         """Return a constant."""

@@ -10,6 +10,9 @@ from typing import Final
 from plastic_core.backends.native.capture import Kind, MatrixUpdate, Program, Value
 from plastic_core.backends.native.operations import ELEMENTWISE, REDUCTIONS
 
+# Updates that wait until they are added to a matrix in one pass.
+_PERIOD: Final = 4
+
 #: Numbers that stand for populations in the C code.
 _UNITS: Final = {None: 0, "pre": 1, "post": 2, "out": 3}
 
@@ -25,11 +28,12 @@ _ACTIVATIONS: Final = {
 def emit(program: Program, activation: str, beta: float, double: bool) -> str:
     """Return the source of a library that trains networks in the way of `program`."""
     template = files("plastic_core.backends.native")
-    kernels, functions, loop = (
-        (template / f"{name}.c").read_text() for name in ("kernels", "functions", "loop")
+    kernels, functions, network, loop = (
+        (template / f"{name}.c").read_text()
+        for name in ("kernels", "functions", "network", "loop")
     )
     writer = _Writer("out" if program.feedback_output else "post")
-    passes = [writer.write_pass(index, kind) for index, kind in enumerate(program.kinds)]
+    texts, entries = zip(*(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True)
     apply, slope = (text.format(beta=f"(real){beta}") for text in _ACTIVATIONS[activation])
     most = max(
         (len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u), default=0
@@ -43,6 +47,8 @@ typedef {"double" if double else "float"} real;
 #define STATES {len(program.states)}
 #define BUFFERS {len(buffers)}
 #define COUNTS {max(most, 1)}
+#define PERIOD {_PERIOD}
+#define FEEDBACK_ERROR(p) (p)->{"output_" if program.feedback_output else ""}error
 """
     tables = f"""\
 static const int buffer_events[] = {{{_listing(int(b.events) for b in buffers)}}};
@@ -51,17 +57,8 @@ static const int buffer_units[] = {{{_listing(_UNITS[b.units] for b in buffers)}
 INLINE real activation(real z) {{ return {apply}; }}
 INLINE real activation_slope(real y) {{ return {slope}; }}
 """
-    cases = "".join(
-        f"    case {i}: pass_{i}(net, p, events, next, ahead); break;\n" for i in range(len(passes))
-    )
-    choice = f"""\
-static void run_pass(const network_t *net, projection_t *p, long events, long next,
-                     const real *ahead) {{
-    switch (p->kind) {{
-{cases}    }}
-}}
-"""
-    return "\n".join([header, kernels, functions, tables, *passes, choice, loop])
+    table = "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"
+    return "\n".join([header, kernels, functions, tables, network, *texts, table, loop])
 
 
 def _listing(numbers: Iterable[int]) -> str:
@@ -87,81 +84,75 @@ class _Sink:
 
 
 class _Writer:
-    """Writes the passes; their buffers are the same ones, for each projection is of one kind."""
+    """Writes what is computed at each kind of projection; they share the table of buffers."""
 
     def __init__(self, feedback_rows: str) -> None:
         self.buffers: list[_Buffer] = []
         self._feedback_rows = feedback_rows
         self._free: list[int] = []
-        self._sinks: dict[tuple[Value, bool, str], _Sink] = {}
+        self._sinks: list[_Sink] = []
+        self._stored: dict[tuple[Value, bool, str], str] = {}
         self._reduced: dict[Value, int] = {}
 
-    def write_pass(self, index: int, kind: Kind) -> str:
-        """Return the functions that make the pass over the matrices of one projection."""
+    def write_kind(self, index: int, kind: Kind) -> tuple[str, str]:
+        """Return the functions of a kind of projection, and its entry in the table."""
         self._free = list(range(len(self.buffers)))
-        self._sinks, self._reduced = {}, {}
-        weight = _Applied(self, "weight", "n_post", "post", kind.weight, kind.first)
-        feedback = _Applied(
-            self, "feedback", "feedback_rows", self._feedback_rows, kind.feedback, False
-        )
-        if kind.pre_error is not None:
-            self._store(kind.pre_error, True, "pre", "p->pre_error")
-        if kind.arrived is not None:
-            self._store(kind.arrived, True, "pre", "p->arrived")
-        new_states = []
+        self._sinks, self._stored, self._reduced = [], {}, {}
+        bound = self._bind("on_weight", kind.weight, "post")
+        bound += self._bind("on_feedback", kind.feedback, self._feedback_rows)
+        for value, pointer in ((kind.pre_error, "p->pre_error"), (kind.arrived, "p->arrived")):
+            if value is not None:
+                self._sinks.append(_Sink(value, True, "pre", pointer))
+        copies = []
         for slot, value in kind.states:
-            # in a buffer first: what is computed later reads the old state
+            # into a buffer first: what is computed later reads the old state
             units = kind.state_units[slot]
-            new_states.append((slot, units, self.pointer(value, False, units)))
-        sinks = list(self._sinks.values())
-        reductions = _reductions([sink.value for sink in sinks])
-        for value in reductions:
-            self._reduced[value] = self._reserve(value.events, value.units)
-        late = [sink for sink in sinks if sink.value.late]
-        merged = all(sink.units == "pre" for sink in late) and not any(r.late for r in reductions)
-        functions = [
-            self._function(f"early_{index}", False, reductions, sinks),
-            self._function(f"late_{index}", True, reductions, sinks),
-        ]
-        back = self._send_back(kind)
-        computed = f"late_{index}(net, p, events, "
-        apply = weight.text() + feedback.text()
-        if merged:
-            loops = [back + [computed + "from, to);"] * bool(late) + apply]
-            between = []
-        else:
-            loops = [back, apply]
-            between = [computed + "0, p->n_pre);"]
-        body = [f"early_{index}(net, p, events);"]
-        for number, inside in enumerate(loops):
-            if number:
-                body += between
-            if inside:
-                body += ["for (long t = 0; t < tile_count(p); t++) {", *_TILE, *inside, "}"]
-        for slot, units, pointer in new_states:
-            body.append(f"memcpy(p->state[{slot}], {pointer}, p->n_{units} * sizeof(real));")
-        head = (
-            f"static void pass_{index}(const network_t *net, projection_t *p, long events, "
-            "long next,\n                   const real *ahead) {\n"
-        )
-        return "\n".join([*functions, head + _indented(body) + "}\n"])
+            new = self._pointer(value, False, units)
+            copies.append(f"memcpy(p->state[{slot}], {new}, p->n_{units} * sizeof(real));")
+        body = self._compute() + copies
+        text = f"""\
+static void bind_{index}(projection_t *p) {{
+    (void)p;
+{_indented(bound)}}}
 
-    def pointer(self, value: Value | None, events: bool, units: str) -> str:
+static void compute_{index}(const network_t *net, projection_t *p, long events) {{
+    (void)net, (void)p, (void)events;
+{_indented(body)}}}
+"""
+        numbers = [
+            *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
+            *(_decays(u) for u in (kind.weight, kind.feedback)),
+            kind.needs.weight_error,
+            kind.needs.recon,
+            kind.needs.feedback_error,
+        ]
+        entry = f"    {{{_listing(map(int, numbers))}, bind_{index}, compute_{index}}},\n"
+        return text, entry
+
+    def _bind(self, where: str, update: MatrixUpdate | None, rows: str) -> list[str]:
+        if update is None:
+            return []
+        lines = []
+        for c, product in enumerate(update.products):
+            lines.append(f"p->{where}.row[{c}] = {self._pointer(product.row, True, rows)};")
+            lines.append(f"p->{where}.column[{c}] = {self._pointer(product.column, True, 'pre')};")
+        if update.row_decay is not None:
+            pointer = self._pointer(update.row_decay, False, rows)
+            lines.append(f"p->{where}.row_decay = {pointer};")
+        if update.column_decay is not None:
+            pointer = self._pointer(update.column_decay, False, "pre")
+            lines.append(f"p->{where}.column_decay = {pointer};")
+        return lines
+
+    def _pointer(self, value: Value, events: bool, units: str) -> str:
         """Return C text of a pointer to a value, which is stored where it is no signal."""
-        if value is None:
-            return "0"
         if value.operation == "signal" and value.units == units and events:
             return f"p->{value.arguments[0]}"
-        known = self._sinks.get((value, events, units))
-        if known is None:
-            number = self._reserve(events, units)
-            known = self._store(value, events, units, f"p->buffers[{number}]")
-        return known.pointer
-
-    def _store(self, value: Value, events: bool, units: str, pointer: str) -> _Sink:
-        sink = _Sink(value, events, units, pointer)
-        self._sinks[value, events, pointer if pointer in _FIXED else units] = sink
-        return sink
+        key = (value, events, units)
+        if key not in self._stored:
+            self._stored[key] = f"p->buffers[{self._reserve(events, units)}]"
+            self._sinks.append(_Sink(value, events, units, self._stored[key]))
+        return self._stored[key]
 
     def _reserve(self, events: bool, units: str | None) -> int:
         wanted = _Buffer(events, units)
@@ -172,47 +163,24 @@ class _Writer:
         self.buffers.append(wanted)
         return len(self.buffers) - 1
 
-    def _send_back(self, kind: Kind) -> list[str]:
-        """Return the products W' [error, post] and B e of one tile."""
-        needs, lines = kind.needs, []
-        pairs = []
-        if needs.weight_error:
-            pairs.append(("p->error", "p->weight_error"))
-        if needs.recon:
-            pairs.append(("p->post", "p->recon"))
-        if pairs:
-            lines.append(_one_back("weight", "n_post", "post", pairs))
-        if needs.feedback_error:
-            error = "p->error" if self._feedback_rows == "post" else "p->output_error"
-            pair = [(error, "p->feedback_error")]
-            lines.append(_one_back("feedback", "feedback_rows", self._feedback_rows, pair))
-        return lines
-
-    def _function(
-        self, name: str, late: bool, reductions: Sequence[Value], sinks: Sequence[_Sink]
-    ) -> str:
+    def _compute(self) -> list[str]:
         body: list[str] = []
-        for value in reductions:
-            if value.late == late:
-                body += self._reduction(value)
+        for value in _reductions([sink.value for sink in self._sinks]):
+            self._reduced[value] = self._reserve(value.events, value.units)
+            body += self._reduction(value)
         groups: dict[tuple[bool, str], list[_Sink]] = {}
-        for sink in sinks:
-            if sink.value.late == late:
-                groups.setdefault((sink.events, sink.units), []).append(sink)
+        for sink in self._sinks:
+            groups.setdefault((sink.events, sink.units), []).append(sink)
         for (events, units), group in groups.items():
             nest = _Nest(self._reduced)
             stores = []
             for number, sink in enumerate(group):
-                text = nest.text(sink.value)
+                stores.append(f"out{number}[i] = {nest.text(sink.value)};")
                 offset = f" + e * p->{units}_pad" if events else ""
                 nest.event.append(f"real *out{number} = {sink.pointer}{offset};")
-                stores.append(f"out{number}[i] = {text};")
             nest.inner += stores
-            body += nest.lines(events, _range(units), "SIMD ")
-        range_given = ", long from, long to" if late else ""
-        unused = "" if late else "    const long from = 0, to = p->n_pre;\n    (void)from, (void)to;\n"
-        head = f"static void {name}(const network_t *net, projection_t *p, long events{range_given}) {{\n"
-        return head + unused + "    (void)net, (void)events;\n" + _indented(body) + "}\n"
+            body += nest.lines(events, f"p->n_{units}", "SIMD ")
+        return body
 
     def _reduction(self, value: Value) -> list[str]:
         how, argument = REDUCTIONS[value.operation], value.arguments[0]
@@ -228,77 +196,16 @@ class _Writer:
             divide = f" / (real){divisor}" if how.mean else ""
             nest.inner.append(f"total = {how.step.format('total', text)};")
             if everything:
-                lines = nest.lines(True, ("0", count), pragma)
+                lines = nest.lines(True, count, pragma)
                 return ["{", f"real total = {how.start};", *lines, f"{result}[0] = total{divide};", "}"]
             nest.event.append(f"real total = {how.start};")
             nest.after.append(f"{result}[{'e' if events else '0'}] = total{divide};")
-            return nest.lines(events, ("0", count), pragma)
+            return nest.lines(events, count, pragma)
         # over the events alone: every unit has a total of its own
         nest.inner.append(f"{result}[i] = {how.step.format(result + '[i]', text)};")
         start = f"for (long i = 0; i < {count}; i++) {result}[i] = {how.start};"
         divide = [f"for (long i = 0; i < {count}; i++) {result}[i] /= (real)events;"]
-        return [start, *nest.lines(True, ("0", count), "SIMD "), *(divide if how.mean else [])]
-
-
-_FIXED: Final = ("p->pre_error", "p->arrived")
-
-_TILE: Final = (
-    "const long begin = tile_begin(p, t), width = tile_begin(p, t + 1) - begin;",
-    "const long from = begin * LANES, to = least(from + width * LANES, p->n_pre);",
-    "(void)from, (void)to;",
-)
-
-
-def _one_back(matrix: str, rows: str, units: str, pairs: list[tuple[str, str]]) -> str:
-    lefts = ", ".join(f"{left} + e * p->{units}_pad" for left, _ in pairs)
-    outs = ", ".join(f"{out} + e * p->pre_pad + from" for _, out in pairs)
-    return f"""\
-for (long e = 0; e < events; e++) {{
-    const real *left[] = {{{lefts}}};
-    real *out[] = {{{outs}}};
-    SEND_BACK(p->{matrix} + begin * p->{rows}, p->{rows}, width, {len(pairs)}, left, out);
-}}"""
-
-
-class _Applied:
-    """How one matrix is changed, and for the first projection multiplied by the next input."""
-
-    def __init__(
-        self,
-        writer: _Writer,
-        matrix: str,
-        rows: str,
-        units: str,
-        update: MatrixUpdate | None,
-        forward: bool,
-    ) -> None:
-        self._matrix, self._rows, self._units, self._forward = matrix, rows, units, forward
-        self._unchanged = update is None
-        update = update or MatrixUpdate([])
-        self._lefts = [writer.pointer(product.row, True, units) for product in update.products]
-        self._columns = [
-            writer.pointer(product.column, True, "pre") for product in update.products
-        ]
-        self._row_decay = writer.pointer(update.row_decay, False, units)
-        self._column_decay = writer.pointer(update.column_decay, False, "pre")
-
-    def text(self) -> list[str]:
-        """Return the update of one tile."""
-        if self._unchanged and not self._forward:
-            return []
-        columns = ", ".join(f"{column} + from" for column in self._columns)
-        decay = "0" if self._column_decay == "0" else f"{self._column_decay} + from"
-        ahead = "1, next, ahead + from, p->parts" if self._forward else "0, events, 0, 0"
-        return [
-            f"""\
-{{
-    const real *const row[] = {{{", ".join(self._lefts) or "0"}}};
-    const real *const column[] = {{{columns or "0"}}};
-    UPDATE(p->{self._matrix} + begin * p->{self._rows}, p->{self._rows}, width,
-           {len(self._lefts)}, events, row, p->{self._units}_pad, column, p->pre_pad,
-           {self._row_decay}, {decay}, {ahead}, p->post_pad);
-}}"""
-        ]
+        return [start, *nest.lines(True, count, "SIMD "), *(divide if how.mean else [])]
 
 
 @dataclass
@@ -323,10 +230,9 @@ class _Nest:
             self.names[value] = name
         return self.names[value]
 
-    def lines(self, events: bool, limits: tuple[str, str], pragma: str) -> list[str]:
+    def lines(self, events: bool, count: str, pragma: str) -> list[str]:
         """Return the loops."""
-        low, high = limits
-        loop = [f"{pragma}for (long i = {low}; i < {high}; i++) {{", *self.inner, "}"]
+        loop = [f"{pragma}for (long i = 0; i < {count}; i++) {{", *self.inner, "}"]
         inside = [*self.event, *loop, *self.after]
         if events:
             inside = ["for (long e = 0; e < events; e++) {", *inside, "}"]
@@ -355,8 +261,8 @@ class _Nest:
         return ELEMENTWISE[value.operation].format(*map(self.text, value.arguments))
 
 
-def _range(units: str) -> tuple[str, str]:
-    return ("from", "to") if units == "pre" else ("0", f"p->n_{units}")
+def _decays(update: MatrixUpdate | None) -> bool:
+    return update is not None and not update.row_decay is update.column_decay is None
 
 
 def _reductions(values: Sequence[Value]) -> list[Value]:

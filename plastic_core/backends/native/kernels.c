@@ -1,16 +1,19 @@
-/* The matrix passes of the native backend, and its loop over samples.
+/* The matrix passes of the native backend.
 
 A network is copied into a workspace that stays in the second-level cache while the network
 works through all samples between two evaluations. There each weight matrix W [n_post, n_pre]
-lies in tiles of a few vectors of columns, [tile][n_post][width * LANES], so that one tile fits
-the first-level cache: what goes back, W'[error, post], the update and, in the first layer, the
-product with the next input are then one pass over W. Feedback B [n_pre, n_post] lies there as
-its transpose, which makes its passes the same as those of W.
+lies in tiles, [tile][row][width * LANES], each a few vectors of columns wide. Feedback
+B [n_pre, n_post] lies there as its transpose, which makes its passes the same as those of W.
 
-Columns from n_pre on are padding; they stay zero.
+What costs is writing: a pass that changes W takes as long as three that read it. So the
+increments of some updates wait as their factors, W = W_0 + L R', and are added in one pass.
+Each tile has room below its rows for the columns of the factors that wait, the rows of R'; as
+more rows of W_0 they take part in its products:
 
-What the rules compute stands in the generated part, which follows this one. Vectors are those
-of gcc and clang for any processor. */
+    W y  = W_0 y + L (R' y)        W' e = W_0' e + R (L' e)
+
+Columns from n_pre on are padding; they stay zero. Vectors are those of gcc and clang for any
+processor. */
 
 #include <math.h>
 #include <stdint.h>
@@ -24,8 +27,7 @@ of gcc and clang for any processor. */
 #define VECTOR_BYTES 32
 #endif
 #define LANES ((long)(VECTOR_BYTES / sizeof(real)))
-#define WIDEST 4
-#define TILE_BYTES 32768
+#define WIDEST 3
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real quad __attribute__((vector_size(4 * sizeof(real)), may_alias));
@@ -33,169 +35,220 @@ typedef real quad __attribute__((vector_size(4 * sizeof(real)), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD _Pragma("omp simd")
 
-/* What Python hands over; all sizes and strides count elements. */
-typedef struct {
-    int64_t depth, replicas, samples, batch, classes, stop;
-    int64_t next;              /* the first replica that no thread has taken yet */
-    const int64_t *sizes;      /* [depth + 1] */
-    const int64_t *skips;      /* [depth], whether a residual connection goes around it */
-    const int64_t *kinds;      /* [depth], which generated pass */
-    const uint8_t *alive;      /* [replicas] */
-    real *const *weights;      /* [depth], each [replicas, n_post, n_pre] */
-    const int64_t *weight_strides;
-    real *const *feedback;     /* [depth] or null, each [replicas, n_pre, feedback_rows] */
-    const int64_t *feedback_strides;
-    const int64_t *feedback_rows;
-    real *const *states;       /* [depth, STATES], null where the rule does not act */
-    const int64_t *state_strides;
-    const real *thetas;        /* [replicas, THETAS] */
-    const real *constants;
-    const real *inputs;        /* [N, n_0] */
-    const real *targets;       /* [N, classes] */
-    const int64_t *order;      /* [replicas, samples] */
-    int64_t *failed;           /* [replicas], out: index of the failed point, or -1 */
-} job_t;
-
-/* One projection of the network that a thread works on. Rows of events are `_pad` apart. */
-typedef struct {
-    long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, feedback_rows, widest, kind;
-    int skip;
-    vec *weight, *feedback; /* in tiles */
-    vec *parts;             /* [events][n_post], z before its lanes are added up */
-    real *z, *post, *activity, *error;
-    real *recon, *weight_error, *feedback_error, *arrived;
-    real *buffers[BUFFERS + 1];
-    /* of other projections, or the input */
-    real *pre, *branch, *pre_error, *above, *output_error;
-    real *state[STATES + 1];
-} projection_t;
-
-typedef struct {
-    long depth;
-    const real *theta, *constant;
-    real *inputs[2], *input_error;
-    projection_t *projections;
-} network_t;
-
 INLINE long least(long a, long b) { return a < b ? a : b; }
 INLINE long vectors(long units) { return (units + LANES - 1) / LANES; }
 INLINE long padded(long units) { return vectors(units) * LANES; }
 
-/* Tiles of one projection: nearly equal widths of at most `widest` vectors. */
-INLINE long tile_count(const projection_t *p) {
-    return (vectors(p->n_pre) + p->widest - 1) / p->widest;
+/* A matrix and the increments that wait. */
+typedef struct {
+    long rows, columns;
+    long room;   /* for so many waiting factors */
+    long waiting;
+    vec *tiles;  /* [tile][rows + room][width] */
+    real *left;  /* [room][padded(rows)], L' */
+} matrix_t;
+
+/* Tiles of nearly equal widths, at most WIDEST vectors. */
+INLINE long tile_count(const matrix_t *m) {
+    return (vectors(m->columns) + WIDEST - 1) / WIDEST;
 }
-INLINE long tile_begin(const projection_t *p, long tile) {
-    return vectors(p->n_pre) * tile / tile_count(p);
+INLINE long tile_begin(const matrix_t *m, long tile) {
+    return vectors(m->columns) * tile / tile_count(m);
+}
+INLINE vec *tile_at(const matrix_t *m, long begin) {
+    return m->tiles + begin * (m->rows + m->room);
 }
 
-/* out[v] = sum_i left[i] w[i][v], for one or two left vectors at once. */
-INLINE void send_back(const vec *w, long rows, const int width, const int count,
-                      const real *const *left, real *const *out) {
-    vec sum[2][WIDEST] = {0};
-    for (long i = 0; i < rows; i++)
-        for (int v = 0; v < width; v++) {
-            const vec a = w[i * width + v];
-            for (int c = 0; c < count; c++) sum[c][v] += a * left[c][i];
-        }
-    for (int c = 0; c < count; c++)
-        for (int v = 0; v < width; v++) ((vec *)out[c])[v] = sum[c][v];
-}
-
-/* w[i][v] += sum over c, e of row[c][e][i] column[c][e][v], after w[i][v] has decayed. */
-INLINE void update(vec *w, long rows, const int width, const int count, long events,
-                   const real *const *row, long row_pad, const real *const *column,
-                   long column_pad, const real *row_decay, const real *column_decay,
-                   const int forward, long next, const real *x, vec *parts, long parts_pad) {
-    const int single = events == 1 && next == 1;
-    vec right[COUNTS][WIDEST], ahead[WIDEST];
-    if (single)
-        for (int v = 0; v < width; v++) {
-            for (int c = 0; c < count; c++) right[c][v] = ((const vec *)column[c])[v];
-            if (forward) ahead[v] = ((const vec *)x)[v];
-        }
-    for (long i = 0; i < rows; i++) {
-        vec a[WIDEST];
-        for (int v = 0; v < width; v++) {
-            a[v] = w[i * width + v];
-            if (row_decay) a[v] -= a[v] * row_decay[i];
-            if (column_decay) a[v] -= a[v] * ((const vec *)column_decay)[v];
-        }
-        if (single) {
-            for (int c = 0; c < count; c++)
-                for (int v = 0; v < width; v++) a[v] += right[c][v] * row[c][i];
-        } else {
-            for (int c = 0; c < count; c++)
-                for (long e = 0; e < events; e++) {
-                    const real left = row[c][e * row_pad + i];
-                    const vec *r = (const vec *)(column[c] + e * column_pad);
-                    for (int v = 0; v < width; v++) a[v] += r[v] * left;
-                }
-        }
-        if (count || row_decay || column_decay)
-            for (int v = 0; v < width; v++) w[i * width + v] = a[v];
-        if (forward && single) {
-            vec sum = parts[i];
-            for (int v = 0; v < width; v++) sum += a[v] * ahead[v];
-            parts[i] = sum;
-        } else if (forward) {
-            for (long e = 0; e < next; e++) {
-                const vec *ahead_e = (const vec *)(x + e * column_pad);
-                vec sum = parts[e * parts_pad + i];
-                for (int v = 0; v < width; v++) sum += a[v] * ahead_e[v];
-                parts[e * parts_pad + i] = sum;
-            }
-        }
-    }
-}
-
-/* Call `update` with the numbers that matter for speed as constants. */
-#define UPDATE(w, rows, width, count, events, row, row_pad, column, column_pad, row_decay,         \
-               column_decay, forward, next, x, parts, parts_pad)                                   \
-    do {                                                                                           \
-        if ((events) == 1 && (next) == 1) {                                                        \
-            BY_WIDTH(width, update, w, rows, count, 1, row, row_pad, column, column_pad,           \
-                     row_decay, column_decay, forward, 1, x, parts, parts_pad)                     \
-        } else {                                                                                   \
-            BY_WIDTH(width, update, w, rows, count, events, row, row_pad, column, column_pad,      \
-                     row_decay, column_decay, forward, next, x, parts, parts_pad)                  \
+/* For each tile `function` with its width as a constant. */
+#define FOR_TILES(m, function, ...)                                                                \
+    for (long t_ = 0; t_ < tile_count(m); t_++) {                                                  \
+        const long begin = tile_begin(m, t_);                                                      \
+        vec *tile = tile_at(m, begin);                                                             \
+        switch (tile_begin(m, t_ + 1) - begin) {                                                   \
+        case 1: function(1, tile, begin, __VA_ARGS__); break;                                      \
+        case 2: function(2, tile, begin, __VA_ARGS__); break;                                      \
+        default: function(3, tile, begin, __VA_ARGS__);                                            \
         }                                                                                          \
-    } while (0)
-#define SEND_BACK(w, rows, width, count, left, out)                                                \
-    do {                                                                                           \
-        BY_WIDTH(width, send_back, w, rows, count, left, out)                                      \
-    } while (0)
-#define BY_WIDTH(width, function, w, rows, ...)                                                    \
-    switch (width) {                                                                               \
-    case 1: function(w, rows, 1, __VA_ARGS__); break;                                              \
-    case 2: function(w, rows, 2, __VA_ARGS__); break;                                              \
-    case 3: function(w, rows, 3, __VA_ARGS__); break;                                              \
-    default: function(w, rows, 4, __VA_ARGS__);                                                    \
     }
 
-/* parts = W x, lanes not yet added up. */
-static void forward(projection_t *p, long events, const real *x) {
-    memset(p->parts, 0, sizeof(vec) * events * p->post_pad);
-    for (long t = 0; t < tile_count(p); t++) {
-        const long begin = tile_begin(p, t), width = tile_begin(p, t + 1) - begin;
-        UPDATE(p->weight + begin * p->n_post, p->n_post, width, 0, events, 0, 0, 0, p->pre_pad, 0,
-               0, 1, events, x + begin * LANES, p->parts, p->post_pad);
+/* parts[i] += tile[i] x for each row, lanes not yet added up. */
+INLINE void forward_tile(const int width, const vec *tile, long begin, long rows, const real *x,
+                         vec *parts) {
+    vec ahead[WIDEST];
+    for (int v = 0; v < width; v++) ahead[v] = ((const vec *)x)[begin + v];
+    for (long i = 0; i < rows; i++, tile += width) {
+        vec sum = parts[i];
+        for (int v = 0; v < width; v++) sum += tile[v] * ahead[v];
+        parts[i] = sum;
     }
+}
+
+/* sum[c] += sum_i left[c][i] tile[i], two rows at a time to have more sums under way. */
+INLINE void add_rows(const int width, const int count, const vec *tile, long rows,
+                     const real *const *left, vec sum[2][WIDEST]) {
+    vec odd[2][WIDEST] = {0};
+    long i = 0;
+    for (; i + 1 < rows; i += 2, tile += 2 * width)
+        for (int v = 0; v < width; v++)
+            for (int c = 0; c < count; c++) {
+                sum[c][v] += tile[v] * left[c][i];
+                odd[c][v] += tile[width + v] * left[c][i + 1];
+            }
+    for (int v = 0; v < width; v++)
+        for (int c = 0; c < count; c++) {
+            if (i < rows) sum[c][v] += tile[v] * left[c][i];
+            sum[c][v] += odd[c][v];
+        }
+}
+
+INLINE void back_tile(const int width, const vec *tile, long begin, const matrix_t *m,
+                      const int count, const real *const *left, const real *const *dots,
+                      real *const *out) {
+    vec sum[2][WIDEST] = {0};
+    add_rows(width, count, tile, m->rows, left, sum);
+    add_rows(width, count, tile + m->rows * width, m->waiting, dots, sum);
+    for (int c = 0; c < count; c++)
+        for (int v = 0; v < width; v++) ((vec *)out[c])[begin + v] = sum[c][v];
+}
+
+/* The rows i to i + ROWS - 1 of a tile: add what waits, and multiply by the inputs ahead. */
+#define ROWS 4
+INLINE void update_rows(const int width, const int rows, vec *tile, long begin, const matrix_t *m,
+                        long i, long events, const real *x, vec *parts, long parts_pad) {
+    vec a[ROWS][WIDEST], *w = tile + i * width;
+    const vec *right = tile + m->rows * width;
+    const real *left = m->left + i;
+    const long left_pad = padded(m->rows), x_pad = padded(m->columns);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < width; v++) a[r][v] = w[r * width + v];
+    for (long k = 0; k < m->waiting; k++, right += width, left += left_pad)
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < width; v++) a[r][v] += right[v] * left[r];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < width; v++) w[r * width + v] = a[r][v];
+    for (long e = 0; e < events; e++) {
+        const vec *ahead = (const vec *)(x + e * x_pad) + begin;
+        vec *sum = parts + e * parts_pad + i;
+        for (int r = 0; r < rows; r++) {
+            vec part = sum[r];
+            for (int v = 0; v < width; v++) part += a[r][v] * ahead[v];
+            sum[r] = part;
+        }
+    }
+}
+
+INLINE void update_tile(const int width, vec *tile, long begin, const matrix_t *m, long events,
+                        const real *x, vec *parts, long parts_pad) {
+    long i = 0;
+    for (; i + ROWS <= m->rows; i += ROWS)
+        update_rows(width, ROWS, tile, begin, m, i, events, x, parts, parts_pad);
+    for (; i < m->rows; i++)
+        update_rows(width, 1, tile, begin, m, i, events, x, parts, parts_pad);
+}
+
+/* w -= w f, f_i for rows or f_j for columns. Not w *= 1 - f, which would round a small f. */
+INLINE void decay_tile(const int width, vec *tile, long begin, const matrix_t *m,
+                       const real *by_row, const real *by_column) {
+    for (long i = 0; i < m->rows; i++)
+        for (int v = 0; v < width; v++) {
+            vec *w = &tile[i * width + v];
+            if (by_row) *w -= *w * by_row[i];
+            if (by_column) *w -= *w * ((const vec *)by_column)[begin + v];
+        }
+}
+
+/* Take rows of columns into the tile, below those that wait there. */
+INLINE void wait_tile(const int width, vec *tile, long begin, const matrix_t *m, long at,
+                      const real *column) {
+    vec *to = tile + (m->rows + at) * width;
+    for (int v = 0; v < width; v++) to[v] = ((const vec *)column)[begin + v];
+}
+
+/* parts = W x for events that are `x_pad` apart. */
+static void forward(const matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
+    for (long e = 0; e < events; e++) {
+        vec *sums = parts + e * parts_pad;
+        const real *x_e = x + e * padded(m->columns);
+        memset(sums, 0, sizeof(vec) * (m->rows + m->waiting));
+        FOR_TILES(m, forward_tile, m->rows + m->waiting, x_e, sums)
+    }
+}
+
+INLINE void forward_waiting_tile(const int width, const vec *tile, long begin, const matrix_t *m,
+                                 const real *x, vec *parts) {
+    forward_tile(width, tile + m->rows * width, begin, m->waiting, x, parts + m->rows);
+}
+
+/* parts of the waiting rows alone, for an event whose product with W_0 is known. */
+static void forward_waiting(const matrix_t *m, const real *x, vec *parts) {
+    memset(parts + m->rows, 0, sizeof(vec) * m->waiting);
+    FOR_TILES(m, forward_waiting_tile, m, x, parts)
+}
+
+static void send_back_one(const matrix_t *m, const real *const *left, const real *const *dots,
+                          real *const *out) {
+    FOR_TILES(m, back_tile, m, 1, left, dots, out)
+}
+
+static void send_back_two(const matrix_t *m, const real *const *left, const real *const *dots,
+                          real *const *out) {
+    FOR_TILES(m, back_tile, m, 2, left, dots, out)
+}
+
+/* Add what waits, and parts = W x for inputs ahead. */
+static void flush(matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
+    for (long e = 0; e < events; e++) memset(parts + e * parts_pad, 0, sizeof(vec) * m->rows);
+    FOR_TILES(m, update_tile, m, events, x, parts, parts_pad)
+    m->waiting = 0;
+}
+
+static void decay(const matrix_t *m, const real *by_row, const real *by_column) {
+    FOR_TILES(m, decay_tile, m, by_row, by_column)
+}
+
+/* Let an increment row column' wait. */
+static void postpone(matrix_t *m, const real *row, const real *column) {
+    memcpy(m->left + m->waiting * padded(m->rows), row, m->rows * sizeof(real));
+    FOR_TILES(m, wait_tile, m, m->waiting, column)
+    m->waiting++;
+}
+
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#ifdef DOUBLE
+typedef int64_t four __attribute__((vector_size(32)));
+#else
+typedef int32_t four __attribute__((vector_size(16)));
+#endif
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (four){__VA_ARGS__})
+#endif
+
+INLINE quad half_sum(const real *parts) {
+    quad sum = *(const quad *)parts;
+    for (int q = 4; q < LANES; q += 4) sum += *(const quad *)(parts + q);
+    return sum;
 }
 
 /* z[i] = the sum over the lanes of parts[i], four rows at a time. */
-static void add_lanes(projection_t *p, long events) {
-    for (long e = 0; e < events; e++) {
-        const real *parts = (const real *)(p->parts + e * p->post_pad);
-        real *z = p->z + e * p->post_pad;
-        for (long i = 0; i < p->post_pad; i += 4, parts += 4 * LANES) {
-            quad sum[4];
-            for (int r = 0; r < 4; r++) {
-                sum[r] = *(const quad *)(parts + r * LANES);
-                for (int q = 4; q < LANES; q += 4) sum[r] += *(const quad *)(parts + r * LANES + q);
-            }
-            for (int r = 0; r < 4; r++)
-                z[i + r] = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
-        }
+static void add_lanes(const vec *parts, long rows, real *z) {
+    for (long i = 0; i < rows; i += 4) {
+        quad s[4];
+        for (int r = 0; r < 4; r++) s[r] = half_sum((const real *)&parts[i + r]);
+        const quad ab = SHUFFLE(s[0], s[1], 0, 4, 1, 5) + SHUFFLE(s[0], s[1], 2, 6, 3, 7);
+        const quad cd = SHUFFLE(s[2], s[3], 0, 4, 1, 5) + SHUFFLE(s[2], s[3], 2, 6, 3, 7);
+        *(quad *)(z + i) = SHUFFLE(ab, cd, 0, 1, 4, 5) + SHUFFLE(ab, cd, 2, 3, 6, 7);
     }
+}
+
+/* The scalar products of the waiting rows' left factors with a vector. */
+static void dot_left(const matrix_t *m, const real *vector, real *dots, vec *parts) {
+    const long pad = padded(m->rows);
+    for (long k = 0; k < m->waiting; k++) {
+        const vec *left = (const vec *)(m->left + k * pad);
+        vec sum = {0};
+        for (long v = 0; v < pad / LANES; v++) sum += left[v] * ((const vec *)vector)[v];
+        parts[k] = sum;
+    }
+    add_lanes(parts, m->waiting, dots);
 }

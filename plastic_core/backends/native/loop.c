@@ -7,188 +7,149 @@ static void softmax(const real *z, real *y, long n) {
     for (long i = 0; i < n; i++) y[i] /= total;
 }
 
-static void forward_pass(network_t *net, long events) {
-    for (long l = 0; l < net->depth; l++) {
-        projection_t *p = &net->projections[l];
-        if (l) forward(p, events, p->pre); /* of the first one the parts are there already */
-        add_lanes(p, events);
-        for (long e = 0; e < events; e++) {
-            const real *z = p->z + e * p->post_pad;
-            real *post = p->post + e * p->post_pad;
-            if (l == net->depth - 1) {
-                softmax(z, post, p->n_post);
-                continue;
-            }
-            SIMD for (long i = 0; i < p->n_post; i++) post[i] = activation(z[i]);
-            if (p->skip) {
-                real *activity = p->activity + e * p->post_pad;
-                const real *pre = p->pre + e * p->pre_pad;
-                SIMD for (long i = 0; i < p->n_post; i++) activity[i] = post[i] + pre[i];
-            }
+/* z = W pre from its parts: W_0 pre, and below it what waits, to be multiplied by L. */
+static void finish_forward(projection_t *p, const vec *parts, long events) {
+    const matrix_t *m = &p->weight;
+    for (long e = 0; e < events; e++) {
+        real *z = p->z + e * p->parts_pad;
+        add_lanes(parts + e * p->parts_pad, m->rows + m->waiting, z);
+        for (long k = 0; k < m->waiting; k++) {
+            const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
+            SIMD for (long i = 0; i < m->rows; i++) z[i] += left[i] * factor;
         }
     }
 }
 
-/* The first point at which an output is not finite, or -1. */
-static long unhealthy(const projection_t *top, long events) {
-    for (long e = 0; e < events; e++)
-        for (long i = 0; i < top->n_post; i++)
-            if (!isfinite(top->post[e * top->post_pad + i])) return e;
-    return -1;
+static void activate(network_t *net, projection_t *p, long events) {
+    const int top = p == net->projections + net->depth - 1;
+    for (long e = 0; e < events; e++) {
+        const real *z = p->z + e * p->parts_pad, *pre = p->pre + e * p->pre_pad;
+        real *post = p->post + e * p->post_pad, *activity = p->activity + e * p->post_pad;
+        if (top) softmax(z, post, p->n_post);
+        else
+            SIMD for (long i = 0; i < p->n_post; i++) post[i] = activation(z[i]);
+        if (p->skip)
+            SIMD for (long i = 0; i < p->n_post; i++) activity[i] = post[i] + pre[i];
+    }
 }
 
-static void load_inputs(const job_t *job, real *x, const int64_t *points, long events) {
+/* W' [error, post] and B e, as far as they are read. */
+static void send_errors_back(projection_t *p, long events) {
+    const struct kind *kind = p->kind;
+    for (long e = 0; e < events; e++) {
+        const real *left[2];
+        real *out[2];
+        int count = 0;
+        if (kind->weight_error) {
+            left[count] = p->error + e * p->post_pad;
+            out[count++] = p->weight_error + e * p->pre_pad;
+        }
+        if (kind->recon) {
+            left[count] = p->post + e * p->post_pad;
+            out[count++] = p->recon + e * p->pre_pad;
+        }
+        for (int c = 0; c < count; c++) dot_left(&p->weight, left[c], p->dots[c], p->sums);
+        const real *dots[] = {p->dots[0], p->dots[1]};
+        if (count == 2) send_back_two(&p->weight, left, dots, out);
+        else if (count) send_back_one(&p->weight, left, dots, out);
+        if (kind->feedback_error) {
+            const matrix_t *b = &p->feedback;
+            const real *error = FEEDBACK_ERROR(p) + e * padded(b->rows);
+            real *arriving = p->feedback_error + e * p->pre_pad;
+            dot_left(b, error, p->dots[2], p->sums);
+            send_back_one(b, &error, (const real *const *)&p->dots[2], &arriving);
+        }
+    }
+}
+
+/* Let the increments of one matrix wait; whether it is time to add them. */
+static int collect(matrix_t *m, const increment_t *on, int count, int decays, long events) {
+    if (decays) decay(m, on->row_decay, on->column_decay);
+    for (int c = 0; c < count; c++)
+        for (long e = 0; e < events; e++)
+            postpone(m, on->row[c] + e * padded(m->rows), on->column[c] + e * padded(m->columns));
+    return m->waiting && (m->waiting == m->room || events > 1);
+}
+
+/* All that one projection learns from; whether its increments are to be added to W. */
+static int learn(network_t *net, projection_t *p, long events) {
+    const struct kind *kind = p->kind;
+    send_errors_back(p, events);
+    kind->compute(net, p, events);
+    if (kind->feedback_count || kind->feedback_decay)
+        if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
+                    events))
+            flush(&p->feedback, 0, 0, 0, 0);
+    return collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
+}
+
+static void load_inputs(const job_t *job, real *x, const int64_t *points, long count) {
     const long n = job->sizes[0];
-    for (long e = 0; e < events; e++)
+    for (long e = 0; e < count; e++)
         memcpy(x + e * padded(n), job->inputs + points[e] * n, n * sizeof(real));
 }
 
-static int64_t train(job_t *job, network_t *net, const int64_t *order) {
-    projection_t *first = net->projections, *top = first + net->depth - 1;
-    const long samples = job->samples;
-    long events = least(job->batch, samples);
-    first->pre = net->inputs[0];
-    load_inputs(job, first->pre, order, events);
-    forward(first, events, first->pre);
-    for (long start = 0; start < samples && !__atomic_load_n(&job->stop, __ATOMIC_RELAXED);
-         start += events) {
-        events = least(job->batch, samples - start);
-        const long next = least(job->batch, samples - start - events);
-        first->branch = first->pre;
-        forward_pass(net, events);
-        if (unhealthy(top, events) >= 0) return start;
-        if (top->error)
-            for (long e = 0; e < events; e++) {
-                const real *target = job->targets + order[start + e] * job->classes;
-                const long at = e * top->post_pad;
-                for (long i = 0; i < top->n_post; i++)
-                    top->error[at + i] = top->post[at + i] - target[i];
-            }
-        for (long l = net->depth - 1; l > 0; l--)
-            run_pass(net, &net->projections[l], events, events, 0);
-        /* after the last sample the products with the next input are computed in vain */
-        real *ahead = net->inputs[first->pre == net->inputs[0]];
-        load_inputs(job, ahead, order + start + events, next);
-        memset(first->parts, 0, sizeof(vec) * (next ? next : events) * first->post_pad);
-        run_pass(net, first, events, next ? next : events, ahead);
-        first->pre = ahead;
-    }
-    return -1;
-}
-
-/* Between the matrices of Python, row by row, and the tiles. */
-static void copy_matrix(const projection_t *p, vec *tiles, real *matrix, long rows, long row_step,
-                        long column_step, int back) {
-    for (long t = 0; t < tile_count(p); t++) {
-        const long begin = tile_begin(p, t), width = tile_begin(p, t + 1) - begin;
-        real *tile = (real *)(tiles + begin * rows);
-        for (long i = 0; i < rows; i++)
-            for (long j = 0; j < width * LANES; j++) {
-                const long column = begin * LANES + j;
-                real *here = tile + i * width * LANES + j;
-                if (column >= p->n_pre) {
-                    *here = 0;
-                    continue;
-                }
-                real *there = matrix + i * row_step + column * column_step;
-                if (back) *there = *here;
-                else *here = *there;
-            }
-    }
-}
-
-static int all_finite(const real *values, long count) {
-    real sum = 0; /* x - x is 0, or not a number where x is not finite */
-    for (long i = 0; i < count; i++) sum += values[i] - values[i];
-    return sum == 0;
-}
-
-static void copy_network(const job_t *job, network_t *net, int64_t replica, int back) {
-    for (long l = 0; l < net->depth; l++) {
-        projection_t *p = &net->projections[l];
-        real *w = job->weights[l] + replica * job->weight_strides[l];
-        copy_matrix(p, p->weight, w, p->n_post, p->n_pre, 1, back);
-        if (p->feedback_rows) {
-            real *b = job->feedback[l] + replica * job->feedback_strides[l];
-            copy_matrix(p, p->feedback, b, p->feedback_rows, 1, p->feedback_rows, back);
-        }
-        for (long s = 0; s < STATES; s++) {
-            const long at = l * STATES + s;
-            if (job->states[at]) p->state[s] = job->states[at] + replica * job->state_strides[at];
-        }
-    }
-}
-
-static int finite_network(const network_t *net) {
-    for (long l = 0; l < net->depth; l++) {
-        const projection_t *p = &net->projections[l];
-        const long pad = padded(p->n_pre);
-        if (!all_finite((const real *)p->weight, p->n_post * pad)) return 0;
-        if (!all_finite((const real *)p->feedback, p->feedback_rows * pad)) return 0;
-    }
+static int finite_outputs(const projection_t *top, long events) {
+    for (long e = 0; e < events; e++)
+        for (long i = 0; i < top->n_post; i++)
+            if (!isfinite(top->post[e * top->post_pad + i])) return 0;
     return 1;
 }
 
-/* Hands out zeroed memory at multiples of a vector; with no memory given it only counts. */
-typedef struct {
-    char *memory;
-    size_t used;
-} arena_t;
-
-static void *take(arena_t *arena, long bytes) {
-    void *here = arena->memory ? arena->memory + arena->used : 0;
-    arena->used += (bytes + VECTOR_BYTES - 1) / VECTOR_BYTES * VECTOR_BYTES;
-    return here;
+static void output_error(const job_t *job, projection_t *top, const int64_t *points, long events) {
+    for (long e = 0; e < events; e++) {
+        const real *target = job->targets + points[e] * job->classes;
+        const long at = e * top->post_pad;
+        for (long i = 0; i < top->n_post; i++)
+            top->error[at + i] = top->post[at + i] - target[i];
+    }
 }
 
-static void lay_out(const job_t *job, network_t *net, arena_t *arena) {
-    const long depth = job->depth, most = job->batch, one = sizeof(real);
-    net->depth = depth;
-    net->projections = take(arena, depth * (long)sizeof(projection_t));
-    real **const of_input[] = {&net->inputs[0], &net->inputs[1], &net->input_error};
-    for (int i = 0; i < 3; i++) *of_input[i] = take(arena, most * padded(job->sizes[0]) * one);
-    for (long l = 0; l < depth; l++) {
-        projection_t scratch, *p = arena->memory ? &net->projections[l] : &scratch;
-        p->kind = job->kinds[l];
-        p->n_pre = job->sizes[l];
-        p->n_post = job->sizes[l + 1];
-        p->n_out = job->sizes[depth];
-        p->skip = job->skips[l] != 0;
-        p->pre_pad = padded(p->n_pre);
-        p->post_pad = padded(p->n_post);
-        p->out_pad = padded(p->n_out);
-        p->feedback_rows = job->feedback ? job->feedback_rows[l] : 0;
-        const long column = (p->n_post + p->feedback_rows) * VECTOR_BYTES;
-        p->widest = least(WIDEST, TILE_BYTES / column);
-        if (p->widest < 1) p->widest = 1;
-        const long post = most * p->post_pad * one, pre = most * p->pre_pad * one;
-        p->weight = take(arena, p->n_post * p->pre_pad * one);
-        p->feedback = take(arena, p->feedback_rows * p->pre_pad * one);
-        p->parts = take(arena, most * p->post_pad * (long)sizeof(vec));
-        p->z = take(arena, post);
-        p->post = take(arena, post);
-        p->activity = p->skip ? take(arena, post) : p->post;
-        p->error = take(arena, post);
-        p->recon = take(arena, pre);
-        p->weight_error = take(arena, pre);
-        p->feedback_error = take(arena, pre);
-        p->arrived = take(arena, pre);
-        for (int b = 0; b < BUFFERS; b++) {
-            const long units[] = {1, p->pre_pad, p->post_pad, p->out_pad};
-            const long count = (buffer_events[b] ? most : 1) * units[buffer_units[b]];
-            p->buffers[b] = take(arena, count * one);
+/* Returns the index of the point at which an output was not finite, or -1.
+
+The inputs of `ahead` updates are taken up at once: the product of the first layer with all of
+them is computed in the pass that adds what waited until then. */
+static int64_t train(job_t *job, network_t *net, const int64_t *order) {
+    projection_t *first = net->projections, *top = first + net->depth - 1;
+    const long samples = job->samples, group = job->batch * net->ahead;
+    long ready = least(group, samples), used = 0; /* points of this group */
+    real *inputs = net->inputs[0], *others = net->inputs[1];
+    load_inputs(job, inputs, order, ready);
+    forward(&first->weight, ready, inputs, first->parts, first->parts_pad);
+    for (long start = 0, events; start < samples; start += events) {
+        if (__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) break;
+        events = least(job->batch, samples - start);
+        vec *parts = first->parts + used * first->parts_pad;
+        first->pre = first->branch = inputs + used * first->pre_pad;
+        if (first->weight.waiting) forward_waiting(&first->weight, first->pre, parts);
+        finish_forward(first, parts, events);
+        activate(net, first, events);
+        for (projection_t *p = first + 1; p <= top; p++) {
+            forward(&p->weight, events, p->pre, p->parts, p->parts_pad);
+            finish_forward(p, p->parts, events);
+            activate(net, p, events);
         }
+        if (!finite_outputs(top, events)) return start;
+        output_error(job, top, order + start, events);
+        for (projection_t *p = top; p > first; p--)
+            if (learn(net, p, events)) flush(&p->weight, 0, 0, 0, 0);
+        const int due = learn(net, first, events);
+        used += events;
+        if (used < ready) continue;
+        used = 0;
+        ready = least(group, samples - start - events);
+        load_inputs(job, others, order + start + events, ready);
+        if (due) flush(&first->weight, ready, others, first->parts, first->parts_pad);
+        else forward(&first->weight, ready, others, first->parts, first->parts_pad);
+        real *swapped = inputs;
+        inputs = others;
+        others = swapped;
     }
-    if (!arena->memory) return;
-    projection_t *top = &net->projections[depth - 1];
-    for (long l = 0; l < depth; l++) {
-        projection_t *p = &net->projections[l];
-        p->pre = l ? p[-1].activity : net->inputs[0];
-        p->branch = l ? p[-1].post : net->inputs[0];
-        p->pre_error = l ? p[-1].error : net->input_error;
-        p->above = l < depth - 1 ? p[1].arrived : 0;
-        p->output_error = top->error;
+    for (projection_t *p = first; p <= top; p++) {
+        flush(&p->weight, 0, 0, 0, 0);
+        if (job->feedback) flush(&p->feedback, 0, 0, 0, 0);
     }
+    return -1;
 }
 
 /* Train replicas until none is left; several threads may run this on one job. Returns 1 where
@@ -196,12 +157,11 @@ there was no memory for the workspace, else 0. */
 int plastic_train(job_t *job) {
     network_t net;
     arena_t arena = {0, 0};
-    lay_out(job, &net, &arena);
+    lay_out(job, &net, kinds, &arena);
     void *memory = calloc(arena.used + 4096, 1);
     if (!memory) return 1;
-    const uintptr_t page = ((uintptr_t)memory + 4095) / 4096 * 4096;
-    arena = (arena_t){(char *)page, 0};
-    lay_out(job, &net, &arena);
+    arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
+    lay_out(job, &net, kinds, &arena);
     net.constant = job->constants;
     int64_t replica;
     while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas) {
@@ -209,7 +169,7 @@ int plastic_train(job_t *job) {
         net.theta = job->thetas + replica * THETAS;
         copy_network(job, &net, replica, 0);
         int64_t failed = train(job, &net, job->order + replica * job->samples);
-        if (failed < 0 && !finite_network(&net)) failed = job->samples - 1;
+        if (failed < 0 && !finite_network(job, &net)) failed = job->samples - 1;
         copy_network(job, &net, replica, 1);
         job->failed[replica] = failed;
     }
