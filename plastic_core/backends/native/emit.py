@@ -174,12 +174,14 @@ static void compute_{index}(const network_t *net, projection_t *p, long events) 
         for (events, units), group in groups.items():
             nest = _Nest(self._reduced)
             stores = []
+            # over the padding too, which saves the compiler's loop over what remains
             for number, sink in enumerate(group):
                 stores.append(f"out{number}[i] = {nest.text(sink.value)};")
                 offset = f" + e * p->{units}_pad" if events else ""
                 nest.event.append(f"real *out{number} = {sink.pointer}{offset};")
+                nest.after.append(f"clear_padding(out{number}, p->n_{units});")
             nest.inner += stores
-            body += nest.lines(events, f"p->n_{units}", "SIMD ")
+            body += nest.lines(events, f"p->{units}_pad", "SIMD ")
         return body
 
     def _reduction(self, value: Value) -> list[str]:

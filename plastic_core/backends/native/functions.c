@@ -43,16 +43,18 @@ INLINE real exp_(real x) {
     return x < (real)-87.33 ? 0 : value;
 }
 
-/* log(1 + v) for v from 0 to 1, as 2 atanh(v / (2 + v)). */
+/* log(1 + v) for v from 0 to 1, as 2 atanh(v / (2 + v)). The square must not underflow: numbers
+below the normal range take a hundred times as long. */
 INLINE real log1p_of_fraction(real v) {
-    const real s = v / (2 + v), q = s * s;
+    const real s = v / (2 + v), squared = s < (real)1e-18 ? (real)1e-18 : s;
+    const real q = squared * squared;
     real p = (real)(1.0 / 13);
     p = p * q + (real)(1.0 / 11);
     p = p * q + (real)(1.0 / 9);
     p = p * q + (real)(1.0 / 7);
     p = p * q + (real)(1.0 / 5);
     p = p * q + (real)(1.0 / 3);
-    return 2 * (s + s * q * p);
+    return 2 * s * (1 + q * p);
 }
 
 INLINE real tanh_(real x) {

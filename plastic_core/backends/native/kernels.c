@@ -39,6 +39,11 @@ INLINE long least(long a, long b) { return a < b ? a : b; }
 INLINE long vectors(long units) { return (units + LANES - 1) / LANES; }
 INLINE long padded(long units) { return vectors(units) * LANES; }
 
+/* Vectors are computed a whole number of registers at a time; their padding must be zero. */
+INLINE void clear_padding(real *x, long units) {
+    memset(x + units, 0, (padded(units) - units) * sizeof(real));
+}
+
 /* A matrix and the increments that wait. */
 typedef struct {
     long rows, columns;
@@ -71,13 +76,13 @@ INLINE vec *tile_at(const matrix_t *m, long begin) {
         }                                                                                          \
     }
 
-/* parts[i] += tile[i] x for each row, lanes not yet added up. */
+/* parts[i] += tile[i] x for each row, lanes not yet added up; the first tile begins the sums. */
 INLINE void forward_tile(const int width, const vec *tile, long begin, long rows, const real *x,
                          vec *parts) {
     vec ahead[WIDEST];
     for (int v = 0; v < width; v++) ahead[v] = ((const vec *)x)[begin + v];
     for (long i = 0; i < rows; i++, tile += width) {
-        vec sum = parts[i];
+        vec sum = begin ? parts[i] : (vec){0};
         for (int v = 0; v < width; v++) sum += tile[v] * ahead[v];
         parts[i] = sum;
     }
@@ -113,6 +118,7 @@ INLINE void back_tile(const int width, const vec *tile, long begin, const matrix
 
 /* The rows i to i + ROWS - 1 of a tile: add what waits, and multiply by the inputs ahead. */
 #define ROWS 4
+#define ROWS_AHEAD 32
 INLINE void update_rows(const int width, const int rows, vec *tile, long begin, const matrix_t *m,
                         long i, long events, const real *x, vec *parts, long parts_pad) {
     vec a[ROWS][WIDEST], *w = tile + i * width;
@@ -130,20 +136,19 @@ INLINE void update_rows(const int width, const int rows, vec *tile, long begin, 
         const vec *ahead = (const vec *)(x + e * x_pad) + begin;
         vec *sum = parts + e * parts_pad + i;
         for (int r = 0; r < rows; r++) {
-            vec part = sum[r];
+            vec part = begin ? sum[r] : (vec){0};
             for (int v = 0; v < width; v++) part += a[r][v] * ahead[v];
             sum[r] = part;
         }
     }
 }
 
-INLINE void update_tile(const int width, vec *tile, long begin, const matrix_t *m, long events,
-                        const real *x, vec *parts, long parts_pad) {
-    long i = 0;
-    for (; i + ROWS <= m->rows; i += ROWS)
-        update_rows(width, ROWS, tile, begin, m, i, events, x, parts, parts_pad);
-    for (; i < m->rows; i++)
-        update_rows(width, 1, tile, begin, m, i, events, x, parts, parts_pad);
+INLINE void update_tile(const int width, vec *tile, long begin, const matrix_t *m, long from,
+                        long to, long events, const real *x, vec *parts, long parts_pad) {
+    for (; from + ROWS <= to; from += ROWS)
+        update_rows(width, ROWS, tile, begin, m, from, events, x, parts, parts_pad);
+    for (; from < to; from++)
+        update_rows(width, 1, tile, begin, m, from, events, x, parts, parts_pad);
 }
 
 /* w -= w f, f_i for rows or f_j for columns. Not w *= 1 - f, which would round a small f. */
@@ -167,10 +172,8 @@ INLINE void wait_tile(const int width, vec *tile, long begin, const matrix_t *m,
 /* parts = W x for events that are `x_pad` apart. */
 static void forward(const matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
     for (long e = 0; e < events; e++) {
-        vec *sums = parts + e * parts_pad;
         const real *x_e = x + e * padded(m->columns);
-        memset(sums, 0, sizeof(vec) * (m->rows + m->waiting));
-        FOR_TILES(m, forward_tile, m->rows + m->waiting, x_e, sums)
+        FOR_TILES(m, forward_tile, m->rows + m->waiting, x_e, parts + e * parts_pad)
     }
 }
 
@@ -181,7 +184,6 @@ INLINE void forward_waiting_tile(const int width, const vec *tile, long begin, c
 
 /* parts of the waiting rows alone, for an event whose product with W_0 is known. */
 static void forward_waiting(const matrix_t *m, const real *x, vec *parts) {
-    memset(parts + m->rows, 0, sizeof(vec) * m->waiting);
     FOR_TILES(m, forward_waiting_tile, m, x, parts)
 }
 
@@ -197,8 +199,12 @@ static void send_back_two(const matrix_t *m, const real *const *left, const real
 
 /* Add what waits, and parts = W x for inputs ahead. */
 static void flush(matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
-    for (long e = 0; e < events; e++) memset(parts + e * parts_pad, 0, sizeof(vec) * m->rows);
-    FOR_TILES(m, update_tile, m, events, x, parts, parts_pad)
+    /* some rows of all tiles, then the next ones: their parts stay in the first-level cache */
+    const long some = events ? ROWS_AHEAD : m->rows;
+    for (long from = 0; from < m->rows; from += some) {
+        const long to = least(from + some, m->rows);
+        FOR_TILES(m, update_tile, m, from, to, events, x, parts, parts_pad)
+    }
     m->waiting = 0;
 }
 

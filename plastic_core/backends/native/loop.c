@@ -3,7 +3,8 @@
 static void softmax(const real *z, real *y, long n) {
     real most = z[0], total = 0;
     for (long i = 1; i < n; i++) most = z[i] > most ? z[i] : most;
-    for (long i = 0; i < n; i++) total += y[i] = exp_(z[i] - most);
+    SIMD for (long i = 0; i < padded(n); i++) y[i] = exp_(z[i] - most);
+    for (long i = 0; i < n; i++) total += y[i];
     for (long i = 0; i < n; i++) y[i] /= total;
 }
 
@@ -15,7 +16,7 @@ static void finish_forward(projection_t *p, const vec *parts, long events) {
         add_lanes(parts + e * p->parts_pad, m->rows + m->waiting, z);
         for (long k = 0; k < m->waiting; k++) {
             const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
-            SIMD for (long i = 0; i < m->rows; i++) z[i] += left[i] * factor;
+            SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
         }
     }
 }
@@ -27,9 +28,10 @@ static void activate(network_t *net, projection_t *p, long events) {
         real *post = p->post + e * p->post_pad, *activity = p->activity + e * p->post_pad;
         if (top) softmax(z, post, p->n_post);
         else
-            SIMD for (long i = 0; i < p->n_post; i++) post[i] = activation(z[i]);
+            SIMD for (long i = 0; i < p->post_pad; i++) post[i] = activation(z[i]);
+        clear_padding(post, p->n_post);
         if (p->skip)
-            SIMD for (long i = 0; i < p->n_post; i++) activity[i] = post[i] + pre[i];
+            SIMD for (long i = 0; i < p->post_pad; i++) activity[i] = post[i] + pre[i];
     }
 }
 

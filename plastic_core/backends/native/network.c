@@ -15,7 +15,7 @@ typedef struct {
     const int64_t *feedback_strides;
     const int64_t *feedback_rows;
     real *const *states;       /* [depth, STATES], null where the rule does not act */
-    const int64_t *state_strides;
+    const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
     const real *thetas;        /* [replicas, THETAS] */
     const real *constants;
     const real *inputs;        /* [N, n_0] */
@@ -118,6 +118,8 @@ static void lay_out_projection(const job_t *job, const network_t *net, projectio
     p->weight_error = take(arena, pre);
     p->feedback_error = take(arena, pre);
     p->arrived = take(arena, pre);
+    const long widest = p->pre_pad > p->post_pad ? p->pre_pad : p->post_pad;
+    for (int s = 0; s < STATES; s++) p->state[s] = take(arena, widest * one);
     for (int b = 0; b < BUFFERS; b++) {
         const long units[] = {1, p->pre_pad, p->post_pad, p->out_pad};
         p->buffers[b] = take(arena, (buffer_events[b] ? most : 1) * units[buffer_units[b]] * one);
@@ -176,8 +178,9 @@ static void copy_network(const job_t *job, network_t *net, int64_t replica, int 
             copy_matrix(&p->feedback, b, 1, p->feedback.rows, back);
         }
         for (long s = 0; s < STATES; s++) {
-            const long at = l * STATES + s;
-            if (job->states[at]) p->state[s] = job->states[at] + replica * job->state_strides[at];
+            const long at = l * STATES + s, size = job->state_sizes[at] * (long)sizeof(real);
+            real *there = job->states[at] + replica * job->state_strides[at];
+            if (size) memcpy(back ? there : p->state[s], back ? p->state[s] : there, size);
         }
     }
 }
