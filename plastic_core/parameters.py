@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from plastic_core.networks.initialisation import initial_feedback, initial_weights
-from plastic_core.products import aligned, aligned_zeros
+from plastic_core.products import aligned_zeros
 from plastic_core.specs import NetworkSpec, State
 
 
@@ -91,13 +91,19 @@ def initial_parameters(
         device: of all tensors.
     """
 
-    def stack(networks: list[list[Tensor]]) -> list[Tensor]:
-        layers = (torch.stack(layer) for layer in zip(*networks, strict=True))
-        return [aligned(layer.to(device, dtype)) for layer in layers]
+    like = torch.empty(0, dtype=dtype, device=device)
+
+    def stack(draw: Callable[[int], list[Tensor]]) -> list[Tensor]:
+        # one network at a time, for all of them in float64 would be twice what is kept
+        layers: list[Tensor] = []
+        for replica, seed in enumerate(seeds):
+            drawn = draw(seed)
+            layers = layers or [aligned_zeros(len(seeds), *one.shape, like=like) for one in drawn]
+            for layer, one in zip(layers, drawn, strict=True):
+                layer[replica] = one
+        return layers
 
     return Parameters(
-        weights=stack([initial_weights(spec, seed) for seed in seeds]),
-        feedback=stack([initial_feedback(spec, feedback, seed) for seed in seeds])
-        if feedback
-        else [],
+        weights=stack(lambda seed: initial_weights(spec, seed)),
+        feedback=stack(lambda seed: initial_feedback(spec, feedback, seed)) if feedback else [],
     )

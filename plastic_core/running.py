@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from plastic_core import datasets, machine
-from plastic_core.backends import Backend
-from plastic_core.backends.eager import EagerBackend
+from plastic_core.backends.choosing import BackendRequest, Chosen, choose_backend
 from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
@@ -123,21 +122,30 @@ def run(
     thetas = {
         r.name: torch.full((spec.seeds,), r.theta, dtype=dtype, device=device) for r in plan.rules
     }
-    backend = EagerBackend(
-        network,
-        hooks,
-        thetas,
-        parameters,
-        torch.from_numpy(dataset.inputs).to(device, dtype),
-        torch.eye(dataset.classes, dtype=dtype, device=device)[torch.from_numpy(dataset.labels)],
-        spec.batch_size,
+    chosen = choose_backend(
+        BackendRequest(
+            spec.backend,
+            network,
+            hooks,
+            thetas,
+            parameters,
+            torch.from_numpy(dataset.inputs).to(device, dtype),
+            torch.eye(dataset.classes, dtype=dtype, device=device)[
+                torch.from_numpy(dataset.labels)
+            ],
+            spec.batch_size,
+            updates=-(-spec.samples // spec.batch_size),
+            threads=threads or torch.get_num_threads(),
+        )
     )
+    if chosen.differs and spec.backend != "auto":
+        notes.append(f"backend {chosen.name} in place of {spec.backend}: {chosen.reason}")
     curves = Curves.empty(spec.seeds, steps)
     if folder is not None:
         folder.make()
     if folder is not None and folder.state == "started":
-        _continue(folder, backend, parameters, curves, notes)
-    record = _record(plan, spec, threads, notes)
+        _continue(folder, chosen, parameters, curves, notes)
+    record = _record(plan, spec, chosen, threads, notes)
     if folder is not None:
         folder.write_record(record)
     if on_plan is not None:
@@ -156,7 +164,7 @@ def run(
         ]
     )
     train(
-        backend,
+        chosen.backend,
         torch.from_numpy(order),
         (torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)),
         dataset.classes,
@@ -164,7 +172,11 @@ def run(
         threads or torch.get_num_threads(),
         after_point,
     )
-    record = {**record, "state": "finished", "result": _summarise(plan, curves, begun, notes)}
+    record = {
+        **record,
+        "state": "finished",
+        "result": _summarise(plan, chosen, curves, begun, notes),
+    }
     result = RunResult(plan.spec, _dataset(plan, curves), record, run_dir, parameters)
     if folder is not None:
         _write(folder, result, save_weights)
@@ -201,15 +213,20 @@ def _load(
 
 
 def _continue(
-    folder: RunFolder, backend: Backend, parameters: Parameters, curves: Curves, notes: list[str]
+    folder: RunFolder, chosen: Chosen, parameters: Parameters, curves: Curves, notes: list[str]
 ) -> None:
     if folder.read_checkpoint(parameters, curves):
         notes.append(f"resumed at sample {curves.steps[curves.done - 1]}")
+        before = folder.read_record()["backend"]
+        if before != chosen.name:
+            notes.append(f"resumed by the backend {chosen.name}; it was begun by {before}")
         for replica in np.flatnonzero(curves.diverged_at >= 0).tolist():
-            backend.freeze(replica)
+            chosen.backend.freeze(replica)
 
 
-def _record(plan: Plan, asked: RunSpec, threads: int | None, notes: list[str]) -> dict[str, Any]:
+def _record(
+    plan: Plan, asked: RunSpec, chosen: Chosen, threads: int | None, notes: list[str]
+) -> dict[str, Any]:
     entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
     return {
         "format": 1,
@@ -228,15 +245,17 @@ def _record(plan: Plan, asked: RunSpec, threads: int | None, notes: list[str]) -
             }
             for r in plan.rules
         ],
-        "backend": "eager",
-        "backend_reason": "the only backend" if plan.spec.backend == "auto" else "asked for",
+        "backend": chosen.name,
+        "backend_reason": chosen.reason,
         "plugins": {e.qualified: e.version for e in entries},
         "environment": machine.environment(threads),
         "notes": notes,
     }
 
 
-def _summarise(plan: Plan, curves: Curves, begun: float, notes: list[str]) -> dict[str, Any]:
+def _summarise(
+    plan: Plan, chosen: Chosen, curves: Curves, begun: float, notes: list[str]
+) -> dict[str, Any]:
     last = curves.accuracy[:, -1]
     low, high = bootstrap_interval(last)
     spec = plan.spec
@@ -245,7 +264,7 @@ def _summarise(plan: Plan, curves: Curves, begun: float, notes: list[str]) -> di
         "rule": spec.rule,
         "thetas": {r.name: r.theta for r in plan.rules},
         "task": spec.task,
-        "backend": "eager",
+        "backend": chosen.name,
         "seeds": spec.seeds,
         "samples": spec.samples,
         "accuracy": {

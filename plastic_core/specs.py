@@ -338,7 +338,9 @@ class RunSpec(Spec):
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision")
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
-    backend: Literal["auto", "eager"] = Field("auto", description="how the steps are computed")
+    backend: Literal["auto", "native", "compiled", "eager"] = Field(
+        "auto", description="how the steps are computed"
+    )
 
     @classmethod
     def from_file(cls, path: Path) -> Self:

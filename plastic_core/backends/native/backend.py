@@ -143,7 +143,8 @@ class NativeBackend:
         dtype: torch.dtype,
     ) -> _Job:
         states = [
-            None if key is None else parameters.state[key] for row in _by_layer(program, spec.depth)
+            None if key is None else parameters.state[key]
+            for row in _by_layer(program, spec.depth)
             for key in row
         ]
         columns = [thetas[name].to(dtype) for name in program.thetas]

@@ -165,19 +165,14 @@ class _Capture:
                 kinds.append(self._kind(needs[p], skip, below, rules))
             kind_of.append(known[key])
         states = [
-            [
-                state_key(name, p, state) if p in rule.layers else None
-                for p in range(depth)
-            ]
+            [state_key(name, p, state) if p in rule.layers else None for p in range(depth)]
             for rule in self.hooks.local
             for name, state in [(rule.name, s) for s in rule.spec.state]
         ]
         output = self.hooks.feedback == "output"
         return Program(kinds, kind_of, self.thetas, self.constants, states, output)
 
-    def _kind(
-        self, needs: Needs, skip: bool, below: bool, rules: tuple[LocalRule, ...]
-    ) -> Kind:
+    def _kind(self, needs: Needs, skip: bool, below: bool, rules: tuple[LocalRule, ...]) -> Kind:
         self._projection_values = {"source": self._signal("pre")}
         pre_error = arrived = None
         if needs.propagate:

@@ -29,11 +29,12 @@ def emit(program: Program, activation: str, beta: float, double: bool) -> str:
     """Return the source of a library that trains networks in the way of `program`."""
     template = files("plastic_core.backends.native")
     kernels, functions, network, loop = (
-        (template / f"{name}.c").read_text()
-        for name in ("kernels", "functions", "network", "loop")
+        (template / f"{name}.c").read_text() for name in ("kernels", "functions", "network", "loop")
     )
     writer = _Writer("out" if program.feedback_output else "post")
-    texts, entries = zip(*(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True)
+    texts, entries = zip(
+        *(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True
+    )
     apply, slope = (text.format(beta=f"(real){beta}") for text in _ACTIVATIONS[activation])
     most = max(
         (len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u), default=0
@@ -199,7 +200,13 @@ static void compute_{index}(const network_t *net, projection_t *p, long events) 
             nest.inner.append(f"total = {how.step.format('total', text)};")
             if everything:
                 lines = nest.lines(True, count, pragma)
-                return ["{", f"real total = {how.start};", *lines, f"{result}[0] = total{divide};", "}"]
+                return [
+                    "{",
+                    f"real total = {how.start};",
+                    *lines,
+                    f"{result}[0] = total{divide};",
+                    "}",
+                ]
             nest.event.append(f"real total = {how.start};")
             nest.after.append(f"{result}[{'e' if events else '0'}] = total{divide};")
             return nest.lines(events, count, pragma)

@@ -125,9 +125,7 @@ _ALIASES: Final[dict[str, str]] = {
 _Operands = tuple[str, tuple[Any, ...]]
 
 
-def arguments_of(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> _Operands | None:
+def arguments_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Operands | None:
     """Return the operation and its operands for a call in torch's terms, or None.
 
     Args:

@@ -1,0 +1,244 @@
+"""The compiled backend: several steps at a time in one function made by torch.compile.
+
+Replicas run block by block, each block small enough for the cache, on a copy that lies together.
+Every call takes a chunk of updates; where fewer are left, or a block has places without a
+replica, these are marked as not live and change nothing, so that nothing is compiled again.
+Thetas are tensors, for the same reason.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from plastic_core.backends.functional import FunctionalStep
+from plastic_core.build import Hooks
+from plastic_core.networks.feedforward import Feedforward
+from plastic_core.parameters import Parameters
+from plastic_core.specs import NetworkSpec
+
+# Weights of one block together, on a CPU: two networks side by side leave the cache.
+_BLOCK_BYTES: Final = 2**20
+
+# Replicas of one block on a GPU, where many are needed to fill it.
+_GPU_BLOCK: Final = 4096
+
+# Updates of one call; the time to compile grows with them.
+_CHUNK: Final = 10
+
+
+class CannotCompile(Exception):
+    """torch.compile refused the rules; the message says why."""
+
+
+class CompiledBackend:
+    """See `plastic_core.backends.Backend`.
+
+    Args:
+        spec: the network.
+        hooks: the resolved hooks.
+        thetas: by rule, ``[R]``.
+        parameters: of all replicas, changed in place.
+        inputs: ``[N, n]``, the training points.
+        targets: ``[N, classes]``, one-hot.
+        batch_size: points in one update.
+
+    Attributes:
+        compile_seconds: the time that compiling took.
+
+    Raises:
+        CannotCompile: torch.compile cannot follow the rules, or there is no C++ compiler.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        hooks: Hooks,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int,
+    ) -> None:
+        self._parameters, self._inputs, self._targets = parameters, inputs, targets
+        self._thetas, self._batch = thetas, batch_size
+        self._network = Feedforward(spec, hooks, parameters)
+        self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
+        self._transformed = bool(hooks.transforms)
+        self._step = FunctionalStep(spec, hooks)
+        self._rules = sorted(thetas)
+        most = _GPU_BLOCK if inputs.is_cuda else _BLOCK_BYTES // parameters.bytes_per_replica
+        self._block = min(parameters.replicas, max(1, most))
+        # a copy of one block's parameters, by name, and what goes in beside them
+        self._working = {
+            name: value.new_zeros(self._block, *value.shape[1:])
+            for name, value in parameters.named().items()
+        }
+        keep_compiled_code()
+        begun = time.perf_counter()
+        try:
+            self._run = self._compile()
+        except Exception as error:  # whatever the compiler raises, another backend can do it
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise CannotCompile(lines[0].strip() if lines else type(error).__name__) from error
+        self.compile_seconds = time.perf_counter() - begun
+
+    def advance(self, order: Tensor) -> Tensor:
+        """Train; see `Backend.advance`."""
+        failed = torch.full((len(order),), -1)
+        living = torch.nonzero(self._alive).flatten()
+        with torch.no_grad():
+            for replicas in living.split(self._block):
+                failed[replicas] = self._advance_block(replicas, order[replicas])
+        self._alive &= failed < 0
+        return failed
+
+    def freeze(self, replica: int) -> None:
+        """Train this replica no further."""
+        self._alive[replica] = False
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return the activities; see `Backend.activities`."""
+        with torch.inference_mode():
+            return self._network.activities(x, replica)
+
+    def _compile(self) -> Callable[..., Tensor]:
+        """Return the compiled form of `_chunk`, its tensors handed over one by one.
+
+        The hooks are followed on tensors first, so that torch.compile sees operations alone:
+        nothing of a rule's Python can make it compile twice.
+        """
+        names, rules = list(self._working), self._rules
+
+        def flat(*tensors: Tensor) -> Tensor:
+            working = dict(zip(names, tensors, strict=False))
+            thetas = list(tensors[len(names) : len(names) + len(rules)])
+            inputs, targets, live = tensors[-3:]
+            return self._chunk(working, thetas, inputs, targets, live)
+
+        points = torch.zeros(_CHUNK, self._block, self._batch, dtype=torch.int64)
+        points = points.to(self._inputs.device)
+        example = [
+            *self._working.values(),
+            *(theta.new_zeros(self._block, 1, 1) for theta in map(self._thetas.get, rules)),
+            self._inputs[points],
+            self._targets[points],
+            torch.zeros(_CHUNK, self._block, 1, 1, dtype=torch.bool, device=points.device),
+        ]
+        with torch.no_grad():
+            graph = make_fx(flat)(*example)
+            # one launch for all kernels of a chunk; on a CPU there are none to launch
+            mode = "reduce-overhead" if points.is_cuda else None
+            compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode=mode)
+            compiled(*example)
+
+        def run(working: dict[str, Tensor], thetas: list[Tensor], *points: Tensor) -> Tensor:
+            return compiled(*working.values(), *thetas, *points)
+
+        return run
+
+    def _advance_block(self, replicas: Tensor, order: Tensor) -> Tensor:
+        """Train up to a block of replicas; return where each failed, or -1."""
+        count, samples = order.shape
+        tensors = self._parameters.named()
+        for name, working in self._working.items():
+            working[:count] = tensors[name][replicas]
+        whole = samples // self._batch * self._batch
+        healthy = [self._call(order[:, :whole], self._batch, replicas.tolist())]
+        if whole < samples:
+            # a smaller batch has another shape; once in a run is not worth compiling
+            healthy.append(self._call(order[:, whole:], samples - whole, replicas.tolist(), True))
+        for name, working in self._working.items():
+            tensors[name][replicas] = working[:count]
+        points = torch.arange(0, samples, self._batch).unsqueeze(1)
+        first = torch.where(torch.cat(healthy), samples, points).min(0).values
+        matrices = [
+            working[:count] for name, working in self._working.items() if "state" not in name
+        ]
+        finite = torch.stack([m.isfinite().all(-1).all(-1) for m in matrices]).all(0).cpu()
+        failed = torch.where(first < samples, first, -1)
+        return torch.where((failed < 0) & ~finite, samples - 1, failed)
+
+    def _call(
+        self, order: Tensor, events: int, replicas: list[int], by_steps: bool = False
+    ) -> Tensor:
+        """Take the updates of `order`; return ``[updates, R]``, whether outputs were finite."""
+        device, places = self._inputs.device, self._block
+        count, updates = len(replicas), order.shape[1] // events
+        chunk = 1 if by_steps else _CHUNK
+        padded = -(-updates // chunk) * chunk
+        points = torch.zeros(places, padded * events, dtype=torch.int64)
+        live = torch.zeros(padded, places, 1, 1, dtype=torch.bool)
+        points[:count, : updates * events] = order[:count]
+        live[:updates, :count] = True
+        thetas = []
+        for rule in self._rules:
+            theta = self._thetas[rule].new_zeros(places, 1, 1)
+            theta[:count, 0, 0] = self._thetas[rule][replicas]
+            thetas.append(theta)
+        run = self._chunk if by_steps else self._run
+        healthy = []
+        # [chunks, updates, R, K], so that the points of each step lie together
+        picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).to(device)
+        for pick, alive in zip(picks.unbind(), live.to(device).split(chunk), strict=True):
+            finite = run(self._working, thetas, self._inputs[pick], self._targets[pick], alive)
+            healthy.append(finite.cpu())
+        if not healthy:
+            return torch.ones(0, count, dtype=torch.bool)
+        return torch.cat(healthy)[:updates, :count]
+
+    def _chunk(
+        self,
+        working: dict[str, Tensor],
+        thetas: list[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        live: Tensor,
+    ) -> Tensor:
+        """Take one step for each row of `inputs`; return ``[updates, R]``, whether finite."""
+        values = dict(working)
+        by_name = dict(zip(self._rules, thetas, strict=True))
+        finite = []
+        for x, target, alive in zip(inputs.unbind(), targets.unbind(), live.unbind(), strict=True):
+            old = parameters_of(values)
+            # where nothing is live, a theta of zero leaves the matrices as they are
+            scaled = {rule: theta * alive for rule, theta in by_name.items()}
+            new, outputs = self._step(old, scaled, x, target)
+            values = {
+                name: torch.where(alive, after, values[name]) if self._guarded(name) else after
+                for name, after in new.named().items()
+            }
+            finite.append(outputs.isfinite().all(-1).all(-1))
+        for name, value in working.items():
+            value.copy_(values[name])
+        return torch.stack(finite)
+
+    def _guarded(self, name: str) -> bool:
+        return self._transformed or name.startswith("state.")
+
+
+def parameters_of(named: dict[str, Tensor]) -> Parameters:
+    """Return parameters made of tensors by the names of `Parameters.named`."""
+    return Parameters(
+        [value for name, value in named.items() if name.startswith("weight.")],
+        [value for name, value in named.items() if name.startswith("feedback.")],
+        {
+            name.removeprefix("state."): value
+            for name, value in named.items()
+            if name.startswith("state.")
+        },
+    )
+
+
+def keep_compiled_code() -> None:
+    """Let torch keep what it compiles in the user's cache folder, unless told where already."""
+    folder = Path(platformdirs.user_cache_dir("plastic")) / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
