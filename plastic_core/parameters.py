@@ -90,7 +90,6 @@ def initial_parameters(
         dtype: of all tensors.
         device: of all tensors.
     """
-
     like = torch.empty(0, dtype=dtype, device=device)
 
     def stack(draw: Callable[[int], list[Tensor]]) -> list[Tensor]:

@@ -35,11 +35,6 @@ def aligned_zeros(replicas: int, *shape: int, like: Tensor) -> Tensor:
     return like.new_zeros(replicas, padded)[:, :size].view(replicas, *shape)
 
 
-def aligned(value: Tensor) -> Tensor:
-    """Return a copy of `value` laid out as by `aligned_zeros`."""
-    return aligned_zeros(*value.shape, like=value).copy_(value)
-
-
 def product(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], Tensor]:
     """Return a function that computes ``out = a @ b`` for each replica.
 

@@ -122,6 +122,7 @@ def run(
     thetas = {
         r.name: torch.full((spec.seeds,), r.theta, dtype=dtype, device=device) for r in plan.rules
     }
+    one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
     chosen = choose_backend(
         BackendRequest(
             spec.backend,
@@ -130,9 +131,7 @@ def run(
             thetas,
             parameters,
             torch.from_numpy(dataset.inputs).to(device, dtype),
-            torch.eye(dataset.classes, dtype=dtype, device=device)[
-                torch.from_numpy(dataset.labels)
-            ],
+            one_hot[torch.from_numpy(dataset.labels)],
             spec.batch_size,
             updates=-(-spec.samples // spec.batch_size),
             threads=threads or torch.get_num_threads(),

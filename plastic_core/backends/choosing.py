@@ -14,11 +14,11 @@ from typing import Final
 from torch import Tensor
 
 from plastic_core.backends import Backend
-from plastic_core.backends.compiled import CannotCompile, CompiledBackend
+from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager import EagerBackend
 from plastic_core.backends.native.backend import NativeBackend
-from plastic_core.backends.native.capture import NotNative
 from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.program import NotNativeError
 from plastic_core.build import Hooks
 from plastic_core.parameters import Parameters
 from plastic_core.specs import NetworkSpec
@@ -80,7 +80,7 @@ def choose_backend(request: BackendRequest) -> Chosen:
         "compiled": lambda: CompiledBackend(*made_of),
         "eager": lambda: EagerBackend(*made_of),
     }
-    refused = []
+    refused: list[str] = []
     for name in ("native", "compiled", "eager"):
         if r.asked != "auto" and not refused and name != r.asked:
             continue
@@ -90,7 +90,7 @@ def choose_backend(request: BackendRequest) -> Chosen:
                 return Chosen(makers[name](), name, _why(r.asked, name, refused), bool(refused))
             except CompilerError as error:
                 reason = f"{error}; {_INSTALL}"
-            except (NotNative, CannotCompile) as error:
+            except (NotNativeError, CannotCompileError) as error:
                 reason = str(error)
         refused.append(f"{name}: {reason}")
     raise AssertionError("the eager backend takes every run")

@@ -35,7 +35,7 @@ _GPU_BLOCK: Final = 4096
 _CHUNK: Final = 10
 
 
-class CannotCompile(Exception):
+class CannotCompileError(Exception):
     """torch.compile refused the rules; the message says why."""
 
 
@@ -55,7 +55,7 @@ class CompiledBackend:
         compile_seconds: the time that compiling took.
 
     Raises:
-        CannotCompile: torch.compile cannot follow the rules, or there is no C++ compiler.
+        CannotCompileError: torch.compile cannot follow the rules, or there is no C++ compiler.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class CompiledBackend:
             self._run = self._compile()
         except Exception as error:  # whatever the compiler raises, another backend can do it
             lines = [line for line in str(error).splitlines() if line.strip()]
-            raise CannotCompile(lines[0].strip() if lines else type(error).__name__) from error
+            raise CannotCompileError(lines[0].strip() if lines else type(error).__name__) from error
         self.compile_seconds = time.perf_counter() - begun
 
     def advance(self, order: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class CompiledBackend:
         failed = torch.full((len(order),), -1)
         living = torch.nonzero(self._alive).flatten()
         with torch.no_grad():
-            for replicas in living.split(self._block):
+            for replicas in torch.split(living, self._block):
                 failed[replicas] = self._advance_block(replicas, order[replicas])
         self._alive &= failed < 0
         return failed
@@ -128,7 +128,7 @@ class CompiledBackend:
         points = points.to(self._inputs.device)
         example = [
             *self._working.values(),
-            *(theta.new_zeros(self._block, 1, 1) for theta in map(self._thetas.get, rules)),
+            *(self._thetas[rule].new_zeros(self._block, 1, 1) for rule in rules),
             self._inputs[points],
             self._targets[points],
             torch.zeros(_CHUNK, self._block, 1, 1, dtype=torch.bool, device=points.device),
@@ -141,7 +141,8 @@ class CompiledBackend:
             compiled(*example)
 
         def run(working: dict[str, Tensor], thetas: list[Tensor], *points: Tensor) -> Tensor:
-            return compiled(*working.values(), *thetas, *points)
+            finite: Tensor = compiled(*working.values(), *thetas, *points)
+            return finite
 
         return run
 
@@ -188,7 +189,7 @@ class CompiledBackend:
         healthy = []
         # [chunks, updates, R, K], so that the points of each step lie together
         picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).to(device)
-        for pick, alive in zip(picks.unbind(), live.to(device).split(chunk), strict=True):
+        for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
             finite = run(self._working, thetas, self._inputs[pick], self._targets[pick], alive)
             healthy.append(finite.cpu())
         if not healthy:

@@ -176,10 +176,8 @@ def _increment(update: Update | Tensor, matrix: Tensor, theta: Tensor, batch: in
     for part in as_update(update).parts:
         if isinstance(part, Outer):
             left = part.post * (theta * (part.scale / batch))
-            if left.shape[1] == 1:
-                value = left.mT * part.pre
-            else:
-                value = torch.bmm(left.mT, part.pre)
+            one = left.shape[1] == 1
+            value = left.mT * part.pre if one else torch.bmm(left.mT, part.pre)
         elif isinstance(part, Decay):
             rows = theta * part.scale
             if part.factor is not None:

@@ -72,7 +72,8 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
     ]
     record = json.loads((folder / "run.json").read_text())
     assert record["state"] == "finished"
-    assert record["backend"] == "eager"
+    assert record["backend"] == "native"
+    assert record["backend_reason"] == "auto: the fastest"
     assert {"torch", "python", "git_commit", "threads"} <= record["environment"].keys()
     curves = xr.load_dataset(folder / "curves.nc", engine="h5netcdf")
     assert dict(curves.sizes) == {"seed": 3, "step": 4}

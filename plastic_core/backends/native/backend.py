@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-from plastic_core.backends.native.capture import Program, capture
+from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.compiler import compile_library
 from plastic_core.backends.native.emit import emit
+from plastic_core.backends.native.program import Program
 from plastic_core.build import Hooks
 from plastic_core.networks.activations import BETA
 from plastic_core.networks.feedforward import Feedforward
@@ -69,7 +70,7 @@ class NativeBackend:
         flags: more flags for the compiler.
 
     Raises:
-        NotNative: the rules do something that C is not generated for.
+        NotNativeError: the rules do something that C is not generated for.
         CompilerError: there is no compiler, or it failed.
     """
 
@@ -113,7 +114,7 @@ class NativeBackend:
                 pool.submit(self._library.plastic_train, ctypes.byref(job)) for _ in range(count)
             ]
             try:
-                out_of_memory = any([future.result() for future in running])
+                out_of_memory = sum(map(Future.result, running)) > 0  # of all of them
             except KeyboardInterrupt:
                 job.stop = 1  # the threads end after their current sample
                 raise

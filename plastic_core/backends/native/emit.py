@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
 
-from plastic_core.backends.native.capture import Kind, MatrixUpdate, Program, Value
 from plastic_core.backends.native.operations import ELEMENTWISE, REDUCTIONS
+from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
 
 # Updates that wait until they are added to a matrix in one pass.
 _PERIOD: Final = 4
@@ -101,9 +101,9 @@ class _Writer:
         self._sinks, self._stored, self._reduced = [], {}, {}
         bound = self._bind("on_weight", kind.weight, "post")
         bound += self._bind("on_feedback", kind.feedback, self._feedback_rows)
-        for value, pointer in ((kind.pre_error, "p->pre_error"), (kind.arrived, "p->arrived")):
-            if value is not None:
-                self._sinks.append(_Sink(value, True, "pre", pointer))
+        for error, pointer in ((kind.pre_error, "p->pre_error"), (kind.arrived, "p->arrived")):
+            if error is not None:
+                self._sinks.append(_Sink(error, True, "pre", pointer))
         copies = []
         for slot, value in kind.states:
             # into a buffer first: what is computed later reads the old state
@@ -213,8 +213,10 @@ static void compute_{index}(const network_t *net, projection_t *p, long events) 
         # over the events alone: every unit has a total of its own
         nest.inner.append(f"{result}[i] = {how.step.format(result + '[i]', text)};")
         start = f"for (long i = 0; i < {count}; i++) {result}[i] = {how.start};"
-        divide = [f"for (long i = 0; i < {count}; i++) {result}[i] /= (real)events;"]
-        return [start, *nest.lines(True, count, "SIMD "), *(divide if how.mean else [])]
+        lines = [start, *nest.lines(True, count, "SIMD ")]
+        if how.mean:
+            lines.append(f"for (long i = 0; i < {count}; i++) {result}[i] /= (real)events;")
+        return lines
 
 
 @dataclass

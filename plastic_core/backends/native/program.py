@@ -1,0 +1,181 @@
+"""What the native backend makes C of: expressions over the vectors of a projection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from plastic_core.backends.native.operations import REDUCTIONS
+from plastic_core.networks.feedforward import Needs
+
+
+class NotNativeError(Exception):
+    """The reason why the native backend cannot take a run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One intermediate result; equal ones are the same object.
+
+    Attributes:
+        operation: "signal", "state", "number", "theta", "batch", "units", or a key of
+            `operations.ELEMENTWISE` or `operations.REDUCTIONS`.
+        arguments: values, and for leaves what names them.
+        events: whether it differs between the events of a mini-batch.
+        units: "pre", "post" or "out", the population that it varies over, or None.
+        level: how many reductions lie below it.
+    """
+
+    operation: str
+    arguments: tuple[Any, ...]
+    events: bool
+    units: str | None
+    level: int
+
+
+@dataclass
+class RankOne:
+    """An increment row column', summed over the events; the thetas are in `column`."""
+
+    row: Value
+    column: Value
+
+
+@dataclass
+class MatrixUpdate:
+    """All that changes one matrix, which lies with the presynaptic population along columns.
+
+    Attributes:
+        products: the outer products, one for each different row factor.
+        row_decay: the fraction of each row that decays, or None.
+        column_decay: the same for columns.
+    """
+
+    products: list[RankOne]
+    row_decay: Value | None = None
+    column_decay: Value | None = None
+
+
+@dataclass
+class Kind:
+    """What happens at projections that are alike.
+
+    Attributes:
+        needs: what the engine must compute there.
+        weight, feedback: the updates; None where nothing changes.
+        pre_error: the error that goes on to the layer below, or None.
+        arrived: the same before the gate, where the layer below has a residual connection.
+        states: (slot, new value).
+        state_units: for each slot the population that the state belongs to.
+    """
+
+    needs: Needs
+    weight: MatrixUpdate | None
+    feedback: MatrixUpdate | None
+    pre_error: Value | None
+    arrived: Value | None
+    states: list[tuple[int, Value]]
+    state_units: dict[int, str]
+
+
+@dataclass
+class Program:
+    """Everything that the generated source depends on, and what is handed over beside it.
+
+    Attributes:
+        kinds: the different kinds of projections.
+        kind_of: which one each projection is.
+        thetas: names of the rules, in the order of `Value`s "theta".
+        constants: numbers of the rules, kept out of the source.
+        states: for each slot the key of the state at each projection, or None.
+        feedback_output: whether the feedback matrices come from the output layer.
+    """
+
+    kinds: list[Kind]
+    kind_of: list[int]
+    thetas: list[str]
+    constants: list[float]
+    states: list[list[str | None]]
+    feedback_output: bool
+
+
+#: Populations of the signals.
+_UNITS: Final = {
+    "pre": "pre",
+    "branch": "pre",
+    "above": "pre",
+    "recon": "pre",
+    "weight_error": "pre",
+    "feedback_error": "pre",
+    "post": "post",
+    "error": "post",
+    "output_error": "out",
+}
+
+
+class Values:
+    """Makes values, the same object for the same operation on the same arguments.
+
+    Attributes:
+        constants: the numbers among them.
+        known: values that stand for a signal at the present projection.
+    """
+
+    def __init__(self) -> None:
+        self.constants: list[float] = []
+        self.known: dict[str, Value] = {}
+        self._made: dict[tuple[Any, ...], Value] = {}
+
+    def make(self, operation: str, *arguments: Any) -> Value:
+        """Return the value of an operation, the same object for the same arguments."""
+        if operation in REDUCTIONS:
+            vanishing = REDUCTIONS[operation].over
+            if not (arguments[0].events and "events" in vanishing) and not (
+                arguments[0].units and "units" in vanishing
+            ):
+                only: Value = arguments[0]
+                return only
+        key = (operation, *(id(a) if isinstance(a, Value) else a for a in arguments))
+        if key not in self._made:
+            self._made[key] = self._new(operation, arguments)
+        return self._made[key]
+
+    def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
+        values = [a for a in arguments if isinstance(a, Value)]
+        units = {v.units for v in values} - {None}
+        if len(units) > 1:
+            raise NotNativeError("it combines populations of different sizes")
+        events = any(v.events for v in values)
+        over: str | None = next(iter(units), None)
+        level = max((v.level for v in values), default=0)
+        if operation == "signal":
+            if arguments[0] not in _UNITS:
+                raise NotNativeError(f"it reads '{arguments[0]}' before it is known")
+            events, over = True, _UNITS[arguments[0]]
+        elif operation == "state":
+            over = arguments[1]
+        elif operation in REDUCTIONS:
+            level += 1
+            along = REDUCTIONS[operation].over
+            events, over = events and "events" not in along, None if "units" in along else over
+        return Value(operation, arguments, events, over, level)
+
+    def number(self, value: float) -> Value:
+        """Return a constant."""
+        value = float(value)
+        if value not in self.constants:
+            self.constants.append(value)
+        return self.make("number", self.constants.index(value))
+
+    def signal(self, name: str) -> Value:
+        """Return a signal."""
+        known = self.known.get(name)
+        return known if known is not None else self.make("signal", name)
+
+    def value(self, value: Any) -> Value:
+        """Return `value`, or a constant where it is a number."""
+        if isinstance(value, bool | int | float):
+            return self.number(value)
+        if not isinstance(value, Value):
+            raise NotNativeError(f"it computes with a value of type {type(value).__name__}")
+        return value
