@@ -16,7 +16,7 @@ from typing import Final
 
 import platformdirs
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from plastic_core.backends.functional import FunctionalStep
@@ -135,10 +135,7 @@ class CompiledBackend:
         ]
         with torch.no_grad():
             graph = make_fx(flat)(*example)
-            # one launch for all kernels of a chunk; on a CPU there are none to launch
-            mode = "reduce-overhead" if points.is_cuda else None
-            compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode=mode)
-            compiled(*example)
+            compiled = _compiled(graph, example)
 
         def run(working: dict[str, Tensor], thetas: list[Tensor], *points: Tensor) -> Tensor:
             finite: Tensor = compiled(*working.values(), *thetas, *points)
@@ -237,6 +234,23 @@ def parameters_of(named: dict[str, Tensor]) -> Parameters:
             if name.startswith("state.")
         },
     )
+
+
+# What this process has compiled, by the operations and the shapes.
+_KNOWN: Final[dict[str, Callable[..., Tensor]]] = {}
+
+
+def _compiled(graph: fx.GraphModule, example: list[Tensor]) -> Callable[..., Tensor]:
+    """Return a graph compiled, the same one as before where nothing but a theta differs."""
+    constants = {name: value.tolist() for name, value in graph.named_buffers()}
+    shapes = [(tuple(t.shape), t.dtype, t.device.type) for t in example]
+    key = repr((graph.code, constants, shapes))
+    if key not in _KNOWN:
+        # one launch for all kernels of a chunk; on a CPU there are none to launch
+        mode = "reduce-overhead" if example[0].is_cuda else None
+        _KNOWN[key] = torch.compile(graph, fullgraph=True, dynamic=False, mode=mode)
+        _KNOWN[key](*example)
+    return _KNOWN[key]
 
 
 def keep_compiled_code() -> None:
