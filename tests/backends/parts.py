@@ -1,0 +1,69 @@
+"""What every backend is made of, and how two of them are compared."""
+
+import torch
+
+from plastic_core.build import resolve_hooks
+from plastic_core.catalogue import Catalogue
+from plastic_core.parameters import initial_parameters
+from plastic_core.plan import make_plan
+from plastic_core.specs import RunSpec
+
+POINTS = 200
+
+
+def make(
+    backend,
+    rule,
+    sizes,
+    *,
+    seeds=1,
+    batch=1,
+    dtype="float32",
+    rules=(),
+    transforms=(),
+    settings=None,
+    more=None,
+    **options,
+):
+    """Return a backend of the class `backend`, and its parameters.
+
+    `more` are further arguments of the backend, `options` those of the task.
+    """
+    spec = RunSpec(
+        rule=rule,
+        seeds=seeds,
+        dtype=dtype,
+        transforms=transforms,
+        settings=settings or {},
+        options={"sizes": list(sizes), **options},
+    )
+    plan = make_plan(spec, Catalogue(rules=rules))
+    kind = getattr(torch, dtype)
+    hooks = resolve_hooks(
+        [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules],
+        [t.transform for t in plan.transforms],
+        kind,
+    )
+    parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
+    hooks.add_states(parameters)
+    thetas = {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}
+    source = torch.Generator().manual_seed(0)
+    x = torch.rand(POINTS, sizes[0], generator=source, dtype=torch.float64).to(kind)
+    labels = torch.randint(0, sizes[-1], (POINTS,), generator=source)
+    targets = torch.eye(sizes[-1], dtype=kind)[labels]
+    made = backend(plan.network, hooks, thetas, parameters, x, targets, batch, **(more or {}))
+    return made, parameters
+
+
+def order(seeds, samples, seed=0):
+    """Return training points ``[seeds, samples]``."""
+    source = torch.Generator().manual_seed(seed)
+    return torch.randint(0, POINTS, (seeds, samples), generator=source)
+
+
+def assert_same(ours, reference, tolerance):
+    """Compare all parameters, relative to the largest of each tensor."""
+    for name, value in reference.named().items():
+        difference = (ours.named()[name] - value).abs().max()
+        largest = value.abs().max().clamp_min(1e-3)
+        assert difference <= tolerance * largest, f"{name}: {difference / largest:.2g}"

@@ -1,0 +1,101 @@
+"""The compiled backend against the eager one."""
+
+import pytest
+import torch
+
+from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
+from plastic_core.backends import compiled
+from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
+from plastic_core.backends.eager import EagerBackend
+from tests.backends.parts import assert_same, make, order
+
+
+class Bcm(Rule):
+    """A rule with a state."""
+
+    spec = RuleSpec(
+        name="bcm",
+        summary="of a test",
+        equation="y (y - t) x",
+        reference="none",
+        modifies="forward",
+        reads={"pre", "post"},
+        theta=Theta(default=1e-3),
+        state={"threshold": State(over="post", initial=0.1)},
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        threshold = s.state.threshold
+        mean = s.post.square().mean(1, keepdim=True)
+        update = outer(s.post * (s.post - threshold), s.pre)
+        return update, {"threshold": threshold + 0.1 * (mean - threshold)}
+
+
+@pytest.fixture(scope="module")
+def whole_equation():
+    """Return a function that makes both backends with all of Equation 9, and a state."""
+
+    def both(theta, seeds):
+        rule = f"fa+{theta}*hebbian-error+oja+weight-decay+b-update+b-decay+hebbian+bcm"
+        arguments = {"seeds": seeds, "rules": [Bcm], "settings": {"weight-decay": {"theta": 0.01}}}
+        return [
+            make(backend, rule, (17, 9, 9, 5), residual=True, **arguments)
+            for backend in (CompiledBackend, EagerBackend)
+        ]
+
+    return both
+
+
+def test_agrees_with_eager_and_compiles_once(whole_equation):
+    # 203 updates are no multiple of what one call takes
+    for theta in (0.001, 0.002):
+        (ours, ours_parameters), (eager, eager_parameters) = whole_equation(theta, seeds=3)
+        for samples in (203, 4):
+            points = order(3, samples)
+            assert torch.equal(ours.advance(points), eager.advance(points))
+        assert_same(ours_parameters, eager_parameters, 1e-4)
+    assert len([key for key in compiled._KNOWN if "(3, 9, 17)" in key]) == 1
+
+
+def test_frozen_replicas_stay_as_they_are(whole_equation):
+    (ours, parameters), (eager, reference) = whole_equation(0.001, seeds=3)
+    before = [w[1].clone() for w in parameters.weights]
+    for backend in (ours, eager):
+        backend.freeze(1)
+        backend.advance(order(3, 20))
+    assert all(torch.equal(w[1], old) for w, old in zip(parameters.weights, before, strict=True))
+    assert_same(parameters, reference, 1e-4)
+    shown = ours.activities(torch.rand(1, 4, 17), 0)
+    assert [y.shape for y in shown] == [(1, 4, 17), (1, 4, 9), (1, 4, 9), (1, 4, 5)]
+
+
+def test_mini_batches_transforms_and_what_is_left_of_a_batch():
+    made = [
+        make(
+            backend,
+            "bp+oja",
+            (7, 6, 4),
+            seeds=2,
+            batch=3,
+            transforms=["weight-bounds"],
+            settings={"weight-bounds": {"low": -0.5, "high": 0.5}},
+        )
+        for backend in (CompiledBackend, EagerBackend)
+    ]
+    for backend, _ in made:
+        assert backend.advance(order(2, 100)).tolist() == [-1, -1]  # 33 batches and one point
+    assert_same(made[0][1], made[1][1], 1e-4)
+    assert max(w.abs().max() for w in made[0][1].weights) <= 0.5
+
+
+def test_a_rule_that_looks_at_values_is_refused():
+    class Branching(Rule):
+        spec = Bcm.spec.model_copy(update={"name": "branching", "state": {}})
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.post, s.pre) if s.post.max() > 0.1 else outer(-s.post, s.pre)
+
+    with pytest.raises(CannotCompileError):
+        make(CompiledBackend, "bp+branching", (4, 3, 2), rules=[Branching])
