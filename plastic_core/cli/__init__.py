@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from plastic_core.cli import plugins, rules, run, tasks
+from plastic_core.cli import bench, plugins, rules, run, tasks
 from plastic_core.errors import PlasticError
 from plastic_core.version import __version__
 
@@ -71,4 +71,5 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(rules.app)
     app.command(tasks.app)
     app.command(plugins.app)
+    app.command(bench.app)
     return app

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from plastic_core import RunSpec, run
+from plastic_core import record as record_module
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl
 from plastic_core.backends.native import compiler
 from plastic_core.cli import execute
@@ -53,7 +54,7 @@ def test_eager_where_native_cannot_and_compiling_does_not_pay(seeds):
     result = run(RunSpec(rule="bp+dense", seeds=seeds, **SMALL), rules=[Dense])
     assert result.record["backend"] == "eager"
     assert result.record["backend_reason"] == (
-        "auto; not native: the rule 'dense': C is not generated for 'bmm'; "
+        "auto; not native: the rule 'dense': it reads the attribute 'mT' of a tensor; "
         "not compiled: 60 updates are too few to repay half a minute of compiling"
     )
     assert result.record["result"]["backend"] == "eager"
@@ -62,7 +63,7 @@ def test_eager_where_native_cannot_and_compiling_does_not_pay(seeds):
 def test_a_backend_that_cannot_is_replaced_and_the_user_is_told():
     spec = RunSpec(rule="bp+dense", seeds=1, backend="native", **SMALL)
     result = run(spec, rules=[Dense])
-    reason = "native; not native: the rule 'dense': C is not generated for 'bmm'"
+    reason = "native; not native: the rule 'dense': it reads the attribute 'mT' of a tensor"
     assert result.record["backend"] == "compiled"
     assert result.record["backend_reason"] == reason
     assert f"backend compiled in place of native: {reason}" in result.record["result"]["notes"]
@@ -98,6 +99,7 @@ def test_native_and_eager_give_the_same_curve():
 
 def test_a_run_begun_by_another_backend_says_so(tmp_path, monkeypatch):
     spec = RunSpec(rule="bp", seeds=1, **SMALL)
+    monkeypatch.setattr(record_module, "_CHECKPOINT_SECONDS", 0.0)
 
     def stop(curves):
         raise KeyboardInterrupt

@@ -1,0 +1,91 @@
+"""What is measured: two networks of the paper, their data and their initial weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from plastic_core.backends import Backend
+from plastic_core.backends.compiled import CompiledBackend
+from plastic_core.backends.eager import EagerBackend
+from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.build import Hooks, resolve_hooks
+from plastic_core.catalogue import Catalogue
+from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.plan import make_plan
+from plastic_core.specs import NetworkOptions, NetworkSpec, RunSpec
+
+BP: Final = 0.0046
+OJA: Final = 1e-4
+RULE: Final = f"{OJA}*oja + {BP}*bp"
+#: The whole of Equation 9.
+EQUATION_9: Final = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
+
+#: Training points that are drawn from.
+POINTS: Final = 1000
+
+_BACKENDS: Final = {"eager": EagerBackend, "compiled": CompiledBackend, "native": NativeBackend}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A rule on a network of `depth` layers, in `replicas` copies.
+
+    Attributes:
+        inputs: ``[POINTS, 784]``.
+        labels: ``[POINTS]``.
+    """
+
+    rule: str
+    depth: int
+    replicas: int
+    inputs: Tensor
+    labels: Tensor
+
+    @classmethod
+    def make(cls, rule: str, depth: int, replicas: int) -> Case:
+        """Return a case with random data, the same at each call."""
+        source = torch.Generator().manual_seed(0)
+        inputs = torch.rand(POINTS, 784, generator=source)
+        return cls(rule, depth, replicas, inputs, torch.randint(0, 10, (POINTS,), generator=source))
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network: 784-170-130-100-70-10, or the one of ten layers."""
+        return NetworkOptions(layers=self.depth).network_for(784, 10)
+
+    @property
+    def targets(self) -> Tensor:
+        """One-hot, ``[POINTS, 10]``."""
+        return torch.eye(10)[self.labels]
+
+    def weights(self) -> list[Tensor]:
+        """Return the initial weights of the first replica."""
+        return [w[0].clone() for w in initial_parameters(self.network, [0]).weights]
+
+    def order(self, updates: int) -> Tensor:
+        """Return the points of each replica, ``[R, updates]``."""
+        source = torch.Generator().manual_seed(1)
+        return torch.randint(0, POINTS, (self.replicas, updates), generator=source)
+
+    def backend(self, name: str, **more: object) -> tuple[Backend, Parameters]:
+        """Return a backend ready to train, and what it trains."""
+        hooks, thetas = self._resolve()
+        seeds = range(self.replicas)
+        parameters = initial_parameters(self.network, seeds, hooks.feedback)
+        hooks.add_states(parameters)
+        columns = {rule: torch.full((self.replicas,), theta) for rule, theta in thetas.items()}
+        make = _BACKENDS[name]
+        backend: Backend = make(
+            self.network, hooks, columns, parameters, self.inputs, self.targets, 1, **more
+        )
+        return backend, parameters
+
+    def _resolve(self) -> tuple[Hooks, dict[str, float]]:
+        spec = RunSpec(rule=self.rule, task="mnist-mlp", options={"layers": self.depth})
+        plan = make_plan(spec, Catalogue())
+        layers = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+        return resolve_hooks(layers), {r.name: r.theta for r in plan.rules}
