@@ -32,6 +32,15 @@ processor. */
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real quad __attribute__((vector_size(4 * sizeof(real)), may_alias));
 
+/* Keeps what is used several times in a register; gcc would load it for each use. */
+#if defined(__AVX512F__)
+#define IN_REGISTER(x) __asm__("" : "+v"(x))
+#elif defined(__AVX__)
+#define IN_REGISTER(x) __asm__("" : "+x"(x))
+#else
+#define IN_REGISTER(x) (void)0
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD _Pragma("omp simd")
 
@@ -94,11 +103,15 @@ INLINE void add_rows(const int width, const int count, const vec *tile, long row
     vec odd[2][WIDEST] = {0};
     long i = 0;
     for (; i + 1 < rows; i += 2, tile += 2 * width)
-        for (int v = 0; v < width; v++)
+        for (int v = 0; v < width; v++) {
+            vec a = tile[v], b = tile[width + v];
+            IN_REGISTER(a);
+            IN_REGISTER(b);
             for (int c = 0; c < count; c++) {
-                sum[c][v] += tile[v] * left[c][i];
-                odd[c][v] += tile[width + v] * left[c][i + 1];
+                sum[c][v] += a * left[c][i];
+                odd[c][v] += b * left[c][i + 1];
             }
+        }
     for (int v = 0; v < width; v++)
         for (int c = 0; c < count; c++) {
             if (i < rows) sum[c][v] += tile[v] * left[c][i];
@@ -128,18 +141,24 @@ INLINE void update_rows(const int width, const int rows, vec *tile, long begin, 
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < width; v++) a[r][v] = w[r * width + v];
     for (long k = 0; k < m->waiting; k++, right += width, left += left_pad)
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < width; v++) a[r][v] += right[v] * left[r];
+        for (int v = 0; v < width; v++) {
+            vec column = right[v];
+            IN_REGISTER(column);
+            for (int r = 0; r < rows; r++) a[r][v] += column * left[r];
+        }
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < width; v++) w[r * width + v] = a[r][v];
     for (long e = 0; e < events; e++) {
         const vec *ahead = (const vec *)(x + e * x_pad) + begin;
         vec *sum = parts + e * parts_pad + i;
-        for (int r = 0; r < rows; r++) {
-            vec part = begin ? sum[r] : (vec){0};
-            for (int v = 0; v < width; v++) part += a[r][v] * ahead[v];
-            sum[r] = part;
+        vec part[ROWS];
+        for (int r = 0; r < rows; r++) part[r] = begin ? sum[r] : (vec){0};
+        for (int v = 0; v < width; v++) {
+            vec input = ahead[v];
+            IN_REGISTER(input);
+            for (int r = 0; r < rows; r++) part[r] += a[r][v] * input;
         }
+        for (int r = 0; r < rows; r++) sum[r] = part[r];
     }
 }
 
