@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ EQUATION_9: Final = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
 #: Training points that are drawn from.
 POINTS: Final = 1000
 
-_BACKENDS: Final = {"eager": EagerBackend, "compiled": CompiledBackend, "native": NativeBackend}
+_BACKENDS: Final[dict[str, Any]] = {"eager": EagerBackend, "compiled": CompiledBackend, "native": NativeBackend}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from plastic_core.backends.native.compiler import compile_library
+from plastic_core.bench.case import Case
 
 _SOURCE: Final = """\
 typedef float vec __attribute__((vector_size(64)));
@@ -29,8 +30,9 @@ float read(const vec *values, long count, long passes) {
 """
 
 
-def four_passes(weights: int) -> Callable[[int], None]:
+def four_passes(case: Case) -> Callable[[int], None]:
     """Return a function that reads as many floats as there are weights, four times an update."""
+    weights = sum(w.numel() for w in case.weights())
     library, _ = compile_library(_SOURCE)
     library.read.restype = ctypes.c_float
     values = torch.zeros(weights + 16)

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -16,6 +17,9 @@ from plastic_core.backends.native.compiler import CompilerError, cache_folder
 from plastic_core.bench import floor, memory, peers_jax, peers_torch
 from plastic_core.bench.case import EQUATION_9, RULE, Case
 from plastic_core.errors import PlasticError
+
+# Makes what trains for a number of updates and returns the weights, or None.
+Maker = Callable[[Case], Callable[[int], Any]]
 
 #: Names of all contenders.
 CONTENDERS: Final = ("native", "compiled", "eager", "floor", "autograd", "jax")
@@ -104,57 +108,60 @@ def _pieces(
     for depth in (5, 10):
         for replicas in (1, 20):
             case = Case.make(RULE, depth, replicas)
-            makers: dict[str, Callable[[], Callable[[int], Any]]] = {
-                name: _backend(case, name)
-                for name in ("native", "compiled", "eager")
-                if name in only
-            }
-            if replicas == 1:
-                if "floor" in only:
-                    makers["floor"] = lambda case=case: floor.four_passes(
-                        sum(w.numel() for w in case.weights())
-                    )
-                if "autograd" in only:
-                    makers["autograd, functional"] = lambda case=case: peers_torch.functional(case)
-                    makers["autograd, nn.Module"] = lambda case=case: peers_torch.module(case)
-                if jax:
-                    makers["jax scan"] = lambda case=case: peers_jax.scan(case)
-            elif jax:
-                makers["jax replica-major"] = lambda case=case: peers_jax.replica_major(case)
-                makers["jax vmap"] = lambda case=case: peers_jax.vmap(case)
-            for name, make in makers.items():
+            for name, make in _makers(case, only, jax).items():
                 say(f"{depth} layers, {replicas} networks: {name}")
                 yield from _ready(name, case, make, scale, notes)
         case = Case.make(EQUATION_9, depth, 1)
         for name in ("native", "eager"):
             if name in only:
-                yield from _ready(name, case, _backend(case, name), scale, notes)
+                yield from _ready(name, case, partial(_backend, name), scale, notes)
 
 
-def _backend(case: Case, name: str) -> Callable[[], Callable[[int], Any]]:
-    def make() -> Callable[[int], Any]:
-        backend, parameters = case.backend(name)
+def _makers(case: Case, only: tuple[str, ...], jax: bool) -> dict[str, Maker]:
+    makers: dict[str, Maker] = {
+        name: partial(_backend, name) for name in ("native", "compiled", "eager") if name in only
+    }
+    if case.replicas > 1:
+        if jax:
+            makers["jax replica-major"] = peers_jax.replica_major
+            makers["jax vmap"] = peers_jax.vmap
+        return makers
+    if "floor" in only:
+        makers["floor"] = floor.four_passes
+    if "autograd" in only:
+        makers["autograd, functional"] = peers_torch.functional
+        makers["autograd, nn.Module"] = peers_torch.module
+    if jax:
+        makers["jax scan"] = peers_jax.scan
+    return makers
 
-        def train(updates: int) -> list[torch.Tensor]:
-            backend.advance(case.order(updates))
-            return [w[0] for w in parameters.weights]
 
-        return train
+def _backend(name: str, case: Case) -> Callable[[int], list[torch.Tensor]]:
+    backend, parameters = case.backend(name)
+    before = {key: value.clone() for key, value in parameters.named().items()}
 
-    return make
+    def train(updates: int) -> list[torch.Tensor]:
+        # from the beginning each time, for some rules diverge in the long run
+        for key, value in parameters.named().items():
+            value.copy_(before[key])
+        failed = backend.advance(case.order(updates))
+        assert (failed < 0).all(), "a network that diverges is trained no further"
+        return [w[0] for w in parameters.weights]
+
+    return train
 
 
 def _ready(
     name: str,
     case: Case,
-    make: Callable[[], Callable[[int], Any]],
+    make: Maker,
     scale: float,
     notes: list[str],
 ) -> Iterator[Piece]:
     """Yield the contender warmed up, and checked to compute what eager does."""
     begun = time.perf_counter()
     try:
-        run = make()
+        run = make(case)
     except CompilerError as error:
         note = f"{name}: left out; {error}"
         if note not in notes:
@@ -163,7 +170,7 @@ def _ready(
     weights = run(20)
     setup = time.perf_counter() - begun
     if weights is not None:
-        expected = _backend(case, "eager")()(20)
+        expected = _backend("eager", case)(20)
         for ours, reference in zip(weights, expected, strict=True):
             if not torch.allclose(ours, reference, rtol=1e-3, atol=1e-4):
                 raise PlasticError(

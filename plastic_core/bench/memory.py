@@ -44,7 +44,7 @@ def _main() -> None:
     backend.advance(case.order(50))
     backend.activities(case.inputs.unsqueeze(0), 0)
     weights = sum(w[0].numel() * w.element_size() for w in parameters.weights) * _REPLICAS
-    print(json.dumps({"replicas": _REPLICAS, "weights": weights, "grown": _peak() - before}))
+    json.dump({"replicas": _REPLICAS, "weights": weights, "grown": _peak() - before}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,14 @@ def _arrays(case: Case) -> tuple[Any, Any]:
     return jnp.asarray(case.inputs.numpy()), jnp.asarray(case.targets.numpy())
 
 
+def _finished(value: Any) -> Any:
+    """Return `value` when JAX has computed it."""
+    import jax
+
+    ready: Any = jax.block_until_ready
+    return ready(value)
+
+
 def _tensors(weights: Any) -> list[Tensor]:
     return [torch.from_numpy(np.array(w)) for w in weights]
 
@@ -80,7 +88,7 @@ def scan(case: Case) -> Callable[[int], list[Tensor]]:
 
     def train(updates: int) -> list[Tensor]:
         points = jnp.asarray(case.order(updates)[0].numpy())
-        state[0] = jax.block_until_ready(run(state[0], points))
+        state[0] = _finished(run(state[0], points))
         return _tensors(state[0])
 
     return train
@@ -105,7 +113,7 @@ def replica_major(case: Case) -> Callable[[int], list[Tensor]]:
             for replica in range(case.replicas):
                 points = order[replica, start : start + _CHUNK]
                 networks[replica] = run(networks[replica], points)
-        jax.block_until_ready(networks)
+        _finished(networks)
         return _tensors(networks[0])
 
     return train
@@ -128,7 +136,7 @@ def vmap(case: Case) -> Callable[[int], list[Tensor]]:
 
     def train(updates: int) -> list[Tensor]:
         points = jnp.asarray(case.order(updates).numpy()).T
-        state[0] = jax.block_until_ready(run(state[0], points))
+        state[0] = _finished(run(state[0], points))
         return _tensors(w[0] for w in state[0])
 
     return train

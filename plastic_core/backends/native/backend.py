@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.compiler import compile_library
-from plastic_core.backends.native.emit import emit
+from plastic_core.backends.native.emit import PERIOD, emit
 from plastic_core.backends.native.program import Program
 from plastic_core.build import Hooks
 from plastic_core.networks.activations import BETA
@@ -24,12 +25,16 @@ from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import Parameters
 from plastic_core.specs import NetworkSpec
 
+# What waits is divided by what has not decayed yet, which must not come near zero.
+_FAST_DECAY: Final = 0.1
+
 _INTEGERS = ("depth", "replicas", "samples", "batch", "classes", "stop", "next")
 _POINTERS = (
     "sizes",
     "skips",
     "kinds",
     "alive",
+    "periods",
     "weights",
     "weight_strides",
     "feedback",
@@ -160,6 +165,7 @@ class NativeBackend:
             skips=self._integers(spec.skips),
             kinds=self._integers(program.kind_of),
             alive=self._alive.data_ptr(),
+            periods=self._keep(_periods(program, thetas, parameters.replicas)),
             weights=self._pointers(parameters.weights),
             weight_strides=self._integers([w.stride(0) for w in parameters.weights]),
             feedback=self._pointers(feedback) if feedback else None,
@@ -184,6 +190,14 @@ class NativeBackend:
         """Return the address of a tensor that lives as long as the backend."""
         self._kept.append(tensor)
         return tensor.data_ptr()
+
+
+def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tensor:
+    """Return how many updates may wait in each replica: few where weights decay fast."""
+    lost = torch.zeros(replicas, dtype=torch.float64)
+    for rule, scale in program.uniform_decays:
+        lost += (thetas[rule].double() * scale).abs()
+    return torch.where(lost > _FAST_DECAY, 1, PERIOD)
 
 
 def _by_layer(program: Program, depth: int) -> list[list[str | None]]:

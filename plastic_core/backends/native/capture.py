@@ -49,6 +49,7 @@ class _Capture:
         self.hooks, self.spec, self.dtype = hooks, spec, dtype
         self.thetas = [rule.name for rule in hooks.local]
         self.slots = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
+        self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
         self.follower = Follower(self.values, self.slots, dtype)
 
@@ -72,7 +73,9 @@ class _Capture:
             for name, state in [(rule.name, s) for s in rule.spec.state]
         ]
         output = self.hooks.feedback == "output"
-        return Program(kinds, kind_of, self.thetas, self.values.constants, states, output)
+        return Program(
+            kinds, kind_of, self.thetas, self.values.constants, states, output, self.uniform_decays
+        )
 
     def _kind(self, needs: Needs, skip: bool, below: bool, rules: tuple[LocalRule, ...]) -> Kind:
         self.values.known = {"source": self.values.signal("pre")}
@@ -134,6 +137,8 @@ class _Capture:
                 columns[row] = column
             else:
                 along = None
+                if part.factor is None:
+                    self.uniform_decays.append((rule, float(part.scale)))
                 if part.factor is not None:
                     factor = self.values.make("mean_events", self.values.value(part.factor))
                     scale = self.values.make("mul", scale, factor)

@@ -10,8 +10,8 @@ from typing import Final
 from plastic_core.backends.native.operations import ELEMENTWISE, REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
 
-# Updates that wait until they are added to a matrix in one pass.
-_PERIOD: Final = 4
+#: Updates that wait until they are added to a matrix in one pass.
+PERIOD: Final = 4
 
 #: Numbers that stand for populations in the C code.
 _UNITS: Final = {None: 0, "pre": 1, "post": 2, "out": 3}
@@ -48,7 +48,7 @@ typedef {"double" if double else "float"} real;
 #define STATES {len(program.states)}
 #define BUFFERS {len(buffers)}
 #define COUNTS {max(most, 1)}
-#define PERIOD {_PERIOD}
+#define PERIOD {PERIOD}
 #define FEEDBACK_ERROR(p) (p)->{"output_" if program.feedback_output else ""}error
 """
     tables = f"""\
@@ -122,7 +122,7 @@ static void compute_{index}(const network_t *net, projection_t *p, long events) 
 """
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
-            *(_decays(u) for u in (kind.weight, kind.feedback)),
+            *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
             kind.needs.weight_error,
             kind.needs.recon,
             kind.needs.feedback_error,
@@ -272,8 +272,11 @@ class _Nest:
         return ELEMENTWISE[value.operation].format(*map(self.text, value.arguments))
 
 
-def _decays(update: MatrixUpdate | None) -> bool:
-    return update is not None and not update.row_decay is update.column_decay is None
+def _decay_kind(update: MatrixUpdate | None) -> int:
+    """Return the number of the kind of decay in the C code."""
+    if update is None or update.row_decay is update.column_decay is None:
+        return 0
+    return 2 if update.uniform_decay else 1
 
 
 def _reductions(values: Sequence[Value]) -> list[Value]:

@@ -12,6 +12,8 @@ more rows of W_0 they take part in its products:
 
     W y  = W_0 y + L (R' y)        W' e = W_0' e + R (L' e)
 
+A decay that is the same for all weights waits too: W = (1 - lost) (W_0 + L R').
+
 Columns from n_pre on are padding; they stay zero. Vectors are those of gcc and clang for any
 processor. */
 
@@ -57,7 +59,10 @@ INLINE void clear_padding(real *x, long units) {
 typedef struct {
     long rows, columns;
     long room;   /* for so many waiting factors */
+    long limit;  /* so many may wait */
     long waiting;
+    double lost; /* the fraction that has decayed since the last pass */
+    int patient; /* whether decays wait */
     vec *tiles;  /* [tile][rows + room][width] */
     real *left;  /* [room][padded(rows)], L' */
 } matrix_t;
@@ -125,8 +130,9 @@ INLINE void back_tile(const int width, const vec *tile, long begin, const matrix
     vec sum[2][WIDEST] = {0};
     add_rows(width, count, tile, m->rows, left, sum);
     add_rows(width, count, tile + m->rows * width, m->waiting, dots, sum);
+    const real kept = (real)(1 - m->lost);
     for (int c = 0; c < count; c++)
-        for (int v = 0; v < width; v++) ((vec *)out[c])[begin + v] = sum[c][v];
+        for (int v = 0; v < width; v++) ((vec *)out[c])[begin + v] = sum[c][v] * kept;
 }
 
 /* The rows i to i + ROWS - 1 of a tile: add what waits, and multiply by the inputs ahead. */
@@ -146,8 +152,12 @@ INLINE void update_rows(const int width, const int rows, vec *tile, long begin, 
             IN_REGISTER(column);
             for (int r = 0; r < rows; r++) a[r][v] += column * left[r];
         }
+    const real lost = (real)m->lost;
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < width; v++) w[r * width + v] = a[r][v];
+        for (int v = 0; v < width; v++) {
+            a[r][v] -= a[r][v] * lost;
+            w[r * width + v] = a[r][v];
+        }
     for (long e = 0; e < events; e++) {
         const vec *ahead = (const vec *)(x + e * x_pad) + begin;
         vec *sum = parts + e * parts_pad + i;
@@ -225,6 +235,7 @@ static void flush(matrix_t *m, long events, const real *x, vec *parts, long part
         FOR_TILES(m, update_tile, m, from, to, events, x, parts, parts_pad)
     }
     m->waiting = 0;
+    m->lost = 0;
 }
 
 static void decay(const matrix_t *m, const real *by_row, const real *by_column) {
@@ -233,7 +244,9 @@ static void decay(const matrix_t *m, const real *by_row, const real *by_column) 
 
 /* Let an increment row column' wait. */
 static void postpone(matrix_t *m, const real *row, const real *column) {
-    memcpy(m->left + m->waiting * padded(m->rows), row, m->rows * sizeof(real));
+    real *left = m->left + m->waiting * padded(m->rows);
+    const real factor = (real)(1 / (1 - m->lost));
+    SIMD for (long i = 0; i < m->rows; i++) left[i] = row[i] * factor;
     FOR_TILES(m, wait_tile, m, m->waiting, column)
     m->waiting++;
 }

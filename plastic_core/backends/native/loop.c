@@ -18,6 +18,9 @@ static void finish_forward(projection_t *p, const vec *parts, long events) {
             const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
             SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
         }
+        const real lost = (real)m->lost;
+        if (lost != 0)
+            SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
     }
 }
 
@@ -66,11 +69,12 @@ static void send_errors_back(projection_t *p, long events) {
 
 /* Let the increments of one matrix wait; whether it is time to add them. */
 static int collect(matrix_t *m, const increment_t *on, int count, int decays, long events) {
-    if (decays) decay(m, on->row_decay, on->column_decay);
+    if (decays == UNIFORM && m->patient) m->lost += on->row_decay[0] * (1 - m->lost);
+    else if (decays) decay(m, on->row_decay, on->column_decay);
     for (int c = 0; c < count; c++)
         for (long e = 0; e < events; e++)
             postpone(m, on->row[c] + e * padded(m->rows), on->column[c] + e * padded(m->columns));
-    return m->waiting && (m->waiting == m->room || events > 1);
+    return m->waiting && (m->waiting == m->limit || events > 1);
 }
 
 /* All that one projection learns from; whether its increments are to be added to W. */
@@ -170,6 +174,7 @@ int plastic_train(job_t *job) {
         if (!job->alive[replica]) continue;
         net.theta = job->thetas + replica * THETAS;
         copy_network(job, &net, replica, 0);
+        set_period(job, &net, replica);
         int64_t failed = train(job, &net, job->order + replica * job->samples);
         if (failed < 0 && !finite_network(job, &net)) failed = job->samples - 1;
         copy_network(job, &net, replica, 1);

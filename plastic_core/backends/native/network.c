@@ -9,6 +9,7 @@ typedef struct {
     const int64_t *skips;      /* [depth], whether a residual connection goes around it */
     const int64_t *kinds;      /* [depth], index into the table of kinds */
     const uint8_t *alive;      /* [replicas] */
+    const int64_t *periods;    /* [replicas], updates that wait before they are added */
     real *const *weights;      /* [depth], each [replicas, n_post, n_pre] */
     const int64_t *weight_strides;
     real *const *feedback;     /* [depth] or null, each [replicas, n_pre, feedback_rows] */
@@ -55,18 +56,22 @@ typedef struct {
     projection_t *projections;
 } network_t;
 
+#define BY_VECTOR 1
+#define UNIFORM 2
+
 /* What happens at projections that are alike. */
 struct kind {
     int weight_count, feedback_count; /* outer products added to the matrices */
-    int weight_decay, feedback_decay;
+    int weight_decay, feedback_decay; /* 0, BY_VECTOR or UNIFORM */
     int weight_error, recon, feedback_error; /* what must be sent back */
     void (*bind)(projection_t *p);           /* set on_weight and on_feedback */
     void (*compute)(const network_t *net, projection_t *p, long events);
 };
 
-/* Updates that wait before they are added. Decay and mini-batches leave nothing waiting. */
+/* Updates that wait before they are added, at most. Where rows or columns decay by fractions of
+their own, and in mini-batches, nothing waits. */
 static long period(const job_t *job, int decays) {
-    return job->batch == 1 && !decays ? PERIOD : 1;
+    return job->batch == 1 && decays != BY_VECTOR ? PERIOD : 1;
 }
 
 /* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
@@ -165,6 +170,24 @@ static void copy_matrix(matrix_t *m, real *values, long row_step, long column_st
                 else if (back) values[i * row_step + column * column_step] = *here;
                 else *here = values[i * row_step + column * column_step];
             }
+    }
+}
+
+static void set_limit(const job_t *job, matrix_t *m, int count, int decays, long wanted) {
+    const long updates = least(period(job, decays), wanted);
+    m->limit = count * job->batch * updates;
+    m->patient = updates > 1;
+    m->lost = 0;
+}
+
+/* Let as many updates wait as suit this replica's decays. */
+static void set_period(const job_t *job, network_t *net, int64_t replica) {
+    const long wanted = job->periods[replica];
+    net->ahead = least(period(job, net->projections[0].kind->weight_decay), wanted);
+    for (long l = 0; l < net->depth; l++) {
+        projection_t *p = &net->projections[l];
+        set_limit(job, &p->weight, p->kind->weight_count, p->kind->weight_decay, wanted);
+        set_limit(job, &p->feedback, p->kind->feedback_count, p->kind->feedback_decay, wanted);
     }
 }
 

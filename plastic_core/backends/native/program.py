@@ -55,6 +55,12 @@ class MatrixUpdate:
     row_decay: Value | None = None
     column_decay: Value | None = None
 
+    @property
+    def uniform_decay(self) -> bool:
+        """Whether all weights decay by the same fraction, which only the thetas decide."""
+        rows = self.row_decay
+        return rows is not None and self.column_decay is None and rows.units is None
+
 
 @dataclass
 class Kind:
@@ -89,6 +95,7 @@ class Program:
         constants: numbers of the rules, kept out of the source.
         states: for each slot the key of the state at each projection, or None.
         feedback_output: whether the feedback matrices come from the output layer.
+        uniform_decays: rule and scale of the decays that are the same for all weights.
     """
 
     kinds: list[Kind]
@@ -97,6 +104,7 @@ class Program:
     constants: list[float]
     states: list[list[str | None]]
     feedback_output: bool
+    uniform_decays: list[tuple[str, float]]
 
 
 #: Populations of the signals.
