@@ -23,11 +23,13 @@ def make(
     transforms=(),
     settings=None,
     more=None,
+    thetas=None,
     **options,
 ):
     """Return a backend of the class `backend`, and its parameters.
 
-    `more` are further arguments of the backend, `options` those of the task.
+    `more` are further arguments of the backend, `options` those of the task; `thetas` differ
+    between replicas.
     """
     spec = RunSpec(
         rule=rule,
@@ -46,7 +48,7 @@ def make(
     )
     parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
     hooks.add_states(parameters)
-    thetas = {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}
+    thetas = thetas or {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}
     source = torch.Generator().manual_seed(0)
     x = torch.rand(POINTS, sizes[0], generator=source, dtype=torch.float64).to(kind)
     labels = torch.randint(0, sizes[-1], (POINTS,), generator=source)
