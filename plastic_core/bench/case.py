@@ -27,7 +27,11 @@ EQUATION_9: Final = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
 #: Training points that are drawn from.
 POINTS: Final = 1000
 
-_BACKENDS: Final[dict[str, Any]] = {"eager": EagerBackend, "compiled": CompiledBackend, "native": NativeBackend}
+_BACKENDS: Final[dict[str, Any]] = {
+    "eager": EagerBackend,
+    "compiled": CompiledBackend,
+    "native": NativeBackend,
+}
 
 
 @dataclass(frozen=True)

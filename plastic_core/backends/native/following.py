@@ -32,17 +32,15 @@ class Follower:
         Raises:
             NotNativeError: it does what C is not generated for.
         """
-        name = rule.spec.name
         try:
             graph, result = _trace_twice(function)
-        except Exception as error:  # a rule may do to a proxy what none of them supports
-            why = _first_line(error)
-            raise NotNativeError(f"the rule '{name}': it cannot be followed ({why})") from None
-        try:
             found = self._convert(graph, rule)
             return _replace(result, fx.Node, found.__getitem__)
-        except NotNativeError as reason:
-            raise NotNativeError(f"the rule '{name}': {reason}") from None
+        except NotNativeError as error:
+            reason = str(error)
+        except Exception as error:  # a rule may do to a proxy what none of them supports
+            reason = f"it cannot be followed ({_first_line(error)})"
+        raise NotNativeError(f"the rule '{rule.spec.name}': {reason}")
 
     def _convert(self, graph: fx.Graph, rule: Any) -> dict[fx.Node, Any]:
         assert graph.owning_module is not None

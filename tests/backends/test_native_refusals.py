@@ -1,0 +1,169 @@
+"""What the native backend does not take, and what it needs of the machine."""
+
+import os
+import stat
+
+import platformdirs
+import pytest
+import torch
+
+from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
+from plastic_core.backends.native import compiler
+from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.program import NotNativeError
+from tests.backends.parts import make
+
+
+def rule_of(update, **fields):
+    """Return a rule class with the local update `update`."""
+
+    class Made(Rule):
+        spec = RuleSpec(
+            **{
+                "name": "made",
+                "summary": "of a test",
+                "equation": "x",
+                "reference": "none",
+                "modifies": "forward",
+                "reads": {"pre", "post", "weight"},
+                "theta": Theta(default=1e-3),
+                **fields,
+            }
+        )
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return update(s)
+
+    return Made
+
+
+class OwnForward(Rule):
+    spec = RuleSpec(
+        name="own",
+        summary="of a test",
+        equation="x",
+        reference="none",
+        modifies="forward",
+        reads={"pre", "weight"},
+        theta=Theta(default=1e-3),
+    )
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return torch.bmm(s.pre, s.weight.mT)
+
+
+calls = []
+
+
+def counting(s):
+    calls.append(1)
+    return outer(s.post * len(calls), s.pre)
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        (
+            lambda s: outer(torch.cumsum(s.post, -1), s.pre),
+            "C is not generated for 'cumsum'",
+        ),
+        (lambda s: 0.1 * s.weight, "it reads the matrix 'weight'"),
+        (
+            lambda s: outer(s.post, s.pre) + torch.bmm(s.post.mT, s.pre),
+            "it returns an increment for the matrix",
+        ),
+        (lambda s: outer(s.post * s.pre.mean(), s.pre), "C is not generated for 'mean'"),
+        (
+            lambda s: outer(s.post if s.post.max() > 0 else -s.post, s.pre),
+            "it cannot be followed (symbolically traced variables cannot be used as inputs to "
+            "control flow)",
+        ),
+        (counting, "it cannot be followed (it does something else at each call)"),
+    ],
+)
+def test_rules_that_c_is_not_generated_for(update, reason):
+    with pytest.raises(NotNativeError) as caught:
+        make(NativeBackend, "bp+made", (4, 3, 2), rules=[rule_of(update)])
+    assert str(caught.value) == f"the rule 'made': {reason}"
+
+
+def test_a_state_as_large_as_the_weights():
+    made = rule_of(
+        lambda s: (outer(s.post, s.pre), {"trace": s.state.trace}),
+        state={"trace": State(over="weight")},
+    )
+    with pytest.raises(NotNativeError) as caught:
+        make(NativeBackend, "bp+made", (4, 3, 2), rules=[made])
+    assert str(caught.value) == (
+        "the rule 'made': its state 'trace' is as large as a weight matrix"
+    )
+
+
+def test_transforms_and_own_forward():
+    with pytest.raises(NotNativeError) as caught:
+        make(NativeBackend, "bp", (4, 3, 2), transforms=["weight-bounds"])
+    assert str(caught.value) == ("transforms need the whole increment of a matrix (weight-bounds)")
+    with pytest.raises(NotNativeError) as caught:
+        make(NativeBackend, "bp+own", (4, 3, 2), rules=[OwnForward])
+    assert str(caught.value) == "a rule computes z in a way of its own (plastic_forward)"
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """Return an empty cache folder; what is known of the compiler is forgotten."""
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.delenv("CC", raising=False)
+    compiler.find_compiler.cache_clear()
+    yield tmp_path / "plastic" / "native"
+    compiler.find_compiler.cache_clear()
+
+
+def bp():
+    return make(NativeBackend, "bp", (4, 3, 2), more={"flags": ("-O0",)})[0]
+
+
+def test_a_library_is_compiled_once_whatever_size_and_theta(fresh):
+    assert bp().compiled
+    assert not bp().compiled
+    other, _ = make(NativeBackend, "0.3*bp", (9, 8, 7, 6, 5), seeds=3, more={"flags": ("-O0",)})
+    assert not other.compiled
+    assert len(list(fresh.iterdir())) == 1
+    assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_can_write_is_refused(fresh):
+    fresh.mkdir(parents=True)
+    fresh.chmod(0o777)
+    with pytest.raises(CompilerError) as caught:
+        bp()
+    assert str(caught.value) == (
+        f"the cache folder {fresh} can be written by others, who could put code into it; "
+        f"run: chmod 700 {fresh}"
+    )
+
+
+def test_no_compiler(fresh, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CompilerError) as caught:
+        bp()
+    assert str(caught.value) == "no C compiler was found (looked for cc, gcc, clang)"
+
+
+def test_a_compiler_that_fails(fresh, monkeypatch, tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'error: out of order' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    with pytest.raises(CompilerError) as caught:
+        bp()
+    assert str(caught.value) == f"{broken} failed: error: out of order"
+
+
+def test_clang_where_it_is_installed(fresh, monkeypatch):
+    if not any(os.access(f"{folder}/clang", os.X_OK) for folder in os.get_exec_path()):
+        pytest.skip("clang is not installed")
+    monkeypatch.setenv("CC", "clang")
+    assert bp().compiled

@@ -1,0 +1,62 @@
+"""The generated code under the address and undefined-behaviour sanitizers, in its own process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLAGS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+PROGRAM = f"""
+from plastic_core.backends.native.backend import NativeBackend
+from tests.backends.parts import make, order
+from tests.backends.test_native import EQUATION_9, Bcm, Direct, Populations
+
+for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
+    for batch in (1, 3):
+        for rule, more in (
+            (EQUATION_9, []), ("bp+bcm", [Bcm]), ("bp+populations", [Populations]),
+            ("direct", [Direct]),
+        ):
+            native, _ = make(
+                NativeBackend, rule, sizes, seeds=3, batch=batch, rules=more,
+                more={{"flags": {FLAGS!r}, "threads": 2}},
+            )
+            native.advance(order(3, 20))
+native, _ = make(NativeBackend, "bp+oja", (9, 9, 9, 4), residual=True, activation="tanh",
+                 more={{"flags": {FLAGS!r}}})
+native.advance(order(1, 23))
+print("clean")
+"""
+
+
+def test_no_access_out_of_bounds_and_nothing_undefined(tmp_path):
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs gcc")
+    found = subprocess.run(
+        [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(found).is_absolute():
+        pytest.skip("gcc has no address sanitizer here")
+    environment = {
+        **os.environ,
+        "CC": compiler,
+        "LD_PRELOAD": found,
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python keeps what it allocated
+        "XDG_CACHE_HOME": str(tmp_path),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.stdout.strip() == "clean", done.stderr[-3000:]
+    assert done.returncode == 0
