@@ -72,7 +72,6 @@ class CompiledBackend:
         self._thetas, self._batch = thetas, batch_size
         self._network = Feedforward(spec, hooks, parameters)
         self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
-        self._transformed = bool(hooks.transforms)
         self._step = FunctionalStep(spec, hooks)
         self._rules = sorted(thetas)
         most = _GPU_BLOCK if inputs.is_cuda else _BLOCK_BYTES // parameters.bytes_per_replica
@@ -207,20 +206,14 @@ class CompiledBackend:
         finite = []
         for x, target, alive in zip(inputs.unbind(), targets.unbind(), live.unbind(), strict=True):
             old = parameters_of(values)
-            # where nothing is live, a theta of zero leaves the matrices as they are
-            scaled = {rule: theta * alive for rule, theta in by_name.items()}
-            new, outputs = self._step(old, scaled, x, target)
+            new, outputs = self._step(old, by_name, x, target)
             values = {
-                name: torch.where(alive, after, values[name]) if self._guarded(name) else after
-                for name, after in new.named().items()
+                name: torch.where(alive, after, values[name]) for name, after in new.named().items()
             }
             finite.append(outputs.isfinite().all(-1).all(-1))
         for name, value in working.items():
             value.copy_(values[name])
         return torch.stack(finite)
-
-    def _guarded(self, name: str) -> bool:
-        return self._transformed or name.startswith("state.")
 
 
 def parameters_of(named: dict[str, Tensor]) -> Parameters:

@@ -177,7 +177,7 @@ def _increment(update: Update | Tensor, matrix: Tensor, theta: Tensor, batch: in
         if isinstance(part, Outer):
             left = part.post * (theta * (part.scale / batch))
             one = left.shape[1] == 1
-            value = left.mT * part.pre if one else torch.bmm(left.mT, part.pre)
+            value = _stored(left).mT * part.pre if one else torch.bmm(left.mT, part.pre)
         elif isinstance(part, Decay):
             rows = theta * part.scale
             if part.factor is not None:

@@ -1,0 +1,67 @@
+"""plastic bench at a small size."""
+
+import json
+
+import pytest
+
+from plastic_core.bench import peers_jax
+from plastic_core.cli import execute
+
+SMALL = ["bench", "--rounds", "1", "--scale", "0.02"]
+
+
+def test_one_json_object_with_ratios_and_what_one_round_is_worth(capsys):
+    assert execute([*SMALL, "--only", "native,eager,floor,autograd", "--json"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    cases = {(c["contender"], c["layers"], c["replicas"], c["rule"]): c for c in result["cases"]}
+    assert len(cases) == len(result["cases"]) == 18
+    for case in cases.values():
+        assert case["updates_per_cpu_second"] > 0
+        assert case["native_is_times_as_fast"] > 0
+    assert {c["contender"] for c in result["cases"]} == {
+        "native", "eager", "floor", "autograd, functional", "autograd, nn.Module",
+    }  # fmt: skip
+    assert result["native"]["memory"]["weights"] == 96_232_000
+    assert result["native"]["compile_seconds"] > 0
+    assert result["notes"] == ["medians of 1 rounds; 9 or more make a figure to quote"]
+    assert "round 1 of 1" in err
+
+
+def test_the_table(capsys):
+    assert execute([*SMALL, "--only", "eager"]) == 0
+    out = capsys.readouterr().out
+    assert "updates" in out
+    assert "Equation 9" in out
+    assert "floor: four readings of all weights from the cache" in out
+
+
+def test_jax_is_said_to_be_missing(capsys, monkeypatch):
+    monkeypatch.setattr(peers_jax, "find_spec", lambda name: None)
+    assert execute([*SMALL, "--only", "jax"]) == 0
+    note = "note: jax: not installed; pip install 'plastic-learning[bench]'"
+    assert note in capsys.readouterr().out
+
+
+def test_jax_where_it_is_installed(capsys):
+    pytest.importorskip("jax")
+    assert execute([*SMALL, "--only", "jax", "--json"]) == 0
+    names = {c["contender"] for c in json.loads(capsys.readouterr().out)["cases"]}
+    assert names == {"jax scan", "jax replica-major", "jax vmap"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "plastic: rounds = 0: expected at least 1\n"),
+        (["--scale", "0"], "plastic: scale = 0: expected a number above 0 and up to 1000\n"),
+        (
+            ["--only", "nativ"],
+            "plastic: only = nativ: there is no such contender; did you mean 'native'?\n"
+            "  there are native, compiled, eager, floor, autograd, jax\n",
+        ),
+    ],
+)
+def test_bad_input(arguments, message, capsys):
+    assert execute(["bench", *arguments]) == 2
+    assert capsys.readouterr().err == message
