@@ -12,7 +12,7 @@ HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 CASES = {
     "unknown command": (
         ["rum"],
-        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins.'
+        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins, bench.'
         "\n  'plastic --help' shows what is accepted",
     ),
     "unknown flag": (

@@ -58,7 +58,7 @@ def test_jax_where_it_is_installed(capsys):
         (
             ["--only", "nativ"],
             "plastic: only = nativ: there is no such contender; did you mean 'native'?\n"
-            "  there are native, compiled, eager, floor, autograd, jax\n",
+            "  there are autograd, compiled, eager, floor, jax, native\n",
         ),
     ],
 )
