@@ -1,5 +1,7 @@
 """The native backend against the eager one: every rule, size, activation and batch."""
 
+import platform
+
 import pytest
 import torch
 
@@ -162,6 +164,19 @@ def test_numbers_of_replicas(seeds):
 
 def test_the_networks_of_the_paper():
     compare("bp+oja", (784, 170, 130, 100, 70, 10), seeds=1, flags=False)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of another processor")
+@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_smaller_vectors(processor, dtype):
+    arguments = {"seeds": 2, "dtype": dtype}
+    more = {"flags": ("-O1", f"-march={processor}")}
+    native, ours = make(NativeBackend, EQUATION_9, (33, 9, 7, 5), more=more, **arguments)
+    eager, reference = make(EagerBackend, EQUATION_9, (33, 9, 7, 5), **arguments)
+    for backend in (native, eager):
+        backend.advance(order(2, 50))
+    assert_same(ours, reference, 1e-4)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
