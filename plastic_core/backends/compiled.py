@@ -133,6 +133,8 @@ class CompiledBackend:
             torch.zeros(_CHUNK, self._block, 1, 1, dtype=torch.bool, device=points.device),
         ]
         with torch.no_grad():
+            # once without being followed: constants that are made at first use are there then
+            flat(*example)
             graph = make_fx(flat)(*example)
             compiled = _compiled(graph, example)
 
@@ -239,9 +241,9 @@ def _compiled(graph: fx.GraphModule, example: list[Tensor]) -> Callable[..., Ten
     shapes = [(tuple(t.shape), t.dtype, t.device.type) for t in example]
     key = repr((graph.code, constants, shapes))
     if key not in _KNOWN:
-        # one launch for all kernels of a chunk; on a CPU there are none to launch
-        mode = "reduce-overhead" if example[0].is_cuda else None
-        _KNOWN[key] = torch.compile(graph, fullgraph=True, dynamic=False, mode=mode)
+        # what calls the kernels must not be Python: on a GPU a recorded graph, else C++
+        option = "triton.cudagraphs" if example[0].is_cuda else "cpp_wrapper"
+        _KNOWN[key] = torch.compile(graph, fullgraph=True, dynamic=False, options={option: True})
         _KNOWN[key](*example)
     return _KNOWN[key]
 
