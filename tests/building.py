@@ -10,10 +10,18 @@ from plastic_core.plan import make_plan
 from plastic_core.specs import RunSpec
 
 
-def build_engine(
-    rule, sizes, *, seeds=1, dtype="float64", rules=(), transforms=(), settings=None, **options
+def resolve(
+    rule,
+    sizes,
+    *,
+    seeds=1,
+    dtype="float64",
+    rules=(),
+    transforms=(),
+    settings=None,
+    **options,
 ):
-    """Return an engine, its plan and a copy of its initial parameters."""
+    """Return the plan, the hooks and the initial parameters."""
     spec = RunSpec(
         rule=rule,
         seeds=seeds,
@@ -31,6 +39,12 @@ def build_engine(
     )
     parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
     hooks.add_states(parameters)
+    return plan, hooks, parameters
+
+
+def build_engine(rule, sizes, **arguments):
+    """Return an engine, its plan and a copy of its initial parameters."""
+    plan, hooks, parameters = resolve(rule, sizes, **arguments)
     engine = Engine(plan.network, hooks, {r.name: r.theta for r in plan.rules}, parameters)
     before = {name: value.clone() for name, value in parameters.named().items()}
     return engine, plan, before

@@ -32,7 +32,7 @@ _BLOCK_BYTES: Final = 2**20
 _GPU_BLOCK: Final = 4096
 
 # Updates of one call; the time to compile grows with them.
-_CHUNK: Final = 10
+_CHUNK: Final = 8
 
 
 class CannotCompileError(Exception):

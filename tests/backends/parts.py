@@ -2,52 +2,21 @@
 
 import torch
 
-from plastic_core.build import resolve_hooks
-from plastic_core.catalogue import Catalogue
-from plastic_core.parameters import initial_parameters
-from plastic_core.plan import make_plan
-from plastic_core.specs import RunSpec
+from tests.building import resolve
 
 POINTS = 200
 
 
 def make(
-    backend,
-    rule,
-    sizes,
-    *,
-    seeds=1,
-    batch=1,
-    dtype="float32",
-    rules=(),
-    transforms=(),
-    settings=None,
-    more=None,
-    thetas=None,
-    **options,
+    backend, rule, sizes, *, seeds=1, batch=1, dtype="float32", more=None, thetas=None, **arguments
 ):
     """Return a backend of the class `backend`, and its parameters.
 
-    `more` are further arguments of the backend, `options` those of the task; `thetas` differ
-    between replicas.
+    `more` are further arguments of the backend, `thetas` differ between replicas; the rest is
+    that of `resolve`.
     """
-    spec = RunSpec(
-        rule=rule,
-        seeds=seeds,
-        dtype=dtype,
-        transforms=transforms,
-        settings=settings or {},
-        options={"sizes": list(sizes), **options},
-    )
-    plan = make_plan(spec, Catalogue(rules=rules))
+    plan, hooks, parameters = resolve(rule, sizes, seeds=seeds, dtype=dtype, **arguments)
     kind = getattr(torch, dtype)
-    hooks = resolve_hooks(
-        [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules],
-        [t.transform for t in plan.transforms],
-        kind,
-    )
-    parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
-    hooks.add_states(parameters)
     thetas = thetas or {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}
     source = torch.Generator().manual_seed(0)
     x = torch.rand(POINTS, sizes[0], generator=source, dtype=torch.float64).to(kind)
