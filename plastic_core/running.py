@@ -82,7 +82,7 @@ def run(
         resume: continue the run that `out` holds, or return its result where it is finished;
             `rules` and `data`, which a spec does not hold, must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
-        threads: threads of torch; None for all cores.
+        threads: networks trained at once, and threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.

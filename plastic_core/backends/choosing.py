@@ -23,9 +23,9 @@ from plastic_core.build import Hooks
 from plastic_core.parameters import Parameters
 from plastic_core.specs import NetworkSpec
 
-# Compiling takes half a minute and saves some 50 us an update: with twenty seeds, the usual
+# Compiling takes half a minute and saves some 40 us an update: with twenty seeds, the usual
 # number, it is repaid after this many updates of each network.
-_REPAID_AFTER: Final = 30_000
+_REPAID_AFTER: Final = 40_000
 
 _INSTALL: Final = "a C compiler (gcc or clang) would make it several times faster"
 

@@ -69,7 +69,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             resume: continue the run that --out holds.
             json: print one JSON object on standard output, everything else on standard error.
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
-            threads: threads of torch; default all cores.
+            threads: networks trained at once, and threads of torch; default all cores.
             save_weights: also write weights.safetensors.
         """
         given, chosen = _given(spec), _given(task_options)

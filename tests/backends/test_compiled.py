@@ -99,3 +99,18 @@ def test_a_rule_that_looks_at_values_is_refused():
 
     with pytest.raises(CannotCompileError):
         make(CompiledBackend, "bp+branching", (4, 3, 2), rules=[Branching])
+
+
+def test_a_rule_that_does_something_else_at_each_call_is_refused():
+    class Counting(Rule):
+        spec = Bcm.spec.model_copy(update={"name": "counting", "state": {}})
+        calls = 0
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            Counting.calls += 1
+            return outer(s.post * Counting.calls, s.pre)
+
+    with pytest.raises(CannotCompileError) as caught:
+        make(CompiledBackend, "bp+counting", (4, 3, 2), rules=[Counting])
+    assert str(caught.value) == "a rule does something else at each call"
