@@ -131,7 +131,8 @@ def outer(post: Tensor, pre: Tensor) -> Update:
 def decay(factor: Tensor | None = None) -> Update:
     r"""Return the update :math:`-W`, or :math:`-f_i W_{ij}` with a row factor.
 
-    It is applied once an update, with the theta of its rule.
+    The sign is in it: ``outer(post, pre) + decay()`` shrinks the weights. It is applied once an
+    update, with the theta of its rule.
 
     Args:
         factor: ``[R, K, n_post]``, averaged over the mini-batch; None for 1.

@@ -52,6 +52,45 @@ def b_decay(n):
     return {"B": -n.B}
 
 
+dfa = sign_symmetric = bp
+
+
+def sanger(n):
+    increment = np.zeros_like(n.W)
+    for i in range(len(n.y)):
+        reconstructed = sum(n.y[k] * n.W[k] for k in range(i + 1))
+        increment[i] = n.y[i] * (n.x - reconstructed)
+    return {"W": increment}
+
+
+def oja_single(n):
+    increment = np.zeros_like(n.W)
+    for i in range(n.W.shape[0]):
+        for j in range(n.W.shape[1]):
+            increment[i, j] = n.y[i] * (n.x[j] - n.y[i] * n.W[i, j])
+    return {"W": increment}
+
+
+def anti_hebbian(n):
+    return {"W": -np.outer(n.y, n.x)}
+
+
+def kolen_pollack(n):
+    return {
+        "W": -np.outer(n.e, n.x) - 0.2 * n.W,
+        "B": -np.outer(n.x, n.e) - 0.2 * n.B,
+    }
+
+
+# how the error goes back: W' e, B e, from the output alone, through the signs of W
+BACK = {
+    "W": lambda n: n.W.T @ n.e,
+    "B": lambda n: n.B @ n.e,
+    "output": lambda n: n.B @ n.output_error,
+    "signs": lambda n: (np.abs(n.B) * np.sign(n.W.T)) @ n.e,
+}
+
+
 class Layer:
     """The quantities of one layer for one sample."""
 
@@ -61,11 +100,11 @@ def step(weights, feedback, terms, xs, targets, through):
 
     Args:
         weights: list of [n_post, n_pre].
-        feedback: list of [n_pre, n_post].
+        feedback: list of [n_pre, n_post], or [n_pre, n_L] for "output".
         terms: list of (rule function, theta).
         xs: [K, n_0].
         targets: [K, n_L], one-hot.
-        through: "W" sends the error back through W', "B" through B.
+        through: how the error goes back, a key of BACK.
     """
     d_weights = [np.zeros_like(w) for w in weights]
     d_feedback = [np.zeros_like(b) for b in feedback]
@@ -77,11 +116,10 @@ def step(weights, feedback, terms, xs, targets, through):
             z = weight @ y
             n.y = y = softmax(z) if i == len(weights) - 1 else softplus(z)
             layers.append(n)
-        error = layers[-1].y - target
+        error = output_error = layers[-1].y - target
         for n in reversed(layers):
-            n.e = error
-            back = n.W.T @ n.e if through == "W" else n.B @ n.e
-            n.e0 = error = back * slope(n.x)
+            n.e, n.output_error = error, output_error
+            n.e0 = error = BACK[through](n) * slope(n.x)
         for i, n in enumerate(layers):
             for rule, theta in terms:
                 increment = rule(n)

@@ -31,6 +31,17 @@ CASES = {
         {"b-update": {"printed": True}},
     ),
     "b-decay": ("0.05*fa + 0.01*b-decay", [(slow.fa, 0.05), (slow.b_decay, 0.01)], "B", {}),
+    "sanger": ("0.02*sanger", [(slow.sanger, 0.02)], "W", {}),
+    "oja-single": ("0.02*oja-single", [(slow.oja_single, 0.02)], "W", {}),
+    "anti-hebbian": ("1e-3*anti-hebbian", [(slow.anti_hebbian, 1e-3)], "W", {}),
+    "dfa": ("0.05*dfa", [(slow.dfa, 0.05)], "output", {}),
+    "sign-symmetric": ("0.05*sign-symmetric", [(slow.sign_symmetric, 0.05)], "signs", {}),
+    "kolen-pollack": (
+        "0.05*kolen-pollack",
+        [(slow.kolen_pollack, 0.05)],
+        "B",
+        {"kolen-pollack": {"decay": 0.2}},
+    ),
     "oja+bp": ("0.01*oja + 0.05*bp", [(slow.oja, 0.01), (slow.bp, 0.05)], "W", {}),
     "equation 9": (
         "0.01*fa + 0.004*hebbian-error + 0.005*oja + 0.002*weight-decay + 0.008*b-update + 0.003*b-decay",
