@@ -12,7 +12,7 @@ BAD_RULES = {
     "undeclared": (
         {"reads": {"post"}},
         lambda s: outer(s.post, s.pre),
-        "the rule 'bad' reads the signal 'pre', which its spec does not declare; add 'pre' to reads=['post']",
+        "the rule 'bad': plastic_local_update reads the signal 'pre', which its spec does not declare; add 'pre' to reads=['post']",
     ),
     "in place": (
         {"reads": {"post", "pre", "weight"}},
@@ -24,7 +24,19 @@ BAD_RULES = {
         {},
         lambda s: outer(s.pre, s.post),
         "the rule 'bad': plastic_local_update returned the left factor of shape [2, 3, 5]; "
-        "expected [R, K, n_post], here [2, 3, 4] (R=2, K=3, n_post=4, n_pre=5)",
+        "expected [R, K, n_post], here [2, 3, 4] (R=2, K=3, n_post=4, n_pre=5)\n"
+        "the rule 'bad': plastic_local_update returned the right factor of shape [2, 3, 4]; "
+        "expected [R, K, n_pre], here [2, 3, 5] (R=2, K=3, n_post=4, n_pre=5)",
+    ),
+    "several at once": (
+        {"reads": set()},
+        lambda s: outer(s.pre, s.pre.double()),
+        "the rule 'bad': plastic_local_update reads the signal 'pre', which its spec does not declare; "
+        "add 'pre' to reads=[]\n"
+        "the rule 'bad': plastic_local_update returned the left factor of shape [2, 3, 5]; "
+        "expected [R, K, n_post], here [2, 3, 4] (R=2, K=3, n_post=4, n_pre=5)\n"
+        "the rule 'bad': plastic_local_update returned the right factor of type torch.float64 "
+        "from signals of type torch.float32; expected torch.float32, as the signals are",
     ),
     "dense of a wrong shape": (
         {},
@@ -58,7 +70,8 @@ BAD_RULES = {
     "exception": (
         {},
         lambda s: 1 / 0,
-        "the rule 'bad': plastic_local_update raised ZeroDivisionError: division by zero",
+        "the rule 'bad': plastic_local_update raised ZeroDivisionError: division by zero in line 72; "
+        "expected a result for signals of every size",
     ),
 }
 
@@ -75,5 +88,5 @@ def test_a_bad_rule_is_explained_before_training(fault):
             return function(s)
 
     with pytest.raises(PlasticError) as caught:
-        build_engine("bad", SIZES, rules=[Bad])
+        build_engine("bad", SIZES, rules=[Bad], dtype="float32")
     assert str(caught.value) == message

@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from plastic_core.backends.native.operations import arguments_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
-from plastic_core.build import trial_signals
+from plastic_core.trial import trial_signals
 from plastic_core.updates import Decay, Outer, Part, Sum, Update
 
 
