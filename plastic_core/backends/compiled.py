@@ -31,7 +31,7 @@ _BLOCK_BYTES: Final = 2**20
 # Replicas of one block on a GPU, where many are needed to fill it.
 _GPU_BLOCK: Final = 4096
 
-# Updates of one call; the time to compile grows with them.
+# Updates of one call, unless asked otherwise.
 _CHUNK: Final = 8
 
 
@@ -50,6 +50,7 @@ class CompiledBackend:
         inputs: ``[N, n]``, the training points.
         targets: ``[N, classes]``, one-hot.
         batch_size: points in one update.
+        chunk: updates of one call; with more of them compiling takes longer.
 
     Attributes:
         compile_seconds: the time that compiling took.
@@ -67,7 +68,9 @@ class CompiledBackend:
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
+        chunk: int = _CHUNK,
     ) -> None:
+        self._chunk_size = chunk
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
         self._thetas, self._batch = thetas, batch_size
         self._network = Feedforward(spec, hooks, parameters)
@@ -123,14 +126,15 @@ class CompiledBackend:
             inputs, targets, live = tensors[-3:]
             return self._chunk(working, thetas, inputs, targets, live)
 
-        points = torch.zeros(_CHUNK, self._block, self._batch, dtype=torch.int64)
+        chunk = self._chunk_size
+        points = torch.zeros(chunk, self._block, self._batch, dtype=torch.int64)
         points = points.to(self._inputs.device)
         example = [
             *self._working.values(),
             *(self._thetas[rule].new_zeros(self._block, 1, 1) for rule in rules),
             self._inputs[points],
             self._targets[points],
-            torch.zeros(_CHUNK, self._block, 1, 1, dtype=torch.bool, device=points.device),
+            torch.zeros(chunk, self._block, 1, 1, dtype=torch.bool, device=points.device),
         ]
         with torch.no_grad():
             # once without being followed: constants that are made at first use are there then
@@ -174,7 +178,7 @@ class CompiledBackend:
         """Take the updates of `order`; return ``[updates, R]``, whether outputs were finite."""
         device, places = self._inputs.device, self._block
         count, updates = len(replicas), order.shape[1] // events
-        chunk = 1 if by_steps else _CHUNK
+        chunk = 1 if by_steps else self._chunk_size
         padded = -(-updates // chunk) * chunk
         points = torch.zeros(places, padded * events, dtype=torch.int64)
         live = torch.zeros(padded, places, 1, 1, dtype=torch.bool)

@@ -77,8 +77,8 @@ def anti_hebbian(n):
 
 def kolen_pollack(n):
     return {
-        "W": -np.outer(n.e, n.x) - 0.2 * n.W,
-        "B": -np.outer(n.x, n.e) - 0.2 * n.B,
+        "W": -np.outer(n.e, n.x) - n.lam * n.W,
+        "B": -np.outer(n.x, n.e) - n.lam * n.B,
     }
 
 
@@ -112,7 +112,7 @@ def step(weights, feedback, terms, xs, targets, through):
         layers, y = [], x
         for i, weight in enumerate(weights):
             n = Layer()
-            n.x, n.W, n.B = y, weight, feedback[i]
+            n.x, n.W, n.B, n.lam = y, weight, feedback[i], 0.2
             z = weight @ y
             n.y = y = softmax(z) if i == len(weights) - 1 else softplus(z)
             layers.append(n)

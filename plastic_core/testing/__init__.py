@@ -1,0 +1,15 @@
+"""The conformance kit: the tests that every rule and task passes, built-in or not.
+
+Three lines, and pytest runs them all::
+
+    from plastic_core.testing import RuleConformance
+
+    class TestMyRule(RuleConformance):
+        rule = MyRule
+
+``plastic check`` runs the same checks on what is installed, on a folder or on a file.
+"""
+
+from plastic_core.testing.kit import RuleConformance, TaskConformance
+
+__all__ = ["RuleConformance", "TaskConformance"]

@@ -1,0 +1,132 @@
+"""The classes that a plugin's tests subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from plastic_core.faults import Fault
+from plastic_core.plugins import Rule, Task
+from plastic_core.testing import rule_checks, task_checks
+from plastic_core.testing.reference import check_reference
+from plastic_core.testing.task_checks import TriedTask
+
+
+class RuleConformance:
+    """The tests that every rule passes.
+
+    A subclass names the rule, and may give a slow reference::
+
+        class TestMyRule(RuleConformance):
+            rule = MyRule
+
+            def reference(self, s):
+                return np.outer(s.post, s.pre)
+
+    Attributes:
+        rule: the class of the rule.
+        reference: None, or a method that takes the signals of one event of one network, as NumPy
+            arrays (``s.post`` ``[n_post]``, ``s.weight`` ``[n_post, n_pre]``, ``s.state.x``
+            ``[n]``), which returns what the local update does as plain arrays: the increment
+            ``[n_post, n_pre]``, a dict of them by matrix, and with state ``(increment, {name:
+            new})``.
+    """
+
+    rule: ClassVar[type[Rule]]
+    reference: Any = None
+
+    def test_signals(self) -> None:
+        """Shapes and dtypes, inputs not modified, no read but the declared ones."""
+        _none(self.rule, rule_checks.check_signals(self.rule))
+
+    def test_zero_theta_changes_nothing(self) -> None:
+        """At theta 0 every weight stays as it is, bit for bit."""
+        _none(self.rule, rule_checks.check_zero_theta(self.rule))
+
+    def test_is_pure(self) -> None:
+        """An instance that was used before gives the same numbers."""
+        _none(self.rule, rule_checks.check_purity(self.rule))
+
+    def test_is_deterministic(self) -> None:
+        """Two new instances give the same numbers."""
+        _none(self.rule, rule_checks.check_deterministic(self.rule))
+
+    def test_a_replica_is_the_same_alone_and_among_others(self) -> None:
+        """Networks side by side do not see each other."""
+        _none(self.rule, rule_checks.check_replicas(self.rule))
+
+    def test_a_batch_is_the_mean_of_its_points(self) -> None:
+        """The increment of a mini-batch is the mean of the increments of its points."""
+        _none(self.rule, rule_checks.check_batch(self.rule))
+
+    def test_derivative_by_theta(self) -> None:
+        """The exact derivative of the weights by theta agrees with finite differences."""
+        _none(self.rule, rule_checks.check_theta_derivative(self.rule))
+
+    def test_native_agrees_with_eager(self) -> None:
+        """The native backend gives the same numbers, where it takes the rule."""
+        _none(self.rule, rule_checks.check_native(self.rule))
+
+    def test_compiled_agrees_with_eager(self) -> None:
+        """The compiled backend gives the same numbers, where it takes the rule."""
+        _none(self.rule, rule_checks.check_compiled(self.rule))
+
+    def test_equals_its_slow_reference(self) -> None:
+        """The local update equals the reference, where there is one."""
+        if self.reference is not None:
+            _none(self.rule, check_reference(self.rule, self.reference))
+
+
+class TaskConformance:
+    """The tests that every task passes.
+
+    A subclass names the task::
+
+        class TestMyTask(TaskConformance):
+            task = MyTask
+
+    Attributes:
+        task: the class of the task.
+        options: values of its options; the others keep their defaults.
+        data_dir: data folder; None for that of the user.
+    """
+
+    task: ClassVar[type[Task]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    data_dir: ClassVar[Any] = None
+
+    def test_data(self) -> None:
+        """Shapes, types and ranges."""
+        self._check(task_checks.check_data)
+
+    def test_network_fits_the_data(self) -> None:
+        """The first and last layer are those of the data."""
+        self._check(task_checks.check_network)
+
+    def test_splits_do_not_overlap(self) -> None:
+        """Training points are not held out."""
+        self._check(task_checks.check_splits)
+
+    def test_seeds_decide_the_order(self) -> None:
+        """The data are the same each time; their order is the seed's."""
+        self._check(task_checks.check_order)
+
+    def test_needs_no_network_where_the_data_are_there(self) -> None:
+        """Loading a second time touches no socket."""
+        self._check(task_checks.check_offline)
+
+    def test_untrained_network_takes_the_data(self) -> None:
+        """One forward pass is finite."""
+        self._check(task_checks.check_training)
+
+    def _check(self, check: task_checks.Check) -> None:
+        _none(self.task, check(TriedTask(self.task, self.options, self.data_dir)))
+
+
+def _none(plugin: type[Rule] | type[Task], faults: list[Fault]) -> None:
+    """Fail with all faults, if there are any."""
+    if faults:
+        lines = [
+            f"{plugin.__name__}: {f}\n  for example: {f.example}" for f in dict.fromkeys(faults)
+        ]
+        raise AssertionError("\n".join(lines))

@@ -1,0 +1,235 @@
+"""What every rule must keep to: each check returns the faults that it found."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from plastic_core.backends import Backend
+from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
+from plastic_core.backends.functional import FunctionalStep
+from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.program import NotNativeError
+from plastic_core.faults import Fault
+from plastic_core.parameters import Parameters
+from plastic_core.plugins import Rule
+from plastic_core.testing.small import NETWORK, STEPS, SmallNetwork, theta_of
+from plastic_core.trial import Trial
+
+Check = Callable[[type[Rule]], list[Fault]]
+
+_EXAMPLE: Final = "return outer(s.post, s.pre)"
+_TOLERANCE: Final = 1e-9
+
+
+def check_signals(rule: type[Rule]) -> list[Fault]:
+    """Shapes and dtypes of what is returned, no input modified, nothing read but the declared."""
+    faults: dict[Fault, None] = {}
+    for dtype in (torch.float32, torch.float64):
+        for hook in ("plastic_forward", "plastic_propagate_error", "plastic_local_update"):
+            made = rule()
+            if hasattr(made, hook):
+                trial = Trial(made, dtype)
+                tried = {
+                    "plastic_forward": trial.forward,
+                    "plastic_propagate_error": trial.propagate,
+                    "plastic_local_update": trial.local,
+                }
+                tried[hook](getattr(made, hook))
+                faults |= dict.fromkeys(trial.faults)
+    return list(faults)
+
+
+def check_zero_theta(rule: type[Rule]) -> list[Fault]:
+    """Theta 0 leaves every weight as it is, bit for bit."""
+    network = SmallNetwork(rule(), [0.0])
+    after = network.train(3)
+    for name, before in network.initial().named().items():
+        if not name.startswith("state.") and not torch.equal(before, after[name]):
+            found = f"changes {name} at theta 0, by up to {_largest(after[name] - before)}"
+            accepted = "return finite numbers, and leave the weights to the engine"
+            return [_fault(found, accepted)]
+    return []
+
+
+def check_purity(rule: type[Rule]) -> list[Fault]:
+    """The same instance, used again from the same start, gives the same numbers."""
+    network = SmallNetwork(made := rule(), [theta_of(rule)])
+    first = network.train(5)
+    again = SmallNetwork(made, [theta_of(rule)]).train(5)
+    return _same(
+        "gives other numbers when it is used a second time, in",
+        first,
+        again,
+        "keep what lasts from step to step in a declared state",
+        'state={"trace": State(over="post")}',
+    )
+
+
+def check_deterministic(rule: type[Rule]) -> list[Fault]:
+    """Two new instances give the same numbers."""
+    one, other = (SmallNetwork(rule(), [theta_of(rule)]).train(5) for _ in range(2))
+    accepted = "compute from the signals, the parameters and torch's random numbers alone"
+    return _same("gives other numbers in a second run, in", one, other, accepted, _EXAMPLE)
+
+
+def check_replicas(rule: type[Rule]) -> list[Fault]:
+    """A replica has the same numbers alone as beside others with other seeds and thetas."""
+    thetas = [theta_of(rule) * factor for factor in (1.0, 0.5, 0.25)]
+    together = SmallNetwork(rule(), thetas, seeds=(0, 1, 2)).train(5)
+    for replica, theta in enumerate(thetas):
+        alone = SmallNetwork(rule(), [theta], seeds=(replica,)).train(5)
+        faults = _same(
+            "gives a network other numbers alone than beside others, in",
+            alone,
+            {name: value[replica : replica + 1] for name, value in together.items()},
+            "the first dimension counts networks: mix nothing along it",
+            "s.post.mean(-1, keepdim=True)  # over the population, not s.post.mean()",
+        )
+        if faults:
+            return faults
+    return []
+
+
+def check_batch(rule: type[Rule]) -> list[Fault]:
+    """The increment of a mini-batch is the mean of the increments of its points."""
+    whole = SmallNetwork(rule(), [theta_of(rule)], batch=4)
+    before, after = whole.initial().named(), whole.train(1)
+    mean = {name: torch.zeros_like(value) for name, value in before.items()}
+    for k in range(4):
+        one = SmallNetwork(rule(), [theta_of(rule)], batch=1)
+        one.x, one.target = whole.x[:, :, k : k + 1], whole.target[:, :, k : k + 1]
+        for name, value in one.train(1).items():
+            mean[name] += (value - before[name]) / 4
+    return _same(
+        "has another increment for a mini-batch than the mean over its points, in",
+        {n: after[n] - before[n] for n in mean if not n.startswith("state.")},
+        {n: value for n, value in mean.items() if not n.startswith("state.")},
+        "outer(a, b) is averaged by the engine; a dense increment is returned already averaged",
+        "return torch.bmm(s.post.mT, s.pre) / s.batch",
+    )
+
+
+def check_theta_derivative(rule: type[Rule]) -> list[Fault]:
+    """The derivative of the weights by theta, forward mode, against finite differences."""
+    theta = theta_of(rule)
+    network = SmallNetwork(rule(), [theta])
+    step = FunctionalStep(NETWORK, network.hooks)
+    name = rule.spec.name
+    start = network.initial()
+
+    def weights(value: Tensor) -> list[Tensor]:
+        parameters = start
+        torch.manual_seed(0)
+        for k in range(3):
+            parameters, _ = step(
+                parameters, {name: value.reshape(1, 1, 1)}, network.x[k], network.target[k]
+            )
+        return [*parameters.weights, *parameters.feedback]
+
+    at = torch.tensor(theta, dtype=torch.float64)
+    example = "s.post.clamp_min(0)  # not s.post.item(), .detach() or .data"
+    accepted = "let torch differentiate it: no .item(), .detach(), .data or NumPy"
+    try:
+        derivative = torch.func.jvp(weights, (at,), (torch.ones_like(at),))[1]
+    except Exception as error:
+        found = f"cannot be differentiated: {type(error).__name__}: {error}".splitlines()[0]
+        return [Fault("plastic_local_update", found, accepted, example)]
+    h = 1e-5 * max(abs(theta), 1e-3)
+    pairs = zip(derivative, weights(at + h), weights(at - h), strict=True)
+    for i, (exact, above, below) in enumerate(pairs):
+        finite = (above - below) / (2 * h)
+        off = (exact - finite).abs().max().item()
+        if not off <= 1e-5 * max(1e-3, finite.abs().max().item()):
+            found = (
+                f"has a derivative by theta that is off by {off:.2g} from finite differences, "
+                f"in matrix {i + 1}"
+            )
+            return [Fault("plastic_local_update", found, accepted, example)]
+    return []
+
+
+def check_native(rule: type[Rule]) -> list[Fault]:
+    """The native backend, where it takes the rule, gives eager's numbers."""
+    return _check_backend(rule, "native", NativeBackend)
+
+
+def check_compiled(rule: type[Rule]) -> list[Fault]:
+    """The compiled backend, where it takes the rule, gives eager's numbers."""
+    return _check_backend(rule, "compiled", functools.partial(CompiledBackend, chunk=2))
+
+
+#: In the order in which they are run; where the first finds something, the others cannot run.
+RULE_CHECKS: Final[tuple[Check, ...]] = (
+    check_signals,
+    check_zero_theta,
+    check_purity,
+    check_deterministic,
+    check_replicas,
+    check_batch,
+    check_theta_derivative,
+    check_native,
+    check_compiled,
+)
+
+
+def native_refusal(rule: type[Rule]) -> str:
+    """Return why the native backend does not take the rule, or nothing where it does."""
+    network = SmallNetwork(rule(), [theta_of(rule)])
+    try:
+        NativeBackend(*_made_of(network, network.initial()))
+    except (NotNativeError, CompilerError) as error:
+        return str(error)
+    return ""
+
+
+def _check_backend(rule: type[Rule], name: str, make: Callable[..., Backend]) -> list[Fault]:
+    network = SmallNetwork(rule(), [theta_of(rule)])
+    parameters = network.initial()
+    try:
+        backend = make(*_made_of(network, parameters))
+    except (NotNativeError, CompilerError, CannotCompileError):
+        return []
+    backend.advance(torch.arange(network.x.shape[2] * STEPS).unsqueeze(0))
+    return _same(
+        f"gives other numbers on the backend {name} than on eager, in",
+        network.train(STEPS),
+        parameters.named(),
+        "let a hook depend on its signals alone, without branching on their values",
+        "torch.where(s.post > 0.5, s.post, 0)  # not: if s.post.max() > 0.5",
+    )
+
+
+def _made_of(network: SmallNetwork, parameters: Parameters) -> tuple[Any, ...]:
+    """Return the arguments of a backend, its training points those of the network in order."""
+    batch = network.x.shape[2]
+    inputs, targets = network.x.flatten(0, 2), network.target.flatten(0, 2)
+    return NETWORK, network.hooks, network.thetas, parameters, inputs, targets, batch
+
+
+def _same(
+    found: str,
+    one: dict[str, Tensor],
+    other: dict[str, Tensor],
+    accepted: str,
+    example: str,
+) -> list[Fault]:
+    """Compare tensors relative to the largest number of each."""
+    for name, value in one.items():
+        off = (value - other[name]).abs().max().item()
+        if not off <= _TOLERANCE * max(1e-3, value.abs().max().item()):
+            return [_fault(f"{found} {name}: off by {off:.2g}", accepted, example)]
+    return []
+
+
+def _fault(found: str, accepted: str, example: str = _EXAMPLE) -> Fault:
+    return Fault("plastic_local_update", found, accepted, example)
+
+
+def _largest(difference: Tensor) -> str:
+    return f"{difference.abs().max().item():.2g}"

@@ -1,0 +1,115 @@
+"""A small network that learns by one rule alone: what the checks of a rule are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import Tensor
+
+from plastic_core.build import resolve_hooks
+from plastic_core.engine import Engine
+from plastic_core.hookspecs import hookimpl
+from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.plugins import Rule
+from plastic_core.signals import Signals
+from plastic_core.specs import NetworkSpec, RuleSpec, Theta
+
+if TYPE_CHECKING:
+    from plastic_core.build import Hooks
+
+#: All sizes differ, so that nothing fits by chance.
+NETWORK: Final = NetworkSpec(sizes=(6, 5, 4, 3))
+
+
+class Carrier(Rule):
+    """Carries the error back for rules that read it and do not propagate it; learns nothing."""
+
+    spec = RuleSpec(
+        name="carrier",
+        summary="carries the error back",
+        equation="0",
+        reference="of the conformance kit",
+        modifies="forward",
+        reads={"weight_error"},
+        theta=Theta(default=0),
+        propagates=True,
+    )
+
+    @hookimpl
+    def plastic_propagate_error(self, s: Signals) -> Tensor:
+        """Return W' e."""
+        return s.weight_error
+
+
+class SmallNetwork:
+    """A network of three weight matrices that learns random points by one rule.
+
+    Args:
+        rule: an instance.
+        thetas: one for each replica.
+        seeds: of the replicas, as many as thetas.
+        batch: points in one update.
+        dtype: of all tensors.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        thetas: Sequence[float],
+        seeds: Sequence[int] = (0,),
+        batch: int = 2,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        self.rule, self.seeds, self.dtype = rule, list(seeds), dtype
+        self.thetas = {rule.spec.name: torch.tensor(list(thetas), dtype=dtype)}
+        rules: list[Rule] = [rule]
+        if rule.spec.reads_error and not rule.spec.propagates:
+            rules.append(Carrier())
+        everywhere = frozenset(range(NETWORK.depth))
+        self.hooks: Hooks = resolve_hooks([(r, everywhere) for r in rules], dtype=dtype)
+        self.parameters = self.initial()
+        points = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+        self.x = torch.stack([_rand(STEPS, batch, NETWORK.sizes[0], source=s) for s in points], 1)
+        labels = [torch.randint(NETWORK.sizes[-1], (STEPS, batch), generator=s) for s in points]
+        self.target = torch.eye(NETWORK.sizes[-1], dtype=dtype)[torch.stack(labels, 1)]
+        self.x = self.x.to(dtype)
+
+    def initial(self) -> Parameters:
+        """Return fresh parameters, as before training."""
+        made = initial_parameters(NETWORK, self.seeds, self.hooks.feedback, self.dtype)
+        self.hooks.add_states(made)
+        return made
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that changes `parameters`."""
+        return Engine(NETWORK, self.hooks, self.thetas, self.parameters)
+
+    def train(self, steps: int) -> dict[str, Tensor]:
+        """Train on the first points and return all that may have changed, by name."""
+        torch.manual_seed(0)  # rules may draw torch's numbers
+        with torch.no_grad():
+            for step in range(steps):
+                self.engine.step(self.x[step], self.target[step])
+        return self.parameters.named()
+
+
+#: Points that each replica has.
+STEPS: Final = 20
+
+
+def theta_of(rule: type[Rule]) -> float:
+    """Return a theta of the rule at which it learns visibly on the small network."""
+    theta = rule.spec.theta
+    return next(
+        value
+        for value in (0.05, theta.max, theta.min, theta.default)
+        if (value and theta.contains(value)) or value == theta.default
+    )
+
+
+def _rand(*shape: int, source: torch.Generator) -> Tensor:
+    return torch.rand(*shape, generator=source, dtype=torch.float64)

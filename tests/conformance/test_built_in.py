@@ -1,0 +1,57 @@
+"""Every built-in rule and task passes the kit that third parties use."""
+
+import numpy as np
+import pytest
+
+from plastic_core.catalogue import Catalogue
+from plastic_core.testing import RuleConformance, TaskConformance
+from tests.reference import slow
+
+
+def built_in(kind):
+    entries = Catalogue().entries(kind)
+    return {e.name: e.plugin for e in entries if e.distribution == "plastic-learning"}
+
+
+RULES, TASKS = built_in("rule"), built_in("task")
+
+
+def reference_of(name, params):
+    """Return the slow loop of tests/reference as a reference of the kit."""
+    function = getattr(slow, name.replace("-", "_"))
+
+    def reference(s):
+        n = slow.Layer()
+        n.x, n.y, n.e, n.e0 = s.pre, s.post, s.error, s.pre_error
+        if "oja" in name or name == "sanger":
+            n.x = s.source
+        n.W, n.B, n.lam = s.weight, s.feedback, getattr(params, "decay", 0)
+        increment = function(n)
+        if name == "oja":  # the loop multiplies out what the rule reads as recon
+            increment = {"W": np.outer(s.post, s.source - s.recon)}
+        both = {"W": "forward", "B": "feedback"}
+        named = {both[key]: value for key, value in increment.items()}
+        return named if len(named) > 1 else next(iter(named.values()))
+
+    return reference
+
+
+class TestRules(RuleConformance):
+    @pytest.fixture(autouse=True, params=RULES)
+    def _each(self, request):
+        self.rule = RULES[request.param]
+        self.reference = reference_of(request.param, self.rule().params)
+
+
+class TestTasks(TaskConformance):
+    @pytest.fixture(autouse=True, params=TASKS)
+    def _each(self, request, small_mnist):
+        self.task, self.data_dir = TASKS[request.param], small_mnist
+
+
+class TestRealMnist(TaskConformance):
+    task = TASKS["mnist-mlp"]
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, mnist_dir):
+        self.data_dir = mnist_dir

@@ -1,0 +1,287 @@
+"""The kit finds what it is there to find, and says it in full."""
+
+import numpy as np
+import pytest
+import torch
+
+from plastic_core.api import (
+    DataError,
+    Dataset,
+    NetworkOptions,
+    NetworkSpec,
+    Rule,
+    RuleSpec,
+    State,
+    Task,
+    TaskSpec,
+    Theta,
+    hookimpl,
+    outer,
+)
+from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.testing import RuleConformance, TaskConformance
+
+SOURCE = np.random.default_rng(0)
+CALLS = []
+
+
+def rule_of(update, **fields):
+    class Mine(Rule):
+        spec = RuleSpec(
+            **{
+                "name": "mine",
+                "summary": "of a test",
+                "equation": "x",
+                "reference": "none",
+                "modifies": "forward",
+                "reads": {"pre", "post"},
+                "theta": Theta(default=1e-3),
+                **fields,
+            }
+        )
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return update(s)
+
+    return Mine
+
+
+def counting(s):
+    CALLS.append(1)
+    return outer(s.post, s.pre) * len(CALLS)
+
+
+HEBB = "return outer(s.post, s.pre)"
+
+# the test of the kit, the local update, what it says
+FAULTY = {
+    "signals": (
+        "test_signals",
+        lambda s: outer(s.post.float(), s.pre),
+        "returned the left factor of type torch.float32 from signals of type torch.float64; "
+        f"expected torch.float64, as the signals are\n  for example: {HEBB}",
+    ),
+    "zero theta": (
+        "test_zero_theta_changes_nothing",
+        lambda s: outer(s.post / 0, s.pre),
+        "changes weight.1 at theta 0, by up to nan; return finite numbers, and leave the weights to "
+        f"the engine\n  for example: {HEBB}",
+    ),
+    "state outside": (
+        "test_is_pure",
+        counting,
+        "gives other numbers when it is used a second time, in weight.1: off by {off}; keep what "
+        "lasts from step to step in a declared state\n"
+        '  for example: state={"trace": State(over="post")}',
+    ),
+    "random": (
+        "test_is_deterministic",
+        lambda s: outer(s.post * SOURCE.random(), s.pre),
+        "gives other numbers in a second run, in weight.1: off by {off}; compute from the signals, "
+        f"the parameters and torch's random numbers alone\n  for example: {HEBB}",
+    ),
+    "across replicas": (
+        "test_a_replica_is_the_same_alone_and_among_others",
+        lambda s: outer(s.post - s.post.mean(0, keepdim=True), s.pre),
+        "gives a network other numbers alone than beside others, in weight.1: off by {off}; the first "
+        "dimension counts networks: mix nothing along it\n"
+        "  for example: s.post.mean(-1, keepdim=True)  # over the population, not s.post.mean()",
+    ),
+    "dense without its mean": (
+        "test_a_batch_is_the_mean_of_its_points",
+        lambda s: torch.bmm(s.post.mT, s.pre),
+        "has another increment for a mini-batch than the mean over its points, in weight.1: off by "
+        "{off}; outer(a, b) is averaged by the engine; a dense increment is returned already averaged\n"
+        "  for example: return torch.bmm(s.post.mT, s.pre) / s.batch",
+    ),
+    "detached": (
+        "test_derivative_by_theta",
+        lambda s: outer(s.post.detach(), s.pre),
+        "has a derivative by theta that is off by {off} from finite differences, in matrix 1; let "
+        "torch differentiate it: no .item(), .detach(), .data or NumPy\n"
+        "  for example: s.post.clamp_min(0)  # not s.post.item(), .detach() or .data",
+    ),
+    "NumPy": (
+        "test_derivative_by_theta",
+        lambda s: outer(torch.from_numpy(np.tanh(s.post.numpy())), s.pre),
+        "cannot be differentiated: {off}; let torch differentiate it: no .item(), .detach(), .data or "
+        "NumPy\n  for example: s.post.clamp_min(0)  # not s.post.item(), .detach() or .data",
+    ),
+    "other than its reference": (
+        "test_equals_its_slow_reference",
+        lambda s: outer(s.post, s.pre) * 1.001,
+        "differs from its reference in forward, by up to {off}; expected the same numbers, up to "
+        "rounding\n  for example: def reference(s): return np.outer(s.post, s.pre)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_faulty_rule_fails_with_the_reason(fault):
+    test, update, message = FAULTY[fault]
+
+    class Conformance(RuleConformance):
+        rule = rule_of(update)
+
+        def reference(self, s):
+            return np.outer(s.post, s.pre)
+
+    with pytest.raises(AssertionError) as caught:
+        getattr(Conformance(), test)()
+    before, _, after = f"Mine: plastic_local_update {message}".partition("{off}")
+    assert str(caught.value).startswith(before)
+    assert str(caught.value).endswith(after)
+
+
+def test_a_backend_with_other_numbers_is_found(monkeypatch):
+    monkeypatch.setattr(NativeBackend, "advance", lambda self, order: None)
+
+    class Conformance(RuleConformance):
+        rule = rule_of(lambda s: outer(s.post, s.pre))
+
+    with pytest.raises(AssertionError, match="on the backend native than on eager, in weight"):
+        Conformance().test_native_agrees_with_eager()
+
+
+class TestStateful(RuleConformance):
+    rule = rule_of(
+        lambda s: (
+            outer(s.post * (s.post - s.state.mean), s.pre),
+            {"mean": s.state.mean + 0.1 * (s.post.mean(1, keepdim=True) - s.state.mean)},
+        ),
+        state={"mean": State(over="post")},
+    )
+
+    def reference(self, s):
+        new = s.state.mean + 0.1 * (s.post - s.state.mean)
+        return np.outer(s.post * (s.post - s.state.mean), s.pre), {"mean": new}
+
+
+def dataset(points=40, seed=0, **changes):
+    source = np.random.default_rng(seed)
+    x = source.random((points, 3)).astype(np.float32)
+    y = np.arange(points) % 2
+    parts = {
+        "inputs": x[: points // 2],
+        "labels": y[: points // 2],
+        "held_out_inputs": x[points // 2 :],
+        "held_out_labels": y[points // 2 :],
+    }
+    return Dataset(**{**parts, "classes": 2, **changes})
+
+
+LOADS = 0
+
+
+def fresh():
+    global LOADS
+    LOADS += 1
+    return dataset(seed=LOADS)
+
+
+MADE = "return Dataset(inputs, labels, held_out_inputs, held_out_labels, classes=10)"
+
+FAULTY_TASKS = {
+    "no data set": (
+        "test_data", lambda: 3, None,
+        f"load returned 3; expected a Dataset\n  for example: {MADE}",
+    ),
+    "double precision": (
+        "test_data", lambda: dataset(inputs=np.zeros((20, 3))), None,
+        "load gives inputs of type float64; expected a NumPy array of type float32\n"
+        "  for example: inputs = np.asarray(inputs, dtype=np.float32)",
+    ),
+    "labels out of range": (
+        "test_data", lambda: dataset(classes=1), None,
+        "load gives what does not fit: the data: labels reach from 0 to 1; expected 0 to 0\n"
+        f"  for example: {MADE}",
+    ),
+    "other network": (
+        "test_network_fits_the_data", dataset, NetworkSpec(sizes=(4, 5, 2)),
+        "network gives what does not fit: sizes 4-5-2 do not fit the data, which has 3 inputs and 2 "
+        "classes; write sizes 3,5,2\n  for example: return options.network_for(64, 10)",
+    ),
+    "overlap": (
+        "test_splits_do_not_overlap",
+        lambda: dataset(held_out_inputs=dataset().inputs), None,
+        "load gives 20 of 20 held-out points that are training points too; expected two parts that share no "
+        "point\n  for example: return Dataset(x[:800], y[:800], x[800:], y[800:], classes=2)",
+    ),
+    "other data each time": (
+        "test_seeds_decide_the_order", fresh, None,
+        "load gives other inputs each time; expected the same data each time: draw them with a fixed seed, and "
+        "leave the order of the training points to the seeds of the run\n"
+        "  for example: source = np.random.default_rng(0)",
+    ),
+    "one point": (
+        "test_seeds_decide_the_order", lambda: dataset(points=2), None,
+        "load gives 1 training points, so that all seeds have the same order; expected more training points\n"
+        f"  for example: {MADE}",
+    ),
+    "infinite": (
+        "test_untrained_network_takes_the_data",
+        dataset, NetworkSpec(sizes=(3, 4, 2), init="naive", init_std=1e38),
+        "load gives inputs for which the untrained network has no finite output; expected inputs between 0 and "
+        "1\n  for example: inputs = inputs / 255",
+    ),
+}  # fmt: skip
+
+
+def task_of(load, network=None):
+    class Mine(Task):
+        spec = TaskSpec(name="mine", summary="of a test", options=NetworkOptions)
+
+        def load(self, data_dir, options):
+            return load()
+
+        def network(self, options):
+            return network or NetworkSpec(sizes=(3, 4, 2))
+
+    return Mine
+
+
+@pytest.mark.parametrize("fault", FAULTY_TASKS)
+def test_a_faulty_task_fails_with_the_reason(fault):
+    test, load, network, message = FAULTY_TASKS[fault]
+
+    class Conformance(TaskConformance):
+        task = task_of(load, network)
+
+    with pytest.raises(AssertionError) as caught:
+        getattr(Conformance(), test)()
+    assert str(caught.value) == f"Mine: {message}"
+
+
+def test_a_task_that_needs_the_network_each_time_is_found():
+    loads = []
+
+    def load():
+        loads.append(1)
+        if len(loads) > 1:
+            import urllib.request
+
+            urllib.request.urlopen("http://192.0.2.1/data", timeout=0.01)
+        return dataset()
+
+    class Conformance(TaskConformance):
+        task = task_of(load)
+
+    with pytest.raises(AssertionError) as caught:
+        Conformance().test_needs_no_network_where_the_data_are_there()
+    assert str(caught.value) == (
+        "Mine: load needs the network though the data are there: URLError: <urlopen error the network "
+        "is not to be used>; read the data from data_dir where they are, and download only "
+        'else\n  for example: folder = data_dir.holding("my-task.npz")'
+    )
+
+
+def test_missing_data_are_no_fault_of_the_task():
+    def load():
+        raise DataError("no data in /nowhere")
+
+    class Conformance(TaskConformance):
+        task = task_of(load)
+
+    with pytest.raises(DataError, match="no data in /nowhere"):
+        Conformance().test_data()
