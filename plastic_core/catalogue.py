@@ -14,44 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, Literal
-
-import pluggy
+from typing import Any, Literal
 
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
-from plastic_core.hookspecs import RuleHooks, TransformHooks
-from plastic_core.plugins import Rule, Task, Transform
-from plastic_core.specs import API_VERSION, RuleSpec, TaskSpec, TransformSpec
-
-Kind = Literal["rule", "transform", "task"]
-
-
-@dataclass(frozen=True)
-class _Group:
-    """What the plugins of one entry-point group must be."""
-
-    base: type[Any]
-    spec: type[Any]
-    hooks: type[Any] | None
-
-
-GROUPS: Final[dict[Kind, _Group]] = {
-    "rule": _Group(Rule, RuleSpec, RuleHooks),
-    "transform": _Group(Transform, TransformSpec, TransformHooks),
-    "task": _Group(Task, TaskSpec, None),
-}
-
-
-class PluginError(PlasticError):
-    """A plugin that cannot be used.
-
-    Attributes:
-        remedy: what its author, or its user, can do.
-    """
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.remedy = remedy
+from plastic_core.plugin_faults import GROUPS, Kind, plugin_faults
+from plastic_core.plugins import Rule
 
 
 @dataclass
@@ -91,9 +58,7 @@ class Entry:
                 assert self.point is not None
                 with _prints_aside():
                     self.plugin = self.point.load()
-            check_plugin(self.kind, self.name, self.plugin)
-        except PluginError as fault:
-            self.state, self.error, self.remedy = "failed", str(fault), fault.remedy
+            faults = plugin_faults(self.kind, self.name, self.plugin)
         except (Exception, SystemExit) as error:  # a plugin may do anything while it is imported
             self.state, self.error = (
                 "failed",
@@ -103,6 +68,9 @@ class Entry:
             self.remedy = f"update or uninstall {name}, or set PLASTIC_DISABLE={name}"
         else:
             self.state = "clash" if clash else "ok"
+            if faults:
+                self.state, self.error = "failed", faults[0].found
+                self.remedy = faults[0].accepted
         spec = getattr(self.plugin, "spec", None)
         self.api = getattr(spec, "api", None)
 
@@ -209,96 +177,6 @@ class Catalogue:
                     f"{e.distribution} {e.version}" for e in rivals
                 )
                 entry.remedy = "write " + " or ".join(e.qualified for e in rivals)
-
-
-def check_plugin(kind: Kind, name: str, plugin: Any) -> None:
-    """Check that `plugin` is what an entry called `name` must be, its hooks by pluggy.
-
-    Raises:
-        PluginError: it is not; says what was found and what to write instead.
-    """
-    group = GROUPS[kind]
-    base, spec_class = group.base.__name__, group.spec.__name__
-    if not (inspect.isclass(plugin) and issubclass(plugin, group.base)):
-        raise PluginError(
-            f"found {plugin!r}, which is no {kind} class",
-            f"let the entry point name a subclass of plastic_core.api.{base}",
-        )
-    spec = getattr(plugin, "spec", None)
-    if not isinstance(spec, group.spec):
-        raise PluginError(
-            f"{plugin.__name__}.spec is {spec!r}, no {spec_class}",
-            f"write spec = {spec_class}(...) in the class",
-        )
-    if spec.api != API_VERSION:
-        raise PluginError(
-            f"it was written for API {spec.api}, and this plastic-learning offers "
-            f"API {API_VERSION}",
-            "install versions of both that agree",
-        )
-    if spec.name != name:
-        raise PluginError(
-            f"the entry point is called '{name}' but the spec's name is '{spec.name}'",
-            "give both the same name",
-        )
-    try:
-        instance = plugin()
-    except Exception as error:
-        raise PluginError(
-            f"{plugin.__name__}() raised {describe_exception(error)}",
-            "let it be made without arguments",
-        ) from error
-    if group.hooks is not None:
-        _check_hooks(group.hooks, instance)
-    if isinstance(spec, RuleSpec):
-        propagator = hasattr(plugin, "plastic_propagate_error")
-        if spec.propagates != propagator:
-            raise PluginError(
-                f"spec.propagates is {spec.propagates}, but plastic_propagate_error is "
-                f"{'implemented' if propagator else 'not implemented'}",
-                f"write propagates={propagator}",
-            )
-
-
-def _check_hooks(hooks: type[Any], instance: Any) -> None:
-    known = [hook for hook in vars(hooks) if hook.startswith("plastic_")]
-    cls = type(instance)
-    implemented = [hook for hook in dir(cls) if hook.startswith("plastic_")]
-    for hook in implemented:
-        if not hasattr(getattr(cls, hook), "plastic_impl"):
-            raise PluginError(f"{cls.__name__}.{hook} lacks @hookimpl", "write @hookimpl above it")
-    manager = pluggy.PluginManager("plastic")
-    manager.add_hookspecs(hooks)
-    try:
-        manager.register(instance, name=cls.__name__)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        unknown = next((hook for hook in implemented if hook not in known), None)
-        if unknown:
-            raise PluginError(
-                f"there is no hook '{unknown}'{did_you_mean(unknown, known)}",
-                f"the hooks are {', '.join(known)}",
-            ) from error
-        hook = next(hook for hook in known if hook in str(error))
-        right = inspect.signature(getattr(hooks, hook))
-        names = ", ".join(right.parameters)
-        found = ", ".join(inspect.signature(getattr(cls, hook)).parameters)
-        raise PluginError(
-            f"{cls.__name__}.{hook} takes ({found}), expected ({names})",
-            f"write def {hook}({names})",
-        ) from error
-    if not implemented:
-        raise PluginError(
-            f"{cls.__name__} implements no hook", f"implement one of {', '.join(known)}"
-        )
-    wrappers = [h for h in implemented if getattr(cls, h).plastic_impl.get("wrapper")]
-    wrappers += [h for h in implemented if getattr(cls, h).plastic_impl.get("hookwrapper")]
-    if wrappers:
-        raise PluginError(
-            f"{cls.__name__}.{wrappers[0]} is a hook wrapper, which the training loop has no "
-            "place for",
-            "write a plain hook, @hookimpl without wrapper=True",
-        )
 
 
 def _prints_aside() -> contextlib.AbstractContextManager[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from plastic_core.cli import bench, plugins, rules, run, tasks
+from plastic_core.cli import bench, check, plugins, rules, run, tasks
 from plastic_core.errors import PlasticError
 from plastic_core.version import __version__
 
@@ -24,7 +24,7 @@ plastic: synaptic plasticity rules, from one equation to a learning curve
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 mistaken input, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 faults found, 2 mistaken input, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows only ASCII
@@ -37,7 +37,7 @@ def execute(arguments: Sequence[str]) -> int:
         print(EXAMPLES)
         return 0
     try:
-        _app(arguments)(
+        code = _app(arguments)(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except PlasticError as error:
@@ -55,7 +55,8 @@ def execute(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return code if isinstance(code, int) else 0
 
 
 def _app(arguments: Sequence[str]) -> App:
@@ -71,5 +72,6 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(rules.app)
     app.command(tasks.app)
     app.command(plugins.app)
+    app.command(check.app)
     app.command(bench.app)
     return app

@@ -1,0 +1,204 @@
+"""Each plugin is loaded, looked at and tried; every fault gets its place in the source."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plastic_core.checking.source import source_faults
+from plastic_core.checking.targets import Candidate, Target, find_target
+from plastic_core.errors import DataError, PlasticError, describe_exception
+from plastic_core.faults import Fault
+from plastic_core.plugin_faults import plugin_faults
+from plastic_core.plugins import Rule, Task, Transform
+from plastic_core.validation import SpecError
+
+_CORE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault of one plugin, and where it is in the source.
+
+    Attributes:
+        plugin: kind and name, or nothing where the fault is the package's.
+        file: relative to the folder that was checked, or to where packages are installed.
+        line: counted from 1.
+    """
+
+    plugin: str
+    fault: Fault
+    file: str = ""
+    line: int = 0
+
+
+@dataclass
+class Report:
+    """What was checked and what was found.
+
+    Attributes:
+        title: distribution and version, or the path.
+        plugins: for each plugin what it runs on, or nothing.
+        notes: what could not be checked, and why.
+    """
+
+    title: str
+    plugins: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(asked: str) -> Report:
+    """Check all plugins of an installed package, a folder or a file.
+
+    Raises:
+        PlasticError: there is nothing that could be checked.
+    """
+    target = find_target(asked)
+    report = Report(target.title, findings=[Finding("", fault) for fault in target.faults])
+    for candidate in target.candidates:
+        report.plugins[candidate.title] = ""
+        report.findings += _check_one(candidate, target, report)
+    return report
+
+
+def _check_one(candidate: Candidate, target: Target, report: Report) -> Iterator[Finding]:
+    try:
+        plugin = candidate.load()
+    except (Exception, SystemExit) as error:
+        yield from _import_findings(candidate, error, target)
+        return
+    faults = plugin_faults(candidate.kind, candidate.name, plugin)
+    if not faults:
+        tried: Callable[[Any, Candidate, Report], list[Fault]] = {
+            "rule": _try_rule,
+            "transform": _try_transform,
+            "task": _try_task,
+        }[candidate.kind]
+        faults = tried(plugin, candidate, report)
+    for fault in dict.fromkeys(faults):
+        yield _locate(fault, candidate, plugin, target)
+
+
+def _try_rule(rule: type[Rule], candidate: Candidate, report: Report) -> list[Fault]:
+    from plastic_core.testing.rule_checks import RULE_CHECKS, native_refusal
+
+    signals, *others = RULE_CHECKS
+    faults = signals(rule)
+    if faults:
+        return faults
+    for check_it in others:
+        try:
+            faults += check_it(rule)
+        except Exception as error:
+            faults.append(_unexpected(error))
+    if not faults:
+        refusal = native_refusal(rule)
+        report.plugins[candidate.title] = "native, compiled, eager"
+        if refusal:
+            report.plugins[candidate.title] = f"compiled, eager; not native: {refusal}"
+    return faults
+
+
+def _try_transform(transform: type[Transform], *_: Any) -> list[Fault]:
+    from plastic_core.trial import try_transform
+
+    made: Any = transform()
+    try:
+        try_transform(made, made.plastic_transform_update)
+    except PlasticError as error:
+        said = str(error).partition("plastic_transform_update ")[2]
+        found, _, accepted = said.partition("; ")
+        example = "return 0.5 * u.increment"
+        return [Fault("plastic_transform_update", found, accepted or "expected a tensor", example)]
+    return []
+
+
+def _try_task(task: type[Task], candidate: Candidate, report: Report) -> list[Fault]:
+    from plastic_core.testing.task_checks import TASK_CHECKS, TriedTask
+
+    try:
+        tried = TriedTask(task)
+        faults = [fault for check_it in TASK_CHECKS[:2] for fault in check_it(tried)]
+        if not faults:
+            faults = [fault for check_it in TASK_CHECKS[2:] for fault in check_it(tried)]
+    except DataError as error:
+        report.notes.append(f"{candidate.title}: its data were not checked: {error}")
+        return []
+    except Exception as error:
+        return [_unexpected(error)]
+    return faults
+
+
+def _unexpected(error: Exception) -> Fault:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_core(f.filename)]
+    place = frames[0].name if frames else ""
+    found = f"raised {describe_exception(error)}"
+    return Fault(place, found, "expected a result for every size", "return outer(s.post, s.pre)")
+
+
+def _import_findings(
+    candidate: Candidate, error: BaseException, target: Target
+) -> Iterator[Finding]:
+    own = [
+        (frame.filename, frame.lineno or 0)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not _is_core(frame.filename) and "importlib" not in frame.filename
+    ]
+    file, line = own[-1] if own else (str(candidate.source or ""), 0)
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno or 0
+    module = candidate.target.partition(":")[0]
+    accepted, example = "let it be imported", f'python -c "import {module}"'
+    if isinstance(error, SpecError):
+        accepted, example = "write what is accepted there", 'spec = RuleSpec(name="my-rule", ...)'
+    elif isinstance(error, AttributeError) and not own:
+        accepted, example = "let the entry point name a class of the module", f"{module}:MyClass"
+    found = f"importing {candidate.target} raised {describe_exception(error)}"
+    yield Finding(
+        candidate.title,
+        Fault(candidate.target, found, accepted, example),
+        _shown(file, target),
+        line,
+    )
+    if candidate.source is not None:
+        for number, fault in source_faults(candidate.source):
+            known = isinstance(error, SpecError) and fault.place.endswith(".spec")
+            if not known:
+                yield Finding(candidate.title, fault, _shown(str(candidate.source), target), number)
+
+
+def _locate(fault: Fault, candidate: Candidate, plugin: Any, target: Target) -> Finding:
+    """Add the name of the class to the place, and file and line of the method."""
+    name = getattr(plugin, "__name__", "")
+    member = fault.place.removeprefix(f"{name}.")
+    method = getattr(plugin, member, plugin)
+    place = f"{name}.{member}" if method is not plugin and name else fault.place
+    file, line = str(candidate.source or ""), 0
+    for thing in (method, plugin):
+        try:
+            file, line = inspect.getsourcefile(thing) or file, inspect.getsourcelines(thing)[1]
+            break
+        except (TypeError, OSError):
+            continue
+    fault = Fault(place, fault.found, fault.accepted, fault.example)
+    return Finding(candidate.title, fault, _shown(file, target), line)
+
+
+def _is_core(file: str) -> bool:
+    return Path(file).is_relative_to(_CORE)
+
+
+def _shown(file: str, target: Target) -> str:
+    """Return a file relative to what was checked, or else to where packages are installed."""
+    path = Path(file)
+    folders = [target.folder.resolve()] if target.folder else [Path(p) for p in sys.path if p]
+    for folder in folders:
+        if file and path.resolve().is_relative_to(folder):
+            return str(path.resolve().relative_to(folder))
+    return file
