@@ -116,6 +116,10 @@ class Catalogue:
         order = list(GROUPS)
         return sorted(chosen, key=lambda e: (order.index(e.kind), e.name, e.distribution))
 
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names that are taken, without loading anything."""
+        return [entry.name for entry in self._entries if entry.kind == kind]
+
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the entry of that name, which may be written ``distribution:name``.
 

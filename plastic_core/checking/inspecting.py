@@ -8,13 +8,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from plastic_core.checking.source import source_faults
 from plastic_core.checking.targets import Candidate, Target, find_target
 from plastic_core.errors import DataError, PlasticError, describe_exception
 from plastic_core.faults import Fault
-from plastic_core.plugin_faults import plugin_faults
+from plastic_core.plugin_faults import Kind, plugin_faults
 from plastic_core.plugins import Rule, Task, Transform
 from plastic_core.validation import SpecError
 
@@ -75,12 +75,7 @@ def _check_one(candidate: Candidate, target: Target, report: Report) -> Iterator
         return
     faults = plugin_faults(candidate.kind, candidate.name, plugin)
     if not faults:
-        tried: Callable[[Any, Candidate, Report], list[Fault]] = {
-            "rule": _try_rule,
-            "transform": _try_transform,
-            "task": _try_task,
-        }[candidate.kind]
-        faults = tried(plugin, candidate, report)
+        faults = _TRIED[candidate.kind](plugin, candidate, report)
     for fault in dict.fromkeys(faults):
         yield _locate(fault, candidate, plugin, target)
 
@@ -113,7 +108,7 @@ def _try_transform(transform: type[Transform], *_: Any) -> list[Fault]:
         try_transform(made, made.plastic_transform_update)
     except PlasticError as error:
         said = str(error).partition("plastic_transform_update ")[2]
-        found, _, accepted = said.partition("; ")
+        found, _semicolon, accepted = said.partition("; ")
         example = "return 0.5 * u.increment"
         return [Fault("plastic_transform_update", found, accepted or "expected a tensor", example)]
     return []
@@ -135,6 +130,13 @@ def _try_task(task: type[Task], candidate: Candidate, report: Report) -> list[Fa
     return faults
 
 
+_TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report], list[Fault]]]] = {
+    "rule": _try_rule,
+    "transform": _try_transform,
+    "task": _try_task,
+}
+
+
 def _unexpected(error: Exception) -> Fault:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_core(f.filename)]
     place = frames[0].name if frames else ""
@@ -153,12 +155,7 @@ def _import_findings(
     file, line = own[-1] if own else (str(candidate.source or ""), 0)
     if isinstance(error, SyntaxError) and error.filename:
         file, line = error.filename, error.lineno or 0
-    module = candidate.target.partition(":")[0]
-    accepted, example = "let it be imported", f'python -c "import {module}"'
-    if isinstance(error, SpecError):
-        accepted, example = "write what is accepted there", 'spec = RuleSpec(name="my-rule", ...)'
-    elif isinstance(error, AttributeError) and not own:
-        accepted, example = "let the entry point name a class of the module", f"{module}:MyClass"
+    accepted, example = _what_to_do(error, candidate, bool(own))
     found = f"importing {candidate.target} raised {describe_exception(error)}"
     yield Finding(
         candidate.title,
@@ -171,6 +168,30 @@ def _import_findings(
             known = isinstance(error, SpecError) and fault.place.endswith(".spec")
             if not known:
                 yield Finding(candidate.title, fault, _shown(str(candidate.source), target), number)
+
+
+def _what_to_do(error: BaseException, candidate: Candidate, own: bool) -> tuple[str, str]:
+    """Return what is accepted and an example, for what was raised on importing."""
+    module = candidate.target.partition(":")[0]
+    if isinstance(error, SpecError):
+        spec = str(error).partition(":")[0].split()[0]
+        return "write what is accepted there", _SPEC_EXAMPLES.get(spec, f"{spec}(...)")
+    if isinstance(error, AttributeError) and not own:
+        return "let the entry point name a class of the module", f"{module}:MyClass"
+    if isinstance(error, ModuleNotFoundError):
+        return "install it, and name its package in the dependencies", 'dependencies = ["scipy"]'
+    if isinstance(error, SyntaxError):
+        return "write valid Python", f"python -m py_compile {module.replace('.', '/')}.py"
+    return "let the module be imported without raising", f'python -c "import {module}"'
+
+
+_SPEC_EXAMPLES: Final = {
+    "RuleSpec": 'spec = RuleSpec(name="my-rule", summary="...", equation="...", reference="...",\n'
+    '    modifies="forward", reads={"post", "pre"}, theta=Theta(default=1e-4))',
+    "TaskSpec": 'spec = TaskSpec(name="my-task", summary="...", options=NetworkOptions)',
+    "Theta": "theta=Theta(default=1e-4, min=0, max=1)",
+    "State": 'state={"trace": State(over="post", initial=0.0)}',
+}
 
 
 def _locate(fault: Fault, candidate: Candidate, plugin: Any, target: Target) -> Finding:

@@ -66,20 +66,21 @@ def find_target(asked: str) -> Target:
         PlasticError: there is nothing of that name, or no plugin in it.
     """
     path = Path(asked)
+    if len(path.parts) == 1 and path.suffix != ".py" and asked not in (".", ".."):
+        # a folder here may have the name of an installed package: ./NAME is the folder
+        installed = list(metadata.Distribution.discover(name=asked))
+        if installed:
+            return _of_distribution(installed[0])
     if path.is_file() and path.suffix == ".py":
         return _of_file(path)
     if path.is_dir():
         return _of_folder(path)
-    try:
-        distribution = metadata.distribution(asked)
-    except (metadata.PackageNotFoundError, ValueError):
-        known = {point.dist.name for group in _KINDS for point in _points(group) if point.dist}
-        raise PlasticError(
-            f"check {asked}: there is no such file or folder, and no package of that name is "
-            f"installed{did_you_mean(asked, known)}\n"
-            f"  installed packages with plugins: {listing(known)}"
-        ) from None
-    return _of_distribution(distribution)
+    known = {point.dist.name for group in _KINDS for point in _points(group) if point.dist}
+    raise PlasticError(
+        f"check {asked}: there is no such file or folder, and no package of that name is "
+        f"installed{did_you_mean(asked, known)}\n"
+        f"  installed packages with plugins: {listing(known)}"
+    )
 
 
 def _points(group: str) -> Iterable[metadata.EntryPoint]:

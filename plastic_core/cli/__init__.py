@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from plastic_core.cli import bench, check, plugins, rules, run, tasks
+from plastic_core.cli import bench, check, install, new, plugins, rules, run, tasks
 from plastic_core.errors import PlasticError
 from plastic_core.version import __version__
 
@@ -72,6 +72,10 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(rules.app)
     app.command(tasks.app)
     app.command(plugins.app)
+    app.command(new.rule_app)
+    app.command(new.task_app)
+    app.command(install.install_app)
+    app.command(install.uninstall_app)
     app.command(check.app)
     app.command(bench.app)
     return app

@@ -35,8 +35,8 @@ def check_command(target: str, *, json: Annotated[bool, Parameter(negative=())] 
 
 def _show(report: Report) -> None:
     count = len(report.findings)
-    names = ", ".join(report.plugins) or "nothing"
-    print(f"{report.title}: {count or 'no'} fault{'' if count == 1 else 's'} in {names}")
+    names = f" in {', '.join(report.plugins)}" if report.plugins else ""
+    print(f"{report.title}: {count or 'no'} fault{'' if count == 1 else 's'}{names}")
     for finding in report.findings:
         print(f"\n{_where(finding)}")
         fault = finding.fault

@@ -1,0 +1,145 @@
+"""plastic check: every mistake found, its message in full."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from plastic_core.cli import execute
+from plastic_core.version import __version__
+from tests.plugins.broken import MISTAKES, broken_wheel
+from tests.plugins.packages import rule_source, unpack
+
+TEXT = (Path(__file__).parent / "broken_messages.txt").read_text(encoding="utf-8")
+MESSAGES = dict(
+    re.findall(r"##### (.*)\n((?:(?!#####).*\n)*)", TEXT.replace("VERSION", __version__))
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_mistake_is_found_and_explained(tmp_path, monkeypatch, capsys, mistake):
+    unpack(broken_wheel(tmp_path, mistake), tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "broken_0", raising=False)
+    assert execute(["check", "plastic-broken-0"]) == 1
+    assert capsys.readouterr().out == MESSAGES[mistake]
+
+
+def test_all_faults_of_a_folder_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = tmp_path / "plastic-two"
+    (folder / "src").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "plastic-two"\ndependencies = ["numpy"]\n'
+        '[project.entry-points."plastic.rules"]\n'
+        'one = "two_modules_one:Mine"\n"1two" = "two_modules_two:Mine"\n'
+        '[project.entry-points."plastic.task"]\n'
+    )
+    bad = rule_source("one").replace("(self, s)", "(self, x)").replace("1e-4", "-1")
+    (folder / "src" / "two_modules_one.py").write_text(bad)
+    (folder / "src" / "two_modules_two.py").write_text(rule_source("1two"))
+    assert execute(["check", str(folder), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [(f["plugin"], f["file"], f["line"], f["found"]) for f in report["faults"]] == [
+        (
+            *("", "", 0),
+            "the name '1two' cannot be written in a rule expression",
+        ),
+        ("", "", 0, "there is no group 'plastic.task'; did you mean 'plastic.tasks'?"),
+        ("", "", 0, "the dependencies do not name plastic-learning"),
+        (
+            *("rule one", "src/two_modules_one.py", 9),
+            "importing two_modules_one:Mine raised SpecError: Theta: default = -1 is outside the bounds: "
+            "a finite number of at least 0",
+        ),
+        (
+            *("rule one", "src/two_modules_one.py", 13),
+            "Mine.plastic_local_update takes (self, x), expected (self, s)",
+        ),
+        (
+            *("rule 1two", "src/two_modules_two.py", 7),
+            "importing two_modules_two:Mine raised SpecError: RuleSpec: name = '1two': string should match "
+            "pattern '^[A-Za-z][A-Za-z0-9_-]*$'",
+        ),
+    ]
+    assert report["plugins"] == {"rule one": "", "rule 1two": ""}
+
+
+def test_a_good_file_runs_on_every_backend(tmp_path, capsys):
+    file = tmp_path / "good.py"
+    file.write_text(rule_source("good"))
+    assert execute(["check", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        f"{file}: no faults in rule good\n  rule good: runs on native, compiled, eager\n"
+    )
+
+
+def test_faults_of_a_file_that_can_and_that_cannot_be_imported(tmp_path, capsys):
+    file = tmp_path / "bad.py"
+    file.write_text(rule_source("bad", body="return s.state.memory"))
+    assert execute(["check", str(file)]) == 1
+    assert "found     raised AttributeError: " in capsys.readouterr().out
+    file.write_text("1/0")
+    assert execute(["check", str(file)]) == 1
+    assert capsys.readouterr().out == (
+        f"{file}: 1 fault in rule bad\n\nrule bad, bad.py:1, bad.py\n"
+        "  found     importing bad.py raised ZeroDivisionError: division by zero\n"
+        "  accepted  let the module be imported without raising\n"
+        '  example   python -c "import bad.py"\n'
+    )
+
+
+def test_the_built_in_transforms_and_a_faulty_one(tmp_path, capsys):
+    file = tmp_path / "shrink.py"
+    file.write_text(
+        "from plastic_core.api import Transform, TransformSpec, hookimpl\n"
+        "class Shrink(Transform):\n"
+        "    spec = TransformSpec(name='shrink', summary='s', reference='r')\n"
+        "    @hookimpl\n"
+        "    def plastic_transform_update(self, u):\n"
+        "        return u.increment.sum()\n"
+    )
+    assert execute(["check", str(file)]) == 1
+    assert capsys.readouterr().out == (
+        f"{file}: 1 fault in transform shrink\n\n"
+        "transform shrink, shrink.py:4, Shrink.plastic_transform_update\n"
+        "  found     returned []\n"
+        "  accepted  expected the new increment, here [2, 4, 5]\n"
+        "  example   return 0.5 * u.increment\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "nobody",
+            "check nobody: there is no such file or folder, and no package of that name is "
+            "installed\n  installed packages with plugins: plastic-learning",
+        ),
+        (
+            "{folder}",
+            "check {folder}: the folder holds no pyproject.toml; give the folder of a package, a file such "
+            "as my_rule.py, or the name of an installed package",
+        ),
+        (
+            "numpy",
+            "check numpy {numpy}: numpy has no entry point in plastic.rules, plastic.tasks, "
+            "plastic.transforms, so that there is nothing to check",
+        ),
+        (
+            "{folder}/empty.py",
+            "check {folder}/empty.py: defines no rule, transform or task; expected a subclass of "
+            "plastic_core.api.Rule, Transform or Task",
+        ),
+    ],
+)
+def test_where_there_is_nothing_to_look_at_the_code_is_2(tmp_path, capsys, target, message):
+    import numpy
+
+    (tmp_path / "empty.py").write_text("x = 1")
+    filled = {"folder": tmp_path, "numpy": numpy.__version__}
+    assert execute(["check", target.format(**filled)]) == 2
+    assert capsys.readouterr().err == f"plastic: {message.format(**filled)}\n"

@@ -1,0 +1,187 @@
+"""New packages from templates; installing, running and removing them in a fresh environment."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from plastic_core.cli import execute
+from tests.plugins.broken import MISTAKES, broken_wheel, package_of
+
+
+class Environment:
+    """A Python of its own that also sees all that is installed here."""
+
+    def __init__(self, folder):
+        venv.create(folder, with_pip=False)
+        self.python = folder / "bin" / "python"
+        site = next((folder / "lib").glob("python*")) / "site-packages"
+        ours = sysconfig.get_path("purelib")
+        (site / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+
+    def __call__(self, *command, cwd, code=0):
+        # build here and offline: the packages that building needs are installed
+        env = {**os.environ, "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+        done = subprocess.run(
+            [self.python, "-m", *command], capture_output=True, text=True, env=env, cwd=cwd
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def plastic(self, *arguments, cwd, code=0):
+        return self("plastic_core", *arguments, cwd=cwd, code=code)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return Environment(tmp_path / "environment")
+
+
+def test_five_commands_from_an_empty_folder(environment, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    written = environment.plastic("new-rule", "my-rule", cwd=folder).stdout
+    assert written.splitlines()[-3:] == [
+        "  plastic install -e ./plastic-my-rule",
+        "  pytest plastic-my-rule",
+        "  plastic run --rule my-rule+bp --task digits-mlp",
+    ]
+    for line in written.splitlines():
+        if line.startswith("wrote "):
+            assert (folder / line.removeprefix("wrote ")).is_file()
+    installed = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder)
+    assert installed.stdout == (
+        "plastic-my-rule 0.1.0: no faults in rule my-rule\n"
+        "  rule my-rule: runs on native, compiled, eager\n"
+    )
+    tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-my-rule", cwd=folder).stdout
+    assert re.search(r"\b10 passed\b", tests)
+    small = ("--samples", "200", "--seeds", "2", "--json")
+    run = environment.plastic(
+        "run", "--rule", "my-rule+bp", "--task", "digits-mlp", *small, cwd=folder
+    )
+    assert json.loads(run.stdout)["rule"] == "my-rule+bp"
+    again = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder)
+    assert "plastic-my-rule 0.1.0: no faults" in again.stdout
+    removed = environment.plastic("uninstall", "plastic-my-rule", cwd=folder)
+    assert removed.stdout == "removed plastic-my-rule\n"
+    assert "my-rule" not in environment.plastic("plugins", cwd=folder).stdout
+
+
+def test_a_new_task_passes_its_tests_and_trains(environment, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    environment.plastic("new-task", "two-clouds", cwd=folder)
+    shown = environment.plastic("check", "./plastic-two-clouds", cwd=folder).stdout
+    assert shown == "plastic-two-clouds: no faults in task two-clouds\n"
+    environment.plastic("install", "./plastic-two-clouds", cwd=folder)
+    tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-two-clouds", cwd=folder).stdout
+    assert re.search(r"\b6 passed\b", tests)
+    small = ("--samples", "2000", "--seeds", "2", "--noise", "0.2", "--json")
+    run = environment.plastic("run", "--rule", "bp", "--task", "two-clouds", *small, cwd=folder)
+    assert json.loads(run.stdout)["accuracy"]["mean"] > 0.9
+
+
+def test_broken_packages_stop_nothing_and_can_be_removed(environment, tmp_path):
+    mistakes = dict(enumerate(MISTAKES))
+    wheels = [str(broken_wheel(tmp_path, m, i)) for i, m in mistakes.items()]
+    quick = [i for i, m in mistakes.items() if m in ("import error", "name clash", "wrong shape")]
+    done = environment.plastic("install", *(wheels[i] for i in quick), cwd=tmp_path, code=1)
+    for i in quick:
+        assert f"{package_of(mistakes[i], i)[0]} 1.0: " in done.stdout
+    assert done.stderr.endswith(
+        "a plugin at fault disturbs no other; 'plastic uninstall NAME' removes it\n"
+    )
+    environment("pip", "install", "--quiet", *wheels, cwd=tmp_path)
+    small = ("--rule", "bp+hebbian", "--samples", "50", "--seeds", "1", "--json")
+    assert json.loads(environment.plastic("run", *small, cwd=tmp_path).stdout)["rule"]
+    entries = json.loads(environment.plastic("plugins", "--json", cwd=tmp_path).stdout)
+    states = {e["distribution"]: e["state"] for e in entries}
+    # what only a call can show is found by check, and by a run that asks for the rule
+    callable_, silent = (
+        ("wrong shape", "modifies the weight", "undeclared signal"),
+        "group misspelt",
+    )
+    for i, mistake in mistakes.items():
+        distribution, _, name = package_of(mistake, i)
+        if mistake != silent:
+            expected = "ok" if mistake in callable_ else "failed"
+            expected = "clash" if mistake == "name clash" else expected
+            assert states[distribution] == expected, mistake
+        if mistake not in ("name clash", silent):
+            asked = ("run", "--rule", f"bp+{name}", "--samples", "5", "--seeds", "1")
+            if mistake in ("import error", *callable_):
+                refused = environment.plastic(*asked, cwd=tmp_path, code=2)
+                assert refused.stderr.splitlines()[-1]
+                assert "Traceback" not in refused.stderr
+    ours = [package_of(m, i)[0] for i, m in mistakes.items() if m != silent]
+    environment.plastic("uninstall", *ours, cwd=tmp_path)
+    entries = json.loads(environment.plastic("plugins", "--json", cwd=tmp_path).stdout)
+    assert {e["distribution"] for e in entries} == {"plastic-learning"}
+
+
+def test_uninstalling_loads_no_plugin(environment, tmp_path):
+    from tests.plugins.packages import build_wheel
+
+    source = f"open({str(tmp_path / 'loaded')!r}, 'w')"
+    wheel = build_wheel(
+        tmp_path, "plastic-spy", {"spy": source}, {"plastic.rules": {"spy": "spy:Spy"}}
+    )
+    environment("pip", "install", "--quiet", str(wheel), cwd=tmp_path)
+    environment.plastic("uninstall", "plastic-spy", cwd=tmp_path)
+    assert not Path(tmp_path / "loaded").exists()
+
+
+@pytest.mark.parametrize("kind", ["rule", "task"])
+def test_a_single_file_runs(tmp_path, monkeypatch, capsys, kind):
+    monkeypatch.chdir(tmp_path)
+    assert execute([f"new-{kind}", "mine-of-file", "--file"]) == 0
+    capsys.readouterr()
+    assert execute(["check", "mine_of_file.py"]) == 0
+    rule = "bp+mine-of-file" if kind == "rule" else "bp"
+    task = "digits-mlp" if kind == "rule" else "mine-of-file"
+    small = ["--samples", "50", "--seeds", "1", "--plugin", "mine_of_file.py"]
+    assert execute(["run", "--rule", rule, "--task", task, *small]) == 0
+
+
+BAD = {
+    "new-rule My_Rule": "the name 'My_Rule': expected small letters and digits in words joined by "
+    "hyphens, such as my-rule",
+    "new-rule oja": "there is already a rule 'oja'; choose another name ('plastic rules' lists those "
+    "that are taken)",
+    "new-task there": "plastic-there is there already; choose another name, or move it away",
+    "new-rule there --file": "there.py is there already; choose another name, or move it away",
+    "install": "install: name what to install, such as plastic-my-rule or -e ./folder",
+    "uninstall": "uninstall: name what to remove; 'plastic plugins' lists it",
+    "uninstall numpy": "uninstall numpy: no installed package of that name brings plugins\n"
+    "  those that do: (none)",
+    "uninstall Plastic_Learning": "plastic-learning is plastic itself; 'python -m pip uninstall "
+    "plastic-learning' removes it",
+    "install ./nowhere.whl": "pip could not install ./nowhere.whl; the reason stands above",
+}
+
+
+@pytest.mark.parametrize("command", BAD)
+def test_bad_input_gets_one_message(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plastic-there").mkdir()
+    (tmp_path / "there.py").touch()
+    assert execute(command.split()) == 2
+    assert capsys.readouterr().err == f"plastic: {BAD[command]}\n"
+
+
+def test_without_pip_the_way_out_is_named(monkeypatch, capsys):
+    from plastic_core import installing
+
+    monkeypatch.setattr(installing, "find_spec", lambda name: None)
+    assert execute(["install", "plastic-x"]) == 2
+    assert capsys.readouterr().err == (
+        f"plastic: {sys.executable} has no pip; 'python -m ensurepip' or your package manager installs "
+        "it, or use the manager's own command: a plugin is an ordinary package\n"
+    )
