@@ -58,7 +58,7 @@ def test_the_spec_is_written_out():
     }
 
 
-RULES = "b-decay, b-update, bp, fa, hebbian, hebbian-error, oja, weight-decay"
+RULES = "anti-hebbian, b-decay, b-update, bp, dfa, fa, hebbian, hebbian-error, kolen-pollack, oja, oja-single, sanger, sign-symmetric, weight-decay"
 FAULTS = {
     "unknown rule": (
         lambda: plan("oia+bp"),
@@ -124,7 +124,7 @@ FAULTS = {
     ),
     "no propagator": (
         lambda: plan("oja+hebbian-error"),
-        "hebbian-error read the error, but no rule of the expression propagates it; add one of bp, fa",
+        "hebbian-error read the error, but no rule of the expression propagates it; add one of bp, dfa, fa, kolen-pollack, sign-symmetric",
     ),
 }
 

@@ -5,14 +5,14 @@ import pytest
 from plastic_core.cli import execute
 from tests.plugins.packages import plastic
 
-RULES = "b-decay, b-update, bp, fa, hebbian, hebbian-error, oja, weight-decay"
+RULES = "anti-hebbian, b-decay, b-update, bp, dfa, fa, hebbian, hebbian-error, kolen-pollack, oja, oja-single, sanger, sign-symmetric, weight-decay"
 WHERE = "  'plastic plugins' shows where each comes from"
 HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 
 CASES = {
     "unknown command": (
         ["rum"],
-        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins, bench.'
+        'Unknown command "rum". Did you mean "run"? Available commands: run, rules, tasks, plugins, new-rule, new-task, install, uninstall, ...'
         "\n  'plastic --help' shows what is accepted",
     ),
     "unknown flag": (
@@ -107,7 +107,7 @@ CASES = {
     ),
     "no error pass": (
         ["run", "--rule", "hebbian-error"],
-        "hebbian-error read the error, but no rule of the expression propagates it; add one of bp, fa",
+        "hebbian-error read the error, but no rule of the expression propagates it; add one of bp, dfa, fa, kolen-pollack, sign-symmetric",
     ),
     "unknown transform": (
         ["run", "--transform", "weight-bound"],

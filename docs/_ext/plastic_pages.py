@@ -1,0 +1,95 @@
+"""Pages made from what is installed: the rules, tasks and transforms, and the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import nested_parse_with_titles
+
+from plastic_core import api
+from plastic_core.catalogue import Catalogue
+from plastic_core.cli import execute
+
+
+class PluginList(SphinxDirective):
+    """``.. plastic-plugins:: rule`` lists all built-in plugins of a kind, from their specs."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        kind: Any = self.arguments[0]
+        lines: list[str] = []
+        for entry in Catalogue().entries(kind):
+            if entry.distribution == "plastic-learning":
+                lines += _section(entry)
+        node = nodes.section()
+        node.document = self.state.document
+        nested_parse_with_titles(self.state, StringList(lines, kind), node)
+        return node.children
+
+
+def _section(entry: Any) -> list[str]:
+    spec = entry.plugin.spec
+    lines = [f".. _{entry.kind}-{entry.name}:", "", entry.name, "-" * len(entry.name), ""]
+    lines += [f"{spec.summary[0].upper()}{spec.summary[1:]}.", ""]
+    if hasattr(spec, "equation"):
+        lines += [f".. math:: {spec.equation}", ""]
+    fields = [("source", spec.reference)] if hasattr(spec, "reference") else []
+    if entry.kind == "rule":
+        fields += [
+            ("theta", f"default {spec.theta.default:g}; {spec.theta.accepted}"),
+            ("modifies", ", ".join(sorted(spec.modifies))),
+            ("reads", ", ".join(f"``{name}``" for name in sorted(spec.reads)) or "nothing"),
+            ("propagates the error", "yes" if spec.propagates else "no"),
+            ("feedback matrices", spec.feedback or "none"),
+        ]
+        fields += [(f"state ``{n}``", f"over {s.over}") for n, s in spec.state.items()]
+    options = getattr(spec, "params", None) or getattr(spec, "options", None)
+    for name, field in (options.model_fields if options else {}).items():
+        label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
+        fields.append((label, f"{field.description or ''} (default ``{field.default!r}``)"))
+    lines += [f":{label}: {text}" for label, text in fields]
+    plugin = entry.plugin
+    return [*lines, "", f".. autoclass:: {plugin.__module__}.{plugin.__qualname__}", ""]
+
+
+class CommandHelp(SphinxDirective):
+    """``.. plastic-help:: run`` shows what ``plastic run --help`` prints."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        out = io.StringIO()
+        os.environ["COLUMNS"] = "96"
+        with contextlib.redirect_stdout(out):
+            execute([*self.arguments[0].split(), "--help"])
+        return [nodes.literal_block(out.getvalue(), out.getvalue(), language="text")]
+
+
+def _find_public(app: Sphinx, env: Any, node: Any, child: Any) -> Any:
+    """Lead a reference to where a public name is defined to where it is documented."""
+    name = node.get("reftarget", "").rpartition(".")[2]
+    for module, names in (("plastic_core.api", api.__all__), ("plastic_core", ("run", "RunSpec"))):
+        target = f"{module}.{name}"
+        if name in names and node.get("reftarget") != target:
+            domain = env.get_domain("py")
+            kind = "obj"
+            return domain.resolve_xref(
+                env, node["refdoc"], app.builder, kind, target, node, child
+            )
+    return None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("plastic-plugins", PluginList)
+    app.add_directive("plastic-help", CommandHelp)
+    app.connect("missing-reference", _find_public)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

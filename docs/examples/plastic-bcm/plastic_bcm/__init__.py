@@ -1,0 +1,1 @@
+"""The Bienenstock-Cooper-Munro rule, for plastic."""
