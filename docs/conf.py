@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from plastic_core.scaffold import write_file
 from plastic_core.version import __version__
 
 HERE = Path(__file__).parent
@@ -25,7 +26,7 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "examples", "tutorial", "**/*.template"]
+exclude_patterns = ["_build", "examples", "tutorial"]
 
 html_theme = "furo"
 html_title = f"plastic {release}"
@@ -60,3 +61,9 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(optional|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)"),
     (r"py:.*", r"plastic_core\.(trainer\.Curves|parameters\.Parameters|updates\.Part)"),
 ]
+
+# what `plastic new-task my-task` writes, to be shown
+GENERATED = HERE / "_generated"
+GENERATED.mkdir(exist_ok=True)
+(GENERATED / "my_task.py").unlink(missing_ok=True)
+write_file("task", "my-task", GENERATED).replace(GENERATED / "task.py")

@@ -13,9 +13,25 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import nested_parse_with_titles
 
+import plastic_core
 from plastic_core import api
 from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
+
+#: In the order of a newcomer's way.
+COMMANDS = (
+    "run",
+    "rules",
+    "rules show",
+    "tasks",
+    "plugins",
+    "new-rule",
+    "new-task",
+    "check",
+    "install",
+    "uninstall",
+    "bench",
+)
 
 
 class PluginList(SphinxDirective):
@@ -60,36 +76,51 @@ def _section(entry: Any) -> list[str]:
     return [*lines, "", f".. autoclass:: {plugin.__module__}.{plugin.__qualname__}", ""]
 
 
-class CommandHelp(SphinxDirective):
-    """``.. plastic-help:: run`` shows what ``plastic run --help`` prints."""
-
-    required_arguments = 1
-    final_argument_whitespace = True
+class CommandList(SphinxDirective):
+    """``.. plastic-commands::`` lists all commands, each with what its --help prints."""
 
     def run(self) -> list[nodes.Node]:
-        out = io.StringIO()
-        os.environ["COLUMNS"] = "96"
-        with contextlib.redirect_stdout(out):
-            execute([*self.arguments[0].split(), "--help"])
-        return [nodes.literal_block(out.getvalue(), out.getvalue(), language="text")]
+        lines = _code(_help())
+        for command in COMMANDS:
+            title = f"plastic {command}"
+            lines += [title, "-" * len(title), "", *_code(_help(*command.split()))]
+        node = nodes.section()
+        node.document = self.state.document
+        nested_parse_with_titles(self.state, StringList(lines, "commands"), node)
+        return node.children
+
+
+def _help(*command: str) -> str:
+    os.environ["COLUMNS"] = "96"
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        execute([*command, "--help"])
+    return out.getvalue()
+
+
+def _code(text: str) -> list[str]:
+    return [".. code-block:: text", "", *(f"   {line}" for line in text.splitlines()), ""]
 
 
 def _find_public(app: Sphinx, env: Any, node: Any, child: Any) -> Any:
     """Lead a reference to where a public name is defined to where it is documented."""
     name = node.get("reftarget", "").rpartition(".")[2]
-    for module, names in (("plastic_core.api", api.__all__), ("plastic_core", ("run", "RunSpec"))):
+    documented = {
+        "plastic_core.api": api.__all__,
+        "plastic_core": plastic_core.__all__,
+        "plastic_core.validation": ["SpecError"],
+    }
+    for module, names in documented.items():
         target = f"{module}.{name}"
         if name in names and node.get("reftarget") != target:
             domain = env.get_domain("py")
-            kind = "obj"
-            return domain.resolve_xref(
-                env, node["refdoc"], app.builder, kind, target, node, child
-            )
+            where = (env, node["refdoc"], app.builder)
+            return domain.resolve_xref(*where, "obj", target, node, child)
     return None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("plastic-plugins", PluginList)
-    app.add_directive("plastic-help", CommandHelp)
+    app.add_directive("plastic-commands", CommandList)
     app.connect("missing-reference", _find_public)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

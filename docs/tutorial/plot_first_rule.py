@@ -1,5 +1,4 @@
-r"""
-Your first rule
+r"""Your first rule
 ===============
 
 In ten minutes you write a plasticity rule, train networks with it, compare it with others, and

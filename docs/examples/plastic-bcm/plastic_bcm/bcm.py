@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plastic_core.api import Rule, RuleSpec, Signals, State, Theta, Update, hookimpl, outer
 from pydantic import BaseModel, ConfigDict, Field
+
+from plastic_core.api import Rule, RuleSpec, Signals, State, Theta, Update, hookimpl, outer
 
 if TYPE_CHECKING:
     from torch import Tensor

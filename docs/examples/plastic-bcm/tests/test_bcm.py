@@ -2,6 +2,7 @@
 
 import numpy as np
 from plastic_bcm.bcm import Bcm
+
 from plastic_core import RunSpec, run
 from plastic_core.testing import RuleConformance
 
