@@ -1,0 +1,134 @@
+"""The documentation builds without a warning, reads offline, and leaves no public name out."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import plastic_core
+from plastic_core import api, testing
+from plastic_core.catalogue import Catalogue
+from plastic_core.cli import _app
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def build(builder, tmp_path):
+    """Build a copy of the pages, nitpicky, with warnings as errors, and return the folder."""
+    source = tmp_path / "docs"
+    generated = shutil.ignore_patterns("_build", "_generated", "auto_tutorial", "__pycache__")
+    shutil.copytree(DOCS, source, ignore=generated)
+    out = tmp_path / builder
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "--keep-going", "-q", "-b", builder]
+    # deprecations among Sphinx's extensions are theirs
+    env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([*command, source, out], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+class Page(HTMLParser):
+    """The links, the anchors and the resources of one page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors, self.resources = [], set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found.get("id"), found.get("name")}
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag in ("script", "img") and found.get("src"):
+            self.resources.append(found["src"])
+        if tag == "link" and found.get("rel") in ("stylesheet", "preload"):
+            self.resources.append(found["href"])
+
+
+def broken_links(site):
+    """Return what leads nowhere within the site, and what would need a network to be shown."""
+    pages = {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+    broken = []
+    for path, page in pages.items():
+        for url in page.links + page.resources:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc:
+                if url in page.resources and parts.scheme != "data":
+                    broken.append((path.name, url))
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if target.is_dir():
+                target /= "index.html"
+            anchor = unquote(parts.fragment)
+            there = target.is_file() and (
+                not anchor or target not in pages or anchor in pages[target].anchors
+            )
+            if not there:
+                broken.append((path.name, url))
+    return broken
+
+
+def chromium(url):
+    """Return the page as a browser without a network shows it, scripts run."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("needs chromium, from the system's packages")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command += ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    command += ["--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom"]
+    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_site_is_whole_and_shows_its_equations_offline(tmp_path):
+    site = build("html", tmp_path)
+    assert broken_links(site) == []
+    documented = inventory(site / "objects.inv")
+    for module in (plastic_core, api, testing):
+        for name in module.__all__:
+            homes = (module.__name__, "plastic_core.api")
+            assert any(f"{home}.{name}" in documented for home in homes), name
+    listed = (site / "reference" / "rules.html").read_text(encoding="utf-8")
+    built_in = [e for e in Catalogue().entries("rule") if e.distribution == "plastic-learning"]
+    assert len(built_in) >= 14
+    assert all(f'id="{entry.name}"' in listed for entry in built_in)
+
+    rules = chromium((site / "reference" / "rules.html").as_uri())
+    formulas = rules.count('class="math notranslate')
+    assert formulas >= 2 * len(built_in)
+    assert rules.count("<mjx-container") == formulas
+    assert "mjx-merror" not in rules
+    found = chromium((site / "search.html").as_uri() + "?q=threshold")
+    assert re.search(r"found \d+ pages? matching", found)
+    assert 'href="reference/hooks.html' in found
+
+
+def test_the_examples_in_the_pages_work(tmp_path):
+    out = build("doctest", tmp_path)
+    summary = (out / "output.txt").read_text(encoding="utf-8")
+    assert int(re.search(r"(\d+) tests?\n", summary[summary.index("Doctest summary") :])[1]) >= 20
+
+
+def test_every_command_has_its_help_in_the_pages():
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        from plastic_pages import COMMANDS
+    finally:
+        sys.path.pop(0)
+    commands = {name for name in _app(["run"]) if not name.startswith("-")}
+    assert commands == {command.split()[0] for command in COMMANDS}
+
+
+def inventory(path):
+    """Return the names of all documented Python objects, from Sphinx's list of them."""
+    lines = zlib.decompress(path.read_bytes().split(b"\n", 4)[4]).decode().splitlines()
+    return {line.split()[0] for line in lines if line.split()[1].startswith("py:")}
