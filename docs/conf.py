@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 
 project = "plastic"
 author = "The plastic developers"
+project_copyright = author
 version = release = __version__
 
 extensions = [
@@ -55,6 +56,7 @@ napoleon_use_ivar = True
 # Names of other projects, whose pages cannot be looked up offline, and types of our own that are
 # no part of the public interface.
 nitpicky = True
+default_role = "literal"  # names in docstrings stand in single backticks
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing)\..*"),
     (r"py:.*", r"(Tensor|NDArray|BaseModel|Path|Any|Self|Sequence|Callable|Mapping|array)"),

@@ -154,6 +154,12 @@ class Catalogue:
         name = getattr(spec, "name", plugin.__name__)
         target = f"{plugin.__module__}:{plugin.__qualname__}"
         entry = Entry(kind, name, distribution, version, target, plugin=plugin)
+        # a class that is installed too is no rival of itself
+        same = [e for e in self._entries if (e.kind, e.name, e.target) == (kind, name, target)]
+        if same:
+            entry = same[0]
+            self._entries.remove(entry)
+            entry.plugin = plugin
         entry.load()
         if entry.state == "failed":
             raise PlasticError(

@@ -12,22 +12,22 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_rule_in_ten_lines_trains(tmp_path, capsys):
-    source = next(text for kind, text in BLOCKS if kind == "python" and "class AntiHebbian" in text)
-    file = tmp_path / "anti.py"
+    source = next(text for kind, text in BLOCKS if kind == "python" and "class Centred" in text)
+    file = tmp_path / "centred.py"
     file.write_text(source)
     command = [
         "run",
         "--plugin",
         str(file),
         "--rule",
-        "bp+anti",
+        "bp+centred",
         "--samples",
         "100",
         "--seeds",
         "2",
     ]
     assert execute([*command, "--out", str(tmp_path / "run")]) == 0
-    assert "bp+anti" in capsys.readouterr().out
+    assert "bp+centred" in capsys.readouterr().out
 
 
 def test_the_commands_are_understood(tmp_path, capsys, small_mnist):

@@ -71,7 +71,9 @@ def _section(entry: Any) -> list[str]:
     for name, field in (options.model_fields if options else {}).items():
         label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
         fields.append((label, f"{field.description or ''} (default ``{field.default!r}``)"))
-    lines += [f":{label}: {text}" for label, text in fields]
+    lines += [".. list-table::", "   :widths: 1 3", "   :width: 100%", ""]
+    for label, text in fields:
+        lines += [f"   * - {label}", f"     - {text}"]
     plugin = entry.plugin
     return [*lines, "", f".. autoclass:: {plugin.__module__}.{plugin.__qualname__}", ""]
 
@@ -91,7 +93,7 @@ class CommandList(SphinxDirective):
 
 
 def _help(*command: str) -> str:
-    os.environ["COLUMNS"] = "96"
+    os.environ["COLUMNS"] = "86"
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         execute([*command, "--help"])
@@ -100,6 +102,19 @@ def _help(*command: str) -> str:
 
 def _code(text: str) -> list[str]:
     return [".. code-block:: text", "", *(f"   {line}" for line in text.splitlines()), ""]
+
+
+def _spec_signature(
+    app: Sphinx, what: str, name: str, thing: Any, *_: Any
+) -> tuple[str, None] | None:
+    """Write the fields of a specification with their defaults."""
+    if what != "class" or not issubclass(thing, api.Spec) or not thing.model_fields:
+        return None
+    fields = [
+        field if info.is_required() else f"{field}={info.get_default()!r}"
+        for field, info in thing.model_fields.items()
+    ]
+    return f"({', '.join(fields)})", None
 
 
 def _find_public(app: Sphinx, env: Any, node: Any, child: Any) -> Any:
@@ -123,4 +138,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("plastic-plugins", PluginList)
     app.add_directive("plastic-commands", CommandList)
     app.connect("missing-reference", _find_public)
+    app.connect("autodoc-process-signature", _spec_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -185,3 +186,16 @@ def test_without_pip_the_way_out_is_named(monkeypatch, capsys):
         f"plastic: {sys.executable} has no pip; 'python -m ensurepip' or your package manager installs "
         "it, or use the manager's own command: a plugin is an ordinary package\n"
     )
+
+
+def test_the_example_package_of_the_docs_is_installed_and_passes_its_tests(environment, tmp_path):
+    example = Path(__file__).parents[2] / "docs" / "examples" / "plastic-bcm"
+    ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    shutil.copytree(example, tmp_path / "plastic-bcm", ignore=ignored)
+    installed = environment.plastic("install", "./plastic-bcm", cwd=tmp_path)
+    assert installed.stdout == (
+        "plastic-bcm 0.1.0: no faults in rule bcm\n  rule bcm: runs on native, compiled, eager\n"
+    )
+    tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-bcm", cwd=tmp_path).stdout
+    assert re.search(r"\b11 passed\b", tests)
+    assert "state threshold" in environment.plastic("rules", "show", "bcm", cwd=tmp_path).stdout

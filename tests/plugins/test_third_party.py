@@ -157,3 +157,13 @@ def test_it_is_trained(installed, tmp_path):
 def test_without_it_the_others_are_as_before():
     entries = json.loads(plastic("plugins", "--json").stdout)
     assert "plastic-stranger" not in {e["distribution"] for e in entries}
+
+
+def test_an_installed_rule_may_be_handed_over_too(installed, monkeypatch):
+    monkeypatch.syspath_prepend(installed)
+    from plastic_stranger import Anti
+
+    from plastic_core import RunSpec, run
+
+    result = run(RunSpec(rule="bp+anti", seeds=1, samples=20), rules=[Anti])
+    assert result.record["plugins"]["plastic-stranger:anti"] == "2.5"
