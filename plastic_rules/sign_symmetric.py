@@ -30,7 +30,7 @@ class SignSymmetric(Rule):
             r"-e_l\, y_{l-1}^\top, \quad "
             r"e_{l-1} = (|B_l| \odot \mathrm{sign}(W_l^\top))\, e_l \odot \sigma'(z_{l-1})"
         ),
-        reference="Liao, Leibo, Poggio 2016, doi:10.1609/aaai.v30i1.10279",
+        reference="Liao, Leibo, Poggio 2016, arXiv:1510.05067",
         modifies="forward",
         reads={"error", "pre", "weight", "feedback"},
         theta=Theta(default=0.003),

@@ -81,7 +81,7 @@ def _check_one(candidate: Candidate, target: Target, report: Report) -> Iterator
 
 
 def _try_rule(rule: type[Rule], candidate: Candidate, report: Report) -> list[Fault]:
-    from plastic_core.testing.rule_checks import RULE_CHECKS, native_refusal
+    from plastic_core.testing.rule_checks import RULE_CHECKS, refusals
 
     signals, *others = RULE_CHECKS
     faults = signals(rule)
@@ -93,10 +93,10 @@ def _try_rule(rule: type[Rule], candidate: Candidate, report: Report) -> list[Fa
         except Exception as error:
             faults.append(_unexpected(error))
     if not faults:
-        refusal = native_refusal(rule)
-        report.plugins[candidate.title] = "native, compiled, eager"
-        if refusal:
-            report.plugins[candidate.title] = f"compiled, eager; not native: {refusal}"
+        refused = refusals(rule)
+        takes = [*(name for name, reason in refused.items() if not reason), "eager"]
+        reasons = [f"; not {name}: {reason}" for name, reason in refused.items() if reason]
+        report.plugins[candidate.title] = ", ".join(takes) + "".join(reasons)
     return faults
 
 

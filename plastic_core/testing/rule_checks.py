@@ -26,6 +26,13 @@ Check = Callable[[type[Rule]], list[Fault]]
 _EXAMPLE: Final = "return outer(s.post, s.pre)"
 _TOLERANCE: Final = 1e-9
 
+_BACKENDS: Final[dict[str, Callable[..., Backend]]] = {
+    "native": NativeBackend,
+    # two updates a call, the fewest that follow each other: compiling takes longer with more
+    "compiled": functools.partial(CompiledBackend, chunk=2),
+}
+_REFUSED: Final = (NotNativeError, CompilerError, CannotCompileError)
+
 
 def check_signals(rule: type[Rule]) -> list[Fault]:
     """Shapes and dtypes of what is returned, no input modified, nothing read but the declared."""
@@ -156,12 +163,12 @@ def check_theta_derivative(rule: type[Rule]) -> list[Fault]:
 
 def check_native(rule: type[Rule]) -> list[Fault]:
     """The native backend, where it takes the rule, gives eager's numbers."""
-    return _check_backend(rule, "native", NativeBackend)
+    return _check_backend(rule, "native")
 
 
 def check_compiled(rule: type[Rule]) -> list[Fault]:
     """The compiled backend, where it takes the rule, gives eager's numbers."""
-    return _check_backend(rule, "compiled", functools.partial(CompiledBackend, chunk=2))
+    return _check_backend(rule, "compiled")
 
 
 #: In the order in which they are run; where the first finds something, the others cannot run.
@@ -178,22 +185,25 @@ RULE_CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def native_refusal(rule: type[Rule]) -> str:
-    """Return why the native backend does not take the rule, or nothing where it does."""
-    network = SmallNetwork(rule(), [theta_of(rule)])
-    try:
-        NativeBackend(*_made_of(network, network.initial()))
-    except (NotNativeError, CompilerError) as error:
-        return str(error)
-    return ""
+def refusals(rule: type[Rule]) -> dict[str, str]:
+    """Return for each backend why it does not take the rule, or nothing where it does."""
+    found = {}
+    for name, make in _BACKENDS.items():
+        network = SmallNetwork(rule(), [theta_of(rule)])
+        try:
+            make(*_made_of(network, network.initial()))
+            found[name] = ""
+        except _REFUSED as error:
+            found[name] = str(error).removeprefix(f"the rule '{rule.spec.name}': ")
+    return found
 
 
-def _check_backend(rule: type[Rule], name: str, make: Callable[..., Backend]) -> list[Fault]:
+def _check_backend(rule: type[Rule], name: str) -> list[Fault]:
     network = SmallNetwork(rule(), [theta_of(rule)])
     parameters = network.initial()
     try:
-        backend = make(*_made_of(network, parameters))
-    except (NotNativeError, CompilerError, CannotCompileError):
+        backend = _BACKENDS[name](*_made_of(network, parameters))
+    except _REFUSED:
         return []
     backend.advance(torch.arange(network.x.shape[2] * STEPS).unsqueeze(0))
     return _same(

@@ -143,3 +143,13 @@ def test_where_there_is_nothing_to_look_at_the_code_is_2(tmp_path, capsys, targe
     filled = {"folder": tmp_path, "numpy": numpy.__version__}
     assert execute(["check", target.format(**filled)]) == 2
     assert capsys.readouterr().err == f"plastic: {message.format(**filled)}\n"
+
+
+def test_backends_that_do_not_take_a_rule_are_named(tmp_path, capsys):
+    file = tmp_path / "branching.py"
+    body = "return outer(s.post if s.post.max() > 0 else -s.post, s.pre)"
+    file.write_text(rule_source("branching", body=body))
+    assert execute(["check", str(file)]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith("  rule branching: runs on eager; not native: ")
+    assert "; not compiled: " in line
