@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from plastic_core import datasets, machine
-from plastic_core.backends.choosing import BackendRequest, Chosen, choose_backend
-from plastic_core.build import resolve_hooks
+from plastic_core.backends.choosing import Chosen
+from plastic_core.block import Block, Replica
 from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
-from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.parameters import Parameters
 from plastic_core.plan import Plan, call_task, make_plan
 from plastic_core.plugins import Dataset, Rule
 from plastic_core.record import RunFolder
 from plastic_core.specs import RunSpec
 from plastic_core.statistics import bootstrap_interval
-from plastic_core.trainer import Curves, evaluation_steps, train
+from plastic_core.trainer import Curves
 
 if TYPE_CHECKING:
     import os
@@ -101,45 +100,12 @@ def run(
 
     notes: list[str] = []
     dataset, plan = _load(plan, data, data_dir, notes)
-    network = plan.network
-    device, dtype = spec.device, getattr(torch, spec.dtype)
-    inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
-    if len(labels) < spec.eval_samples:
-        notes.append(
-            f"evaluations use {len(labels)} points, all that the half '{spec.eval_half}' holds, "
-            f"in place of {spec.eval_samples}"
-        )
-    steps = evaluation_steps(spec.samples, spec.evaluations, spec.batch_size)
-    if len(steps) < spec.evaluations:
-        notes.append(
-            f"{len(steps)} evaluations in place of {spec.evaluations}: there are no more updates"
-        )
-
-    selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-    hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
-    parameters = initial_parameters(network, spec.seed_list, hooks.feedback, dtype, device)
-    hooks.add_states(parameters)
-    thetas = {
-        r.name: torch.full((spec.seeds,), r.theta, dtype=dtype, device=device) for r in plan.rules
-    }
-    one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
-    chosen = choose_backend(
-        BackendRequest(
-            spec.backend,
-            network,
-            hooks,
-            thetas,
-            parameters,
-            torch.from_numpy(dataset.inputs).to(device, dtype),
-            one_hot[torch.from_numpy(dataset.labels)],
-            spec.batch_size,
-            updates=-(-spec.samples // spec.batch_size),
-            threads=threads or torch.get_num_threads(),
-        )
-    )
-    if chosen.differs and spec.backend != "auto":
-        notes.append(f"backend {chosen.name} in place of {spec.backend}: {chosen.reason}")
-    curves = Curves.empty(spec.seeds, steps)
+    replicas = [
+        Replica(seed, {rule.name: rule.theta for rule in plan.rules}) for seed in spec.seed_list
+    ]
+    block = Block(plan, replicas, dataset, threads)
+    notes += block.notes
+    chosen, parameters, curves = block.chosen, block.parameters, block.curves
     if folder is not None:
         folder.make()
     if folder is not None and folder.state == "started":
@@ -151,26 +117,12 @@ def run(
         on_plan(RunResult(plan.spec, _dataset(plan, curves), record, run_dir))
 
     def after_point(curves: Curves) -> None:
-        if folder is not None and curves.done < len(steps):
+        if folder is not None and curves.done < len(curves.steps):
             folder.write_checkpoint(parameters, curves)
         if on_point is not None:
             on_point(curves)
 
-    order = np.stack(
-        [
-            datasets.training_order(seed, len(dataset.labels), spec.samples)
-            for seed in spec.seed_list
-        ]
-    )
-    train(
-        chosen.backend,
-        torch.from_numpy(order),
-        (torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)),
-        dataset.classes,
-        curves,
-        threads or torch.get_num_threads(),
-        after_point,
-    )
+    block.train(after_point)
     record = {
         **record,
         "state": "finished",

@@ -1,0 +1,127 @@
+"""A block: networks of one plan, trained side by side, that differ in seed and theta alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from plastic_core import datasets
+from plastic_core.backends.choosing import BackendRequest, Chosen, choose_backend
+from plastic_core.build import resolve_hooks
+from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.plan import Plan
+from plastic_core.plugins import Dataset
+from plastic_core.trainer import Curves, evaluation_steps, train
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One network: its seed, and the theta of each rule."""
+
+    seed: int
+    thetas: Mapping[str, float]
+
+
+class Block:
+    """The networks, ready to be trained.
+
+    Args:
+        plan: rules, task and network; its own thetas and seeds are not used.
+        replicas: the networks.
+        dataset: the task's data.
+        threads: networks trained at once, and threads of torch; None for all cores.
+
+    Attributes:
+        parameters: of all networks.
+        chosen: the backend, and why.
+        curves: what was measured so far; a resumed run fills in what it had.
+        notes: what is done otherwise than asked.
+    """
+
+    def __init__(
+        self, plan: Plan, replicas: Sequence[Replica], dataset: Dataset, threads: int | None
+    ) -> None:
+        spec, network = plan.spec, plan.network
+        device, dtype = spec.device, getattr(torch, spec.dtype)
+        self.notes: list[str] = []
+        self._threads = threads or torch.get_num_threads()
+        self._classes = dataset.classes
+        self._held_out = self._evaluated(plan, dataset, dtype)
+        steps = self._steps(plan)
+
+        selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+        hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
+        seeds = [replica.seed for replica in replicas]
+        self.parameters: Parameters = initial_parameters(
+            network, seeds, hooks.feedback, dtype, device
+        )
+        hooks.add_states(self.parameters)
+        thetas = {
+            rule.name: torch.tensor(
+                [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
+            )
+            for rule in plan.rules
+        }
+        one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
+        self.chosen: Chosen = choose_backend(
+            BackendRequest(
+                spec.backend,
+                network,
+                hooks,
+                thetas,
+                self.parameters,
+                torch.from_numpy(dataset.inputs).to(device, dtype),
+                one_hot[torch.from_numpy(dataset.labels)],
+                spec.batch_size,
+                updates=-(-spec.samples // spec.batch_size),
+                threads=self._threads,
+            )
+        )
+        if self.chosen.differs and spec.backend != "auto":
+            self.notes.append(
+                f"backend {self.chosen.name} in place of {spec.backend}: {self.chosen.reason}"
+            )
+        self.curves = Curves.empty(len(replicas), steps)
+        points = len(dataset.labels)
+        self._order = torch.from_numpy(
+            np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
+        )
+
+    def train(self, on_point: Callable[[Curves], Any]) -> None:
+        """Train from the first point of the curves that is not measured yet to the last."""
+        train(
+            self.chosen.backend,
+            self._order,
+            self._held_out,
+            self._classes,
+            self.curves,
+            self._threads,
+            on_point,
+        )
+
+    def _steps(self, plan: Plan) -> np.ndarray[Any, np.dtype[np.int64]]:
+        spec = plan.spec
+        steps = evaluation_steps(spec.samples, spec.evaluations, spec.batch_size)
+        if len(steps) < spec.evaluations:
+            self.notes.append(
+                f"{len(steps)} evaluations in place of {spec.evaluations}: there are no more "
+                "updates"
+            )
+        return steps
+
+    def _evaluated(
+        self, plan: Plan, dataset: Dataset, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        spec = plan.spec
+        inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
+        if len(labels) < spec.eval_samples:
+            self.notes.append(
+                f"evaluations use {len(labels)} points, all that the half '{spec.eval_half}' "
+                f"holds, in place of {spec.eval_samples}"
+            )
+        device = spec.device
+        return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
