@@ -6,12 +6,10 @@ No format used here can hold code.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -21,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from plastic_core.errors import PlasticError
+from plastic_core.files import explained, write_atomically
 from plastic_core.parameters import Parameters
 from plastic_core.specs import RunSpec
 from plastic_core.trainer import Curves
@@ -36,6 +35,9 @@ CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 
 # Checkpoints are written at evaluation points, at most this often.
 _CHECKPOINT_SECONDS: Final = 5.0
+
+
+_REMEDY: Final = "free or allow it, or give another folder with --out"
 
 
 def default_folder(spec: RunSpec) -> Path:
@@ -68,11 +70,11 @@ class RunFolder:
         self.path, self._spec = path, spec
         self.state: Literal["new", "started", "finished"] = "new"
         self._saved = time.monotonic()
-        with _explained(path):
+        with explained(path, _REMEDY):
             exists = path.exists()
         if exists and not path.is_dir():
             raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
-        with _explained(path):
+        with explained(path, _REMEDY):
             holds = sorted(p.name for p in path.iterdir()) if exists else []
         if RUN_FILE in holds:
             self.state = self._check_other_run(resume)
@@ -84,7 +86,7 @@ class RunFolder:
 
     def make(self) -> None:
         """Make the folder, once it is known that there will be something to write."""
-        with _explained(self.path):
+        with explained(self.path, _REMEDY):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def read_record(self) -> dict[str, Any]:
@@ -191,7 +193,7 @@ class RunFolder:
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a finished run."""
-        with _explained(self.path):
+        with explained(self.path, _REMEDY):
             (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _check_other_run(self, resume: bool) -> Literal["started", "finished"]:
@@ -216,23 +218,4 @@ class RunFolder:
         return "finished" if record["state"] == "finished" else "started"
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
-        final = self.path / name
-        # hidden, and with the right suffix, by which some writers choose their format
-        temporary = self.path / f".{os.getpid()}-{name}"
-        with _explained(final):
-            try:
-                write(temporary)
-                temporary.replace(final)
-            finally:
-                temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PlasticError(
-            f"{path}: cannot be written: {error.strerror or error}; "
-            "free or allow it, or give another folder with --out"
-        ) from None
+        write_atomically(self.path / name, write, _REMEDY)

@@ -99,7 +99,7 @@ def run(
         return RunResult(plan.spec, folder.read_curves(), folder.read_record(), folder.path)
 
     notes: list[str] = []
-    dataset, plan = _load(plan, data, data_dir, notes)
+    dataset, plan = load_data(plan, data, data_dir, notes)
     replicas = [
         Replica(seed, {rule.name: rule.theta for rule in plan.rules}) for seed in spec.seed_list
     ]
@@ -134,10 +134,14 @@ def run(
     return result
 
 
-def _load(
+def load_data(
     plan: Plan, data: tuple[Any, Any] | None, data_dir: Any, notes: list[str]
 ) -> tuple[Dataset, Plan]:
-    """Return the data, and the plan with the network that fits them."""
+    """Return the data, and the plan with the network that fits them.
+
+    Raises:
+        PlasticError: there are no data, or they fit neither themselves nor the network.
+    """
     name, network = plan.task_entry.name, plan.network
     if data is not None:
         notes.append("trained on data handed over, which this record does not hold")

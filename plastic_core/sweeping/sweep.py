@@ -1,0 +1,142 @@
+"""A sweep: what the store holds is read, what is missing is trained, block by block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, field
+from typing import Any
+
+from plastic_core.block import Replica
+from plastic_core.catalogue import Catalogue
+from plastic_core.cells import Cell, cell_of
+from plastic_core.errors import PlasticError, describe_exception
+from plastic_core.store import CellResult, Store
+from plastic_core.sweeping.arms import Arm, SweepSpec, expand
+from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
+from plastic_core.sweeping.data import data_of
+from plastic_core.sweeping.executors import executor_for
+
+
+@dataclass
+class ArmResult:
+    """One arm, with the result of each seed that has one.
+
+    Attributes:
+        cells: by seed.
+        results: by seed; a seed of a failed block is missing.
+    """
+
+    arm: Arm
+    cells: dict[int, Cell]
+    results: dict[int, CellResult] = field(default_factory=dict)
+
+
+@dataclass
+class Progress:
+    """How far a sweep is.
+
+    Attributes:
+        found: networks whose result was in the store.
+        failed: reasons, by key of the cell.
+    """
+
+    total: int
+    found: int = 0
+    trained: int = 0
+    diverged: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Networks trained in a second."""
+        return self.trained / max(time.monotonic() - self.begun, 1e-9)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """All arms of a sweep, and what happened."""
+
+    arms: list[ArmResult]
+    progress: Progress
+
+
+def sweep(
+    spec: SweepSpec,
+    store: Store,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    data_dir: str | None = None,
+    on_progress: Callable[[Progress], Any] = lambda progress: None,
+) -> SweepResult:
+    """Train what the store lacks, and return all results.
+
+    A block whose worker dies repeatedly, or that raises, is recorded as failed, and the rest goes
+    on. Each block is written to the store as it ends, so that a sweep begun again trains only
+    what is missing.
+
+    Raises:
+        PlasticError: anything wrong with the spec, the data, the store or the workers.
+    """
+    arms = [_with_cells(arm, data_dir) for arm in expand(spec, Catalogue(spec.base.plugins))]
+    progress = Progress(sum(len(arm.cells) for arm in arms))
+    wanted: dict[str, list[tuple[ArmResult, int]]] = {}
+    pending = []
+    for arm in arms:
+        for seed, cell in arm.cells.items():
+            result = store.find(cell)
+            if result is not None:
+                _take(arm, seed, result, progress)
+                progress.found += 1
+                continue
+            if cell.key not in wanted:
+                pending.append(Pending(cell, arm.arm.plan, Replica(seed, arm.arm.thetas)))
+            wanted.setdefault(cell.key, []).append((arm, seed))
+    on_progress(progress)
+    if pending:
+        with executor_for(workers, scheduler) as (executor, count):
+            futures: dict[Future[Any], list[Pending]] = {
+                executor.submit(train_block, task_of(block, data_dir)): block
+                for block in pack(pending, count)
+            }
+            for future in as_completed(futures):
+                _finish(future, futures[future], wanted, store, progress)
+                on_progress(progress)
+    return SweepResult(arms, progress)
+
+
+def _with_cells(arm: Arm, data_dir: str | None) -> ArmResult:
+    _, digest = data_of(arm.plan, data_dir)
+    seeds = arm.plan.spec.seed_list
+    return ArmResult(arm, {s: cell_of(arm.plan, Replica(s, arm.thetas), digest) for s in seeds})
+
+
+def _finish(
+    future: Future[Any],
+    block: list[Pending],
+    wanted: dict[str, list[tuple[ArmResult, int]]],
+    store: Store,
+    progress: Progress,
+) -> None:
+    try:
+        results = future.result()
+    except PlasticError:
+        raise
+    except Exception as error:
+        for one in block:
+            progress.failed[one.cell.key] = describe_exception(error)
+        return
+    for one, plain in zip(block, results, strict=True):
+        result = CellResult.model_validate(plain)
+        store.add(one.cell, result)
+        progress.trained += 1
+        for arm, seed in wanted[one.cell.key]:
+            _take(arm, seed, result, progress)
+
+
+def _take(arm: ArmResult, seed: int, result: CellResult, progress: Progress) -> None:
+    arm.results[seed] = result
+    progress.diverged += result.diverged_at >= 0
