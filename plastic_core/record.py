@@ -40,10 +40,10 @@ _CHECKPOINT_SECONDS: Final = 5.0
 _REMEDY: Final = "free or allow it, or give another folder with --out"
 
 
-def default_folder(spec: RunSpec) -> Path:
-    """Return ``runs/<time>-<task>-<rule>`` in the working folder."""
-    rule = re.sub(r"[^\w.+-]+", "_", spec.rule.replace(" ", ""))[:80]
-    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{spec.task.replace(':', '_')}-{rule}"
+def default_folder(task: str, label: str) -> Path:
+    """Return ``runs/<time>-<task>-<label>`` in the working folder."""
+    label = re.sub(r"[^\w.+-]+", "_", label.replace(" ", ""))[:80]
+    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '_')}-{label}"
     folder, count = base, 1
     while folder.exists():  # a second run within the same second
         count += 1

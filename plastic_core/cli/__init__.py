@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from plastic_core.cli import bench, check, install, new, plugins, rules, run, tasks
+from plastic_core.cli import bench, check, install, new, plugins, rules, run, store, sweep, tasks
 from plastic_core.errors import PlasticError
 from plastic_core.version import __version__
 
@@ -49,7 +49,8 @@ def execute(arguments: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "plastic: interrupted; 'plastic run --resume --out DIR' continues a run",
+            "plastic: interrupted; 'plastic run --resume --out DIR' continues a run, and a sweep "
+            "goes on when the same command is given again",
             file=sys.stderr,
         )
         return 130
@@ -67,8 +68,10 @@ def _app(arguments: Sequence[str]) -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
     )
-    # the flags of run depend on its task, which is looked up only where run is asked for
+    # the flags of run and sweep depend on the task, which is looked up only where they are used
     app.command(run.make_app(arguments[1:] if arguments[0] == "run" else None))
+    app.command(sweep.make_app(arguments[1:] if arguments[0] == "sweep" else None))
+    app.command(store.app)
     app.command(rules.app)
     app.command(tasks.app)
     app.command(plugins.app)

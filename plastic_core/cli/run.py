@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from plastic_core.catalogue import Catalogue
+from plastic_core.cli.spec_flags import COLLECTED, assemble, flags, given_of, task_options
 from plastic_core.errors import PlasticError
 from plastic_core.specs import RunSpec, read_spec_file
 
 if TYPE_CHECKING:
     from plastic_core.running import RunResult
-
-# Fields of a RunSpec that are written otherwise on the command line.
-_COLLECTED = {"options", "settings", "transforms", "plugins"}
 
 
 def make_app(arguments: Sequence[str] | None) -> App:
@@ -34,9 +28,9 @@ def make_app(arguments: Sequence[str] | None) -> App:
     app = App(name="run", help="Train networks by a rule and show their learning curve.")
     options: type[BaseModel] | None = None
     if arguments is not None:
-        options = _task_options(arguments)
-    spec_flags = _flags("RunFlags", RunSpec, skip=_COLLECTED)
-    task_flags = _flags("TaskFlags", options) if options else _flags("TaskFlags", BaseModel)
+        options = task_options(arguments)
+    spec_flags = flags("RunFlags", RunSpec, skip=COLLECTED)
+    task_flags = flags("TaskFlags", options) if options else flags("TaskFlags", BaseModel)
 
     @app.default
     def run(
@@ -72,19 +66,12 @@ def make_app(arguments: Sequence[str] | None) -> App:
             threads: networks trained at once, and threads of torch; default all cores.
             save_weights: also write weights.safetensors.
         """
-        given, chosen = _given(spec), _given(task_options)
+        given, chosen = given_of(spec), given_of(task_options)
         changed = bool(chosen or {"rule", "task"} & given.keys())
         fields = read_spec_file(Path(source), asked=changed) if source else {}
         fields |= given
-        _merge(fields, "options", {name: _option(options, name, v) for name, v in chosen.items()})
-        for name, settings in _settings(set_ or []).items():
-            fields["settings"] = dict(fields.get("settings", {}))
-            _merge(fields["settings"], name, settings)
-        if transform:
-            fields["transforms"] = transform
-        if plugin:
-            fields["plugins"] = plugin
-        _run(RunSpec(**fields), out, resume, json, data_dir, threads, save_weights)
+        made = assemble(fields, options, chosen, set_, transform, plugin)
+        _run(made, out, resume, json, data_dir, threads, save_weights)
 
     run.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
     run.__annotations__["task_options"] = Annotated[
@@ -116,7 +103,7 @@ def _run(
     with aside, RunView(spec) as view:
         result = run(
             spec,
-            out=default_folder(spec) if out is None else out,
+            out=default_folder(spec.task, spec.rule) if out is None else out,
             resume=resume,
             data_dir=data_dir,
             threads=threads,
@@ -162,94 +149,3 @@ def _report(result: RunResult, as_json: bool) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print_json(summary)
-
-
-def _task_options(arguments: Sequence[str]) -> type[BaseModel]:
-    """Return the option model of the task that the arguments, or their spec file, ask for."""
-    files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
-    spec = RunSpec.from_file(Path(files[0])) if files else RunSpec()
-    task, plugins = spec.task, list(spec.plugins)
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
-        name, equals, attached = flag.partition("=")
-        if name == "--task":
-            task = attached if equals else value
-        elif name == "--plugin":
-            plugins.append(attached if equals else value)
-    entry = Catalogue(plugins).find("task", task)
-    assert entry.plugin is not None
-    options: type[BaseModel] = entry.plugin.spec.options
-    return options
-
-
-def _flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type[Any]:
-    """Return a dataclass with a flag for each field of `model`, all None until given.
-
-    Values stay text: the model itself converts and checks them, so that there is one set of
-    messages for files, Python and the command line.
-    """
-    fields = []
-    for field, info in model.model_fields.items():
-        if field in skip:
-            continue
-        kind: Any = bool if info.annotation is bool else str
-        parameter = Parameter(
-            help=_help(info), metavar=_metavar(info), allow_leading_hyphen=kind is str, negative=()
-        )
-        fields.append((field, Annotated[kind | None, parameter], dataclasses.field(default=None)))
-    flags = dataclasses.make_dataclass(name, fields)
-    flags.__module__ = __name__  # cyclopts looks for the fields of a class where it is defined
-    return flags
-
-
-def _help(info: FieldInfo) -> str:
-    text = info.description or ""
-    if info.default in (None, PydanticUndefined) or info.annotation is bool:
-        return text
-    return f"{text} [default: {info.default}]"
-
-
-def _metavar(info: FieldInfo) -> str:
-    choices = [c for kind in (info.annotation, *get_args(info.annotation)) for c in get_args(kind)]
-    if choices and all(isinstance(c, str | int) for c in choices):
-        return "|".join(map(str, choices))
-    kinds: dict[Any, str] = {int: "INT", float: "FLOAT", bool: ""}
-    return kinds.get(info.annotation, "TEXT")
-
-
-def _given(flags: Any) -> dict[str, Any]:
-    if flags is None:
-        return {}
-    return {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
-
-
-def _merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:
-    if values:
-        fields[name] = {**fields.get(name, {}), **values}
-
-
-def _settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    settings: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        owner, dot, name = key.rpartition(".")
-        if not (equals and dot and owner and name):
-            raise PlasticError(f"--set {text}: expected RULE.NAME=VALUE, such as oja.theta=1e-4")
-        settings.setdefault(owner, {})[name] = _scalar(value)
-    return settings
-
-
-def _option(options: type[BaseModel] | None, name: str, value: Any) -> Any:
-    """Return the value of a task's option, a number only where the option may be one."""
-    assert options is not None
-    return value if options.model_fields[name].annotation is str else _scalar(value)
-
-
-def _scalar(value: Any) -> Any:
-    """Return a number or truth value where the text is one, else the text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return value
-    return parsed if isinstance(parsed, bool | int | float) else value

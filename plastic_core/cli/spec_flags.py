@@ -1,0 +1,143 @@
+"""The fields of a RunSpec, and the options of a task, as flags of a command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from cyclopts import Parameter
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from plastic_core.catalogue import Catalogue
+from plastic_core.errors import PlasticError
+from plastic_core.specs import RunSpec
+
+# Fields of a RunSpec that are written otherwise on the command line.
+COLLECTED = {"options", "settings", "transforms", "plugins"}
+
+
+def task_options(arguments: Sequence[str]) -> type[BaseModel]:
+    """Return the option model of the task that the arguments, or their spec file, ask for."""
+    files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
+    spec = RunSpec.from_file(Path(files[0])) if files else RunSpec()
+    task, plugins = spec.task, list(spec.plugins)
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, equals, attached = flag.partition("=")
+        if name == "--task":
+            task = attached if equals else value
+        elif name == "--plugin":
+            plugins.append(attached if equals else value)
+    entry = Catalogue(plugins).find("task", task)
+    assert entry.plugin is not None
+    options: type[BaseModel] = entry.plugin.spec.options
+    return options
+
+
+def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type[Any]:
+    """Return a dataclass with a flag for each field of `model`, all None until given.
+
+    Values stay text: the model itself converts and checks them, so that there is one set of
+    messages for files, Python and the command line.
+    """
+    fields = []
+    for field, info in model.model_fields.items():
+        if field in skip:
+            continue
+        kind: Any = bool if info.annotation is bool else str
+        parameter = Parameter(
+            help=_help(info), metavar=_metavar(info), allow_leading_hyphen=kind is str, negative=()
+        )
+        fields.append((field, Annotated[kind | None, parameter], dataclasses.field(default=None)))
+    flags = dataclasses.make_dataclass(name, fields)
+    flags.__module__ = __name__  # cyclopts looks for the fields of a class where it is defined
+    return flags
+
+
+def _help(info: FieldInfo) -> str:
+    text = info.description or ""
+    if info.default in (None, PydanticUndefined) or info.annotation is bool:
+        return text
+    return f"{text} [default: {info.default}]"
+
+
+def _metavar(info: FieldInfo) -> str:
+    choices = [c for kind in (info.annotation, *get_args(info.annotation)) for c in get_args(kind)]
+    if choices and all(isinstance(c, str | int) for c in choices):
+        return "|".join(map(str, choices))
+    kinds: dict[Any, str] = {int: "INT", float: "FLOAT", bool: ""}
+    return kinds.get(info.annotation, "TEXT")
+
+
+def given_of(flags: Any) -> dict[str, Any]:
+    """Return the flags that were given, by field."""
+    if flags is None:
+        return {}
+    return {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
+
+
+def merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:
+    """Add `values` to the mapping that is the field `name`."""
+    if values:
+        fields[name] = {**fields.get(name, {}), **values}
+
+
+def settings_of(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return settings by rule from texts such as oja.theta=1e-4.
+
+    Raises:
+        PlasticError: one is not of that form.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        owner, dot, name = key.rpartition(".")
+        if not (equals and dot and owner and name):
+            raise PlasticError(f"--set {text}: expected RULE.NAME=VALUE, such as oja.theta=1e-4")
+        settings.setdefault(owner, {})[name] = _scalar(value)
+    return settings
+
+
+def option_of(options: type[BaseModel] | None, name: str, value: Any) -> Any:
+    """Return the value of a task's option, a number only where the option may be one."""
+    assert options is not None
+    return value if options.model_fields[name].annotation is str else _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    """Return a number or truth value where the text is one, else the text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return value
+    return parsed if isinstance(parsed, bool | int | float) else value
+
+
+def assemble(
+    fields: dict[str, Any],
+    options: type[BaseModel] | None,
+    chosen: dict[str, Any],
+    settings: Sequence[str] | None,
+    transforms: list[str] | None,
+    plugins: list[str] | None,
+) -> RunSpec:
+    """Return the spec of `fields` and of what is written otherwise on the command line.
+
+    Raises:
+        PlasticError: a setting is malformed, or the spec is not accepted.
+    """
+    merge(fields, "options", {name: option_of(options, name, v) for name, v in chosen.items()})
+    for name, values in settings_of(settings or []).items():
+        fields["settings"] = dict(fields.get("settings", {}))
+        merge(fields["settings"], name, values)
+    if transforms:
+        fields["transforms"] = transforms
+    if plugins:
+        fields["plugins"] = plugins
+    return RunSpec(**fields)
