@@ -61,7 +61,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing)\..*"),
     (r"py:.*", r"(Tensor|NDArray|BaseModel|Path|Any|Self|Sequence|Callable|Mapping|array)"),
     (r"py:.*", r"(optional|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)"),
-    (r"py:.*", r"plastic_core\.(trainer\.Curves|parameters\.Parameters|updates\.Part)"),
+    (r"py:.*", r"plastic_core\.(trainer\.Curves|parameters\.Parameters|updates\.Part|plan\.Plan)"),
 ]
 
 # what `plastic new-task my-task` writes, to be shown

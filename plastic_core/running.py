@@ -14,6 +14,7 @@ from plastic_core import datasets, machine
 from plastic_core.backends.choosing import Chosen
 from plastic_core.block import Block, Replica
 from plastic_core.catalogue import Catalogue
+from plastic_core.cells import Cell, cell_of, digest_of
 from plastic_core.errors import PlasticError
 from plastic_core.parameters import Parameters
 from plastic_core.plan import Plan, call_task, make_plan
@@ -21,6 +22,7 @@ from plastic_core.plugins import Dataset, Rule
 from plastic_core.record import RunFolder
 from plastic_core.specs import RunSpec
 from plastic_core.statistics import bootstrap_interval
+from plastic_core.store import CellResult, Store, results_of
 from plastic_core.trainer import Curves
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def run(
     data_dir: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     save_weights: bool = False,
+    store: Store | None = None,
+    reuse: bool = False,
     on_plan: Callable[[RunResult], Any] | None = None,
     on_point: Progress | None = None,
 ) -> RunResult:
@@ -83,6 +87,9 @@ def run(
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: networks trained at once, and threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
+        store: where each finished network is added; None adds nothing. What was trained with
+            `rules` or `data` handed over is never added.
+        reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
 
@@ -103,6 +110,19 @@ def run(
     replicas = [
         Replica(seed, {rule.name: rule.theta for rule in plan.rules}) for seed in spec.seed_list
     ]
+    cells: list[Cell] = []
+    if store is not None and not rules and data is None:
+        digest = digest_of(dataset)
+        cells = [cell_of(plan, replica, digest) for replica in replicas]
+    if reuse and store is not None and (folder is None or folder.state == "new"):
+        found = [one for cell in cells if (one := store.find(cell)) is not None]
+        if cells and len(found) == len(cells):
+            result = _from_store(plan, spec, found, threads, begun, run_dir)
+            if folder is not None:
+                folder.make()
+                _write(folder, result, False)
+            return result
+        notes.append(f"{len(found)} of {len(replicas)} networks were in the store; all are trained")
     block = Block(plan, replicas, dataset, threads)
     notes += block.notes
     chosen, parameters, curves = block.chosen, block.parameters, block.curves
@@ -110,7 +130,7 @@ def run(
         folder.make()
     if folder is not None and folder.state == "started":
         _continue(folder, chosen, parameters, curves, notes)
-    record = _record(plan, spec, chosen, threads, notes)
+    record = _record(plan, spec, chosen.name, chosen.reason, threads, notes)
     if folder is not None:
         folder.write_record(record)
     if on_plan is not None:
@@ -126,12 +146,40 @@ def run(
     record = {
         **record,
         "state": "finished",
-        "result": _summarise(plan, chosen, curves, begun, notes),
+        "result": _summarise(plan, chosen.name, curves, begun, notes),
     }
+    for cell, cell_result in zip(cells, results_of(block), strict=False):
+        assert store is not None
+        store.add(cell, cell_result)
     result = RunResult(plan.spec, _dataset(plan, curves), record, run_dir, parameters)
     if folder is not None:
         _write(folder, result, save_weights)
     return result
+
+
+def _from_store(
+    plan: Plan,
+    asked: RunSpec,
+    found: list[CellResult],
+    threads: int | None,
+    begun: float,
+    run_dir: Path | None,
+) -> RunResult:
+    """Return the result of a run whose networks were trained before."""
+    curves = Curves.empty(len(found), np.array(found[0].steps))
+    for i, cell in enumerate(found):
+        curves.accuracy[i] = cell.accuracy
+        curves.loss[i] = [np.nan if value is None else value for value in cell.loss]
+        curves.diverged_at[i] = cell.diverged_at
+    curves.done = len(curves.steps)
+    notes = [f"all {len(found)} networks were taken from the store, and none was trained"]
+    backend = found[0].backend
+    record = {
+        **_record(plan, asked, backend, "from the store", threads, notes),
+        "state": "finished",
+        "result": _summarise(plan, backend, curves, begun, notes),
+    }
+    return RunResult(plan.spec, _dataset(plan, curves), record, run_dir)
 
 
 def load_data(
@@ -180,7 +228,12 @@ def _continue(
 
 
 def _record(
-    plan: Plan, asked: RunSpec, chosen: Chosen, threads: int | None, notes: list[str]
+    plan: Plan,
+    asked: RunSpec,
+    backend: str,
+    reason: str,
+    threads: int | None,
+    notes: list[str],
 ) -> dict[str, Any]:
     entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
     return {
@@ -200,8 +253,8 @@ def _record(
             }
             for r in plan.rules
         ],
-        "backend": chosen.name,
-        "backend_reason": chosen.reason,
+        "backend": backend,
+        "backend_reason": reason,
         "plugins": {e.qualified: e.version for e in entries},
         "environment": machine.environment(threads),
         "notes": notes,
@@ -209,7 +262,7 @@ def _record(
 
 
 def _summarise(
-    plan: Plan, chosen: Chosen, curves: Curves, begun: float, notes: list[str]
+    plan: Plan, backend: str, curves: Curves, begun: float, notes: list[str]
 ) -> dict[str, Any]:
     last = curves.accuracy[:, -1]
     low, high = bootstrap_interval(last)
@@ -219,7 +272,7 @@ def _summarise(
         "rule": spec.rule,
         "thetas": {r.name: r.theta for r in plan.rules},
         "task": spec.task,
-        "backend": chosen.name,
+        "backend": backend,
         "seeds": spec.seeds,
         "samples": spec.samples,
         "accuracy": {

@@ -7,6 +7,7 @@ hold code.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
 
+from plastic_core.block import Block
 from plastic_core.cells import Cell, key_of
 from plastic_core.errors import PlasticError
 from plastic_core.files import explained, write_atomically
@@ -52,6 +54,22 @@ class CellResult(BaseModel):
         if len(lengths) > 1 or 0 in lengths:
             raise ValueError("steps, accuracy and loss must have the same length, at least 1")
         return self
+
+
+def results_of(block: Block) -> list[CellResult]:
+    """Return the result of each network of a trained block."""
+    curves = block.curves
+    return [
+        CellResult(
+            steps=curves.steps.tolist(),
+            accuracy=curves.accuracy[i].tolist(),
+            loss=[value if math.isfinite(value) else None for value in curves.loss[i].tolist()],
+            diverged_at=int(curves.diverged_at[i]),
+            backend=block.chosen.name,
+            seconds=curves.train_seconds / len(curves.diverged_at),
+        )
+        for i in range(len(curves.diverged_at))
+    ]
 
 
 class _StoredCell(BaseModel):
@@ -122,7 +140,7 @@ class Store:
 
     def files(self) -> Iterator[Path]:
         """Return all files that could be cells, sorted."""
-        yield from sorted(self.folder.glob("??/*.json"))
+        yield from sorted(self.folder.glob("??/[!.]*.json"))
 
     def _file(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"

@@ -15,6 +15,7 @@ def _clean_environment(monkeypatch, tmp_path_factory):
     """Keep the user's settings out of the tests."""
     for name in ("PLASTIC_DISABLE", "PLASTIC_STRICT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PLASTIC_STORE", str(tmp_path_factory.getbasetemp() / "store"))
 
 
 @pytest.fixture

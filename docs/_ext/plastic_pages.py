@@ -21,6 +21,10 @@ from plastic_core.cli import execute
 #: In the order of a newcomer's way.
 COMMANDS = (
     "run",
+    "sweep",
+    "store",
+    "store verify",
+    "store prune",
     "rules",
     "rules show",
     "tasks",

@@ -49,6 +49,8 @@ def make_app(arguments: Sequence[str] | None) -> App:
         data_dir: str | None = None,
         threads: int | None = None,
         save_weights: Annotated[bool, Parameter(negative=())] = False,
+        store: str | None = None,
+        reuse: Annotated[bool, Parameter(negative=())] = False,
     ) -> None:
         """Train networks by a rule and show their learning curve.
 
@@ -65,13 +67,15 @@ def make_app(arguments: Sequence[str] | None) -> App:
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             threads: networks trained at once, and threads of torch; default all cores.
             save_weights: also write weights.safetensors.
+            store: folder of finished networks, in place of PLASTIC_STORE.
+            reuse: take the networks from the store where all of them are there.
         """
         given, chosen = given_of(spec), given_of(task_options)
         changed = bool(chosen or {"rule", "task"} & given.keys())
         fields = read_spec_file(Path(source), asked=changed) if source else {}
         fields |= given
         made = assemble(fields, options, chosen, set_, transform, plugin)
-        _run(made, out, resume, json, data_dir, threads, save_weights)
+        _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
 
     run.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
     run.__annotations__["task_options"] = Annotated[
@@ -88,15 +92,20 @@ def _run(
     data_dir: str | None,
     threads: int | None,
     save_weights: bool,
+    store: str | None,
+    reuse: bool,
 ) -> None:
     from plastic_core.cli.progress import RunView
     from plastic_core.plan import make_plan
 
+    if reuse and save_weights:
+        raise PlasticError("--reuse trains nothing, so that there are no weights to save")
     if resume and out is None:
         raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
     make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
     from plastic_core.record import default_folder
     from plastic_core.running import run
+    from plastic_core.store import Store
 
     # what a plugin prints must not mix with the one JSON object
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
@@ -108,6 +117,8 @@ def _run(
             data_dir=data_dir,
             threads=threads,
             save_weights=save_weights,
+            store=Store(store),
+            reuse=reuse,
             on_plan=view.begin,
             on_point=view.show_point,
         )

@@ -50,6 +50,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         data_dir: str | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
+        block: int | None = None,
     ) -> int:
         """Train rules over a grid of thetas, seeds and options.
 
@@ -70,6 +71,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             workers: processes, one thread each; 0 trains in this process. Default one a core.
             scheduler: address of a Dask scheduler that runs already.
+            block: most networks that one task trains; default some ten seconds of work.
         """
         from plastic_core.sweeping.arms import SweepSpec, expand
         from plastic_core.sweeping.grid import parse_axis
@@ -83,8 +85,10 @@ def make_app(arguments: Sequence[str] | None) -> App:
         made = SweepSpec(rules=rules, grid=dict(axes), base=base)
         if workers is not None and not 0 <= workers <= 1024:
             raise PlasticError(f"--workers {workers}: expected 0 to 1024")
+        if block is not None and block < 1:
+            raise PlasticError(f"--block {block}: expected at least 1")
         expand(made, Catalogue(base.plugins))  # mistakes show before torch is loaded
-        return _sweep(made, out, store, json, data_dir, workers, scheduler)
+        return _sweep(made, out, store, json, data_dir, workers, scheduler, block)
 
     sweep.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
     sweep.__annotations__["task_options"] = Annotated[
@@ -101,6 +105,7 @@ def _sweep(
     data_dir: str | None,
     workers: int | None,
     scheduler: str | None,
+    block: int | None,
 ) -> int:
     from plastic_core.cli.output import print_json
     from plastic_core.cli.progress import SweepView
@@ -123,6 +128,7 @@ def _sweep(
             workers=workers,
             scheduler=scheduler,
             data_dir=data_dir,
+            limit=block,
             on_progress=view.show,
         )
     summary = summary_of(spec, result, str(cells.folder))

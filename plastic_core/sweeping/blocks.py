@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from plastic_core.block import Block, Replica
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, versions_of
 from plastic_core.errors import PlasticError
 from plastic_core.plan import Plan, make_plan
 from plastic_core.specs import RunSpec
-from plastic_core.store import CellResult
+from plastic_core.store import results_of
 from plastic_core.sweeping.data import data_of
 
 # Weights times samples of one block: some ten seconds of one core. A killed worker loses no
@@ -53,8 +51,8 @@ class BlockTask:
     data_dir: str | None
 
 
-def pack(pending: Sequence[Pending], workers: int) -> list[list[Pending]]:
-    """Return the networks in blocks that differ in seed and theta alone."""
+def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> list[list[Pending]]:
+    """Return the networks in blocks that differ in seed and theta alone, `limit` each at most."""
     groups: dict[str, list[Pending]] = defaultdict(list)
     for one in pending:
         content = {k: v for k, v in one.cell.content.items() if k not in ("seed", "rules")}
@@ -64,7 +62,7 @@ def pack(pending: Sequence[Pending], workers: int) -> list[list[Pending]]:
     for group in groups.values():
         spec, sizes = group[0].plan.spec, group[0].plan.network.sizes
         weights = sum(a * b for a, b in itertools.pairwise(sizes))
-        most = max(1, int(_WORK_OF_A_BLOCK / (weights * spec.samples)))
+        most = limit or max(1, int(_WORK_OF_A_BLOCK / (weights * spec.samples)))
         # enough blocks for every worker, all of about the same size
         count = min(len(group), max(-(-len(group) // most), min(workers, len(group))))
         edges = [len(group) * i // count for i in range(count + 1)]
@@ -113,20 +111,4 @@ def train_block(task: BlockTask, threads: int = 1) -> list[dict[str, Any]]:
     replicas = [Replica(seed, thetas) for seed, thetas in task.replicas]
     block = Block(plan, replicas, dataset, threads)
     block.train(lambda curves: None)
-    return results_of(block)
-
-
-def results_of(block: Block) -> list[dict[str, Any]]:
-    """Return the result of each network of a trained block, as plain values."""
-    curves = block.curves
-    return [
-        CellResult(
-            steps=curves.steps.tolist(),
-            accuracy=curves.accuracy[i].tolist(),
-            loss=[value if np.isfinite(value) else None for value in curves.loss[i].tolist()],
-            diverged_at=int(curves.diverged_at[i]),
-            backend=block.chosen.name,
-            seconds=curves.train_seconds / len(curves.diverged_at),
-        ).model_dump(mode="json")
-        for i in range(len(curves.diverged_at))
-    ]
+    return [result.model_dump(mode="json") for result in results_of(block)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -33,11 +34,15 @@ def executor_for(workers: int | None, scheduler: str | None) -> Iterator[tuple[E
         scheduler: address of a Dask scheduler that runs already, in place of a local cluster.
 
     Raises:
-        PlasticError: the scheduler cannot be reached, or has no workers.
+        PlasticError: the scheduler has no address, cannot be reached, or has no workers.
     """
     if workers == 0 and scheduler is None:
         yield InProcess(), 1
         return
+    if scheduler is not None and not re.fullmatch(r"\w+://[^\s/]+:\d+", scheduler):
+        raise PlasticError(
+            f"--scheduler {scheduler}: expected an address such as tcp://127.0.0.1:8786"
+        )
     import dask
     from distributed import Client, LocalCluster
 

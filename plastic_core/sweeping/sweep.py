@@ -70,6 +70,7 @@ def sweep(
     workers: int | None = None,
     scheduler: str | None = None,
     data_dir: str | None = None,
+    limit: int | None = None,
     on_progress: Callable[[Progress], Any] = lambda progress: None,
 ) -> SweepResult:
     """Train what the store lacks, and return all results.
@@ -77,6 +78,15 @@ def sweep(
     A block whose worker dies repeatedly, or that raises, is recorded as failed, and the rest goes
     on. Each block is written to the store as it ends, so that a sweep begun again trains only
     what is missing.
+
+    Args:
+        spec: rules, grid, and what is the same for all.
+        store: read first, and added to.
+        workers: processes of a local cluster; 0 for none, None for one a core.
+        scheduler: address of a Dask scheduler that runs already.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        limit: most networks of one block; None for some ten seconds of work.
+        on_progress: called at the start and after each block.
 
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
@@ -100,7 +110,7 @@ def sweep(
         with executor_for(workers, scheduler) as (executor, count):
             futures: dict[Future[Any], list[Pending]] = {
                 executor.submit(train_block, task_of(block, data_dir)): block
-                for block in pack(pending, count)
+                for block in pack(pending, count, limit)
             }
             for future in as_completed(futures):
                 _finish(future, futures[future], wanted, store, progress)
