@@ -30,3 +30,26 @@ def bootstrap_interval(
     tail = 50 * (1 - level)
     low, high = np.percentile(means, [tail, 100 - tail], axis=0)
     return low, high
+
+
+def permutation_test(differences: ArrayLike, flips: int = 10_000, seed: int = 0) -> float:
+    """Return the two-sided p value of paired differences under random flips of their signs.
+
+    All flips are taken where there are at most `flips` of them, else that many at random, the
+    observed one counted among them.
+
+    Args:
+        differences: ``[n]``, one for each pair.
+        flips: most flips.
+        seed: of the random flips.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = len(values)
+    if 2**n <= flips:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    else:
+        drawn = np.random.default_rng(seed).integers(0, 2, (flips - 1, n))
+        signs = np.concatenate([np.ones((1, n)), 1 - 2 * drawn])
+    means = np.abs((signs * values).mean(axis=1))
+    # a sum in another order may round otherwise
+    return float((means >= abs(values.mean()) * (1 - 1e-12)).mean())

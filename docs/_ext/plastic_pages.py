@@ -22,6 +22,7 @@ from plastic_core.cli import execute
 COMMANDS = (
     "run",
     "sweep",
+    "compare",
     "store",
     "store verify",
     "store prune",

@@ -9,7 +9,19 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from plastic_core.cli import bench, check, install, new, plugins, rules, run, store, sweep, tasks
+from plastic_core.cli import (
+    bench,
+    check,
+    compare,
+    install,
+    new,
+    plugins,
+    rules,
+    run,
+    store,
+    sweep,
+    tasks,
+)
 from plastic_core.errors import PlasticError
 from plastic_core.version import __version__
 
@@ -71,6 +83,7 @@ def _app(arguments: Sequence[str]) -> App:
     # the flags of run and sweep depend on the task, which is looked up only where they are used
     app.command(run.make_app(arguments[1:] if arguments[0] == "run" else None))
     app.command(sweep.make_app(arguments[1:] if arguments[0] == "sweep" else None))
+    app.command(compare.app)
     app.command(store.app)
     app.command(rules.app)
     app.command(tasks.app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,7 +91,34 @@ def sweep(
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
-    arms = [_with_cells(arm, data_dir) for arm in expand(spec, Catalogue(spec.base.plugins))]
+    planned = expand(spec, Catalogue(spec.base.plugins))
+    return train_arms(
+        planned,
+        store,
+        workers=workers,
+        scheduler=scheduler,
+        data_dir=data_dir,
+        limit=limit,
+        on_progress=on_progress,
+    )
+
+
+def train_arms(
+    planned: Sequence[Arm],
+    store: Store,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    on_progress: Callable[[Progress], Any] = lambda progress: None,
+) -> SweepResult:
+    """Train what the store lacks of these arms; the arguments are those of `sweep`.
+
+    Raises:
+        PlasticError: anything wrong with the data, the store or the workers.
+    """
+    arms = [_with_cells(arm, data_dir) for arm in planned]
     progress = Progress(sum(len(arm.cells) for arm in arms))
     wanted: dict[str, list[tuple[ArmResult, int]]] = {}
     pending = []
