@@ -33,8 +33,10 @@ FIGURE_FILE: Final = "learning_curve.png"
 WEIGHTS_FILE: Final = "weights.safetensors"
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 
-# Checkpoints are written at evaluation points, at most this often.
-_CHECKPOINT_SECONDS: Final = 5.0
+# Checkpoints are written at evaluation points, so seldom that they take at most this share of the
+# time, and none in the first moments of a run.
+_CHECKPOINT_SHARE: Final = 0.05
+_FIRST_CHECKPOINT: Final = 0.2
 
 
 _REMEDY: Final = "free or allow it, or give another folder with --out"
@@ -69,7 +71,7 @@ class RunFolder:
     def __init__(self, path: Path, spec: RunSpec, resume: bool) -> None:
         self.path, self._spec = path, spec
         self.state: Literal["new", "started", "finished"] = "new"
-        self._saved = time.monotonic()
+        self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT
         with explained(path, _REMEDY):
             exists = path.exists()
         if exists and not path.is_dir():
@@ -147,8 +149,9 @@ class RunFolder:
         self._write(WEIGHTS_FILE, lambda path: save_file(tensors, path))
 
     def write_checkpoint(self, parameters: Parameters, curves: Curves) -> None:
-        """Write what is needed to continue, unless that was done a few seconds ago."""
-        if time.monotonic() - self._saved < _CHECKPOINT_SECONDS:
+        """Write what is needed to continue, unless that was done a short while ago."""
+        begun = time.monotonic()
+        if begun < self._next_checkpoint:
             return
         tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
         for name in ("accuracy", "loss", "diverged_at"):
@@ -160,7 +163,8 @@ class RunFolder:
         }
         metadata = {"curves": json.dumps(numbers)}
         self._write(CHECKPOINT_FILE, lambda path: save_file(tensors, path, metadata))
-        self._saved = time.monotonic()
+        ended = time.monotonic()
+        self._next_checkpoint = ended + (ended - begun) / _CHECKPOINT_SHARE
 
     def read_checkpoint(self, parameters: Parameters, curves: Curves) -> bool:
         """Set parameters and curves to the last checkpoint; return whether there was one.

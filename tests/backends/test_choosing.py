@@ -99,7 +99,8 @@ def test_native_and_eager_give_the_same_curve():
 
 def test_a_run_begun_by_another_backend_says_so(tmp_path, monkeypatch):
     spec = RunSpec(rule="bp", seeds=1, **SMALL)
-    monkeypatch.setattr(record_module, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(record_module, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(record_module, "_CHECKPOINT_SHARE", float("inf"))
 
     def stop(curves):
         raise KeyboardInterrupt

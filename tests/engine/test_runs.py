@@ -186,7 +186,8 @@ class KilledError(Exception):
 @pytest.mark.parametrize("after", [1, 2])
 @pytest.mark.parametrize("rule", ["oja+bp", EQUATION_9 + "+threshold"])
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, rule, after):
-    monkeypatch.setattr(record, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(record, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(record, "_CHECKPOINT_SHARE", float("inf"))
     spec = RunSpec(rule=rule, seeds=3, **SMALL)
     undisturbed = run(spec, rules=[Threshold])
 
