@@ -101,8 +101,11 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     for term, planned in zip(terms, rules, strict=True):
         if term.coefficient is None:
             settings.setdefault(planned.name, {})["theta"] = planned.theta
+    # as the task understood them: sizes "64,10" and [64, 10] are the same run
+    understood = options.model_dump(mode="json")
+    given = {name: understood[name] for name in spec.options}
     return Plan(
-        spec=spec.model_copy(update={"settings": settings}),
+        spec=spec.model_copy(update={"settings": settings, "options": given}),
         task_entry=task_entry,
         options=options,
         network=network,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
+from pydantic import BaseModel, FiniteFloat
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -51,6 +52,35 @@ def default_folder(task: str, label: str) -> Path:
         count += 1
         folder = base.with_name(f"{base.name}-{count}")
     return folder
+
+
+class _Accuracy(BaseModel):
+    mean: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    per_seed: list[FiniteFloat]
+
+
+class _Divergence(BaseModel):
+    seed: int
+    sample: int
+
+
+class RunSummary(BaseModel):
+    """What the record of a finished run holds as its result, checked when it is read back."""
+
+    rule: str
+    thetas: dict[str, FiniteFloat]
+    task: str
+    backend: str
+    seeds: int
+    samples: int
+    accuracy: _Accuracy
+    diverged: list[_Divergence]
+    updates_per_second: FiniteFloat
+    train_seconds: FiniteFloat
+    seconds: FiniteFloat
+    notes: list[str]
 
 
 class RunFolder:
@@ -105,11 +135,12 @@ class RunFolder:
                 "finished",
             ):
                 raise ValueError("'spec' or 'state' has an unexpected value")
-            if content["state"] == "finished" and not isinstance(content["result"], dict):
-                raise ValueError("'result' has an unexpected value")
+            if content["state"] == "finished":
+                RunSummary.model_validate(content["result"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split("\n")[:3])
             raise PlasticError(
-                f"{file}: is no record of a run ({error}); move the folder away, or give "
+                f"{file}: is no record of a run ({reason}); move the folder away, or give "
                 "another --out"
             ) from None
         return dict(content)
@@ -129,8 +160,12 @@ class RunFolder:
 
         file = self.path / CURVES_FILE
         try:
-            return xr.load_dataset(file, engine="h5netcdf")
-        except (OSError, ValueError, KeyError) as error:
+            curves = xr.load_dataset(file, engine="h5netcdf")
+            for name in ("accuracy", "loss"):
+                if curves[name].dims != ("seed", "step"):
+                    raise ValueError(f"{name} is over {curves[name].dims}")
+            return curves
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise PlasticError(
                 f"{file}: cannot be read: {error}; run again with another --out"
             ) from None
@@ -146,7 +181,7 @@ class RunFolder:
     def write_weights(self, parameters: Parameters) -> None:
         """Write weights, feedback and states."""
         tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
-        self._write(WEIGHTS_FILE, lambda path: save_file(tensors, path))
+        self._write(WEIGHTS_FILE, lambda path: _save(tensors, path))
 
     def write_checkpoint(self, parameters: Parameters, curves: Curves) -> None:
         """Write what is needed to continue, unless that was done a short while ago."""
@@ -162,7 +197,7 @@ class RunFolder:
             "trained": curves.trained,
         }
         metadata = {"curves": json.dumps(numbers)}
-        self._write(CHECKPOINT_FILE, lambda path: save_file(tensors, path, metadata))
+        self._write(CHECKPOINT_FILE, lambda path: _save(tensors, path, metadata))
         ended = time.monotonic()
         self._next_checkpoint = ended + (ended - begun) / _CHECKPOINT_SHARE
 
@@ -186,10 +221,19 @@ class RunFolder:
                 tensor.copy_(stored[name])
             for name in ("accuracy", "loss", "diverged_at"):
                 np.copyto(getattr(curves, name), stored[f"curves.{name}"].numpy())
+            if not 0 < numbers["done"] < len(curves.steps):
+                raise ValueError(f"{numbers['done']} evaluations of {len(curves.steps)} are done")
             curves.done = int(numbers["done"])
             curves.train_seconds = float(numbers["train_seconds"])
             curves.trained = int(numbers["trained"])
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (
+            OSError,
+            SafetensorError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:
             raise PlasticError(
                 f"{file}: is damaged ({error}); delete it to begin this run anew"
             ) from None
@@ -223,3 +267,13 @@ class RunFolder:
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
         write_atomically(self.path / name, write, _REMEDY)
+
+
+def _save(
+    tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors; what the system says becomes the OSError that other writers raise."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(str(error).removeprefix("Error while serializing: ")) from None

@@ -6,7 +6,7 @@ This module loads no torch, so that plugins can be listed and runs checked at on
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -343,13 +343,18 @@ class RunSpec(Spec):
     )
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
+    def from_file(cls, path: Path, plugins: Sequence[str] = ()) -> Self:
         """Read a spec from a TOML or JSON file, or from the `run.json` of a finished run.
 
+        Args:
+            path: the file.
+            plugins: files with plugins to be used in place of those that it names.
+
         Raises:
-            PlasticError: the file cannot be read, or is no spec.
+            PlasticError: the file cannot be read, is no spec, or names files with plugins, which
+                hold code, where none are given.
         """
-        return cls(**read_spec_file(path))
+        return cls(**read_spec_file(path, plugins))
 
     def to_toml(self) -> str:
         """Return the spec as TOML, to be read by `from_file`."""
@@ -361,14 +366,17 @@ class RunSpec(Spec):
         return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
-def read_spec_file(path: Path, asked: bool = False) -> dict[str, Any]:
+def read_spec_file(
+    path: Path, plugins: Sequence[str] = (), asked: bool = False
+) -> dict[str, Any]:
     """Return the fields of a run's spec from a TOML or JSON file, unchecked.
 
     Of a run's record, `asked` takes the spec as it was given, so that thetas follow a changed
     rule or network; else it is the one with the thetas that were used.
 
     Raises:
-        PlasticError: the file cannot be read or parsed.
+        PlasticError: the file cannot be read or parsed, or names files with plugins where none
+            are given.
     """
     if path.suffix not in (".toml", ".json"):
         raise PlasticError(f"{path}: a spec is a .toml or .json file")
@@ -388,7 +396,26 @@ def read_spec_file(path: Path, asked: bool = False) -> dict[str, Any]:
     spec = content.get("asked" if asked else "spec", content.get("spec", content))
     if not isinstance(spec, Mapping):
         raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")
-    return dict(spec)
+    return with_trusted_plugins(path, spec, plugins)
+
+
+def with_trusted_plugins(
+    path: Path, spec: Mapping[str, Any], plugins: Sequence[str]
+) -> dict[str, Any]:
+    """Return the fields of a spec that was read from a file, with the plugin files given.
+
+    A file may come from a stranger, and what it names as a plugin would be executed: only the
+    user says what is.
+
+    Raises:
+        PlasticError: it names files with plugins, and none are given.
+    """
+    if spec.get("plugins") and not plugins:
+        raise PlasticError(
+            f"{path}: names files with plugins, which hold code: {spec['plugins']}; read them, "
+            "and add --plugin FILE for each that you trust"
+        )
+    return {**spec, "plugins": tuple(plugins)} if plugins else dict(spec)
 
 
 def _load_json(text: str) -> Any:

@@ -18,6 +18,7 @@ _REMEDY = "free or allow it, or compare a copy of the folder"
 def compare_command(
     sweep: str,
     *,
+    plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
     store: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     data_dir: str | None = None,
@@ -32,6 +33,7 @@ def compare_command(
 
     Args:
         sweep: the folder that 'plastic sweep' wrote.
+        plugin: file with an unpackaged plugin that the sweep used; may be repeated.
         store: folder of finished networks, in place of PLASTIC_STORE.
         json: print one JSON object instead of tables.
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
@@ -47,7 +49,7 @@ def compare_command(
     from plastic_core.sweeping.sweep import train_arms
 
     folder = Path(sweep)
-    spec = read_sweep(folder)
+    spec = read_sweep(folder, plugin or ())
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "data_dir": data_dir}
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
     with aside:

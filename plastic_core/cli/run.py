@@ -72,7 +72,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         """
         given, chosen = given_of(spec), given_of(task_options)
         changed = bool(chosen or {"rule", "task"} & given.keys())
-        fields = read_spec_file(Path(source), asked=changed) if source else {}
+        fields = read_spec_file(Path(source), plugin or (), asked=changed) if source else {}
         fields |= given
         made = assemble(fields, options, chosen, set_, transform, plugin)
         _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)

@@ -24,14 +24,14 @@ COLLECTED = {"options", "settings", "transforms", "plugins"}
 def task_options(arguments: Sequence[str]) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
     files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
-    spec = RunSpec.from_file(Path(files[0])) if files else RunSpec()
-    task, plugins = spec.task, list(spec.plugins)
+    given: dict[str, list[str]] = {"--task": [], "--plugin": []}
     for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = flag.partition("=")
-        if name == "--task":
-            task = attached if equals else value
-        elif name == "--plugin":
-            plugins.append(attached if equals else value)
+        if name in given:
+            given[name].append(attached if equals else value)
+    plugins = given["--plugin"]
+    spec = RunSpec.from_file(Path(files[0]), plugins) if files else RunSpec()
+    task = given["--task"][-1] if given["--task"] else spec.task
     entry = Catalogue(plugins).find("task", task)
     assert entry.plugin is not None
     options: type[BaseModel] = entry.plugin.spec.options

@@ -17,6 +17,7 @@ from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
 from plastic_core.figures import HeatMap
 from plastic_core.plan import make_plan
+from plastic_core.specs import with_trusted_plugins
 from plastic_core.statistics import bootstrap_interval, permutation_test
 from plastic_core.sweeping.arms import Arm, SweepSpec
 from plastic_core.sweeping.sweep import ArmResult, SweepResult
@@ -41,19 +42,28 @@ class Choice:
     at_edge: tuple[str, ...]
 
 
-def read_sweep(folder: Path) -> SweepSpec:
+def read_sweep(folder: Path, plugins: Sequence[str] = ()) -> SweepSpec:
     """Return the specification of a sweep, from the sweep.json in its folder.
 
     Raises:
-        PlasticError: there is none, or it is damaged.
+        PlasticError: there is none, it is damaged, or it names files with plugins where none are
+            given.
     """
     file = folder / "sweep.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return SweepSpec(**content["spec"])
+        spec = json.loads(file.read_text(encoding="utf-8"))["spec"]
+        return SweepSpec(**{**spec, "base": with_trusted_plugins(file, spec["base"], plugins)})
     except PlasticError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ValidationError,
+    ) as error:
         reason = str(error).splitlines()[0]
         raise PlasticError(
             f"{file}: is no record of a sweep ({reason}); name a folder that 'plastic sweep' wrote"
