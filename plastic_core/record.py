@@ -156,6 +156,8 @@ class RunFolder:
         tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
         for name in ("accuracy", "loss", "diverged_at"):
             tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
+        for name, array in curves.probes.items():
+            tensors[f"probes.{name}"] = torch.from_numpy(array)
         numbers = {
             "done": curves.done,
             "train_seconds": curves.train_seconds,
@@ -186,6 +188,8 @@ class RunFolder:
                 tensor.copy_(stored[name])
             for name in ("accuracy", "loss", "diverged_at"):
                 np.copyto(getattr(curves, name), stored[f"curves.{name}"].numpy())
+            for name, array in curves.probes.items():
+                np.copyto(array, stored[f"probes.{name}"].numpy())
             curves.done = int(numbers["done"])
             curves.train_seconds = float(numbers["train_seconds"])
             curves.trained = int(numbers["trained"])

@@ -317,9 +317,11 @@ class RunSpec(Spec):
     task: str = Field("digits-mlp", description="name of a task")
     options: dict[str, JsonValue] = Field({}, description="options of the task")
     settings: dict[str, dict[str, JsonValue]] = Field(
-        {}, description="theta, layers and parameters by rule or transform"
+        {}, description="theta, layers and parameters by rule, transform or probe"
     )
     transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
+    probes: tuple[str, ...] = Field((), description="probes that measure the networks, or all")
+    probe_samples: PositiveInt = Field(100, le=10**9, description="held-out images of probes")
     plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
     seeds: PositiveInt = Field(
         20, le=10**7, description="number of networks; their seeds are 0..N-1"
