@@ -18,9 +18,7 @@ from plastic_core.snapshot import PointIncrements
 from plastic_core.specs import NetworkSpec
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
-from plastic_core.updates import Decay, Dense, Outer, Part, as_update
-
-Scaled = tuple[float, Part]
+from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
 
 
 class Learner:
@@ -87,17 +85,14 @@ class Learner:
         self, projection: int, thetas: Mapping[str, float]
     ) -> dict[str, PointIncrements]:
         s = self._alone[projection]
-        parts: dict[str, list[Scaled]] = {}
+        found: dict[str, PointIncrements] = {}
         for rule in self._hooks.local:
             if projection in rule.layers and "forward" in rule.spec.modifies:
                 update = self._call(rule, s, projection)
-                scaled = [(thetas[rule.name] * part.scale, part) for part in update.parts]
-                parts[rule.name] = scaled
-        found = {name: _gathered(one, s) for name, one in parts.items()}
-        total = _gathered((part for one in parts.values() for part in one), s)
-        return {**found, "": self._transformed(total, s, projection)}
+                found[rule.name] = _scaled(update.parts, thetas[rule.name], s)
+        return {**found, "": self._transformed(_summed([*found.values()], s), s, projection)}
 
-    def _call(self, rule: LocalRule, s: Signals, projection: int) -> Any:
+    def _call(self, rule: LocalRule, s: Signals, projection: int) -> Update:
         states = state_namespace(self._parameters, rule.name, projection, rule.spec.state)
         s.state = _repeated(states, len(s.post))
         update: Any = rule.function(s)
@@ -160,20 +155,30 @@ def _repeated(states: SimpleNamespace | None, points: int) -> SimpleNamespace | 
     return SimpleNamespace(**named)
 
 
-def _gathered(parts: Iterable[Scaled], s: Signals) -> PointIncrements:
-    """Return the sum of increments, each with its theta."""
-    lefts, rights = [s.post[:, :0]], [s.pre[:, :0]]
-    rest: Tensor | None = None
-    for scale, part in parts:
+def _scaled(parts: Iterable[Part], theta: float, s: Signals) -> PointIncrements:
+    """Return the increment of one rule, times its theta."""
+    found = []
+    for part in parts:
+        scale = theta * part.scale
+        left, right, rest = s.post[:, :0], s.pre[:, :0], None
         if isinstance(part, Outer):
-            lefts.append(part.post * scale)
-            rights.append(part.pre)
-            continue
-        if isinstance(part, Decay):
-            rows = scale if part.factor is None else scale * part.factor.mT
-            value = -rows * s.weight
-        else:
-            assert isinstance(part, Dense)
-            value = scale * part.value
-        rest = value if rest is None else rest + value
+            left, right = part.post * scale, part.pre
+        elif isinstance(part, Decay):
+            rest = (-scale if part.factor is None else -scale * part.factor.mT) * s.weight
+        elif isinstance(part, Dense):
+            rest = scale * part.value
+        found.append(PointIncrements(left, right, rest))
+    return _summed(found, s)
+
+
+def _summed(increments: list[PointIncrements], s: Signals) -> PointIncrements:
+    """Return the sum of increments, factors side by side."""
+    if len(increments) == 1:
+        return increments[0]
+    lefts = [s.post[:, :0], *(one.left for one in increments)]
+    rights = [s.pre[:, :0], *(one.right for one in increments)]
+    rest: Tensor | None = None
+    for one in increments:
+        if one.rest is not None:
+            rest = one.rest if rest is None else rest + one.rest
     return PointIncrements(torch.cat(lefts, 1), torch.cat(rights, 1), rest)

@@ -172,7 +172,7 @@ class Probing:
             torch.inference_mode(),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
         ):
-            torch.manual_seed(0)
+            _seed(device)
             snapshot = self._camera.take(replica, evaluated)
             for planned in probes:
                 try:
@@ -237,3 +237,10 @@ def _array(name: str, value: Any, measure: Measure, sizes: dict[str, int]) -> ND
 def _room(tensor: Tensor) -> Tensor:
     """Return room for one replica of a tensor of parameters."""
     return aligned_zeros(1, *tensor.shape[1:], like=tensor)
+
+
+def _seed(device: torch.device) -> None:
+    """Let random numbers begin anew; torch.manual_seed would look at every kind of device."""
+    torch.default_generator.manual_seed(0)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(0)

@@ -38,15 +38,19 @@ class PointIncrements:
         return product if self.rest is None else product + self.rest
 
     def norm(self) -> Tensor:
-        r"""Return the Frobenius norm of each increment, ``[P]`` in float64.
+        r"""Return the Frobenius norm of each increment, ``[P]``.
 
         Outer products are not multiplied out:
         :math:`\lVert \sum_j a_j b_j^\top \rVert^2 = \sum_{jk} (a_j^\top a_k)(b_j^\top b_k)`.
         """
+        import torch
+
+        norm: Callable[..., Tensor] = torch.linalg.vector_norm
         if self.rest is not None:
-            return self.dense().double().square().sum((1, 2)).sqrt()
-        left, right = self.left.double(), self.right.double()
-        gram = (left @ left.mT) * (right @ right.mT)
+            return norm(self.dense(), dim=(1, 2))
+        if self.left.shape[1] == 1:
+            return norm(self.left, dim=(1, 2)) * norm(self.right, dim=(1, 2))
+        gram = (self.left @ self.left.mT) * (self.right @ self.right.mT)
         # terms that cancel may leave a rounding error below zero
         return gram.sum((1, 2)).clamp_min(0).sqrt()
 

@@ -61,6 +61,6 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
     2 atan2(|a/|a| - b/|b||, |a/|a| + b/|b||): the arc cosine of a product that is rounded to
     float32 could not tell angles below 0.02 degrees from 0.
     """
-    a, b = (torch.nn.functional.normalize(v.double(), dim=-1, eps=0) for v in (a, b))
-    angle = 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
-    return angle.rad2deg()
+    norm = torch.linalg.vector_norm
+    a, b = (v.double() / norm(v.double(), dim=-1, keepdim=True) for v in (a, b))
+    return (2 * torch.atan2(norm(a - b, dim=-1), norm(a + b, dim=-1))).rad2deg()

@@ -41,9 +41,12 @@ class Residual(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean of |y_{l-1} - W' y_l|^2, and its share of |y_{l-1}|^2."""
-        residuals, sizes = [], []
+        norm, residuals, sizes = torch.linalg.vector_norm, [], []
         for x, y, weight in zip(n.activities[:-1], n.branches, n.weights, strict=True):
-            residuals.append((x - y @ weight).square().sum() / len(x))
-            sizes.append(x.square().sum() / len(x))
-        residual = torch.stack(residuals)
-        return {"residual": residual, "relative_residual": residual / torch.stack(sizes)}
+            residuals.append(norm(torch.addmm(x, y, weight, alpha=-1)))
+            sizes.append(norm(x))
+        residual, size = torch.stack(residuals).square(), torch.stack(sizes).square()
+        return {
+            "residual": residual / len(n.targets),
+            "relative_residual": residual / size,
+        }

@@ -42,7 +42,7 @@ class UpdateNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean norms."""
-        nothing = n.weights[0].new_full((), torch.nan, dtype=torch.float64)
+        nothing = n.weights[0].new_full((), torch.nan)
         total = [layer[""].norm().mean() for layer in n.increments]
         by_rule = [
             torch.stack(

@@ -35,10 +35,10 @@ class WeightNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return |W| and |W W' - I|."""
-        norms, gaps = [], []
+        norm, norms, gaps = torch.linalg.vector_norm, [], []
         for weight in n.weights:
-            norms.append(weight.square().sum().sqrt())
+            norms.append(norm(weight))
             products = weight @ weight.mT
             products.diagonal().sub_(1)
-            gaps.append(products.square().sum().sqrt())
+            gaps.append(norm(products))
         return {"weight_norm": torch.stack(norms), "orthonormality_gap": torch.stack(gaps)}
