@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -14,11 +15,46 @@ from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
 from plastic_core.signals import SIGNAL_NAMES, Signals
-from plastic_core.snapshot import PointIncrements
 from plastic_core.specs import NetworkSpec
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
+
+_SIDES: Final = ("left", "right")
+
+
+@dataclass(frozen=True)
+class FactoredIncrements:
+    r"""See `PointIncrements`; for point p :math:`\sum_j left_{pj}\, right_{pj}^\top + rest_p`.
+
+    Attributes:
+        left: ``[P, J, n_post]``, the factors along the rows; J may be 0.
+        right: ``[P, J, n_pre]``, the factors along the columns.
+        rest: ``[P, n_post, n_pre]``, what is no outer product, or None.
+    """
+
+    left: Tensor
+    right: Tensor
+    rest: Tensor | None = None
+
+    def dense(self) -> Tensor:
+        """Return the increments multiplied out."""
+        product = self.left.mT @ self.right
+        return product if self.rest is None else product + self.rest
+
+    def norm(self) -> Tensor:
+        r"""Return their norms; outer products are not multiplied out.
+
+        .. math:: \lVert \sum_j a_j b_j^\top \rVert^2 = \sum_{jk} (a_j^\top a_k)(b_j^\top b_k)
+        """
+        norm: Callable[..., Tensor] = torch.linalg.vector_norm
+        if self.rest is not None:
+            return norm(self.dense(), dim=(1, 2))
+        if self.left.shape[1] == 1:
+            return norm(self.left, dim=(1, 2)) * norm(self.right, dim=(1, 2))
+        gram = torch.bmm(self.left, self.left.mT) * torch.bmm(self.right, self.right.mT)
+        # terms that cancel may leave a rounding error below zero
+        return gram.sum((1, 2)).clamp_min_(0).sqrt_()
 
 
 class Learner:
@@ -77,15 +113,15 @@ class Learner:
             errors.append(gate(arrived, below.signals.post[0], None))
         return errors[::-1]
 
-    def increments(self, thetas: Mapping[str, float]) -> list[dict[str, PointIncrements]]:
+    def increments(self, thetas: Mapping[str, float]) -> list[dict[str, FactoredIncrements]]:
         """Return the increments of every layer; see `Snapshot.increments`."""
         return [self._increments_of(p, thetas) for p in range(self._spec.depth)]
 
     def _increments_of(
         self, projection: int, thetas: Mapping[str, float]
-    ) -> dict[str, PointIncrements]:
+    ) -> dict[str, FactoredIncrements]:
         s = self._alone[projection]
-        found: dict[str, PointIncrements] = {}
+        found: dict[str, FactoredIncrements] = {}
         for rule in self._hooks.local:
             if projection in rule.layers and "forward" in rule.spec.modifies:
                 update = self._call(rule, s, projection)
@@ -102,7 +138,9 @@ class Learner:
             update = update["forward"]
         return as_update(update)
 
-    def _transformed(self, total: PointIncrements, s: Signals, projection: int) -> PointIncrements:
+    def _transformed(
+        self, total: FactoredIncrements, s: Signals, projection: int
+    ) -> FactoredIncrements:
         if not self._hooks.transforms:
             return total
         value = total.dense()
@@ -111,7 +149,7 @@ class Learner:
             states = state_namespace(self._parameters, key, projection, transform.spec.state)
             result = function(Increment(value, s.weight, _repeated(states, len(value))))
             value = result if states is None else result[0]
-        return PointIncrements(total.left[:, :0], total.right[:, :0], value)
+        return FactoredIncrements(total.left[:, :0], total.right[:, :0], value)
 
 
 class Look:
@@ -130,7 +168,7 @@ class Look:
         """Return what W' propagates."""
         return self._learner.gradients(self._spaces)
 
-    def increments(self) -> list[dict[str, PointIncrements]]:
+    def increments(self) -> list[dict[str, FactoredIncrements]]:
         """Return the increments of each rule and of all."""
         return self._learner.increments(self._thetas)
 
@@ -155,30 +193,31 @@ def _repeated(states: SimpleNamespace | None, points: int) -> SimpleNamespace | 
     return SimpleNamespace(**named)
 
 
-def _scaled(parts: Iterable[Part], theta: float, s: Signals) -> PointIncrements:
+def _scaled(parts: Iterable[Part], theta: float, s: Signals) -> FactoredIncrements:
     """Return the increment of one rule, times its theta."""
-    found = []
-    for part in parts:
-        scale = theta * part.scale
-        left, right, rest = s.post[:, :0], s.pre[:, :0], None
-        if isinstance(part, Outer):
-            left, right = part.post * scale, part.pre
-        elif isinstance(part, Decay):
-            rest = (-scale if part.factor is None else -scale * part.factor.mT) * s.weight
-        elif isinstance(part, Dense):
-            rest = scale * part.value
-        found.append(PointIncrements(left, right, rest))
-    return _summed(found, s)
+    return _summed([_of_part(part, theta * part.scale, s) for part in parts], s)
 
 
-def _summed(increments: list[PointIncrements], s: Signals) -> PointIncrements:
+def _of_part(part: Part, scale: float, s: Signals) -> FactoredIncrements:
+    if isinstance(part, Outer):
+        return FactoredIncrements(part.post * scale, part.pre)
+    if isinstance(part, Decay):
+        rest = (-scale if part.factor is None else -scale * part.factor.mT) * s.weight
+    else:
+        assert isinstance(part, Dense)
+        rest = scale * part.value
+    return FactoredIncrements(s.post[:, :0], s.pre[:, :0], rest)
+
+
+def _summed(increments: list[FactoredIncrements], s: Signals) -> FactoredIncrements:
     """Return the sum of increments, factors side by side."""
+    if not increments:
+        return FactoredIncrements(s.post[:, :0], s.pre[:, :0])
     if len(increments) == 1:
         return increments[0]
-    lefts = [s.post[:, :0], *(one.left for one in increments)]
-    rights = [s.pre[:, :0], *(one.right for one in increments)]
     rest: Tensor | None = None
     for one in increments:
         if one.rest is not None:
             rest = one.rest if rest is None else rest + one.rest
-    return PointIncrements(torch.cat(lefts, 1), torch.cat(rights, 1), rest)
+    left, right = (torch.cat([getattr(one, side) for one in increments], 1) for side in _SIDES)
+    return FactoredIncrements(left, right, rest)

@@ -213,9 +213,8 @@ def ask(probe: Probe, snapshot: Snapshot, sizes: dict[str, int]) -> Arrays:
 def _array(name: str, value: Any, measure: Measure, sizes: dict[str, int]) -> NDArray[np.float32]:
     example = f'"{name}": torch.stack([... for y in n.activities[1:]])'
     try:
-        with np.errstate(over="ignore"):
-            plain = value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-            array = plain.astype(np.float32)
+        tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, float))
+        array = tensor.to("cpu", torch.float32, copy=True).numpy()
     except (TypeError, ValueError) as error:
         found = f"returned '{name}' as a value of type {type(value).__name__}"
         accepted = f"expected a tensor or an array of numbers ({describe_exception(error)})"
@@ -230,7 +229,9 @@ def _array(name: str, value: Any, measure: Measure, sizes: dict[str, int]) -> ND
         found = f"returned '{name}' of shape {list(array.shape)}"
         accepted = f"expected {named}" + (f", here {here}" if here else "")
         raise ProbeFaultError(found, accepted, example)
-    array[~np.isfinite(array)] = np.nan
+    finite = np.isfinite(array)
+    if not finite.all():
+        array[~finite] = np.nan
     return array
 
 

@@ -62,5 +62,5 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
     float32 could not tell angles below 0.02 degrees from 0.
     """
     norm = torch.linalg.vector_norm
-    a, b = (v.double() / norm(v.double(), dim=-1, keepdim=True) for v in (a, b))
+    a, b = (v / norm(v, dim=-1, keepdim=True) for v in (a.double(), b.double()))
     return (2 * torch.atan2(norm(a - b, dim=-1), norm(a + b, dim=-1))).rad2deg()

@@ -42,12 +42,12 @@ class UpdateNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean norms."""
-        nothing = n.weights[0].new_full((), torch.nan)
-        total = [layer[""].norm().mean() for layer in n.increments]
+        total = [layer[""].norm() for layer in n.increments]
+        nothing = torch.full_like(total[0], torch.nan)
         by_rule = [
-            torch.stack(
-                [layer[r].norm().mean() if r in layer else nothing for layer in n.increments]
-            )
-            for r in n.rules
+            layer[rule].norm() if rule in layer else nothing
+            for rule in n.rules
+            for layer in n.increments
         ]
-        return {"rule_update_norm": torch.stack(by_rule), "update_norm": torch.stack(total)}
+        means = torch.stack([*by_rule, *total]).mean(-1).view(-1, n.network.depth)
+        return {"rule_update_norm": means[:-1], "update_norm": means[-1]}

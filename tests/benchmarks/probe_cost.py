@@ -1,8 +1,8 @@
 """What probes cost: the wall time of a run with and without them, in turns, and their ratio.
 
-    python tests/benchmarks/probe_cost.py [ROUNDS]
+    python tests/benchmarks/probe_cost.py [ROUNDS [FLAGS OF plastic run ...]]
 
-Needs MNIST (PLASTIC_DATA_DIR). All probes but those that measure at the last point alone.
+On a machine with other work, --threads 1 and the processor time say more. Needs MNIST (PLASTIC_DATA_DIR). All probes but those that measure at the last point alone.
 """
 
 import os
@@ -17,9 +17,9 @@ PROBES = ("residual", "activation-norm", "update-norm", "weight-norm", "alignmen
 COMMAND = ("run", "--rule", "oja+bp", "--task", "mnist-mlp", "--seeds", "20")
 
 
-def seconds(probes, folder):
+def seconds(probes, folder, more):
     """Return wall and processor time of one run."""
-    flags = [word for probe in probes for word in ("--probe", probe)]
+    flags = [*more, *(word for probe in probes for word in ("--probe", probe))]
     command = [sys.executable, "-m", "plastic_core", *COMMAND, *flags]
     command += ["--out", str(folder / "run"), "--store", str(folder / "store")]
     before, begun = os.times(), time.perf_counter()
@@ -29,15 +29,15 @@ def seconds(probes, folder):
     return wall, used - before.children_user - before.children_system
 
 
-def main(rounds):
+def main(rounds, more):
     with tempfile.TemporaryDirectory() as name:
-        seconds(PROBES, Path(name))  # what is compiled and cached at first use
+        seconds(PROBES, Path(name), more)  # what is compiled and cached at first use
     times = {"without": [], "with": []}
     for number in range(rounds):
         order = [("without", ()), ("with", PROBES)]
         for label, probes in order[:: -1 if number % 2 else 1]:
             with tempfile.TemporaryDirectory() as name:
-                times[label].append(seconds(probes, Path(name)))
+                times[label].append(seconds(probes, Path(name), more))
         (wall, used), (wall_0, used_0) = times["with"][-1], times["without"][-1]
         print(
             f"round {number + 1}: wall {wall_0:6.2f} s without, {wall:6.2f} s with, "
@@ -51,4 +51,4 @@ def main(rounds):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2:])

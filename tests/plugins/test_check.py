@@ -126,13 +126,13 @@ def test_the_built_in_transforms_and_a_faulty_one(tmp_path, capsys):
         ),
         (
             "numpy",
-            "check numpy {numpy}: numpy has no entry point in plastic.rules, plastic.tasks, "
-            "plastic.transforms, so that there is nothing to check",
+            "check numpy {numpy}: numpy has no entry point in plastic.probes, plastic.rules, "
+            "plastic.tasks, plastic.transforms, so that there is nothing to check",
         ),
         (
             "{folder}/empty.py",
-            "check {folder}/empty.py: defines no rule, transform or task; expected a subclass of "
-            "plastic_core.api.Rule, Transform or Task",
+            "check {folder}/empty.py: defines no rule, transform, probe or task; expected a "
+            "subclass of plastic_core.api.Rule, Transform, Probe or Task",
         ),
     ],
 )
