@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from typing import Any
 
 from docutils import nodes
@@ -79,7 +80,7 @@ def _section(entry: Any) -> list[str]:
         for name, measure in spec.measures.items():
             over = ", ".join(f"``{dim}``" for dim in measure.dims)
             units = "" if measure.units == "1" else f", in {measure.units}"
-            fields.append((f"``{name}``", f"{measure.long_name}{units}; over {over}"))
+            fields.append((f"``{name}``", f"{_plain(measure.long_name)}{units}; over {over}"))
     options = getattr(spec, "params", None) or getattr(spec, "options", None)
     for name, field in (options.model_fields if options else {}).items():
         label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
@@ -89,6 +90,11 @@ def _section(entry: Any) -> list[str]:
         lines += [f"   * - {label}", f"     - {text}"]
     plugin = entry.plugin
     return [*lines, "", f".. autoclass:: {plugin.__module__}.{plugin.__qualname__}", ""]
+
+
+def _plain(text: str) -> str:
+    """Return text in which nothing is markup."""
+    return re.sub(r"([\\|*`_])", r"\\\1", text)
 
 
 class CommandList(SphinxDirective):
