@@ -98,22 +98,29 @@ def _probe_variables(plan: Plan, curves: Curves) -> Iterator[tuple[str, Variable
             yield name, ((*over, *measure.dims), curves.probes[name], attributes)
 
 
-def curves_of(results: Sequence[CellResult]) -> Curves:
+def curves_of(plan: Plan, results: Sequence[CellResult]) -> Curves:
     """Return the curves of networks that were read from the store.
 
     Raises:
-        PlasticError: they were not measured at the same points by the same probes.
+        PlasticError: they were not measured at the same points by the probes of the plan.
     """
     first = results[0]
     curves = Curves.empty(len(results), np.array(first.steps))
     shapes = {name: one.shape for name, one in first.probes.items()}
+    dimensions = {
+        name: len(measure.dims) + (planned.when == "every")
+        for planned in plan.probes
+        for name, measure in planned.probe.spec.measures.items()
+    }
+    fit = dimensions == {name: len(shape) for name, shape in shapes.items()}
     for name, shape in shapes.items():
         curves.probes[name] = np.full((len(results), *shape), np.nan, np.float32)
     for i, cell in enumerate(results):
-        if cell.steps != first.steps or {n: m.shape for n, m in cell.probes.items()} != shapes:
+        fit &= cell.steps == first.steps and shapes == {n: m.shape for n, m in cell.probes.items()}
+        if not fit:
             raise PlasticError(
-                "these results of the store were not measured at the same points by the same "
-                "probes; 'plastic store verify' names what is damaged"
+                "the store holds results that were not measured at the same points by the probes "
+                "of this run; give another --store, or train without --reuse"
             )
         curves.accuracy[i] = cell.accuracy
         curves.loss[i] = [np.nan if value is None else value for value in cell.loss]

@@ -170,7 +170,7 @@ def _from_store(
     run_dir: Path | None,
 ) -> RunResult:
     """Return the result of a run whose networks were trained before."""
-    curves = curves_of(found)
+    curves = curves_of(plan, found)
     notes = [f"all {len(found)} networks were taken from the store, and none was trained"]
     backend = found[0].backend
     record = {

@@ -45,7 +45,7 @@ class ArmResult:
         if not self.results:
             raise PlasticError(f"{self.arm.rule}: no network of it has a result")
         seeds = sorted(self.results)
-        curves = curves_of([self.results[seed] for seed in seeds])
+        curves = curves_of(self.arm.plan, [self.results[seed] for seed in seeds])
         return dataset_of(self.arm.plan, curves, seeds)
 
 

@@ -1,5 +1,7 @@
 """Probes in whole runs: they change nothing, and are kept wherever curves are kept."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -160,6 +162,26 @@ def test_the_store_gives_back_what_was_measured(tmp_path):
     for change in ({"probes": CHEAP}, {"probe_samples": 50}):
         other = run(spec.model_copy(update=change), store=store, reuse=True)
         assert other.record["backend_reason"] != "from the store", change
+
+
+def test_measures_of_the_store_that_do_not_fit_are_refused(tmp_path):
+    store = Store(tmp_path)
+    spec = RunSpec(rule="bp", seeds=1, probes=("residual",), **SMALL)
+    run(spec, store=store)
+    changes = {
+        "gone": lambda probes: probes.pop("residual"),
+        "another shape": lambda probes: probes["residual"].update(shape=[6]),
+        "not filled": lambda probes: probes["residual"].update(shape=[10**12]),
+    }
+    [file] = [f for f in store.files() if "probes" in store.read(f)[0]]
+    whole = file.read_text()
+    for name, change in changes.items():
+        content = json.loads(whole)
+        change(content["result"]["probes"])
+        file.write_text(json.dumps(content))
+        message = "do not fill the shape" if name == "not filled" else "by the probes of this run"
+        with pytest.raises(PlasticError, match=message):
+            run(spec, store=store, reuse=True)
 
 
 def test_an_arm_of_many_thetas_reads_its_measures_from_the_store(tmp_path):
