@@ -5,8 +5,10 @@ It loads no torch.
 
 from plastic_core.errors import DataError, PlasticError
 from plastic_core.hookspecs import hookimpl
-from plastic_core.plugins import DataDir, Dataset, Rule, Task, Transform
+from plastic_core.plugins import DataDir, Dataset, Probe, Rule, Task, Transform
+from plastic_core.probe_specs import Measure, ProbeSpec
 from plastic_core.signals import Signals
+from plastic_core.snapshot import PointIncrements, Snapshot
 from plastic_core.specs import (
     API_VERSION,
     NetworkOptions,
@@ -28,13 +30,18 @@ __all__ = [
     "DataError",
     "Dataset",
     "Increment",
+    "Measure",
     "NetworkOptions",
     "NetworkSpec",
     "PlasticError",
+    "PointIncrements",
+    "Probe",
+    "ProbeSpec",
     "Recommended",
     "Rule",
     "RuleSpec",
     "Signals",
+    "Snapshot",
     "Spec",
     "State",
     "Task",

@@ -15,6 +15,7 @@ from plastic_core.build import resolve_hooks
 from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import Plan
 from plastic_core.plugins import Dataset
+from plastic_core.probing import Camera, Probing
 from plastic_core.trainer import Curves, evaluation_steps, train
 
 
@@ -86,6 +87,19 @@ class Block:
                 f"backend {self.chosen.name} in place of {spec.backend}: {self.chosen.reason}"
             )
         self.curves = Curves.empty(len(replicas), steps)
+        self._probing: Probing | None = None
+        if plan.probes:
+            targets = one_hot[self._held_out[1]]
+            points = min(spec.probe_samples, len(targets))
+            camera = Camera(network, hooks, self.parameters, thetas, targets, points)
+            before = self.chosen.backend.activities(self._held_out[0].unsqueeze(0), 0)
+            self._probing = Probing(plan.probes, camera, [y[0] for y in before])
+            self.curves.probes = self._probing.empty(len(replicas), len(steps))
+            if points < spec.probe_samples:
+                self.notes.append(
+                    f"probes use {points} points, all that are evaluated, in place of "
+                    f"{spec.probe_samples}"
+                )
         points = len(dataset.labels)
         self._order = torch.from_numpy(
             np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
@@ -101,6 +115,7 @@ class Block:
             self.curves,
             self._threads,
             on_point,
+            self._probing,
         )
 
     def _steps(self, plan: Plan) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.plugin_faults import GROUPS, Kind, plugin_faults
-from plastic_core.plugins import Rule
+from plastic_core.plugins import Probe, Rule
 
 
 @dataclass
@@ -76,25 +76,34 @@ class Entry:
 
 
 class Catalogue:
-    """The rules, transforms and tasks that are installed or were handed over.
+    """The rules, transforms, probes and tasks that are installed or were handed over.
 
     Args:
         files: paths of single-file plugins (``--plugin``).
         rules: rule classes that are not installed, from a notebook.
+        probes: probe classes likewise.
 
     Raises:
         PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
             any installed plugin is at fault.
     """
 
-    def __init__(self, files: Sequence[str] = (), rules: Sequence[type[Rule]] = ()) -> None:
+    def __init__(
+        self,
+        files: Sequence[str] = (),
+        rules: Sequence[type[Rule]] = (),
+        probes: Sequence[type[Probe]] = (),
+    ) -> None:
         self._entries = [entry for kind in GROUPS for entry in _installed(kind)]
-        if inspect.isclass(rules) or not all(map(inspect.isclass, rules)):
-            raise PlasticError(
-                f"rules = {rules!r}: expected a list of rule classes, such as [MyRule]"
-            )
-        for rule in rules:
-            self._hand_over("rule", rule, "local", "unregistered")
+        given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (("rule", rules), ("probe", probes))
+        for kind, classes in given:
+            if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):
+                raise PlasticError(
+                    f"{kind}s = {classes!r}: expected a list of {kind} classes, such as "
+                    f"[My{kind.title()}]"
+                )
+            for one in classes:
+                self._hand_over(kind, one, "local", "unregistered")
         for file in dict.fromkeys(files):
             for kind, plugin in _plugins_of_file(file):
                 self._hand_over(kind, plugin, Path(file).stem, "file")
@@ -232,7 +241,7 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
     ]
     if not found:
         raise PlasticError(
-            f"--plugin {file}: defines no rule, transform or task; expected a subclass of "
-            "plastic_core.api.Rule, Transform or Task"
+            f"--plugin {file}: defines no rule, transform, probe or task; expected a subclass "
+            "of plastic_core.api.Rule, Transform, Probe or Task"
         )
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,11 +30,18 @@ class Cell:
     Attributes:
         key: SHA-256 of `content`, in hexadecimal.
         content: plain values: rules with thetas, layers and parameters; transforms; task,
-            options and network; seed, samples, evaluations and precision; versions.
+            options and network; seed, samples, evaluations and precision; versions; and where
+            there are probes, what decides what they measure.
     """
 
     key: str
     content: dict[str, Any]
+
+    @property
+    def bare(self) -> Cell:
+        """The same network without probes, which change nothing in it."""
+        content = {name: value for name, value in self.content.items() if name != "probes"}
+        return Cell(key_of(content), content)
 
 
 def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
@@ -63,8 +71,21 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
             for name in ("samples", "batch_size", "evaluations", "eval_samples", "eval_half")
         },
         **{name: getattr(spec, name) for name in ("dtype", "device", "backend")},
-        "versions": versions_of(plan),
+        "versions": _versions(plan, ()),
     }
+    if plan.probes:
+        content["probes"] = {
+            "points": spec.probe_samples,
+            "measured": [
+                {
+                    "name": planned.entry.qualified,
+                    "params": _plain(planned.probe.params),
+                    "when": planned.when,
+                    "version": _version_of(planned.entry),
+                }
+                for planned in plan.probes
+            ],
+        }
     return Cell(key_of(content), content)
 
 
@@ -80,9 +101,7 @@ def versions_of(plan: Plan) -> dict[str, str]:
     A plugin's version is that of its distribution with a digest of its module's source, for a
     package that is being written keeps its version while its rule changes.
     """
-    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms]
-    found = {entry.qualified: _version_of(entry) for entry in (*entries, plan.task_entry)}
-    return {"plastic-learning": version("plastic-learning"), **found}
+    return _versions(plan, [planned.entry for planned in plan.probes])
 
 
 def digest_of(data: Dataset) -> str:
@@ -92,6 +111,13 @@ def digest_of(data: Dataset) -> str:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()
+
+
+def _versions(plan: Plan, probes: Sequence[Entry]) -> dict[str, str]:
+    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms]
+    found = {entry.qualified: _version_of(entry) for entry in (*entries, plan.task_entry)}
+    found |= {f"probe {entry.qualified}": _version_of(entry) for entry in probes}
+    return {"plastic-learning": version("plastic-learning"), **found}
 
 
 def _version_of(entry: Entry) -> str:

@@ -6,6 +6,7 @@ run is built: no pluggy call happens in the training loop.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from plastic_core.signals import Signals
+    from plastic_core.snapshot import Snapshot
     from plastic_core.transforming import Increment
     from plastic_core.updates import Update
 
@@ -62,3 +64,14 @@ class TransformHooks(Protocol):
     @hookspec
     def plastic_transform_update(self, u: Increment) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Return the new increment of a matrix; with state ``(increment, {name: new})``."""
+
+
+class ProbeHooks(Protocol):
+    """What a probe implements (since API 1)."""
+
+    @hookspec
+    def plastic_measure(self, n: Snapshot) -> Mapping[str, Any]:
+        """Return each measure of the spec, as a tensor or an array of its dimensions.
+
+        A number that does not exist, such as the angle of a matrix that is not there, is NaN.
+        """

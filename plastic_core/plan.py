@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from plastic_core.catalogue import Catalogue, Entry
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.expression import Term, parse
-from plastic_core.plugins import Rule, Transform
+from plastic_core.plugins import Probe, Rule, Transform
+from plastic_core.probe_specs import When
 from plastic_core.specs import NetworkSpec, RunSpec, TaskSpec, Theta
 from plastic_core.validation import SpecError, describe_faults
 
@@ -53,6 +54,15 @@ class PlannedTransform:
 
 
 @dataclass(frozen=True)
+class PlannedProbe:
+    """One probe of a run, its parameters set, and when it measures."""
+
+    entry: Entry
+    probe: Probe
+    when: When
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run, resolved.
 
@@ -66,6 +76,7 @@ class Plan:
     network: NetworkSpec
     rules: tuple[PlannedRule, ...]
     transforms: tuple[PlannedTransform, ...]
+    probes: tuple[PlannedProbe, ...]
 
     @property
     def feedback(self) -> str | None:
@@ -83,8 +94,11 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     terms = parse(spec.rule)
     entries = [catalogue.find("rule", term.name) for term in terms]
     transforms = [catalogue.find("transform", name) for name in spec.transforms]
-    if len({entry.name for entry in transforms}) < len(transforms):
-        raise PlasticError(f"transforms {listing(spec.transforms)}: one of them stands twice")
+    probes = _find_probes(spec, catalogue)
+    for what, found in (("transforms", transforms), ("probes", probes)):
+        if len({entry.name for entry in found}) < len(found):
+            twice = listing(entry.name for entry in found)
+            raise PlasticError(f"{what} {twice}: one of them stands twice")
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
     task: TaskSpec = task_entry.plugin.spec
@@ -94,7 +108,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         raise PlasticError(
             f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec"
         )
-    _check_setting_names(spec, entries, transforms)
+    _check_setting_names(spec, entries, transforms, probes)
     rules = _plan_rules(spec, terms, entries, task, network)
     _check_together(rules, catalogue)
     settings = {name: dict(values) for name, values in spec.settings.items()}
@@ -104,13 +118,16 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     # as the task understood them: sizes "64,10" and [64, 10] are the same run
     understood = options.model_dump(mode="json")
     given = {name: understood[name] for name in spec.options}
+    names = tuple(e.name for e in probes) if spec.probes == ("all",) else spec.probes
+    written_out = {"settings": settings, "options": given, "probes": names}
     return Plan(
-        spec=spec.model_copy(update={"settings": settings, "options": given}),
+        spec=spec.model_copy(update=written_out),
         task_entry=task_entry,
         options=options,
         network=network,
         rules=rules,
         transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
+        probes=_plan_probes(spec, probes),
     )
 
 
@@ -155,12 +172,12 @@ def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) ->
         raise PlasticError(f"{what}{describe_faults(error, model)}") from None
 
 
-def _check_setting_names(spec: RunSpec, rules: list[Entry], transforms: list[Entry]) -> None:
-    selected = {entry.name for entry in (*rules, *transforms)}
+def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
+    selected = {entry.name for entries in chosen for entry in entries}
     for name in spec.settings:
         if name not in selected:
             raise PlasticError(
-                f"setting of '{name}': it is no rule or transform of this run"
+                f"setting of '{name}': it is no rule, transform or probe of this run"
                 f"{did_you_mean(name, selected)}\n  this run has {listing(selected)}"
             )
 
@@ -209,8 +226,35 @@ def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
     return PlannedTransform(entry, transform)
 
 
+def _find_probes(spec: RunSpec, catalogue: Catalogue) -> list[Entry]:
+    if spec.probes == ("all",):
+        return [entry for entry in catalogue.entries("probe") if entry.state == "ok"]
+    return [catalogue.find("probe", name) for name in spec.probes]
+
+
+def _plan_probes(spec: RunSpec, entries: list[Entry]) -> tuple[PlannedProbe, ...]:
+    planned, owners = [], dict[str, str]()
+    for entry in entries:
+        assert entry.plugin is not None
+        probe: Probe = entry.plugin()
+        settings = dict(spec.settings.get(entry.name, {}))
+        when: Any = settings.pop("when", probe.spec.when)
+        if when not in get_args(When):
+            raise PlasticError(f"when of '{entry.name}' = {when!r}: expected every or last")
+        _set_params(entry, probe, settings, ("when",))
+        for measure in probe.spec.measures:
+            if measure in owners:
+                raise PlasticError(
+                    f"the probes '{owners[measure]}' and '{entry.name}' both measure '{measure}'; "
+                    "keep one of them"
+                )
+            owners[measure] = entry.name
+        planned.append(PlannedProbe(entry, probe, when))
+    return tuple(planned)
+
+
 def _set_params(
-    entry: Entry, plugin: Rule | Transform, settings: dict[str, Any], also: tuple[str, ...]
+    entry: Entry, plugin: Rule | Transform | Probe, settings: dict[str, Any], also: tuple[str, ...]
 ) -> None:
     if plugin.spec.params is not None:
         plugin.params = build_model(plugin.spec.params, settings, f"setting of '{entry.name}'")

@@ -13,11 +13,12 @@ import pluggy
 
 from plastic_core.errors import describe_exception, did_you_mean
 from plastic_core.faults import Fault
-from plastic_core.hookspecs import RuleHooks, TransformHooks
-from plastic_core.plugins import Rule, Task, Transform
+from plastic_core.hookspecs import ProbeHooks, RuleHooks, TransformHooks
+from plastic_core.plugins import Probe, Rule, Task, Transform
+from plastic_core.probe_specs import ProbeSpec
 from plastic_core.specs import API_VERSION, RuleSpec, TaskSpec, TransformSpec
 
-Kind = Literal["rule", "transform", "task"]
+Kind = Literal["rule", "transform", "probe", "task"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Group:
 GROUPS: Final[dict[Kind, Group]] = {
     "rule": Group(Rule, RuleSpec, RuleHooks),
     "transform": Group(Transform, TransformSpec, TransformHooks),
+    "probe": Group(Probe, ProbeSpec, ProbeHooks),
     "task": Group(Task, TaskSpec, None),
 }
 

@@ -1,4 +1,4 @@
-"""The base classes of plugins: rules, transforms and tasks."""
+"""The base classes of plugins: rules, transforms, probes and tasks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from plastic_core.probe_specs import ProbeSpec
 from plastic_core.specs import NetworkSpec, RuleSpec, TaskSpec, TransformSpec
 
 if TYPE_CHECKING:
@@ -38,6 +39,18 @@ class Transform:
     """
 
     spec: ClassVar[TransformSpec]
+
+    def __init__(self) -> None:
+        self.params: Any = self.spec.params() if self.spec.params else None
+
+
+class Probe:
+    """Base of probes, which measure a network at the evaluation points and change nothing.
+
+    Its hook, marked with ``@hookimpl``, is `plastic_measure`.
+    """
+
+    spec: ClassVar[ProbeSpec]
 
     def __init__(self) -> None:
         self.params: Any = self.spec.params() if self.spec.params else None

@@ -191,6 +191,8 @@ class RunFolder:
         tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
         for name in ("accuracy", "loss", "diverged_at"):
             tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
+        for name, array in curves.probes.items():
+            tensors[f"probes.{name}"] = torch.from_numpy(array)
         numbers = {
             "done": curves.done,
             "train_seconds": curves.train_seconds,
@@ -223,6 +225,8 @@ class RunFolder:
                 np.copyto(getattr(curves, name), stored[f"curves.{name}"].numpy())
             if not 0 < numbers["done"] < len(curves.steps):
                 raise ValueError(f"{numbers['done']} evaluations of {len(curves.steps)} are done")
+            for name, array in curves.probes.items():
+                np.copyto(array, stored[f"probes.{name}"].numpy())
             curves.done = int(numbers["done"])
             curves.train_seconds = float(numbers["train_seconds"])
             curves.trained = int(numbers["trained"])

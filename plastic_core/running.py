@@ -16,9 +16,10 @@ from plastic_core.block import Block, Replica
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, cell_of, digest_of
 from plastic_core.errors import PlasticError
+from plastic_core.labelling import curves_of, dataset_of
 from plastic_core.parameters import Parameters
 from plastic_core.plan import Plan, call_task, make_plan
-from plastic_core.plugins import Dataset, Rule
+from plastic_core.plugins import Dataset, Probe, Rule
 from plastic_core.record import RunFolder
 from plastic_core.specs import RunSpec
 from plastic_core.statistics import bootstrap_interval
@@ -39,7 +40,8 @@ class RunResult:
 
     Attributes:
         spec: the spec with every theta written out.
-        curves: accuracy and loss over (seed, step), with units and descriptions.
+        curves: accuracy and loss over (seed, step), and what probes measured, with units and
+            descriptions.
         record: what run.json holds: spec, resolved rules, environment, notes, result.
         run_dir: the folder, or None where nothing was written.
         parameters: weights, feedback and states after training; None where the result was read
@@ -63,6 +65,7 @@ def run(
     spec: RunSpec,
     *,
     rules: Sequence[type[Rule]] = (),
+    probes: Sequence[type[Probe]] = (),
     data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -79,16 +82,17 @@ def run(
     Args:
         spec: everything that decides the run.
         rules: rule classes that are not installed, to be used by name in the expression.
+        probes: probe classes that are not installed, to be used by name in `RunSpec.probes`.
         data: arrays ``(X [N, n], y [N])`` in place of the task's own data; 30% are held out, and
             the first and last layer follow the data unless the options give sizes.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
-            `rules` and `data`, which a spec does not hold, must be those of that run.
+            `rules`, `probes` and `data`, which a spec does not hold, must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: networks trained at once, and threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
         store: where each finished network is added; None adds nothing. What was trained with
-            `rules` or `data` handed over is never added.
+            `rules`, `probes` or `data` handed over is never added.
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
@@ -98,7 +102,7 @@ def run(
             write instead.
     """
     begun = time.perf_counter()
-    plan = make_plan(spec, Catalogue(spec.plugins, rules))
+    plan = make_plan(spec, Catalogue(spec.plugins, rules, probes))
     machine.check(plan, threads)
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
     run_dir = folder.path if folder else None
@@ -111,7 +115,7 @@ def run(
         Replica(seed, {rule.name: rule.theta for rule in plan.rules}) for seed in spec.seed_list
     ]
     cells: list[Cell] = []
-    if store is not None and not rules and data is None:
+    if store is not None and not (rules or probes) and data is None:
         digest = digest_of(dataset)
         cells = [cell_of(plan, replica, digest) for replica in replicas]
     if reuse and store is not None and (folder is None or folder.state == "new"):
@@ -134,7 +138,7 @@ def run(
     if folder is not None:
         folder.write_record(record)
     if on_plan is not None:
-        on_plan(RunResult(plan.spec, _dataset(plan, curves), record, run_dir))
+        on_plan(RunResult(plan.spec, dataset_of(plan, curves), record, run_dir))
 
     def after_point(curves: Curves) -> None:
         if folder is not None and curves.done < len(curves.steps):
@@ -151,7 +155,7 @@ def run(
     for cell, cell_result in zip(cells, results_of(block), strict=False):
         assert store is not None
         store.add(cell, cell_result)
-    result = RunResult(plan.spec, _dataset(plan, curves), record, run_dir, parameters)
+    result = RunResult(plan.spec, dataset_of(plan, curves), record, run_dir, parameters)
     if folder is not None:
         _write(folder, result, save_weights)
     return result
@@ -166,12 +170,7 @@ def _from_store(
     run_dir: Path | None,
 ) -> RunResult:
     """Return the result of a run whose networks were trained before."""
-    curves = Curves.empty(len(found), np.array(found[0].steps))
-    for i, cell in enumerate(found):
-        curves.accuracy[i] = cell.accuracy
-        curves.loss[i] = [np.nan if value is None else value for value in cell.loss]
-        curves.diverged_at[i] = cell.diverged_at
-    curves.done = len(curves.steps)
+    curves = curves_of(plan, found)
     notes = [f"all {len(found)} networks were taken from the store, and none was trained"]
     backend = found[0].backend
     record = {
@@ -179,7 +178,7 @@ def _from_store(
         "state": "finished",
         "result": _summarise(plan, backend, curves, begun, notes),
     }
-    return RunResult(plan.spec, _dataset(plan, curves), record, run_dir)
+    return RunResult(plan.spec, dataset_of(plan, curves), record, run_dir)
 
 
 def load_data(
@@ -235,7 +234,8 @@ def _record(
     threads: int | None,
     notes: list[str],
 ) -> dict[str, Any]:
-    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms] + [plan.task_entry]
+    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms]
+    entries += [*(p.entry for p in plan.probes), plan.task_entry]
     return {
         "format": 1,
         "state": "started",
@@ -252,6 +252,15 @@ def _record(
                 "params": r.rule.params.model_dump(mode="json") if r.rule.params else {},
             }
             for r in plan.rules
+        ],
+        "probes": [
+            {
+                "name": p.entry.name,
+                "distribution": p.entry.distribution,
+                "when": p.when,
+                "params": p.probe.params.model_dump(mode="json") if p.probe.params else {},
+            }
+            for p in plan.probes
         ],
         "backend": backend,
         "backend_reason": reason,
@@ -289,49 +298,6 @@ def _summarise(
         "seconds": time.perf_counter() - begun,
         "notes": notes,
     }
-
-
-def _dataset(plan: Plan, curves: Curves) -> xr.Dataset:
-    """Return the curves with named dimensions, units and descriptions."""
-    import xarray as xr
-
-    half = plan.spec.eval_half
-    return xr.Dataset(
-        {
-            "accuracy": (
-                ("seed", "step"),
-                curves.accuracy,
-                {
-                    "units": "1",
-                    "long_name": f"accuracy on held-out points (half '{half}')",
-                    "comment": "chance level from the evaluation after divergence on",
-                },
-            ),
-            "loss": (
-                ("seed", "step"),
-                curves.loss,
-                {"units": "nat", "long_name": "mean cross-entropy on held-out points"},
-            ),
-            "diverged_at": (
-                ("seed",),
-                curves.diverged_at,
-                {"units": "samples", "long_name": "sample of divergence, -1 for none"},
-            ),
-        },
-        coords={
-            "seed": ("seed", np.array(plan.spec.seed_list), {"long_name": "seed of the network"}),
-            "step": (
-                "step",
-                curves.steps,
-                {"units": "samples", "long_name": "training points seen"},
-            ),
-        },
-        attrs={
-            "rule": " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules),
-            "task": plan.spec.task,
-            "network": plan.network.shape,
-        },
-    )
 
 
 def _write(folder: RunFolder, result: RunResult, save_weights: bool) -> None:

@@ -5,8 +5,7 @@ This module loads no torch, so that plugins can be listed and runs checked at on
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -22,7 +21,6 @@ from pydantic import (
     model_validator,
 )
 
-from plastic_core.errors import PlasticError
 from plastic_core.signals import ERROR_SIGNALS, SignalName
 from plastic_core.validation import Spec
 
@@ -317,9 +315,11 @@ class RunSpec(Spec):
     task: str = Field("digits-mlp", description="name of a task")
     options: dict[str, JsonValue] = Field({}, description="options of the task")
     settings: dict[str, dict[str, JsonValue]] = Field(
-        {}, description="theta, layers and parameters by rule or transform"
+        {}, description="theta, layers and parameters by rule, transform or probe"
     )
     transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
+    probes: tuple[str, ...] = Field((), description="probes that measure the networks, or all")
+    probe_samples: PositiveInt = Field(100, le=10**9, description="held-out images of probes")
     plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
     seeds: PositiveInt = Field(
         20, le=10**7, description="number of networks; their seeds are 0..N-1"
@@ -354,6 +354,8 @@ class RunSpec(Spec):
             PlasticError: the file cannot be read, is no spec, or names files with plugins, which
                 hold code, where none are given.
         """
+        from plastic_core.spec_files import read_spec_file
+
         return cls(**read_spec_file(path, plugins))
 
     def to_toml(self) -> str:
@@ -364,61 +366,3 @@ class RunSpec(Spec):
     def seed_list(self) -> list[int]:
         """The seeds, one for each network."""
         return list(range(self.first_seed, self.first_seed + self.seeds))
-
-
-def read_spec_file(
-    path: Path, plugins: Sequence[str] = (), asked: bool = False
-) -> dict[str, Any]:
-    """Return the fields of a run's spec from a TOML or JSON file, unchecked.
-
-    Of a run's record, `asked` takes the spec as it was given, so that thetas follow a changed
-    rule or network; else it is the one with the thetas that were used.
-
-    Raises:
-        PlasticError: the file cannot be read or parsed, or names files with plugins where none
-            are given.
-    """
-    if path.suffix not in (".toml", ".json"):
-        raise PlasticError(f"{path}: a spec is a .toml or .json file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlasticError(f"{path}: cannot be read: {error}") from None
-    try:
-        content: Any = tomllib.loads(text) if path.suffix == ".toml" else _load_json(text)
-    except (ValueError, RecursionError) as error:
-        raise PlasticError(f"{path}: is not valid {path.suffix[1:].upper()}: {error}") from None
-    if not isinstance(content, Mapping):
-        raise PlasticError(
-            f"{path}: expected the fields of a RunSpec, found {type(content).__name__}"
-        )
-    # a run's record holds what was asked for beside the spec with all thetas written out
-    spec = content.get("asked" if asked else "spec", content.get("spec", content))
-    if not isinstance(spec, Mapping):
-        raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")
-    return with_trusted_plugins(path, spec, plugins)
-
-
-def with_trusted_plugins(
-    path: Path, spec: Mapping[str, Any], plugins: Sequence[str]
-) -> dict[str, Any]:
-    """Return the fields of a spec that was read from a file, with the plugin files given.
-
-    A file may come from a stranger, and what it names as a plugin would be executed: only the
-    user says what is.
-
-    Raises:
-        PlasticError: it names files with plugins, and none are given.
-    """
-    if spec.get("plugins") and not plugins:
-        raise PlasticError(
-            f"{path}: names files with plugins, which hold code: {spec['plugins']}; read them, "
-            "and add --plugin FILE for each that you trust"
-        )
-    return {**spec, "plugins": tuple(plugins)} if plugins else dict(spec)
-
-
-def _load_json(text: str) -> Any:
-    import json
-
-    return json.loads(text)

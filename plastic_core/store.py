@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
 
 from plastic_core.block import Block
@@ -27,6 +29,38 @@ _REMEDY: Final = "free or allow it, or give another folder with --store or PLAST
 _MOST_BYTES: Final = 64 * 2**20
 
 
+class Measured(BaseModel):
+    """What a probe measured, as plain numbers.
+
+    Attributes:
+        shape: of the array.
+        values: in the order of C, rounded to float32; None where there is no number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
+    values: tuple[FiniteFloat | None, ...]
+
+    @model_validator(mode="after")
+    def _fills_its_shape(self) -> Self:
+        if math.prod(self.shape) != len(self.values):
+            raise ValueError(f"{len(self.values)} values do not fill the shape {self.shape}")
+        return self
+
+    @classmethod
+    def of(cls, array: NDArray[np.float32]) -> Self:
+        """Return an array as plain numbers, each as short as float32 allows."""
+        shortest = array.ravel().astype(str).astype(np.float64).tolist()
+        values = [None if math.isnan(value) else value for value in shortest]
+        return cls(shape=array.shape, values=tuple(values))
+
+    def array(self) -> NDArray[np.float32]:
+        """Return the array, NaN where there is no number."""
+        filled = [math.nan if value is None else value for value in self.values]
+        return np.array(filled, np.float32).reshape(self.shape)
+
+
 class CellResult(BaseModel):
     """What one network gave.
 
@@ -37,6 +71,8 @@ class CellResult(BaseModel):
         diverged_at: the sample at which the network left the finite range, or -1.
         backend: that computed it.
         seconds: share of the training time.
+        probes: by variable, ``[points, ...]``, or ``[...]`` for what is measured at the last
+            point alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +83,7 @@ class CellResult(BaseModel):
     diverged_at: Annotated[int, Field(ge=-1)]
     backend: str
     seconds: Annotated[FiniteFloat, Field(ge=0)]
+    probes: dict[str, Measured] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _of_equal_length(self) -> Self:
@@ -67,6 +104,7 @@ def results_of(block: Block) -> list[CellResult]:
             diverged_at=int(curves.diverged_at[i]),
             backend=block.chosen.name,
             seconds=curves.train_seconds / len(curves.diverged_at),
+            probes={name: Measured.of(array[i]) for name, array in curves.probes.items()},
         )
         for i in range(len(curves.diverged_at))
     ]
@@ -106,11 +144,18 @@ class Store:
         return self.read(file)[1] if there else None
 
     def add(self, cell: Cell, result: CellResult) -> None:
-        """Write the result of a cell.
+        """Write the result of a cell, and with probes also what it is without them.
+
+        So whoever asks for no probes finds it too.
 
         Raises:
             PlasticError: it cannot be written.
         """
+        if result.probes:
+            self._write(cell.bare, result.model_copy(update={"probes": {}}))
+        self._write(cell, result)
+
+    def _write(self, cell: Cell, result: CellResult) -> None:
         file = self._file(cell.key)
         stored = _StoredCell(format=1, key=cell.key, content=cell.content, result=result)
         text = stored.model_dump_json() + "\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plastic_core.backends import Backend
+
+if TYPE_CHECKING:
+    from plastic_core.probing import Probing
 
 
 @dataclass
@@ -27,6 +30,8 @@ class Curves:
         done: number of points measured.
         train_seconds: time in the training loop.
         trained: samples that replicas were trained on, summed over the replicas.
+        probes: by variable, ``[R, points, ...]``, or ``[R, ...]`` for what is measured at the
+            last point alone; NaN where diverged.
     """
 
     steps: NDArray[np.int64]
@@ -36,6 +41,7 @@ class Curves:
     done: int = 0
     train_seconds: float = 0.0
     trained: int = 0
+    probes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, replicas: int, steps: NDArray[np.int64]) -> Curves:
@@ -65,6 +71,7 @@ def train(
     curves: Curves,
     evaluation_threads: int,
     on_point: Callable[[Curves], Any],
+    probing: Probing | None = None,
 ) -> None:
     """Train all replicas, evaluating at the steps of `curves`, from the first one not yet done.
 
@@ -77,6 +84,7 @@ def train(
         evaluation_threads: threads of torch in evaluations; training, made of small operations,
             is fastest with one.
         on_point: called after each evaluation.
+        probing: measures at each evaluation, if anything is to be measured.
     """
     before = torch.get_num_threads()
     try:
@@ -91,7 +99,7 @@ def train(
             curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
             curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
             torch.set_num_threads(evaluation_threads)
-            _evaluate(backend, held_out, classes, curves, point)
+            _evaluate(backend, held_out, classes, curves, point, probing)
             curves.done = point + 1
             on_point(curves)
     finally:
@@ -99,17 +107,25 @@ def train(
 
 
 def _evaluate(
-    backend: Backend, held_out: tuple[Tensor, Tensor], classes: int, curves: Curves, point: int
+    backend: Backend,
+    held_out: tuple[Tensor, Tensor],
+    classes: int,
+    curves: Curves,
+    point: int,
+    probing: Probing | None,
 ) -> None:
     inputs, labels = held_out
     for replica in range(len(curves.diverged_at)):
         if curves.diverged_at[replica] >= 0:
             curves.accuracy[replica, point] = 1 / classes
             continue
-        outputs = backend.activities(inputs.unsqueeze(0), replica)[-1][0]
+        activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
+        outputs = activities[-1]
         right = outputs.argmax(-1) == labels
         curves.accuracy[replica, point] = right.double().mean().item()
         picked = outputs.gather(-1, labels.unsqueeze(-1)).double()
         # softmax may have rounded a probability to zero
         tiny = torch.finfo(outputs.dtype).tiny
         curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()
+        if probing is not None:
+            probing.measure(curves, replica, point, activities)

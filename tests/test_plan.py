@@ -102,7 +102,7 @@ FAULTS = {
     ),
     "setting of nothing": (
         lambda: plan("bp", settings={"oja": {"theta": 1}}),
-        "setting of 'oja': it is no rule or transform of this run\n  this run has bp",
+        "setting of 'oja': it is no rule, transform or probe of this run\n  this run has bp",
     ),
     "unknown setting": (
         lambda: plan("bp", settings={"bp": {"tetha": 1}}),

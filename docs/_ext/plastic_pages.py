@@ -1,10 +1,11 @@
-"""Pages made from what is installed: the rules, tasks and transforms, and the command line."""
+"""Pages made from what is installed: rules, tasks, transforms and probes, and the commands."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import re
 from typing import Any
 
 from docutils import nodes
@@ -72,6 +73,14 @@ def _section(entry: Any) -> list[str]:
             ("feedback matrices", spec.feedback or "none"),
         ]
         fields += [(f"state ``{n}``", f"over {s.over}") for n, s in spec.state.items()]
+    if entry.kind == "probe":
+        fields.append(
+            ("measured at", "every evaluation" if spec.when == "every" else "the last evaluation")
+        )
+        for name, measure in spec.measures.items():
+            over = ", ".join(f"``{dim}``" for dim in measure.dims)
+            units = "" if measure.units == "1" else f", in {measure.units}"
+            fields.append((f"``{name}``", f"{_plain(measure.long_name)}{units}; over {over}"))
     options = getattr(spec, "params", None) or getattr(spec, "options", None)
     for name, field in (options.model_fields if options else {}).items():
         label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
@@ -81,6 +90,11 @@ def _section(entry: Any) -> list[str]:
         lines += [f"   * - {label}", f"     - {text}"]
     plugin = entry.plugin
     return [*lines, "", f".. autoclass:: {plugin.__module__}.{plugin.__qualname__}", ""]
+
+
+def _plain(text: str) -> str:
+    """Return text in which nothing is markup."""
+    return re.sub(r"([\\|*`_])", r"\\\1", text)
 
 
 class CommandList(SphinxDirective):

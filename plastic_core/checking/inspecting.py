@@ -15,7 +15,7 @@ from plastic_core.checking.targets import Candidate, Target, find_target
 from plastic_core.errors import DataError, PlasticError, describe_exception
 from plastic_core.faults import Fault
 from plastic_core.plugin_faults import Kind, plugin_faults
-from plastic_core.plugins import Rule, Task, Transform
+from plastic_core.plugins import Probe, Rule, Task, Transform
 from plastic_core.validation import SpecError
 
 _CORE = Path(__file__).parents[1]
@@ -114,6 +114,14 @@ def _try_transform(transform: type[Transform], *_: Any) -> list[Fault]:
     return []
 
 
+def _try_probe(probe: type[Probe], *_: Any) -> list[Fault]:
+    from plastic_core.testing.probe_checks import PROBE_CHECKS
+
+    measures, *others = PROBE_CHECKS
+    faults = measures(probe)
+    return faults or [fault for check_it in others for fault in check_it(probe)]
+
+
 def _try_task(task: type[Task], candidate: Candidate, report: Report) -> list[Fault]:
     from plastic_core.testing.task_checks import TASK_CHECKS, TriedTask
 
@@ -133,6 +141,7 @@ def _try_task(task: type[Task], candidate: Candidate, report: Report) -> list[Fa
 _TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report], list[Fault]]]] = {
     "rule": _try_rule,
     "transform": _try_transform,
+    "probe": _try_probe,
     "task": _try_task,
 }
 
@@ -188,6 +197,8 @@ def _what_to_do(error: BaseException, candidate: Candidate, own: bool) -> tuple[
 _SPEC_EXAMPLES: Final = {
     "RuleSpec": 'spec = RuleSpec(name="my-rule", summary="...", equation="...", reference="...",\n'
     '    modifies="forward", reads={"post", "pre"}, theta=Theta(default=1e-4))',
+    "ProbeSpec": 'spec = ProbeSpec(name="my-probe", summary="...", equation="...",\n'
+    '    reference="...", measures={"my_norm": Measure(long_name="mean norm of y_l")})',
     "TaskSpec": 'spec = TaskSpec(name="my-task", summary="...", options=NetworkOptions)',
     "Theta": "theta=Theta(default=1e-4, min=0, max=1)",
     "State": 'state={"trace": State(over="post", initial=0.0)}',

@@ -175,8 +175,8 @@ def _of_file(path: Path) -> Target:
                 )
     if not target.candidates:
         raise PlasticError(
-            f"check {path}: defines no rule, transform or task; expected a subclass of "
-            "plastic_core.api.Rule, Transform or Task"
+            f"check {path}: defines no rule, transform, probe or task; expected a subclass of "
+            "plastic_core.api.Rule, Transform, Probe or Task"
         )
     return target
 

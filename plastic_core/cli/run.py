@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from plastic_core.catalogue import Catalogue
 from plastic_core.cli.spec_flags import COLLECTED, assemble, flags, given_of, task_options
 from plastic_core.errors import PlasticError
-from plastic_core.specs import RunSpec, read_spec_file
+from plastic_core.spec_files import read_spec_file
+from plastic_core.specs import RunSpec
 
 if TYPE_CHECKING:
     from plastic_core.running import RunResult
@@ -42,6 +43,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             list[str] | None, Parameter(name="--set", negative=(), allow_leading_hyphen=False)
         ] = None,
         transform: Annotated[list[str] | None, Parameter(negative=())] = None,
+        probe: Annotated[list[str] | None, Parameter(negative=())] = None,
         plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
         out: str | None = None,
         resume: Annotated[bool, Parameter(negative=())] = False,
@@ -60,6 +62,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             task_options: the options of the task.
             set_: RULE.NAME=VALUE, such as oja.theta=1e-4 or oja.layers=1-4; may be repeated.
             transform: name of a transform of the summed update; may be repeated.
+            probe: name of a probe that measures the networks, or all; may be repeated.
             plugin: file with an unpackaged plugin; may be repeated.
             out: the run folder; default ./runs/TIME-TASK-RULE.
             resume: continue the run that --out holds.
@@ -74,7 +77,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         changed = bool(chosen or {"rule", "task"} & given.keys())
         fields = read_spec_file(Path(source), plugin or (), asked=changed) if source else {}
         fields |= given
-        made = assemble(fields, options, chosen, set_, transform, plugin)
+        made = assemble(fields, options, chosen, set_, transform, probe, plugin)
         _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
 
     run.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]

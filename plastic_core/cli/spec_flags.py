@@ -18,7 +18,7 @@ from plastic_core.errors import PlasticError
 from plastic_core.specs import RunSpec
 
 # Fields of a RunSpec that are written otherwise on the command line.
-COLLECTED = {"options", "settings", "transforms", "plugins"}
+COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}
 
 
 def task_options(arguments: Sequence[str]) -> type[BaseModel]:
@@ -125,6 +125,7 @@ def assemble(
     chosen: dict[str, Any],
     settings: Sequence[str] | None,
     transforms: list[str] | None,
+    probes: list[str] | None,
     plugins: list[str] | None,
 ) -> RunSpec:
     """Return the spec of `fields` and of what is written otherwise on the command line.
@@ -138,6 +139,8 @@ def assemble(
         merge(fields["settings"], name, values)
     if transforms:
         fields["transforms"] = transforms
+    if probes:
+        fields["probes"] = probes
     if plugins:
         fields["plugins"] = plugins
     return RunSpec(**fields)

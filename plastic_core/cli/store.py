@@ -25,7 +25,9 @@ def show(
     from plastic_core.cli.output import print_json, print_table
 
     found, damaged = _read(store)
-    counts = Counter((c["task"], " + ".join(r["name"] for r in c["rules"])) for _, c in found)
+    # a network that was measured by probes is there without them too
+    networks = [content for _, content in found if "probes" not in content]
+    counts = Counter((c["task"], " + ".join(r["name"] for r in c["rules"])) for c in networks)
     folder = str(_open(store).folder)
     if json:
         groups = [{"task": t, "rules": r, "cells": n} for (t, r), n in sorted(counts.items())]
@@ -33,7 +35,7 @@ def show(
         return
     rows = [(task, rules, n) for (task, rules), n in sorted(counts.items())]
     print_table(("task", "rules", "networks"), rows)
-    print(f"{len(found)} networks in {folder}")
+    print(f"{len(networks)} networks in {folder}")
     if damaged:
         print(f"{len(damaged)} damaged files: 'plastic store verify' names them")
 

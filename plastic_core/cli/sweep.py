@@ -43,6 +43,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             list[str] | None, Parameter(name="--set", negative=(), allow_leading_hyphen=False)
         ] = None,
         transform: Annotated[list[str] | None, Parameter(negative=())] = None,
+        probe: Annotated[list[str] | None, Parameter(negative=())] = None,
         plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
         out: str | None = None,
         store: str | None = None,
@@ -64,6 +65,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             task_options: the options of the task.
             set_: RULE.NAME=VALUE, the same for all points; may be repeated.
             transform: name of a transform of the summed update; may be repeated.
+            probe: name of a probe that measures the networks, or all; may be repeated.
             plugin: file with an unpackaged plugin; may be repeated.
             out: folder for sweep.json and table.csv; default ./runs/TIME-TASK-sweep.
             store: folder of finished networks, in place of PLASTIC_STORE.
@@ -81,7 +83,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         if len({name for name, _ in axes}) < len(axes):
             raise PlasticError("--grid: one axis is given twice; write all its values in one")
         fields = {"rule": rules[0], "eval_half": "choose", **given_of(spec)}
-        base = assemble(fields, options, given_of(task_options), set_, transform, plugin)
+        base = assemble(fields, options, given_of(task_options), set_, transform, probe, plugin)
         made = SweepSpec(rules=rules, grid=dict(axes), base=base)
         if workers is not None and not 0 <= workers <= 1024:
             raise PlasticError(f"--workers {workers}: expected 0 to 1024")

@@ -17,7 +17,10 @@ from plastic_core.specs import RunSpec
 from plastic_core.validation import Spec
 
 # Fields of a RunSpec that are no axes: the sweep has its own, or they hold several values.
-_NO_AXES: Final = {"rule", "settings", "options", "plugins", "transforms", "seeds", "first_seed"}
+_NO_AXES: Final = {
+    *("rule", "settings", "options", "plugins", "transforms", "probes"),
+    *("seeds", "first_seed"),
+}
 
 
 class SweepSpec(Spec):

@@ -76,7 +76,7 @@ def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:
     return BlockTask(
         spec=first.plan.spec.model_dump(mode="json"),
         replicas=tuple((one.replica.seed, dict(one.replica.thetas)) for one in block),
-        versions=first.cell.content["versions"],
+        versions=versions_of(first.plan),
         data=first.cell.content["data"],
         data_dir=data_dir,
     )

@@ -17,7 +17,7 @@ from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
 from plastic_core.figures import HeatMap
 from plastic_core.plan import make_plan
-from plastic_core.specs import with_trusted_plugins
+from plastic_core.spec_files import with_trusted_plugins
 from plastic_core.statistics import bootstrap_interval, permutation_test
 from plastic_core.sweeping.arms import Arm, SweepSpec
 from plastic_core.sweeping.sweep import ArmResult, SweepResult

@@ -6,17 +6,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plastic_core.block import Replica
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, cell_of
 from plastic_core.errors import PlasticError, describe_exception
+from plastic_core.labelling import curves_of, dataset_of
 from plastic_core.store import CellResult, Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
 from plastic_core.sweeping.data import data_of
 from plastic_core.sweeping.executors import executor_for
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass
@@ -31,6 +35,18 @@ class ArmResult:
     arm: Arm
     cells: dict[int, Cell]
     results: dict[int, CellResult] = field(default_factory=dict)
+
+    def curves(self) -> xr.Dataset:
+        """Return accuracy, loss and what probes measured, over the seeds that have a result.
+
+        Raises:
+            PlasticError: no seed has one.
+        """
+        if not self.results:
+            raise PlasticError(f"{self.arm.rule}: no network of it has a result")
+        seeds = sorted(self.results)
+        curves = curves_of(self.arm.plan, [self.results[seed] for seed in seeds])
+        return dataset_of(self.arm.plan, curves, seeds)
 
 
 @dataclass

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from plastic_core.faults import Fault
-from plastic_core.plugins import Rule, Task
-from plastic_core.testing import rule_checks, task_checks
+from plastic_core.plugins import Probe, Rule, Task
+from plastic_core.testing import probe_checks, rule_checks, task_checks
 from plastic_core.testing.reference import check_reference
 from plastic_core.testing.task_checks import TriedTask
 
@@ -77,6 +77,37 @@ class RuleConformance:
             _none(self.rule, check_reference(self.rule, self.reference))
 
 
+class ProbeConformance:
+    """The tests that every probe passes.
+
+    A subclass names the probe::
+
+        class TestMyProbe(ProbeConformance):
+            probe = MyProbe
+
+    Attributes:
+        probe: the class of the probe.
+    """
+
+    probe: ClassVar[type[Probe]]
+
+    def test_measures(self) -> None:
+        """The measures of the spec in their shapes, with and without errors and feedback."""
+        _none(self.probe, probe_checks.check_measures(self.probe))
+
+    def test_measures_something(self) -> None:
+        """Each measure has a finite number where there is something to measure."""
+        _none(self.probe, probe_checks.check_something(self.probe))
+
+    def test_is_pure(self) -> None:
+        """Nothing that the probe is given is modified."""
+        _none(self.probe, probe_checks.check_purity(self.probe))
+
+    def test_is_deterministic(self) -> None:
+        """The same network gives the same numbers, whatever was measured before."""
+        _none(self.probe, probe_checks.check_deterministic(self.probe))
+
+
 class TaskConformance:
     """The tests that every task passes.
 
@@ -123,7 +154,7 @@ class TaskConformance:
         _none(self.task, check(TriedTask(self.task, self.options, self.data_dir)))
 
 
-def _none(plugin: type[Rule] | type[Task], faults: list[Fault]) -> None:
+def _none(plugin: type[Rule] | type[Probe] | type[Task], faults: list[Fault]) -> None:
     """Fail with all faults, if there are any."""
     if faults:
         lines = [

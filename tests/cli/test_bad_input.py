@@ -71,7 +71,7 @@ CASES = {
     ),
     "unknown set": (
         ["run", "--set", "ojo.theta=1"],
-        "setting of 'ojo': it is no rule or transform of this run; did you mean 'oja'?\n"
+        "setting of 'ojo': it is no rule, transform or probe of this run; did you mean 'oja'?\n"
         "  this run has bp, oja",
     ),
     "unknown field of a set": (

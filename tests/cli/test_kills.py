@@ -56,9 +56,7 @@ def test_twenty_kills_at_any_moment_end_with_the_same_numbers(tmp_path):
     assert json.loads(codes) == [0] * 21, done.stderr
     assert ends.count("ended") >= 1
     assert ends.count("killed") >= 10
-    results = {
-        file.name: json.loads(file.read_text()) for file in (tmp_path / "printed").iterdir()
-    }
+    results = {file.name: json.loads(file.read_text()) for file in (tmp_path / "printed").iterdir()}
     whole = results.pop("whole")
     expected = xr.load_dataset(tmp_path / "whole" / "curves.nc", engine="h5netcdf")
     assert len(results) == 20
@@ -125,7 +123,9 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_written(tmp_path):
     inner = f"mount -t tmpfs -o size=3m none {disk} && exec {sys.executable} - {disk}"
     # as root, or else as the root of a user namespace
     namespaces = (["unshare", "-m"], ["unshare", "-Urm"])
-    usable = [n for n in namespaces if not subprocess.run([*n, "true"], capture_output=True).returncode]
+    usable = [
+        n for n in namespaces if not subprocess.run([*n, "true"], capture_output=True).returncode
+    ]
     if not usable:
         pytest.skip("needs root or user namespaces, to mount a small disk")
     done = subprocess.run(

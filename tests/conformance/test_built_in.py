@@ -1,10 +1,10 @@
-"""Every built-in rule and task passes the kit that third parties use."""
+"""Every built-in rule, probe and task passes the kit that third parties use."""
 
 import numpy as np
 import pytest
 
 from plastic_core.catalogue import Catalogue
-from plastic_core.testing import RuleConformance, TaskConformance
+from plastic_core.testing import ProbeConformance, RuleConformance, TaskConformance
 from tests.reference import slow
 
 
@@ -13,7 +13,7 @@ def built_in(kind):
     return {e.name: e.plugin for e in entries if e.distribution == "plastic-learning"}
 
 
-RULES, TASKS = built_in("rule"), built_in("task")
+RULES, PROBES, TASKS = built_in("rule"), built_in("probe"), built_in("task")
 
 
 def reference_of(name, params):
@@ -41,6 +41,12 @@ class TestRules(RuleConformance):
     def _each(self, request):
         self.rule = RULES[request.param]
         self.reference = reference_of(request.param, self.rule().params)
+
+
+class TestProbes(ProbeConformance):
+    @pytest.fixture(autouse=True, params=PROBES)
+    def _each(self, request):
+        self.probe = PROBES[request.param]
 
 
 class TestTasks(TaskConformance):

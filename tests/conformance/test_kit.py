@@ -7,8 +7,11 @@ import torch
 from plastic_core.api import (
     DataError,
     Dataset,
+    Measure,
     NetworkOptions,
     NetworkSpec,
+    Probe,
+    ProbeSpec,
     Rule,
     RuleSpec,
     State,
@@ -19,7 +22,7 @@ from plastic_core.api import (
     outer,
 )
 from plastic_core.backends.native.backend import NativeBackend
-from plastic_core.testing import RuleConformance, TaskConformance
+from plastic_core.testing import ProbeConformance, RuleConformance, TaskConformance
 
 SOURCE = np.random.default_rng(0)
 CALLS = []
@@ -285,3 +288,63 @@ def test_missing_data_are_no_fault_of_the_task():
 
     with pytest.raises(DataError, match="no data in /nowhere"):
         Conformance().test_data()
+
+
+SEEN = []
+
+# the test of the kit, the measure, what it says
+FAULTY_PROBES = {
+    "shape": (
+        "test_measures",
+        lambda n: n.targets,
+        "returned 'mine' of shape [12, 3]; expected [layer], here layer 3",
+    ),
+    "only with errors": (
+        "test_measures",
+        lambda n: torch.stack([e.norm() for e in n.errors]),
+        "raised AttributeError: 'NoneType' object has no attribute 'norm'; expected a result for every "
+        "network",
+    ),
+    "nothing": (
+        "test_measures_something",
+        lambda n: torch.full((n.network.depth,), torch.nan),
+        "returned 'mine' without one finite number; expected numbers, and NaN only where there is "
+        "nothing to measure",
+    ),
+    "in place": (
+        "test_is_pure",
+        lambda n: torch.stack([w.mul_(2).norm() for w in n.weights]),
+        "modifies n.weights in place; compute new tensors, for other probes see the same ones",
+    ),
+    "memory": (
+        "test_is_deterministic",
+        lambda n: (SEEN.append(1), np.full(n.network.depth, len(SEEN)))[1],
+        "gives other numbers for the same network a second time, in 'mine'; compute from the snapshot "
+        "and the parameters alone, and keep nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY_PROBES)
+def test_the_kit_finds_a_faulty_probe(fault):
+    name, measure, message = FAULTY_PROBES[fault]
+
+    class Mine(Probe):
+        spec = ProbeSpec(
+            name="mine",
+            summary="of a test",
+            equation="x",
+            reference="none",
+            measures={"mine": Measure(long_name="mine")},
+        )
+
+        @hookimpl
+        def plastic_measure(self, n):
+            return {"mine": measure(n)}
+
+    class Tested(ProbeConformance):
+        probe = Mine
+
+    with pytest.raises(AssertionError) as caught:
+        getattr(Tested(), name)()
+    assert str(caught.value).startswith(f"Mine: plastic_measure {message}\n  for example: ")

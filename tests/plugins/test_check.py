@@ -111,6 +111,27 @@ def test_the_built_in_transforms_and_a_faulty_one(tmp_path, capsys):
     )
 
 
+def test_a_faulty_probe(tmp_path, capsys):
+    file = tmp_path / "mean.py"
+    file.write_text(
+        "from plastic_core.api import Measure, Probe, ProbeSpec, hookimpl\n"
+        "class Mean(Probe):\n"
+        "    spec = ProbeSpec(name='mean', summary='s', equation='x', reference='r',\n"
+        "                     measures={'mean': Measure(long_name='mean')})\n"
+        "    @hookimpl\n"
+        "    def plastic_measure(self, n):\n"
+        "        return {'mean': n.activities[-1].mean()}\n"
+    )
+    assert execute(["check", str(file)]) == 1
+    assert capsys.readouterr().out == (
+        f"{file}: 1 fault in probe mean\n\n"
+        "probe mean, mean.py:5, Mean.plastic_measure\n"
+        "  found     returned 'mean' of shape []\n"
+        "  accepted  expected [layer], here layer 3\n"
+        '  example   "mean": torch.stack([... for y in n.activities[1:]])\n'
+    )
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -126,13 +147,13 @@ def test_the_built_in_transforms_and_a_faulty_one(tmp_path, capsys):
         ),
         (
             "numpy",
-            "check numpy {numpy}: numpy has no entry point in plastic.rules, plastic.tasks, "
-            "plastic.transforms, so that there is nothing to check",
+            "check numpy {numpy}: numpy has no entry point in plastic.probes, plastic.rules, "
+            "plastic.tasks, plastic.transforms, so that there is nothing to check",
         ),
         (
             "{folder}/empty.py",
-            "check {folder}/empty.py: defines no rule, transform or task; expected a subclass of "
-            "plastic_core.api.Rule, Transform or Task",
+            "check {folder}/empty.py: defines no rule, transform, probe or task; expected a "
+            "subclass of plastic_core.api.Rule, Transform, Probe or Task",
         ),
     ],
 )

@@ -1,0 +1,247 @@
+"""The probes of a block: tried once before training, then asked at the evaluation points.
+
+A probe is given copies of one network's parameters, so that it cannot change what is trained, and
+torch's random numbers are put back after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plastic_core.build import Hooks
+from plastic_core.errors import PlasticError, describe_exception, listing
+from plastic_core.faults import Fault
+from plastic_core.learning import Learner
+from plastic_core.parameters import Parameters
+from plastic_core.plan import PlannedProbe
+from plastic_core.plugins import Probe
+from plastic_core.probe_specs import RESERVED_VARIABLES, Measure
+from plastic_core.products import aligned_zeros
+from plastic_core.snapshot import Snapshot
+from plastic_core.specs import NetworkSpec
+
+if TYPE_CHECKING:
+    from plastic_core.trainer import Curves
+
+Arrays = dict[str, NDArray[np.float32]]
+
+# Probe points of which learning is looked at: what a rule does with a point costs more than the
+# point's activity does.
+_LEARNING_POINTS: Final = 10
+
+_HOOK: Final = "plastic_measure"
+
+
+class ProbeFaultError(Exception):
+    """A probe did not return what it should; holds the fault."""
+
+    def __init__(self, found: str, accepted: str, example: str) -> None:
+        self.fault = Fault(_HOOK, found, accepted, example)
+        super().__init__(str(self.fault))
+
+
+class Camera:
+    """Takes snapshots of the networks of a block, one after the other.
+
+    Args:
+        network: the network.
+        hooks: the resolved hooks.
+        parameters: of all replicas; read, never written.
+        thetas: by rule, ``[R]``.
+        targets: ``[M, n_L]``, one-hot, of all points that are evaluated.
+        points: number of probe points, the first of those.
+    """
+
+    def __init__(
+        self,
+        network: NetworkSpec,
+        hooks: Hooks,
+        parameters: Parameters,
+        thetas: Mapping[str, Tensor],
+        targets: Tensor,
+        points: int,
+    ) -> None:
+        self.network, self.rules = network, tuple(thetas)
+        self._hooks, self._parameters = hooks, parameters
+        self._thetas = {name: theta.tolist() for name, theta in thetas.items()}
+        self._targets = targets[:points]
+        self._copy = Parameters(
+            [_room(w) for w in parameters.weights],
+            [_room(b) for b in parameters.feedback],
+            {name: _room(value) for name, value in parameters.state.items()},
+        )
+        self._learner: Learner | None = None
+
+    def take(self, replica: int, evaluated: Sequence[Tensor]) -> Snapshot:
+        """Return a snapshot of one replica.
+
+        Args:
+            replica: its index.
+            evaluated: y_0 .. y_L, ``[M, n_l]``.
+        """
+        for copy, original in zip(
+            self._copy.named().values(), self._parameters.named().values(), strict=True
+        ):
+            copy[0].copy_(original[replica])
+        thetas = {name: theta[replica] for name, theta in self._thetas.items()}
+        kind: Any = self._hooks.feedback
+        return Snapshot(
+            network=self.network,
+            rules=self.rules,
+            activities=[y[: len(self._targets)] for y in evaluated],
+            evaluated=evaluated,
+            targets=self._targets,
+            weights=[w[0] for w in self._copy.weights],
+            feedback=[b[0] for b in self._copy.feedback],
+            feedback_kind=kind,
+            learn=lambda: self._learner_for(evaluated[0]).look(thetas),
+        )
+
+    def _learner_for(self, inputs: Tensor) -> Learner:
+        if self._learner is None:
+            few = min(_LEARNING_POINTS, len(self._targets))
+            x, target = inputs[:few], self._targets[:few]
+            self._learner = Learner(self.network, self._hooks, self._copy, x, target)
+        return self._learner
+
+
+class Probing:
+    """Measures the replicas of a block.
+
+    Args:
+        probes: of the run.
+        camera: takes the snapshots.
+        evaluated: y_0 .. y_L of replica 0 before training, with which each probe is tried.
+
+    Raises:
+        PlasticError: a probe raises, or returns what its spec does not say.
+    """
+
+    def __init__(
+        self, probes: Sequence[PlannedProbe], camera: Camera, evaluated: Sequence[Tensor]
+    ) -> None:
+        self._probes, self._camera = probes, camera
+        self._sizes = {"layer": camera.network.depth, "rule": len(camera.rules)}
+        self._shapes = {
+            name: array.shape for name, array in self._measured(0, evaluated, probes).items()
+        }
+        variables = {*self._shapes, *RESERVED_VARIABLES} - {"layer", "rule"}
+        for name in self._sizes.keys() & variables:
+            raise PlasticError(
+                f"'{name}' is a dimension of one probe and a variable of the result; rename one"
+            )
+
+    def empty(self, replicas: int, points: int) -> Arrays:
+        """Return room for what will be measured, NaN until then.
+
+        ``[R, points, ...]``, or ``[R, ...]`` for what is measured at the last point alone.
+        """
+        arrays: Arrays = {}
+        for planned in self._probes:
+            over = (replicas, points) if planned.when == "every" else (replicas,)
+            for name in planned.probe.spec.measures:
+                arrays[name] = np.full((*over, *self._shapes[name]), np.nan, np.float32)
+        return arrays
+
+    def measure(
+        self, curves: Curves, replica: int, point: int, evaluated: Sequence[Tensor]
+    ) -> None:
+        """Measure one replica at one evaluation point into `curves`.
+
+        Raises:
+            PlasticError: a probe raises, or returns what its spec does not say.
+        """
+        last = point == len(curves.steps) - 1
+        chosen = [planned for planned in self._probes if last or planned.when == "every"]
+        every = {n for p in chosen if p.when == "every" for n in p.probe.spec.measures}
+        for name, array in self._measured(replica, evaluated, chosen).items():
+            curves.probes[name][(replica, point) if name in every else replica] = array
+
+    def _measured(
+        self, replica: int, evaluated: Sequence[Tensor], probes: Sequence[PlannedProbe]
+    ) -> Arrays:
+        device = evaluated[0].device
+        arrays: Arrays = {}
+        with (
+            torch.inference_mode(),
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+        ):
+            _seed(device)
+            snapshot = self._camera.take(replica, evaluated)
+            for planned in probes:
+                try:
+                    arrays |= ask(planned.probe, snapshot, self._sizes)
+                except ProbeFaultError as error:
+                    raise PlasticError(f"the probe '{planned.entry.name}': {error}") from error
+        return arrays
+
+
+def ask(probe: Probe, snapshot: Snapshot, sizes: dict[str, int]) -> Arrays:
+    """Return what a probe measures; numbers that are not finite become NaN.
+
+    Args:
+        probe: an instance, its parameters set.
+        snapshot: the network.
+        sizes: of the dimensions; those that are not known yet are added.
+
+    Raises:
+        ProbeFaultError: the probe raises, or returns what its spec does not say.
+    """
+    measures = probe.spec.measures
+    example = f'return {{"{next(iter(measures))}": ...}}'
+    made: Any = probe
+    try:
+        result = made.plastic_measure(snapshot)
+    except Exception as error:
+        found = f"raised {describe_exception(error)}"
+        raise ProbeFaultError(found, "expected a result for every network", example) from error
+    if not isinstance(result, Mapping):
+        found = f"returned a value of type {type(result).__name__}"
+        raise ProbeFaultError(found, f"expected a dict with {listing(measures)}", example)
+    if result.keys() != measures.keys():
+        found = f"returned the measures {listing(map(str, result))}"
+        raise ProbeFaultError(found, f"expected {listing(measures)}", example)
+    return {name: _array(name, result[name], measures[name], sizes) for name in measures}
+
+
+def _array(name: str, value: Any, measure: Measure, sizes: dict[str, int]) -> NDArray[np.float32]:
+    example = f'"{name}": torch.stack([... for y in n.activities[1:]])'
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, float))
+        array = tensor.to("cpu", torch.float32, copy=True).numpy()
+    except (TypeError, ValueError) as error:
+        found = f"returned '{name}' as a value of type {type(value).__name__}"
+        accepted = f"expected a tensor or an array of numbers ({describe_exception(error)})"
+        raise ProbeFaultError(found, accepted, example) from None
+    named = f"[{', '.join(measure.dims)}]"
+    known = array.ndim == len(measure.dims)
+    if known:
+        for dim, size in zip(measure.dims, array.shape, strict=True):
+            known &= sizes.setdefault(dim, size) == size
+    if not known:
+        here = ", ".join(f"{dim} {sizes[dim]}" for dim in measure.dims if dim in sizes)
+        found = f"returned '{name}' of shape {list(array.shape)}"
+        accepted = f"expected {named}" + (f", here {here}" if here else "")
+        raise ProbeFaultError(found, accepted, example)
+    finite = np.isfinite(array)
+    if not finite.all():
+        array[~finite] = np.nan
+    return array
+
+
+def _room(tensor: Tensor) -> Tensor:
+    """Return room for one replica of a tensor of parameters."""
+    return aligned_zeros(1, *tensor.shape[1:], like=tensor)
+
+
+def _seed(device: torch.device) -> None:
+    """Let random numbers begin anew; torch.manual_seed would look at every kind of device."""
+    torch.default_generator.manual_seed(0)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(0)

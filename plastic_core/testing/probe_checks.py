@@ -1,0 +1,196 @@
+"""What every probe must keep to: each check returns the faults that it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plastic_core.build import resolve_hooks
+from plastic_core.faults import Fault
+from plastic_core.hookspecs import hookimpl
+from plastic_core.networks.feedforward import Feedforward
+from plastic_core.parameters import initial_parameters
+from plastic_core.plugins import Probe, Rule
+from plastic_core.probing import Arrays, Camera, ProbeFaultError, ask
+from plastic_core.signals import Signals
+from plastic_core.snapshot import Snapshot
+from plastic_core.specs import NetworkSpec, RuleSpec, Theta
+from plastic_core.updates import Update, outer
+
+Check = Callable[[type[Probe]], list[Fault]]
+
+_PLACE: Final = "plastic_measure"
+
+# All points that are evaluated, and the first of them, on which probes measure.
+_EVALUATED, _POINTS = 20, 12
+
+
+class _Aligning(Rule):
+    """Has all that a probe may look at: errors, and a B for each layer."""
+
+    spec = RuleSpec(
+        name="aligning",
+        summary="carries the error back through B",
+        equation=r"-e_l\, y_{l-1}^\top",
+        reference="of the conformance kit",
+        modifies="forward",
+        reads={"error", "pre", "feedback_error"},
+        theta=Theta(default=0.05),
+        propagates=True,
+        feedback="layer",
+    )
+
+    @hookimpl
+    def plastic_propagate_error(self, s: Signals) -> Tensor:
+        """Return B e."""
+        return s.feedback_error
+
+    @hookimpl
+    def plastic_local_update(self, s: Signals) -> Update:
+        """Return -e x'."""
+        return -outer(s.error, s.pre)
+
+
+class _Unsupervised(Rule):
+    """Has neither errors nor feedback."""
+
+    spec = RuleSpec(
+        name="unsupervised",
+        summary="Hebbian",
+        equation=r"y_l\, y_{l-1}^\top",
+        reference="of the conformance kit",
+        modifies="forward",
+        reads={"post", "pre"},
+        theta=Theta(default=0.05),
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s: Signals) -> Update:
+        """Return y x'."""
+        return outer(s.post, s.pre)
+
+
+class Studio:
+    """Small untrained networks, and snapshots of them.
+
+    Args:
+        rule: an instance.
+        network: their sizes; they all differ, so that nothing fits by chance.
+        dtype: of all tensors.
+    """
+
+    def __init__(
+        self, rule: Rule, network: NetworkSpec, dtype: torch.dtype = torch.float32
+    ) -> None:
+        hooks = resolve_hooks([(rule, frozenset(range(network.depth)))], dtype=dtype)
+        self.parameters = initial_parameters(network, [0, 1], hooks.feedback, dtype)
+        hooks.add_states(self.parameters)
+        source = torch.Generator().manual_seed(0)
+        x = torch.rand(1, _EVALUATED, network.sizes[0], generator=source, dtype=torch.float64)
+        labels = torch.randint(network.sizes[-1], (_EVALUATED,), generator=source)
+        targets = torch.eye(network.sizes[-1], dtype=dtype)[labels]
+        thetas = {rule.spec.name: torch.tensor([0.05, 0.02], dtype=dtype)}
+        self._camera = Camera(network, hooks, self.parameters, thetas, targets, _POINTS)
+        seen = Feedforward(network, hooks, self.parameters)
+        self._activities = [
+            [y[0] for y in seen.activities(x.to(dtype), replica)] for replica in (0, 1)
+        ]
+        self.sizes = {"layer": network.depth, "rule": 1}
+
+    def snapshot(self, replica: int = 0) -> Snapshot:
+        """Return a new snapshot of one of the two networks."""
+        return self._camera.take(replica, self._activities[replica])
+
+
+def _full() -> Studio:
+    return Studio(_Aligning(), NetworkSpec(sizes=(6, 5, 4, 3)))
+
+
+def _studios() -> Iterator[Studio]:
+    yield _full()
+    yield Studio(_Unsupervised(), NetworkSpec(sizes=(7, 5, 5, 3), residual=True), torch.float64)
+
+
+def check_measures(probe: type[Probe]) -> list[Fault]:
+    """The measures of the spec in their shapes, for networks with and without what it looks at."""
+    for studio in _studios():
+        try:
+            ask(probe(), studio.snapshot(), studio.sizes)
+        except ProbeFaultError as error:
+            return [error.fault]
+    return []
+
+
+def check_something(probe: type[Probe]) -> list[Fault]:
+    """Each measure has a number where the network has errors and feedback."""
+    return [
+        Fault(
+            _PLACE,
+            f"returned '{name}' without one finite number",
+            "expected numbers, and NaN only where there is nothing to measure",
+            f'"{name}": torch.stack([y.mean() for y in n.activities[1:]])',
+        )
+        for name, array in _asked(probe(), _full()).items()
+        if np.isnan(array).all()
+    ]
+
+
+def check_purity(probe: type[Probe]) -> list[Fault]:
+    """Nothing that the probe is given is modified."""
+    snapshot = _full().snapshot()
+    given = {
+        "activities": [*snapshot.activities, *snapshot.evaluated],
+        "weights": snapshot.weights,
+        "feedback": snapshot.feedback,
+        "targets": [snapshot.targets],
+        "errors": [e for e in snapshot.errors if e is not None],
+        "gradients": snapshot.gradients,
+    }
+    before = {name: [t.clone() for t in tensors] for name, tensors in given.items()}
+    ask(probe(), snapshot, _full().sizes)
+    return [
+        Fault(
+            _PLACE,
+            f"modifies n.{name} in place",
+            "compute new tensors, for other probes see the same ones",
+            "products = w @ w.mT  # and not w.mul_(2)",
+        )
+        for name, tensors in given.items()
+        if not all(map(torch.equal, tensors, before[name]))
+    ]
+
+
+def check_deterministic(probe: type[Probe]) -> list[Fault]:
+    """The same network gives the same numbers, whatever the probe has seen before."""
+    studio, made = _full(), probe()
+    first = _asked(made, studio)
+    _asked(made, studio, replica=1)
+    for found in (_asked(made, studio), _asked(probe(), studio)):
+        for name, array in found.items():
+            if not np.array_equal(array, first[name], equal_nan=True):
+                return [
+                    Fault(
+                        _PLACE,
+                        f"gives other numbers for the same network a second time, in '{name}'",
+                        "compute from the snapshot and the parameters alone, and keep nothing",
+                        "PCA(random_state=0)",
+                    )
+                ]
+    return []
+
+
+#: In the order in which they are run; where the first finds something, the others cannot run.
+PROBE_CHECKS: Final[tuple[Check, ...]] = (
+    check_measures,
+    check_something,
+    check_purity,
+    check_deterministic,
+)
+
+
+def _asked(probe: Probe, studio: Studio, replica: int = 0) -> Arrays:
+    return ask(probe, studio.snapshot(replica), studio.sizes)

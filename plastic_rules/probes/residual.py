@@ -1,0 +1,52 @@
+"""How well each layer's input can be reconstructed from its activity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from plastic_core.api import Measure, Probe, ProbeSpec, Snapshot, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Residual(Probe):
+    r"""The residual of Equation 2, which Oja's subspace rule makes small.
+
+    .. math::
+        J_l = \frac{1}{N} \sum_{i=1}^{N}
+              \lVert y_{l-1}^{(i)} - W_l^\top \sigma(W_l\, y_{l-1}^{(i)}) \rVert^2
+
+    N counts the probe points, and in the output layer :math:`\sigma` is softmax. ``residual`` is
+    :math:`J_l`, ``relative_residual`` is :math:`J_l` divided by the mean of
+    :math:`\lVert y_{l-1} \rVert^2`: 1 where nothing is reconstructed.
+    """
+
+    spec = ProbeSpec(
+        name="residual",
+        summary="error of the reconstruction of each layer's input, W' y, from its activity",
+        equation=(
+            r"J_l = \frac{1}{N} \sum_i "
+            r"\lVert y_{l-1}^{(i)} - W_l^\top \sigma(W_l\, y_{l-1}^{(i)}) \rVert^2"
+        ),
+        reference="Equation 2 of the paper; Oja 1997, doi:10.1016/S0925-2312(97)00045-3",
+        measures={
+            "residual": Measure(long_name="mean |y_{l-1} - W' y_l|^2"),
+            "relative_residual": Measure(long_name="mean |y_{l-1} - W' y_l|^2 / mean |y_{l-1}|^2"),
+        },
+    )
+
+    @hookimpl
+    def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
+        """Return the mean of |y_{l-1} - W' y_l|^2, and its share of |y_{l-1}|^2."""
+        norm, residuals, sizes = torch.linalg.vector_norm, [], []
+        for x, y, weight in zip(n.activities[:-1], n.branches, n.weights, strict=True):
+            residuals.append(norm(torch.addmm(x, y, weight, alpha=-1)))
+            sizes.append(norm(x))
+        residual, size = torch.stack(residuals).square(), torch.stack(sizes).square()
+        return {
+            "residual": residual / len(n.targets),
+            "relative_residual": residual / size,
+        }

@@ -1,0 +1,57 @@
+"""Snapshots of small networks, and what built-in probes measure of them."""
+
+import numpy as np
+import torch
+
+from plastic_core.catalogue import Catalogue
+from plastic_core.networks.feedforward import Feedforward
+from plastic_core.probing import Camera, ask
+from tests.building import resolve
+
+EVALUATED, POINTS = 40, 15
+
+BUILT_IN = {
+    entry.name: entry.plugin
+    for entry in Catalogue().entries("probe")
+    if entry.distribution == "plastic-learning"
+}
+
+
+class Photographed:
+    """A block of untrained networks, with snapshots of them.
+
+    Attributes:
+        x: ``[M, n_0]`` and `target` ``[M, n_L]`` in NumPy.
+        thetas: by rule, ``[R]``.
+    """
+
+    def __init__(self, rule, sizes, *, seeds=1, dtype="float32", factors=None, **arguments):
+        plan, hooks, self.parameters = resolve(rule, sizes, seeds=seeds, dtype=dtype, **arguments)
+        kind = getattr(torch, dtype)
+        source = torch.Generator().manual_seed(0)
+        x = torch.rand(EVALUATED, sizes[0], generator=source, dtype=torch.float64).to(kind)
+        target = torch.eye(sizes[-1], dtype=kind)[
+            torch.randint(sizes[-1], (EVALUATED,), generator=source)
+        ]
+        self.x, self.target = x.double().numpy(), target.double().numpy()
+        scale = torch.tensor(factors or [1.0] * seeds, dtype=kind)
+        self.thetas = {r.name: r.theta * scale for r in plan.rules}
+        network = Feedforward(plan.network, hooks, self.parameters)
+        camera = Camera(plan.network, hooks, self.parameters, self.thetas, target, POINTS)
+        self._seen = [[y[0] for y in network.activities(x[None], r)] for r in range(seeds)]
+        self._camera = camera
+        self.sizes = {"layer": plan.network.depth, "rule": len(plan.rules)}
+
+    def snapshot(self, replica=0):
+        return self._camera.take(replica, self._seen[replica])
+
+    def measured(self, name, replica=0):
+        """Return what a built-in probe measures."""
+        with torch.inference_mode():
+            return ask(BUILT_IN[name](), self.snapshot(replica), dict(self.sizes))
+
+    def arrays(self, replica=0):
+        """Return weights and feedback in NumPy's float64."""
+        weights = [w[replica].double().numpy().copy() for w in self.parameters.weights]
+        feedback = [b[replica].double().numpy().copy() for b in self.parameters.feedback]
+        return weights, feedback or [np.zeros(w.shape[::-1]) for w in weights]

@@ -1,0 +1,357 @@
+"""Probes in whole runs: they change nothing, and are kept wherever curves are kept."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from plastic_core import PlasticError, RunSpec, record, run
+from plastic_core.api import Measure, Probe, ProbeSpec, Rule, hookimpl, outer
+from plastic_core.catalogue import Catalogue
+from plastic_core.cli import execute
+from plastic_core.store import Store
+from plastic_core.sweeping.arms import SweepSpec, expand
+from plastic_core.sweeping.sweep import sweep, train_arms
+from tests.engine.test_step import spec_of
+from tests.probes.parts import BUILT_IN
+
+SMALL = {"samples": 60, "evaluations": 2, "options": {"sizes": [64, 12, 12, 10]}}
+ALL = tuple(BUILT_IN)
+CHEAP = ("residual", "update-norm", "alignment")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(
+    ("backend", "rule"),
+    [
+        ("eager", "oja + fa + weight-decay + b-update"),
+        ("eager", "0.001*sanger + bp"),
+        ("native", "oja + bp"),
+        ("native", "kolen-pollack"),
+    ],
+)
+def test_the_same_weights_with_and_without_bit_for_bit(backend, rule, batch_size):
+    spec = {"rule": rule, "seeds": 2, "batch_size": batch_size, "backend": backend, **SMALL}
+    options = {**SMALL["options"], "residual": batch_size == 3}
+    plain, measured = (
+        run(RunSpec(**{**spec, "options": options, "probes": probes})) for probes in ((), ALL)
+    )
+    assert measured.record["backend"] == backend
+    for name, value in plain.parameters.named().items():
+        assert torch.equal(value, measured.parameters.named()[name]), name
+    for name in plain.curves.data_vars:
+        assert plain.curves[name].equals(measured.curves[name])
+
+
+class Noisy(Rule):
+    """Draws torch's numbers in its update."""
+
+    spec = spec_of("noisy")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post * torch.rand_like(s.post), s.pre)
+
+
+def test_random_numbers_of_a_rule_are_not_disturbed():
+    spec = {"rule": "0.01*noisy", "seeds": 1, "backend": "eager", **SMALL}
+    weights = []
+    for probes in ((), ("update-norm",)):
+        torch.manual_seed(0)
+        weights.append(run(RunSpec(probes=probes, **spec), rules=[Noisy]).parameters.weights)
+    assert all(map(torch.equal, *weights))
+
+
+def test_variables_have_dimensions_units_and_descriptions():
+    curves = run(RunSpec(rule="oja+fa", seeds=3, probes=ALL, **SMALL)).curves
+    dims = {
+        "residual": ("seed", "step", "layer"),
+        "relative_residual": ("seed", "step", "layer"),
+        "activation_norm": ("seed", "step", "layer"),
+        "activation_norm_cv": ("seed", "step", "layer"),
+        "explained_variance": ("seed", "layer", "component"),
+        "components_95": ("seed", "layer"),
+        "rule_update_norm": ("seed", "step", "rule", "layer"),
+        "update_norm": ("seed", "step", "layer"),
+        "weight_norm": ("seed", "step", "layer"),
+        "orthonormality_gap": ("seed", "step", "layer"),
+        "feedback_angle": ("seed", "step", "layer"),
+        "error_angle": ("seed", "step", "layer"),
+        "reconstruction": ("seed", "layer", "point", "pixel"),
+        "reconstruction_input": ("seed", "point", "pixel"),
+    }
+    assert {n: v.dims for n, v in curves.items() if "probe" in v.attrs} == dims
+    assert curves["layer"].to_numpy().tolist() == [1, 2, 3]
+    assert curves["rule"].to_numpy().tolist() == ["oja", "fa"]
+    assert curves.sizes["component"] == 12
+    assert curves["error_angle"].attrs == {
+        "units": "degree",
+        "long_name": "mean angle between e_l and the error of backprop",
+        "probe": "alignment",
+        "comment": "NaN from divergence on",
+    }
+    assert all(np.isfinite(curves[name]).any() for name in dims)
+
+
+@pytest.mark.parametrize("rule", ["oja+bp", "fa+hebbian-error"])
+def test_a_seed_is_measured_the_same_alone_and_among_others(rule):
+    alone, among = (
+        run(RunSpec(rule=rule, first_seed=first, seeds=seeds, probes=ALL, **SMALL)).curves
+        for first, seeds in ((2, 1), (0, 4))
+    )
+    assert alone.sel(seed=2).equals(among.sel(seed=2))
+
+
+def test_settings_of_probes():
+    spec = {"rule": "bp", "seeds": 1, "probes": ("reconstruction", "residual"), **SMALL}
+    settings = {"reconstruction": {"points": 2, "when": "every"}, "residual": {"when": "last"}}
+    curves = run(RunSpec(settings=settings, probe_samples=3, **spec)).curves
+    assert curves["reconstruction"].dims == ("seed", "step", "layer", "point", "pixel")
+    assert curves["reconstruction"].shape == (1, 2, 3, 2, 64)
+    assert curves["residual"].dims == ("seed", "layer")
+    result = run(RunSpec(probe_samples=10**6, **spec))
+    note = "probes use 250 points, all that are evaluated, in place of 1000000"
+    assert note in result.record["notes"]
+
+
+def test_a_diverged_network_is_not_measured():
+    spec = RunSpec(
+        rule="bp+oja", settings={"oja": {"theta": 1e6}}, seeds=1, probes=("residual",), **SMALL
+    )
+    result = run(spec)
+    assert result.summary["diverged"]
+    assert np.isnan(result.curves["residual"]).all()
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_resumes_to_the_same_measures(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(record, "_CHECKPOINT_SHARE", float("inf"))
+    spec = RunSpec(rule="oja+fa", seeds=2, probes=ALL, **SMALL)
+    undisturbed = run(spec)
+
+    def kill(curves):
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        run(spec, out=tmp_path, on_point=kill)
+    resumed = run(spec, out=tmp_path, resume=True)
+    assert resumed.record["notes"][-1] == "resumed at sample 30"
+    assert resumed.curves.equals(undisturbed.curves)
+    stored = run(spec, out=tmp_path, resume=True, on_plan=lambda _: 1 / 0)
+    assert stored.curves.equals(undisturbed.curves)
+    assert [probe["name"] for probe in stored.record["probes"]] == list(ALL)
+
+
+def test_the_store_gives_back_what_was_measured(tmp_path):
+    store = Store(tmp_path)
+    spec = RunSpec(rule="oja+fa", seeds=2, probes=ALL, **SMALL)
+    trained = run(spec, store=store)
+    again = run(spec, store=store, reuse=True)
+    assert again.record["backend_reason"] == "from the store"
+    xr.testing.assert_identical(again.curves, trained.curves)
+    # without probes the same networks are there; with others they are not
+    plain = run(spec.model_copy(update={"probes": ()}), store=store, reuse=True)
+    assert plain.record["backend_reason"] == "from the store"
+    assert set(plain.curves.data_vars) == {"accuracy", "loss", "diverged_at"}
+    for change in ({"probes": CHEAP}, {"probe_samples": 50}):
+        other = run(spec.model_copy(update=change), store=store, reuse=True)
+        assert other.record["backend_reason"] != "from the store", change
+
+
+def test_measures_of_the_store_that_do_not_fit_are_refused(tmp_path):
+    store = Store(tmp_path)
+    spec = RunSpec(rule="bp", seeds=1, probes=("residual",), **SMALL)
+    run(spec, store=store)
+    changes = {
+        "gone": lambda probes: probes.pop("residual"),
+        "another shape": lambda probes: probes["residual"].update(shape=[6]),
+        "not filled": lambda probes: probes["residual"].update(shape=[10**12]),
+    }
+    [file] = [f for f in store.files() if "probes" in store.read(f)[0]]
+    whole = file.read_text()
+    for name, change in changes.items():
+        content = json.loads(whole)
+        change(content["result"]["probes"])
+        file.write_text(json.dumps(content))
+        message = "do not fill the shape" if name == "not filled" else "by the probes of this run"
+        with pytest.raises(PlasticError, match=message):
+            run(spec, store=store, reuse=True)
+
+
+def test_an_arm_of_many_thetas_reads_its_measures_from_the_store(tmp_path):
+    store = Store(tmp_path)
+    base = RunSpec(seeds=2, probes=CHEAP, **SMALL)
+    spec = SweepSpec(rules=("oja+bp",), grid={"oja": (1e-4, 1e-2)}, base=base)
+    first = sweep(spec, store, workers=0)
+    assert first.progress.trained == 4
+    found = train_arms(expand(spec, Catalogue()), store, workers=0)
+    assert (found.progress.found, found.progress.trained) == (4, 0)
+    for trained, read, theta in zip(first.arms, found.arms, (1e-4, 1e-2), strict=True):
+        curves = read.curves()
+        xr.testing.assert_identical(trained.curves(), curves)
+        alone = run(base.model_copy(update={"rule": f"{theta}*oja + bp"})).curves
+        for name in ("residual", "relative_residual", "update_norm", "rule_update_norm"):
+            assert alone[name].equals(curves[name])
+        grown = curves["rule_update_norm"].sel(rule="oja").mean()
+        assert grown == pytest.approx(float(alone["rule_update_norm"].sel(rule="oja").mean()))
+
+
+def probe_of(measure, **fields):
+    class Mine(Probe):
+        spec = ProbeSpec(
+            **{
+                "name": "mine",
+                "summary": "of a test",
+                "equation": "x",
+                "reference": "none",
+                "measures": {"mine": Measure(long_name="mine")},
+                **fields,
+            }
+        )
+
+        @hookimpl
+        def plastic_measure(self, n):
+            return measure(n)
+
+    return Mine
+
+
+PAIR = {"measures": {"a": Measure(long_name="a", dims=("unit",)), "b": Measure(long_name="b")}}
+
+FAULTY = {
+    "raises": (
+        lambda n: 1 / 0,
+        {},
+        "raised ZeroDivisionError: division by zero; expected a result",
+    ),
+    "no dict": (
+        lambda n: n.targets,
+        {},
+        "returned a value of type Tensor; expected a dict with mine",
+    ),
+    "other names": (lambda n: {"my": 0}, {}, "returned the measures my; expected mine"),
+    "no numbers": (lambda n: {"mine": ["x"] * 3}, {}, "returned 'mine' as a value of type list; "),
+    "wrong shape": (
+        lambda n: {"mine": n.targets},
+        {},
+        "returned 'mine' of shape [100, 10]; expected [layer], here layer 3",
+    ),
+    "wrong size": (
+        lambda n: {"a": [1.0], "b": [1.0, 2.0]},
+        PAIR,
+        "returned 'b' of shape [2]; expected [layer], here layer 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_faulty_probe_is_named_before_training_starts(fault, tmp_path):
+    measure, fields, message = FAULTY[fault]
+    spec = RunSpec(rule="bp", seeds=1, probes=("mine",), **SMALL)
+    with pytest.raises(PlasticError) as caught:
+        run(spec, probes=[probe_of(measure, **fields)], out=tmp_path / "run")
+    assert str(caught.value).startswith(f"the probe 'mine': plastic_measure {message}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dimension_may_not_be_another_ones_variable():
+    mine = probe_of(
+        lambda n: {"component": 1.0}, measures={"component": Measure(long_name="c", dims=())}
+    )
+    spec = RunSpec(rule="bp", seeds=1, probes=("explained-variance", "mine"), **SMALL)
+    with pytest.raises(
+        PlasticError, match="'component' is a dimension of one probe and a variable"
+    ):
+        run(spec, probes=[mine])
+
+
+def test_a_probe_of_ones_own_measures_what_it_likes(tmp_path):
+    def measure(n):
+        cosine = [
+            torch.nn.functional.cosine_similarity(
+                layer["bp"].dense().flatten(1), layer["oja"].dense().flatten(1)
+            ).mean()
+            for layer in n.increments
+        ]
+        return {"mine": torch.stack(cosine)}
+
+    spec = RunSpec(rule="bp+oja", seeds=2, probes=("mine",), **SMALL)
+    curves = run(spec, probes=[probe_of(measure)], store=Store(tmp_path)).curves
+    assert curves["mine"].dims == ("seed", "step", "layer")
+    assert (abs(curves["mine"]) <= 1).all()
+    assert not list(Store(tmp_path).files())  # what is not installed is not stored
+
+
+BAD = {
+    "unknown": (
+        ["--probe", "residuals"],
+        "there is no probe 'residuals'; did you mean 'residual'?",
+    ),
+    "twice": (
+        ["--probe", "residual", "--probe", "residual"],
+        "probes residual, residual: one of them",
+    ),
+    "when": (
+        ["--probe", "residual", "--set", "residual.when=never"],
+        "when of 'residual' = 'never': expected every or last",
+    ),
+    "setting": (
+        ["--probe", "residual", "--set", "residual.points=3"],
+        "setting of 'residual': there is no 'points' (value 3)\n  accepted are when",
+    ),
+    "not chosen": (
+        ["--set", "residual.when=last"],
+        "setting of 'residual': it is no rule, transform or probe of this run",
+    ),
+    "points": (["--probe", "residual", "--probe-samples", "0"], "RunSpec: probe_samples = '0'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_on_the_command_line_is_explained(case, capsys):
+    arguments, message = BAD[case]
+    assert execute(["run", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"plastic: {message}")
+
+
+def test_all_probes_from_the_command_line(tmp_path, capsys):
+    flags = ["--rule", "fa", "--seeds", "1", "--samples", "30", "--evaluations", "1"]
+    folder = tmp_path / "run"
+    assert (
+        execute(["run", *flags, "--sizes", "64,8,10", "--probe", "all", "--out", str(folder)]) == 0
+    )
+    curves = xr.load_dataset(folder / "curves.nc", engine="h5netcdf")
+    assert {v.attrs["probe"] for v in curves.values() if "probe" in v.attrs} == set(ALL)
+    assert RunSpec.from_file(folder / "run.json").probes == tuple(sorted(ALL))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"measures": {}}, "measures"),
+        ({"measures": {"loss": Measure(long_name="x")}}, "the names ['loss'] belong to the core"),
+        ({"measures": {"My-norm": Measure(long_name="x")}}, "measures"),
+        ({"when": "never"}, "when = 'never'"),
+    ],
+)
+def test_a_bad_specification_is_explained(fields, message):
+    with pytest.raises(PlasticError) as caught:
+        probe_of(lambda n: {}, **fields)
+    assert str(caught.value).startswith("ProbeSpec: ")
+    assert message in str(caught.value)
+
+
+def test_two_probes_that_measure_the_same_are_refused():
+    mine = probe_of(lambda n: {}, measures={"residual": Measure(long_name="x")})
+    spec = RunSpec(rule="bp", seeds=1, probes=("residual", "mine"), **SMALL)
+    with pytest.raises(PlasticError) as caught:
+        run(spec, probes=[mine])
+    assert str(caught.value) == (
+        "the probes 'residual' and 'mine' both measure 'residual'; keep one of them"
+    )
