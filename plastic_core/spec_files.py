@@ -53,9 +53,10 @@ def with_trusted_plugins(
     Raises:
         PlasticError: it names files with plugins, and none are given.
     """
-    if spec.get("plugins") and not plugins:
+    named = spec.get("plugins")
+    if named and isinstance(named, list) and not plugins:  # what is no list is no spec either
         raise PlasticError(
-            f"{path}: names files with plugins, which hold code: {spec['plugins']}; read them, "
+            f"{path}: names files with plugins, which hold code: {named}; read them, "
             "and add --plugin FILE for each that you trust"
         )
     return {**spec, "plugins": tuple(plugins)} if plugins else dict(spec)
