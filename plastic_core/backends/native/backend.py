@@ -114,11 +114,16 @@ class NativeBackend:
         job.samples, job.next, job.stop = points.shape[1], 0, 0
         job.order, job.failed = points.data_ptr(), failed.data_ptr()
         count = min(self._threads, len(order))
+
+        def train(*_held: Tensor) -> int:
+            # An interrupt while a thread starts leaves it running and unknown to the pool: it
+            # holds on to all that it uses, whatever becomes of the caller.
+            status: int = self._library.plastic_train(ctypes.byref(job))
+            return status
+
         with ThreadPoolExecutor(count) as pool:
-            running = [
-                pool.submit(self._library.plastic_train, ctypes.byref(job)) for _ in range(count)
-            ]
             try:
+                running = [pool.submit(train, points, failed) for _ in range(count)]
                 out_of_memory = sum(map(Future.result, running)) > 0  # of all of them
             except KeyboardInterrupt:
                 job.stop = 1  # the threads end after their current sample
