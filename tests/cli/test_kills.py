@@ -107,6 +107,7 @@ for _ in range(40):
         run(spec)
     except KeyboardInterrupt:
         interrupted += 1
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 print(interrupted)
 """
 
