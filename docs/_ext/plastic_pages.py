@@ -24,6 +24,7 @@ COMMANDS = (
     "run",
     "sweep",
     "compare",
+    "reproduce",
     "store",
     "store verify",
     "store prune",

@@ -16,6 +16,7 @@ from plastic_core.cli import (
     install,
     new,
     plugins,
+    reproduce,
     rules,
     run,
     store,
@@ -84,6 +85,7 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(run.make_app(arguments[1:] if arguments[0] == "run" else None))
     app.command(sweep.make_app(arguments[1:] if arguments[0] == "sweep" else None))
     app.command(compare.app)
+    app.command(reproduce.app)
     app.command(store.app)
     app.command(rules.app)
     app.command(tasks.app)

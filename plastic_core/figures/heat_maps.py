@@ -1,66 +1,17 @@
-"""Figures. The only module that loads matplotlib."""
+"""Accuracy over a grid of thetas."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from plastic_core.statistics import bootstrap_interval
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-# Okabe and Ito's palette, told apart by colour-blind readers; black first, as in the paper.
-COLOURS: Final = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-STYLE: Final[Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": "medium",
-    "figure.dpi": 150,
-    "figure.figsize": (5.2, 3.4),
-    "font.size": 9,
-    "legend.frameon": False,
-    "savefig.bbox": "tight",
-}
-
-
-def draw_learning_curves(
-    curves: Mapping[str, xr.Dataset], path: Path, title: str | None = None
-) -> None:
-    """Draw mean accuracy over training points, shaded with its 98% bootstrap interval.
-
-    Args:
-        curves: the curves of runs, by label.
-        path: the file to write; its suffix gives the format.
-        title: by default the task and the network of the first run.
-    """
-    with mpl.rc_context(STYLE):
-        figure = Figure()  # not through pyplot, whose state belongs to the user
-        axes = figure.subplots()
-        for (label, data), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
-            accuracy = 100 * data["accuracy"].to_numpy()
-            steps = data["step"].to_numpy()
-            low, high = bootstrap_interval(accuracy)
-            axes.plot(steps, accuracy.mean(0), color=colour, label=label, marker=".", markersize=4)
-            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-        first = next(iter(curves.values()))
-        axes.set_xlabel("training points")
-        axes.set_ylabel("held-out accuracy (%)")
-        axes.set_xlim(left=0)
-        axes.set_ylim(0, 100)
-        axes.set_title(title or f"{first.attrs['task']}, {first.attrs['network']}")
-        axes.legend(loc="lower right")
-        note = f"mean of {first.sizes['seed']} seeds; shaded: 98% bootstrap interval"
-        figure.text(0.01, -0.07, note, fontsize=7, color="0.35")
-        figure.savefig(path)
+from plastic_core.figures.style import STYLE
 
 
 @dataclass(frozen=True)

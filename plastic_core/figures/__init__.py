@@ -1,0 +1,7 @@
+"""Figures. The only package that loads matplotlib."""
+
+from plastic_core.figures.heat_maps import HeatMap, draw_heat_maps
+from plastic_core.figures.learning_curves import draw_learning_curves
+from plastic_core.figures.panels import draw_figure
+
+__all__ = ["HeatMap", "draw_figure", "draw_heat_maps", "draw_learning_curves"]

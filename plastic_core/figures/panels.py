@@ -1,0 +1,168 @@
+"""A figure of the paper: its panels, from the curves of its networks."""
+
+from __future__ import annotations
+
+import itertools
+import string
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from plastic_core.figures.style import COLOURS, STYLE
+from plastic_core.statistics import bootstrap_interval
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+    from plastic_core.reproducing.figure_spec import FigureSpec, PanelSpec
+
+    Results = Mapping[tuple[str, str], xr.Dataset]
+
+_SIDE: Final = 28  # pixels of an image of MNIST
+
+# Where a figure shows no layer twice: dark is near the input.
+_LAYERS: Final = "viridis"
+
+# By variable: the label of the axis. What has no unit says what it is a share of.
+_AXES: Final = {
+    "accuracy": "held-out accuracy (%)",
+    "residual": r"$\langle |y_{l-1} - W_l^\top y_l|^2 \rangle$",
+    "activation_norm": r"$\langle |y_l| \rangle$",
+    "update_norm": r"$|\Delta W|$",
+    "rule_update_norm": r"$|\Delta W_{BP}|$",
+    "explained_variance": "variance explained (%)",
+}
+
+
+def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> None:
+    """Draw all panels of a figure.
+
+    Args:
+        figure: its specification.
+        results: curves by network and label of the arm.
+        note: below the figure.
+        path: the file to write; its suffix gives the format.
+    """
+    columns = min(figure.columns, len(figure.panels))
+    rows = -(-len(figure.panels) // columns)
+    with mpl.rc_context(STYLE):
+        drawn = Figure(figsize=(1 + 2.9 * columns, 0.5 + 2.6 * rows), layout="constrained")
+        grid = drawn.subplots(rows, columns, squeeze=False)
+        for axes in grid.flat[len(figure.panels) :]:
+            axes.set_visible(False)
+        letters = string.ascii_lowercase if len(figure.panels) > 1 else " "
+        for letter, axes, panel in zip(letters, grid.flat, figure.panels, strict=False):
+            arms = {
+                label: curves
+                for (network, label), curves in results.items()
+                if network == panel.network and panel.arm in (None, label)
+            }
+            _DRAW[panel.kind](axes, panel, arms)
+            name = f"{panel.network}, {panel.arm}" if panel.arm else panel.network
+            if panel.kind == "components":
+                name += f", layer {_listed(panel)}"
+            axes.set_title(f"{letter}  {name}".strip(), loc="left")
+        _share_scales(figure, grid)
+        drawn.suptitle(figure.title)
+        drawn.supxlabel(note, fontsize=7, color="0.35")
+        drawn.savefig(path)
+
+
+def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
+    for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
+        values = 100 * curves[panel.variable]
+        _band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
+    axes.set(xlabel="training points", ylabel=_AXES[panel.variable], ylim=(0, 100))
+    axes.set_xlim(left=0)
+    axes.legend(loc="lower right")
+
+
+def _draw_layers(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
+    for layer, values, colour in _layers_of(panel, arms):
+        steps = values["step"].to_numpy()
+        _band(axes, steps, values.to_numpy(), colour, f"{layer}")
+    axes.set(xlabel="training points", ylabel=_AXES[panel.variable])
+    axes.set_xlim(left=0)
+    axes.legend(title="layer", fontsize="x-small", ncols=2)
+
+
+def _draw_components(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
+    assert panel.layers is not None
+    for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
+        values = 100 * curves[panel.variable].sel(layer=panel.layers[0])
+        values = values.dropna("component", how="all").isel(component=slice(0, 60))
+        components = np.arange(1, values.sizes["component"] + 1)
+        _band(axes, components, values.to_numpy(), colour, label)
+    axes.set(xlabel="principal components", ylabel=_AXES[panel.variable], ylim=(0, 102))
+    axes.set_xlim(left=0)
+    axes.legend(loc="lower right")
+
+
+def _draw_images(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
+    (curves,) = arms.values()
+    first = curves.isel(seed=0)
+    assert panel.layers is not None
+    columns = [first["reconstruction_input"].to_numpy()]
+    columns += [first[panel.variable].sel(layer=layer).to_numpy() for layer in panel.layers]
+    shown = np.concatenate([np.concatenate(_images(column[:6])) for column in columns], axis=1)
+    axes.imshow(shown, cmap="gray")
+    places = _SIDE * (np.arange(len(columns)) + 0.5)
+    axes.set_xticks(places, ["input", *(f"$y_{layer}$" for layer in panel.layers)])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+_DRAW: Final[dict[str, Any]] = {
+    "curves": _draw_curves,
+    "layers": _draw_layers,
+    "components": _draw_components,
+    "images": _draw_images,
+}
+
+
+def _images(rows: Any) -> list[Any]:
+    """Return images, each stretched to its own range, as its decoder has no scale of its own."""
+    least, most = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
+    scaled = (rows - least) / np.maximum(most - least, 1e-12)
+    return list(scaled.reshape(len(rows), _SIDE, _SIDE))
+
+
+def _layers_of(
+    panel: PanelSpec, arms: Mapping[str, xr.Dataset]
+) -> Iterator[tuple[int, xr.DataArray, Any]]:
+    (curves,) = arms.values()
+    values = curves[panel.variable]
+    if panel.rule is not None:
+        values = values.sel(rule=panel.rule)
+    layers = panel.layers or values["layer"].to_numpy().tolist()
+    colours = mpl.colormaps[_LAYERS](np.linspace(0, 0.92, len(layers)))
+    for layer, colour in zip(layers, colours, strict=True):
+        yield layer, values.sel(layer=layer), colour
+
+
+def _band(axes: Axes, x: Any, values: Any, colour: Any, label: str) -> None:
+    """Draw the mean over seeds, shaded with its 98% bootstrap interval."""
+    low, high = bootstrap_interval(values)
+    axes.plot(x, values.mean(0), color=colour, label=label, linewidth=1.2)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _share_scales(figure: FigureSpec, grid: Any) -> None:
+    """Give panels of the same network and variable, side by side, the same vertical scale."""
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for axes, panel in zip(grid.flat, figure.panels, strict=False):
+        if panel.kind == "layers":
+            groups.setdefault((panel.network, panel.variable), []).append(axes)
+    for group in groups.values():
+        top = max(axes.get_ylim()[1] for axes in group)
+        for axes in group:
+            axes.set_ylim(0, top)
+
+
+def _listed(panel: PanelSpec) -> str:
+    return ", ".join(map(str, panel.layers or ()))

@@ -1,0 +1,148 @@
+"""What a figure is: networks that are trained, panels that are drawn, claims that are judged."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, FiniteFloat, JsonValue, PositiveInt, model_validator
+
+from plastic_core.errors import PlasticError, did_you_mean, listing
+from plastic_core.reproducing.measures import MEASURES
+from plastic_core.validation import Spec
+
+#: In the order of the paper.
+FIGURES: Final = ("fig1a", "fig1b", "fig2", "fig3", "fig4", "fig5", "fig6", "figS1")
+
+# All of them wherever one is wanted, so that the figures share their networks.
+_PROBES: Final = (
+    "activation-norm",
+    "explained-variance",
+    "reconstruction",
+    "residual",
+    "update-norm",
+    "weight-norm",
+)
+
+_FOLDER: Final = files(__package__) / "figures"
+
+
+class ArmSpec(Spec):
+    """One rule expression with its thetas, and how it is called in the figure."""
+
+    label: str
+    rule: str
+    thetas: dict[str, FiniteFloat]
+
+
+class NetworkArms(Spec):
+    """One network, by the options of the task, and the arms that are trained on it."""
+
+    options: dict[str, JsonValue]
+    arms: tuple[ArmSpec, ...]
+
+
+class PanelSpec(Spec):
+    """One panel of a figure.
+
+    Attributes:
+        kind: "curves" (a line for each arm over training points), "layers" (a line for each layer
+            over training points), "components" (over principal components) or "images".
+        variable: of the curves, what is drawn.
+        network: by name.
+        arm: by label; None draws all.
+        layers: which are drawn; None for all.
+        rule: whose increment is drawn, where the variable has that dimension.
+    """
+
+    kind: Literal["curves", "layers", "components", "images"]
+    variable: str
+    network: str
+    arm: str | None = None
+    layers: tuple[PositiveInt, ...] | None = None
+    rule: str | None = None
+
+
+class ClaimSpec(Spec):
+    """One statement of the paper, in our words, as a difference over seeds.
+
+    Attributes:
+        text: the statement.
+        measure: by name, in `plastic_core.reproducing.measures`.
+        network: of the first arm.
+        against: network of the second arm, None for the same.
+        arms: labels: the first less the second, paired by seed; or the first less `value`.
+        direction: of the difference.
+        step: training points seen; None for the last point.
+        each_layer: judged for every layer, else over all of them together.
+        layers: which ones; None for all.
+        value: what a single arm is compared with.
+    """
+
+    text: str
+    measure: Literal[tuple(MEASURES)]  # type: ignore[valid-type]
+    network: str
+    against: str | None = None
+    arms: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+    direction: Literal["above", "below"]
+    step: PositiveInt | None = None
+    each_layer: bool = False
+    layers: tuple[PositiveInt, ...] | None = None
+    value: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _has_something_to_compare(self) -> Self:
+        if (len(self.arms) == 1) == (self.value is None):
+            raise ValueError("arms: give two of them, or one and a value")
+        return self
+
+
+class FigureSpec(Spec):
+    """A figure of the paper.
+
+    Attributes:
+        name: such as "fig1b".
+        title: of the whole figure.
+        base: fields of the RunSpec that all its networks share.
+        networks: those that its panels and claims need, by name.
+        grid: axes on which thetas are searched, as ``--grid`` takes them.
+        columns: of panels.
+    """
+
+    name: str
+    title: str
+    base: dict[str, JsonValue]
+    networks: dict[str, NetworkArms]
+    grid: dict[str, str]
+    columns: PositiveInt = 2
+    panels: tuple[PanelSpec, ...]
+    claims: tuple[ClaimSpec, ...]
+
+
+def read_figure(name: str) -> FigureSpec:
+    """Return the stored specification of a figure.
+
+    Raises:
+        PlasticError: there is none of that name.
+    """
+    if name not in FIGURES:
+        raise PlasticError(
+            f"there is no figure '{name}'{did_you_mean(name, FIGURES)}\n"
+            f"  there are {listing(FIGURES)}; 'all' makes all of them"
+        )
+    own, shared = _read(name), _read("networks")
+    base = {**shared.pop("base"), **own.pop("base", {})}
+    grid = shared.pop("search")
+    if own.pop("probes", False):
+        base["probes"] = list(_PROBES)
+    else:
+        base.pop("settings")
+    needed = {p["network"] for p in own["panels"]}
+    needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}
+    networks = {net: arms for net, arms in shared.items() if net in needed}
+    return FigureSpec(name=name, base=base, networks=networks, grid=grid, **own)
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
