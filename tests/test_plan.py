@@ -19,8 +19,8 @@ def thetas(made):
 
 def test_precedence_of_theta():
     recommended = "recommended by mnist-mlp"
-    assert thetas(plan("oja+bp")) == {"oja": (1e-4, recommended), "bp": (0.0046, recommended)}
-    assert thetas(plan("0.5*oja+bp")) == {"oja": (0.5, "expression"), "bp": (0.0046, recommended)}
+    assert thetas(plan("oja+bp")) == {"oja": (3.16e-5, recommended), "bp": (0.0079, recommended)}
+    assert thetas(plan("0.5*oja+bp")) == {"oja": (0.5, "expression"), "bp": (0.0079, recommended)}
     assert thetas(plan("oja+bp", settings={"bp": {"theta": 0}}))["bp"] == (0.0, "setting")
     assert thetas(plan("oja+bp+hebbian"))["bp"] == (0.005, "default of the rule")
 
@@ -28,8 +28,8 @@ def test_precedence_of_theta():
 @pytest.mark.parametrize(
     ("rule", "options", "expected"),
     [
-        ("bp", {}, {"bp": 0.0063}),
-        ("bp+oja", {}, {"bp": 0.0046, "oja": 1e-4}),
+        ("bp", {}, {"bp": 0.0158}),
+        ("bp+oja", {}, {"bp": 0.0079, "oja": 3.16e-5}),
         ("bp", {"layers": 10}, {"bp": 0.01}),
         ("bp+oja", {"layers": 10}, {"bp": 0.00215, "oja": 0.001}),
         ("bp", {"sizes": "784" + ",100" * 9 + ",10"}, {"bp": 0.0126}),
@@ -54,7 +54,7 @@ def test_layers(value, layers):
 def test_the_spec_is_written_out():
     assert plan("0.5*oja+bp", settings={"oja": {"layers": "1-4"}}).spec.settings == {
         "oja": {"layers": "1-4"},
-        "bp": {"theta": 0.0046},
+        "bp": {"theta": 0.0079},
     }
 
 
