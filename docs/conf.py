@@ -60,7 +60,10 @@ default_role = "literal"  # names in docstrings stand in single backticks
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing)\..*"),
     (r"py:.*", r"(Tensor|NDArray|BaseModel|Path|Any|Self|Sequence|Callable|Mapping|array)"),
-    (r"py:.*", r"(optional|Ellipsis|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)"),
+    (
+        r"py:.*",
+        r"(optional|Ellipsis|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)",
+    ),
     (r"py:.*", r"plastic_core\.(trainer\.Curves|parameters\.Parameters|updates\.Part|plan\.Plan)"),
 ]
 

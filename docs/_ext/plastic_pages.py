@@ -23,6 +23,7 @@ COMMANDS = (
     "run",
     "sweep",
     "compare",
+    "search",
     "store",
     "store verify",
     "store prune",

@@ -38,9 +38,9 @@ def compare_command(
         workers: processes, one thread each; 0 trains in this process. Default one a core.
         scheduler: address of a Dask scheduler that runs already.
     """
+    from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import print_json
-    from plastic_core.cli.progress import SweepView
-    from plastic_core.files import write_atomically
+    from plastic_core.files import write_json
     from plastic_core.store import Store
     from plastic_core.sweeping.compare import choose, compare, read_sweep, reporting_arms
     from plastic_core.sweeping.sweep import sweep as sweep_it
@@ -58,18 +58,12 @@ def compare_command(
             arms = reporting_arms(choices, spec)
             reported = train_arms(arms, Store(store), **where, on_progress=view.show)
     compared = compare(choices, reported)
-    write_atomically(folder / "compare.json", lambda path: _dump(path, compared), _REMEDY)
+    write_json(folder / "compare.json", compared, _REMEDY)
     _draw(folder, spec, result)
     if json:
         print_json(compared)
     else:
         _show(compared, folder)
-
-
-def _dump(path: Path, value: Any) -> None:
-    import json
-
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _draw(folder: Path, spec: Any, result: Any) -> None:

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.catalogue import Catalogue
-from plastic_core.cli.spec_flags import COLLECTED, assemble, flags, given_of, task_options
+from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.errors import PlasticError
 from plastic_core.specs import RunSpec
 
@@ -29,8 +29,6 @@ def make_app(arguments: Sequence[str] | None) -> App:
     options: type[BaseModel] | None = None
     if arguments is not None:
         options = task_options(arguments)
-    spec_flags = flags("SweepFlags", RunSpec, skip={*COLLECTED, "rule"})
-    task_flags = flags("TaskFlags", options) if options else flags("TaskFlags", BaseModel)
 
     @app.default
     def sweep(
@@ -90,10 +88,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         expand(made, Catalogue(base.plugins))  # mistakes show before torch is loaded
         return _sweep(made, out, store, json, data_dir, workers, scheduler, block)
 
-    sweep.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
-    sweep.__annotations__["task_options"] = Annotated[
-        task_flags | None, Parameter(name="*", group="Options of the task")
-    ]
+    attach(sweep, options, skip={*COLLECTED, "rule"})
     return app
 
 
@@ -107,9 +102,9 @@ def _sweep(
     scheduler: str | None,
     block: int | None,
 ) -> int:
+    from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import print_json
-    from plastic_core.cli.progress import SweepView
-    from plastic_core.files import explained, write_atomically
+    from plastic_core.files import explained, write_atomically, write_json
     from plastic_core.record import default_folder
     from plastic_core.store import Store
     from plastic_core.sweeping.sweep import sweep
@@ -132,11 +127,7 @@ def _sweep(
             on_progress=view.show,
         )
     summary = summary_of(spec, result, str(cells.folder))
-    write_atomically(
-        folder / "sweep.json",
-        lambda path: path.write_text(_json(summary), encoding="utf-8"),
-        remedy,
-    )
+    write_json(folder / "sweep.json", summary, remedy)
     table = csv_of(result)
     write_atomically(
         folder / "table.csv", lambda path: path.write_text(table, encoding="utf-8"), remedy
@@ -174,9 +165,3 @@ def _show(summary: dict[str, Any]) -> None:
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"

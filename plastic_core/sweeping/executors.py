@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -23,6 +24,20 @@ class InProcess(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold SIGINT back until the end; threads and processes begun in between never get it.
+
+    A terminal sends it to all processes of a command, and workers would die noisily in the middle
+    of things, where the one that the user speaks to should end them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from plastic_core.block import Replica
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, cell_of
@@ -39,15 +41,26 @@ class Progress:
 
     Attributes:
         found: networks whose result was in the store.
+        running: networks of the blocks that workers train now.
         failed: reasons, by key of the cell.
+        best: accuracy of the best arm that has all its seeds, None for none.
+        best_arm: that arm, the first of equals.
     """
 
     total: int
     found: int = 0
     trained: int = 0
+    running: int = 0
     diverged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    best: float | None = None
+    best_arm: Arm | None = None
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Networks that have a result, or will have none."""
+        return self.found + self.trained + len(self.failed)
 
     @property
     def rate(self) -> float:
@@ -177,3 +190,7 @@ def _finish(
 def _take(arm: ArmResult, seed: int, result: CellResult, progress: Progress) -> None:
     arm.results[seed] = result
     progress.diverged += result.diverged_at >= 0
+    if len(arm.results) == len(arm.cells):
+        mean = float(np.mean([one.accuracy[-1] for one in arm.results.values()]))
+        if progress.best is None or mean > progress.best:
+            progress.best, progress.best_arm = mean, arm.arm
