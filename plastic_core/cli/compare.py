@@ -39,24 +39,25 @@ def compare_command(
         scheduler: address of a Dask scheduler that runs already.
     """
     from plastic_core.cli.live import SweepView
-    from plastic_core.cli.output import print_json
+    from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.files import write_json
     from plastic_core.store import Store
     from plastic_core.sweeping.compare import choose, compare, read_sweep, reporting_arms
     from plastic_core.sweeping.sweep import sweep as sweep_it
     from plastic_core.sweeping.sweep import train_arms
 
-    folder = Path(sweep)
+    folder, cells = Path(sweep), Store(store)
     spec = read_sweep(folder)
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "data_dir": data_dir}
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
-    with aside:
+    how = f"the same command goes on; what was done is in the store {cells.folder}"
+    with aside, interrupted_with(how):
         with SweepView() as view:
-            result = sweep_it(spec, Store(store), **where, on_progress=view.show)
+            result = sweep_it(spec, cells, **where, on_progress=view.show)
         choices = choose(spec, result)
         with SweepView() as view:
             arms = reporting_arms(choices, spec)
-            reported = train_arms(arms, Store(store), **where, on_progress=view.show)
+            reported = train_arms(arms, cells, **where, on_progress=view.show)
     compared = compare(choices, reported)
     write_json(folder / "compare.json", compared, _REMEDY)
     _draw(folder, spec, result)

@@ -101,28 +101,24 @@ def _search(
     workers: int,
 ) -> int:
     from plastic_core.cli.live import SearchView
-    from plastic_core.cli.output import print_json
+    from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.record import default_folder
     from plastic_core.searching.search import search
     from plastic_core.store import Store
 
     folder = default_folder(spec.base.task, "search") if out is None else Path(out)
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    try:
-        with aside, SearchView() as view:
-            result = search(
-                spec,
-                folder,
-                Store(store),
-                trials=trials,
-                workers=workers,
-                data_dir=data_dir,
-                on_progress=view.show,
-            )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"the same command with --out {shlex.quote(str(folder))} goes on; what was done is kept"
-        ) from None
+    how = f"the same command with --out {shlex.quote(str(folder))} goes on; what was done is kept"
+    with aside, interrupted_with(how), SearchView() as view:
+        result = search(
+            spec,
+            folder,
+            Store(store),
+            trials=trials,
+            workers=workers,
+            data_dir=data_dir,
+            on_progress=view.show,
+        )
     if as_json:
         print_json({**result, "out": str(folder)})
     else:

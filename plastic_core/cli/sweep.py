@@ -103,7 +103,7 @@ def _sweep(
     block: int | None,
 ) -> int:
     from plastic_core.cli.live import SweepView
-    from plastic_core.cli.output import print_json
+    from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.files import explained, write_atomically, write_json
     from plastic_core.record import default_folder
     from plastic_core.store import Store
@@ -116,7 +116,8 @@ def _sweep(
         folder.mkdir(parents=True, exist_ok=True)
     cells = Store(store)
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with aside, SweepView() as view:
+    how = f"the same command goes on; what was done is in the store {cells.folder}"
+    with aside, interrupted_with(how), SweepView() as view:
         result = sweep(
             spec,
             cells,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +20,10 @@ from plastic_core.store import CellResult, Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
 from plastic_core.sweeping.data import data_of
-from plastic_core.sweeping.executors import executor_for
+from plastic_core.sweeping.executors import InProcess, Pool, pool_for
+
+# How often it is looked at what is running, where nothing ends.
+_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass
@@ -99,7 +104,7 @@ def sweep(
         scheduler: address of a Dask scheduler that runs already.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         limit: most networks of one block; None for some ten seconds of work.
-        on_progress: called at the start and after each block.
+        on_progress: called at the start, after each block, and every second.
 
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
@@ -147,15 +152,37 @@ def train_arms(
             wanted.setdefault(cell.key, []).append((arm, seed))
     on_progress(progress)
     if pending:
-        with executor_for(workers, scheduler) as (executor, count):
-            futures: dict[Future[Any], list[Pending]] = {
-                executor.submit(train_block, task_of(block, data_dir)): block
-                for block in pack(pending, count, limit)
-            }
-            for future in as_completed(futures):
-                _finish(future, futures[future], wanted, store, progress)
-                on_progress(progress)
+        with pool_for(workers, scheduler) as pool:
+            _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
     return SweepResult(arms, progress)
+
+
+def _train(
+    pending: list[Pending],
+    pool: Pool,
+    data_dir: str | None,
+    limit: int | None,
+    progress: Progress,
+    on_progress: Callable[[Progress], Any],
+    wanted: dict[str, list[tuple[ArmResult, int]]],
+    store: Store,
+) -> None:
+    blocks = deque(pack(pending, pool.workers, limit))
+    # in this process a block is trained when it is handed over, so the next waits for its result
+    most = 1 if isinstance(pool.executor, InProcess) else len(blocks)
+    futures: dict[Future[Any], list[Pending]] = {}
+    while blocks or futures:
+        handed = [blocks.popleft() for _ in range(min(len(blocks), most - len(futures)))]
+        # blocks are begun in the order in which they are handed over
+        training = itertools.islice((*futures.values(), *handed), pool.present())
+        progress.running = sum(map(len, training))
+        on_progress(progress)
+        futures |= {pool.executor.submit(train_block, task_of(b, data_dir)): b for b in handed}
+        done, _ = wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            _finish(future, futures.pop(future), wanted, store, progress)
+    progress.running = 0
+    on_progress(progress)
 
 
 def _with_cells(arm: Arm, data_dir: str | None) -> ArmResult:

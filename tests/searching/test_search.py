@@ -190,25 +190,30 @@ def start(*command):
     )
 
 
-def wait_for_trials(folder, count):
+def wait_for(folder, pattern, count):
+    """Wait until the journal holds that many different matches."""
     deadline = time.monotonic() + 60
     journal = folder / "out" / "study.jsonl"
-    while not journal.exists() or journal.read_text().count('"intermediate_value"') < count:
+    while not journal.exists() or len(set(re.findall(pattern, journal.read_text()))) < count:
         assert time.monotonic() < deadline, "the search does not get on"
         time.sleep(0.01)
+
+
+EVALUATION = r'"trial_id":\d+,"step":\d+'
+PROCESS = r'"process":"\w+"'
 
 
 def test_a_search_that_is_killed_and_interrupted_makes_the_same_trials(whole, tmp_path, capsys):
     command = [*SEARCH, "--trials", "20", *where(tmp_path)]
     killed = start(*command)
-    wait_for_trials(tmp_path, 8)
+    wait_for(tmp_path, EVALUATION, 8)
     killed.kill()
     killed.communicate()
     with (tmp_path / "out" / "study.jsonl").open("a") as journal:
         journal.write('{"op_code":')  # as if it had been killed while it wrote
 
     def interrupt():
-        wait_for_trials(tmp_path, 20)
+        wait_for(tmp_path, EVALUATION, 20)
         os.kill(os.getpid(), signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt)
@@ -225,10 +230,11 @@ def test_a_search_that_is_killed_and_interrupted_makes_the_same_trials(whole, tm
 
 
 def test_processes_and_commands_share_one_budget_and_none_is_lost(tmp_path):
-    command = [*SEARCH, "--trials", "24", "--json", *where(tmp_path)]
+    small = ["--samples", "20000", *SMALL[:2], *SMALL[4:]]
+    command = [*SEARCH[:5], *small, "--trials", "16", "--json", *where(tmp_path)]
     first = start(*command, "--workers", "2")
+    wait_for(tmp_path, PROCESS, 2)
     second = start(*command)
-    wait_for_trials(tmp_path, 10)
     workers = [
         child
         for child in psutil.Process(first.pid).children(recursive=True)
@@ -243,7 +249,7 @@ def test_processes_and_commands_share_one_budget_and_none_is_lost(tmp_path):
     assert results[0]["table"] == results[1]["table"]
     assert results[0]["best"] == results[1]["best"]
     trials = results[0]["trials"]
-    assert sum(trials.values()) - trials["reclaimed"] == 24
+    assert sum(trials.values()) - trials["reclaimed"] == 16
     assert (trials["failed"], trials["reclaimed"]) in ((0, 0), (0, 1))
     points = [json.dumps(row["point"]) for row in results[0]["table"]]
     assert len(points) - len(set(points)) == trials["reclaimed"]
@@ -251,13 +257,18 @@ def test_processes_and_commands_share_one_budget_and_none_is_lost(tmp_path):
 
 
 def test_an_interrupt_ends_all_processes_of_a_search(tmp_path):
-    command = [*SEARCH[:5], "--samples", "3000000", "--trials", "9", *where(tmp_path)]
+    command = [
+        *SEARCH[:5],
+        "--samples",
+        "3000000",
+        "--evaluations",
+        "3000",
+        "--trials",
+        "9",
+        *where(tmp_path),
+    ]
     process = start(*command, "--workers", "2")
-    journal = tmp_path / "out" / "study.jsonl"
-    deadline = time.monotonic() + 60
-    while not journal.exists() or journal.read_text().count('"process"') < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(tmp_path, PROCESS, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
     begun = time.monotonic()
