@@ -23,6 +23,7 @@ def compare_command(
     data_dir: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: str | None = None,
 ) -> None:
     """Compare the rules of a sweep, each at its best theta.
 
@@ -37,6 +38,7 @@ def compare_command(
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
         workers: processes, one thread each; 0 trains in this process. Default one a core.
         scheduler: address of a Dask scheduler that runs already.
+        slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
     """
     from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import interrupted_with, print_json
@@ -48,7 +50,12 @@ def compare_command(
 
     folder, cells = Path(sweep), Store(store)
     spec = read_sweep(folder)
-    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "data_dir": data_dir}
+    where: dict[str, Any] = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "slurm": slurm,
+        "data_dir": data_dir,
+    }
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
     with aside, interrupted_with(how):

@@ -48,6 +48,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         data_dir: str | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
+        slurm: str | None = None,
         block: int | None = None,
     ) -> int:
         """Train rules over a grid of thetas, seeds and options.
@@ -69,6 +70,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             workers: processes, one thread each; 0 trains in this process. Default one a core.
             scheduler: address of a Dask scheduler that runs already.
+            slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
             block: most networks that one task trains; default some ten seconds of work.
         """
         from plastic_core.sweeping.arms import SweepSpec, expand
@@ -86,7 +88,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         if block is not None and block < 1:
             raise PlasticError(f"--block {block}: expected at least 1")
         expand(made, Catalogue(base.plugins))  # mistakes show before torch is loaded
-        return _sweep(made, out, store, json, data_dir, workers, scheduler, block)
+        return _sweep(made, out, store, json, data_dir, workers, scheduler, slurm, block)
 
     attach(sweep, options, skip={*COLLECTED, "rule"})
     return app
@@ -100,6 +102,7 @@ def _sweep(
     data_dir: str | None,
     workers: int | None,
     scheduler: str | None,
+    slurm: str | None,
     block: int | None,
 ) -> int:
     from plastic_core.cli.live import SweepView
@@ -123,6 +126,7 @@ def _sweep(
             cells,
             workers=workers,
             scheduler=scheduler,
+            slurm=slurm,
             data_dir=data_dir,
             limit=block,
             on_progress=view.show,

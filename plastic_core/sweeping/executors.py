@@ -13,6 +13,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from plastic_core.errors import PlasticError
+from plastic_core.sweeping.slurm import open_cluster
 
 
 class InProcess(Executor):
@@ -59,16 +60,24 @@ class Pool:
 
 
 @contextlib.contextmanager
-def pool_for(workers: int | None, scheduler: str | None) -> Iterator[Pool]:
+def pool_for(
+    workers: int | None, scheduler: str | None, slurm: str | None = None
+) -> Iterator[Pool]:
     """Give the workers, and close what was opened at the end.
 
     Args:
         workers: processes of a local cluster, one thread each; 0 for none, None for one a core.
         scheduler: address of a Dask scheduler that runs already, in place of a local cluster.
+        slurm: options of jobs of SLURM, in place of a local cluster.
 
     Raises:
-        PlasticError: the scheduler has no address, cannot be reached, or has no workers.
+        PlasticError: the scheduler has no address, cannot be reached, or has no workers; or SLURM
+            cannot be used so.
     """
+    if slurm is not None and scheduler is not None:
+        raise PlasticError("--slurm and --scheduler: give one of them")
+    if slurm is not None and not workers:
+        raise PlasticError("--slurm needs --workers N, the number of workers to ask for")
     if workers == 0 and scheduler is None:
         yield Pool(InProcess(), 1, lambda: 1)
         return
@@ -77,7 +86,7 @@ def pool_for(workers: int | None, scheduler: str | None) -> Iterator[Pool]:
             f"--scheduler {scheduler}: expected an address such as tcp://127.0.0.1:8786"
         )
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     # a block that kills its worker twice is at fault; one that dies once may have been killed
     with dask.config.set({"distributed.scheduler.allowed-failures": 2}):
@@ -102,19 +111,25 @@ def pool_for(workers: int | None, scheduler: str | None) -> Iterator[Pool]:
             count = workers or os.cpu_count() or 1
             with interrupts_held():
                 cluster = stack.enter_context(
-                    LocalCluster(
-                        n_workers=count,
-                        threads_per_worker=1,
-                        processes=True,
-                        # no dashboard; its server would take a fixed port all the same
-                        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                        memory_limit=0,
-                        host="127.0.0.1",
-                        silence_logs=50,
-                    )
+                    _local_cluster(count) if slurm is None else open_cluster(slurm, count)
                 )
                 client = stack.enter_context(Client(cluster, set_as_default=False))
             yield _pool(client, count)
+
+
+def _local_cluster(workers: int) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        # no dashboard; its server would take a fixed port all the same
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        memory_limit=0,
+        host="127.0.0.1",
+        silence_logs=50,
+    )
 
 
 def _pool(client: Any, workers: int) -> Pool:

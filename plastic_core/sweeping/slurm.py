@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import subprocess
+import tempfile
 from typing import Any, Final
 
 from plastic_core.errors import PlasticError, did_you_mean, listing
@@ -62,16 +64,33 @@ def open_cluster(text: str, workers: int) -> Any:
         raise PlasticError("--slurm needs dask-jobqueue: pip install 'plastic-learning[slurm]'")
     if shutil.which("sbatch") is None:
         raise PlasticError("--slurm: there is no sbatch here; sweep on a machine that submits jobs")
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
 
     processes = options.get("processes", options.get("cores", 1))
     defaults = {"cores": processes, "processes": processes, "memory": f"{4 * processes}GB"}
-    host = {"host": options.pop("host")} if "host" in options else {}
+    scheduler: dict[str, Any] = {"dashboard": False, "dashboard_address": ":0"}
+    if "host" in options:
+        scheduler["host"] = options.pop("host")
     try:
-        cluster = SLURMCluster(
-            **defaults | options, scheduler_options={"dashboard": False, "dashboard_address": ":0"} | host
-        )
+        cluster = SLURMCluster(**(defaults | options), scheduler_options=scheduler)
     except (ValueError, OSError, RuntimeError) as error:
         raise PlasticError(f"--slurm {text}: {error}") from None
-    cluster.scale(n=workers)
+    try:
+        _check(text, cluster.job_script())
+        cluster.scale(n=workers)
+    except BaseException:
+        cluster.close()
+        raise
     return cluster
+
+
+def _check(text: str, script: str) -> None:
+    """Let SLURM look at a job first: where it refuses one, dask-jobqueue would wait for ever."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        command = ["sbatch", "--test-only", file.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = " ".join((done.stderr or done.stdout).split())
+        raise PlasticError(f"--slurm {text}: SLURM refuses the job: {reason}")

@@ -87,6 +87,7 @@ def sweep(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: str | None = None,
     data_dir: str | None = None,
     limit: int | None = None,
     on_progress: Callable[[Progress], Any] = lambda progress: None,
@@ -102,6 +103,7 @@ def sweep(
         store: read first, and added to.
         workers: processes of a local cluster; 0 for none, None for one a core.
         scheduler: address of a Dask scheduler that runs already.
+        slurm: options of jobs of SLURM, such as ``queue=short,walltime=01:00:00``.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         limit: most networks of one block; None for some ten seconds of work.
         on_progress: called at the start, after each block, and every second.
@@ -115,6 +117,7 @@ def sweep(
         store,
         workers=workers,
         scheduler=scheduler,
+        slurm=slurm,
         data_dir=data_dir,
         limit=limit,
         on_progress=on_progress,
@@ -127,6 +130,7 @@ def train_arms(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: str | None = None,
     data_dir: str | None = None,
     limit: int | None = None,
     on_progress: Callable[[Progress], Any] = lambda progress: None,
@@ -152,7 +156,7 @@ def train_arms(
             wanted.setdefault(cell.key, []).append((arm, seed))
     on_progress(progress)
     if pending:
-        with pool_for(workers, scheduler) as pool:
+        with pool_for(workers, scheduler, slurm) as pool:
             _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
     return SweepResult(arms, progress)
 
