@@ -96,7 +96,8 @@ def search(
         on_progress: called at the start, after each evaluation or a few times a second.
 
     Returns:
-        What search.json holds: spec, versions, budget, counts and table of the trials, the best.
+        The content of search.json, with the budget, the counts and the table of the trials, and
+        the best.
 
     Raises:
         PlasticError: anything wrong with the spec, the data, the folder or the store.
@@ -268,7 +269,7 @@ def _work_in_processes(
             study.give_back_dead()
     if not faults.empty():
         raise PlasticError(faults.get())
-    return [f"{died} processes died; their trials were begun again by others"] if died else []
+    return [f"processes that died: {died}; their trials were begun again"] if died else []
 
 
 def _process(job: _Job, faults: Any) -> None:

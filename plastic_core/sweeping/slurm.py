@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import signal
 import subprocess
 import tempfile
 from typing import Any, Final
@@ -64,8 +65,11 @@ def open_cluster(text: str, workers: int) -> Any:
         raise PlasticError("--slurm needs dask-jobqueue: pip install 'plastic-learning[slurm]'")
     if shutil.which("sbatch") is None:
         raise PlasticError("--slurm: there is no sbatch here; sweep on a machine that submits jobs")
+    handler = signal.getsignal(signal.SIGINT)
     from dask_jobqueue.slurm import SLURMCluster
 
+    # the import lets SIGINT end the process without a word
+    signal.signal(signal.SIGINT, handler)
     processes = options.get("processes", options.get("cores", 1))
     defaults = {"cores": processes, "processes": processes, "memory": f"{4 * processes}GB"}
     scheduler: dict[str, Any] = {"dashboard": False, "dashboard_address": ":0"}

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -32,27 +30,30 @@ def how_to_go_on(folder):
     )
 
 
-def test_a_sweep_on_workers_stops_cleanly_and_goes_on(tmp_path):
+def test_a_sweep_on_workers_stops_cleanly(tmp_path, capfd):
     command = ["sweep", "--rule", "bp", "--grid", "bp=1e-3:1e-1:60log", *SMALL, "--block", "5"]
     command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "plastic_core", *command, "--workers", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait_for_cells(tmp_path, 10)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    begun = time.monotonic()
-    out, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 10
-    assert (process.returncode, out) == (130, "")
+    children, sent = [], []
+
+    def interrupt():
+        wait_for_cells(tmp_path, 5)
+        children.extend(psutil.Process().children(recursive=True))
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        for process in (*workers, psutil.Process()):  # as a terminal does
+            process.send_signal(signal.SIGINT)
+        sent.append(time.monotonic())
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    assert execute([*command, "--workers", "1"]) == 130
+    watcher.join()
+    assert time.monotonic() - sent[0] < 10
+    out, err = capfd.readouterr()  # of the workers, too
+    assert out == ""
     assert err.splitlines() == ["300 networks, 0 of them in the store", how_to_go_on(tmp_path)]
-    _, left = psutil.wait_procs(children, timeout=5)
-    assert all(child.status() == psutil.STATUS_ZOMBIE for child in left)
-    assert 10 <= len(list(Store(tmp_path / "store").files())) < 300
+    left = [child for child in children if child.is_running()]
+    assert not any("spawn_main" in " ".join(child.cmdline()) for child in left)
+    assert 5 <= len(list(Store(tmp_path / "store").files())) < 300
     assert not (tmp_path / "out" / "sweep.json").exists()
 
 

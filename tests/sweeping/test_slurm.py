@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -11,7 +12,6 @@ import pytest
 from plastic_core import PlasticError
 from plastic_core.cli import execute
 from plastic_core.sweeping.slurm import open_cluster, parse_options
-from tests.plugins.packages import plastic
 
 SBATCH = """#!/bin/sh
 if [ "$1" = --test-only ]; then
@@ -45,16 +45,18 @@ def slurm(tmp_path, monkeypatch):
     return folder
 
 
-def test_jobs_train_a_sweep_and_are_gone_at_its_end(tmp_path, slurm):
+def test_jobs_train_a_sweep_and_are_gone_at_its_end(tmp_path, capsys, slurm):
     where = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--json"]
     options = "queue=short,walltime=00:10:00,host=127.0.0.1"
-    done = plastic(*SWEEP, *where, "--workers", "2", "--slurm", options)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    result = json.loads(done.stdout)
+    before = signal.getsignal(signal.SIGINT)
+    assert execute([*SWEEP, *where, "--workers", "1", "--slurm", options]) == 0
+    assert signal.getsignal(signal.SIGINT) is before
+    out, err = capsys.readouterr()
+    assert err == "8 networks, 0 of them in the store\n"
+    result = json.loads(out)
     assert (result["cells"], result["trained"], result["failed"]) == (8, 8, [])
     jobs = [int(line) for line in (slurm / "jobs").read_text().split()]
-    assert len(jobs) == 2
+    assert len(jobs) == 1
     deadline = time.monotonic() + 10
     while any(
         psutil.pid_exists(job) and psutil.Process(job).status() != psutil.STATUS_ZOMBIE
