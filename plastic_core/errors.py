@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class PlasticError(ValueError):
@@ -24,6 +25,15 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 def listing(names: Iterable[str]) -> str:
     """Return the names in order, separated by commas, or ``(none)``."""
     return ", ".join(sorted(names)) or "(none)"
+
+
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Return a line for each name whose value differs."""
+    return [
+        f"{name}: {there.get(name)!r} there, {asked.get(name)!r} asked"
+        for name in sorted(there.keys() | asked.keys())
+        if there.get(name) != asked.get(name)
+    ]
 
 
 class DataError(PlasticError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,16 @@ def write_atomically(final: Path, write: Callable[[Path], Any], remedy: str) -> 
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def write_json(final: Path, value: Any, remedy: str) -> None:
+    """Write a value as JSON, old content or new.
+
+    Raises:
+        PlasticError: it cannot be written; ends with `remedy`.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_atomically(final, lambda path: path.write_text(text, encoding="utf-8"), remedy)
 
 
 @contextlib.contextmanager

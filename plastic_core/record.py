@@ -19,8 +19,8 @@ from pydantic import BaseModel, FiniteFloat
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from plastic_core.errors import PlasticError
-from plastic_core.files import explained, write_atomically
+from plastic_core.errors import PlasticError, differences
+from plastic_core.files import explained, write_atomically, write_json
 from plastic_core.parameters import Parameters
 from plastic_core.specs import RunSpec
 from plastic_core.trainer import Curves
@@ -147,8 +147,7 @@ class RunFolder:
 
     def write_record(self, content: dict[str, Any]) -> None:
         """Write run.json."""
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        self._write(RUN_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+        write_json(self.path / RUN_FILE, content, _REMEDY)
 
     def read_curves(self) -> xr.Dataset:
         """Return curves.nc.
@@ -255,12 +254,7 @@ class RunFolder:
                 "another folder"
             )
         record = self.read_record()
-        ours = self._spec.model_dump(mode="json")
-        differs = [
-            f"{name}: {record['spec'].get(name)!r} there, {ours.get(name)!r} asked"
-            for name in sorted(ours.keys() | record["spec"].keys())
-            if record["spec"].get(name) != ours.get(name)
-        ]
+        differs = differences(record["spec"], self._spec.model_dump(mode="json"))
         if differs:
             raise PlasticError(
                 f"--out {self.path}: holds another run, so it cannot be resumed:\n  "

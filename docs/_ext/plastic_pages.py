@@ -25,6 +25,7 @@ COMMANDS = (
     "sweep",
     "compare",
     "reproduce",
+    "search",
     "store",
     "store verify",
     "store prune",

@@ -19,6 +19,7 @@ from plastic_core.cli import (
     reproduce,
     rules,
     run,
+    search,
     store,
     sweep,
     tasks,
@@ -60,12 +61,12 @@ def execute(arguments: Sequence[str]) -> int:
         command = " ".join(("plastic", *error.command_chain)) if error.command_chain else "plastic"
         print(f"plastic: {error}\n  '{command} --help' shows what is accepted", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "plastic: interrupted; 'plastic run --resume --out DIR' continues a run, and a sweep "
-            "goes on when the same command is given again",
-            file=sys.stderr,
+    except KeyboardInterrupt as interrupt:  # its text, where it has one, says how to go on
+        how = str(interrupt) or (
+            "'plastic run --resume --out DIR' continues a run, and a sweep goes on when the same "
+            "command is given again"
         )
+        print(f"plastic: interrupted; {how}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,11 +82,12 @@ def _app(arguments: Sequence[str]) -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
     )
-    # the flags of run and sweep depend on the task, which is looked up only where they are used
+    # the flags of these depend on the task, which is looked up only where they are used
     app.command(run.make_app(arguments[1:] if arguments[0] == "run" else None))
     app.command(sweep.make_app(arguments[1:] if arguments[0] == "sweep" else None))
     app.command(compare.app)
     app.command(reproduce.app)
+    app.command(search.make_app(arguments[1:] if arguments[0] == "search" else None))
     app.command(store.app)
     app.command(rules.app)
     app.command(tasks.app)

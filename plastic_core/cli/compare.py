@@ -24,6 +24,7 @@ def compare_command(
     data_dir: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: str | None = None,
 ) -> None:
     """Compare the rules of a sweep, each at its best theta.
 
@@ -39,39 +40,40 @@ def compare_command(
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
         workers: processes, one thread each; 0 trains in this process. Default one a core.
         scheduler: address of a Dask scheduler that runs already.
+        slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
     """
-    from plastic_core.cli.output import print_json
-    from plastic_core.cli.progress import SweepView
-    from plastic_core.files import write_atomically
+    from plastic_core.cli.live import SweepView
+    from plastic_core.cli.output import interrupted_with, print_json
+    from plastic_core.files import write_json
     from plastic_core.store import Store
     from plastic_core.sweeping.compare import choose, compare, read_sweep, reporting_arms
     from plastic_core.sweeping.sweep import sweep as sweep_it
     from plastic_core.sweeping.sweep import train_arms
 
-    folder = Path(sweep)
+    folder, cells = Path(sweep), Store(store)
     spec = read_sweep(folder, plugin or ())
-    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "data_dir": data_dir}
+    where: dict[str, Any] = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "slurm": slurm,
+        "data_dir": data_dir,
+    }
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
-    with aside:
+    how = f"the same command goes on; what was done is in the store {cells.folder}"
+    with aside, interrupted_with(how):
         with SweepView() as view:
-            result = sweep_it(spec, Store(store), **where, on_progress=view.show)
+            result = sweep_it(spec, cells, **where, on_progress=view.show)
         choices = choose(spec, result)
         with SweepView() as view:
             arms = reporting_arms(choices, spec)
-            reported = train_arms(arms, Store(store), **where, on_progress=view.show)
+            reported = train_arms(arms, cells, **where, on_progress=view.show)
     compared = compare(choices, reported)
-    write_atomically(folder / "compare.json", lambda path: _dump(path, compared), _REMEDY)
+    write_json(folder / "compare.json", compared, _REMEDY)
     _draw(folder, spec, result)
     if json:
         print_json(compared)
     else:
         _show(compared, folder)
-
-
-def _dump(path: Path, value: Any) -> None:
-    import json
-
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _draw(folder: Path, spec: Any, result: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,12 +15,10 @@ from plastic_core.specs import RunSpec
 
 if TYPE_CHECKING:
     from plastic_core.running import RunResult
-    from plastic_core.sweeping.sweep import Progress
     from plastic_core.trainer import Curves
 
 # Without a terminal, a line at most this often.
 _LINE_SECONDS = 10.0
-_SWEEP_LINE_SECONDS = 60.0
 
 
 class RunView:
@@ -84,49 +82,6 @@ class RunView:
         if self._progress.disable and now - self._last_line >= _LINE_SECONDS:
             self._last_line = now
             self._console.print(f"sample {curves.steps[point]}: {state}", markup=False)
-
-
-class SweepView:
-    """Networks done, running, failed and diverged, their rate and the time left."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
-        self._progress = RichProgress(
-            TextColumn("networks"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}  {task.fields[state]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not sys.stderr.isatty(),
-        )
-        self._task: Any = None
-        self._last_line = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, progress: Progress) -> None:
-        """Show how far the sweep is; the first call begins the view."""
-        done = progress.found + progress.trained + len(progress.failed)
-        state = f"{progress.diverged} diverged, {len(progress.failed)} failed"
-        if progress.trained:
-            state += f", {progress.rate:.1f}/s"
-        now = time.monotonic()
-        if self._task is None:
-            self._task = self._progress.add_task("sweep", total=progress.total, state=state)
-            self._progress.start()
-            line = f"{progress.total} networks, {progress.found} of them in the store"
-            self._console.print(line, markup=False)
-        elif self._progress.disable and now - self._last_line >= _SWEEP_LINE_SECONDS:
-            self._last_line = now
-            line = f"{done} of {progress.total} networks: {state}"
-            self._console.print(line, markup=False)
-        self._progress.update(self._task, completed=done, state=state)
 
 
 def _layers(layers: list[int], depth: int) -> str:

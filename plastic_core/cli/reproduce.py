@@ -57,7 +57,7 @@ def reproduce_command(
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
         workers: processes, one thread each; 0 trains in this process. Default one a core.
     """
-    from plastic_core.cli.output import print_json
+    from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.reproducing.figure_spec import FIGURES, read_figure
     from plastic_core.specs import RunSpec
     from plastic_core.store import Store
@@ -74,11 +74,13 @@ def reproduce_command(
     where: dict[str, Any] = {"workers": workers, "data_dir": data_dir}
     reports = {}
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
-    with aside:
+    cells = Store(store)
+    how = f"the same command goes on; what was done is in the store {cells.folder}"
+    with aside, interrupted_with(how):
         for spec in figures:
             changed = spec.model_copy(update={"base": {**spec.base, **changes}})
             folder = Path(out) / spec.name
-            reports[spec.name] = _make(changed, spec, folder, Store(store), search, where)
+            reports[spec.name] = _make(changed, spec, folder, cells, search, where)
     if json:
         print_json(reports)
 
@@ -86,11 +88,9 @@ def reproduce_command(
 def _make(
     figure: FigureSpec, stored: FigureSpec, folder: Path, store: Any, search: bool, where: Any
 ) -> dict[str, Any]:
-    import json
-
-    from plastic_core.cli.progress import SweepView
+    from plastic_core.cli.live import SweepView
     from plastic_core.figures import draw_figure
-    from plastic_core.files import explained, write_atomically
+    from plastic_core.files import explained, write_atomically, write_json
     from plastic_core.reproducing import reproduce as reproducing
 
     begun = time.monotonic()
@@ -132,10 +132,7 @@ def _make(
     }
     if record is not None:
         report["search"] = record
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    write_atomically(
-        folder / "claims.json", lambda path: path.write_text(text, encoding="utf-8"), _REMEDY
-    )
+    write_json(folder / "claims.json", report, _REMEDY)
     _show(done, report, folder)
     return {**report, "out": str(folder)}
 

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.catalogue import Catalogue
-from plastic_core.cli.spec_flags import COLLECTED, assemble, flags, given_of, task_options
+from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.errors import PlasticError
 from plastic_core.spec_files import read_spec_file
 from plastic_core.specs import RunSpec
@@ -30,8 +30,6 @@ def make_app(arguments: Sequence[str] | None) -> App:
     options: type[BaseModel] | None = None
     if arguments is not None:
         options = task_options(arguments)
-    spec_flags = flags("RunFlags", RunSpec, skip=COLLECTED)
-    task_flags = flags("TaskFlags", options) if options else flags("TaskFlags", BaseModel)
 
     @app.default
     def run(
@@ -80,10 +78,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         made = assemble(fields, options, chosen, set_, transform, probe, plugin)
         _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
 
-    run.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
-    run.__annotations__["task_options"] = Annotated[
-        task_flags | None, Parameter(name="*", group="Options of the task")
-    ]
+    attach(run, options, skip=COLLECTED)
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -19,6 +19,24 @@ from plastic_core.specs import RunSpec
 
 # Fields of a RunSpec that are written otherwise on the command line.
 COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}
+
+
+def attach(
+    command: Callable[..., Any], options: type[BaseModel] | None, skip: Collection[str]
+) -> None:
+    """Let the parameters `spec` and `task_options` of a command be flags, by their fields.
+
+    Args:
+        command: the function; cyclopts reads its annotations when it is called.
+        options: the options of the task; None for none.
+        skip: fields of the RunSpec that are no flags of this command.
+    """
+    spec_flags = flags("SpecFlags", RunSpec, skip)
+    task_flags = flags("TaskFlags", options or BaseModel)
+    command.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
+    command.__annotations__["task_options"] = Annotated[
+        task_flags | None, Parameter(name="*", group="Options of the task")
+    ]
 
 
 def task_options(arguments: Sequence[str]) -> type[BaseModel]:

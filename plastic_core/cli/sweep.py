@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.catalogue import Catalogue
-from plastic_core.cli.spec_flags import COLLECTED, assemble, flags, given_of, task_options
+from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.errors import PlasticError
 from plastic_core.specs import RunSpec
 
@@ -29,8 +29,6 @@ def make_app(arguments: Sequence[str] | None) -> App:
     options: type[BaseModel] | None = None
     if arguments is not None:
         options = task_options(arguments)
-    spec_flags = flags("SweepFlags", RunSpec, skip={*COLLECTED, "rule"})
-    task_flags = flags("TaskFlags", options) if options else flags("TaskFlags", BaseModel)
 
     @app.default
     def sweep(
@@ -51,6 +49,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         data_dir: str | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
+        slurm: str | None = None,
         block: int | None = None,
     ) -> int:
         """Train rules over a grid of thetas, seeds and options.
@@ -73,6 +72,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             workers: processes, one thread each; 0 trains in this process. Default one a core.
             scheduler: address of a Dask scheduler that runs already.
+            slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
             block: most networks that one task trains; default some ten seconds of work.
         """
         from plastic_core.sweeping.arms import SweepSpec, expand
@@ -90,12 +90,9 @@ def make_app(arguments: Sequence[str] | None) -> App:
         if block is not None and block < 1:
             raise PlasticError(f"--block {block}: expected at least 1")
         expand(made, Catalogue(base.plugins))  # mistakes show before torch is loaded
-        return _sweep(made, out, store, json, data_dir, workers, scheduler, block)
+        return _sweep(made, out, store, json, data_dir, workers, scheduler, slurm, block)
 
-    sweep.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
-    sweep.__annotations__["task_options"] = Annotated[
-        task_flags | None, Parameter(name="*", group="Options of the task")
-    ]
+    attach(sweep, options, skip={*COLLECTED, "rule"})
     return app
 
 
@@ -107,11 +104,12 @@ def _sweep(
     data_dir: str | None,
     workers: int | None,
     scheduler: str | None,
+    slurm: str | None,
     block: int | None,
 ) -> int:
-    from plastic_core.cli.output import print_json
-    from plastic_core.cli.progress import SweepView
-    from plastic_core.files import explained, write_atomically
+    from plastic_core.cli.live import SweepView
+    from plastic_core.cli.output import interrupted_with, print_json
+    from plastic_core.files import explained, write_atomically, write_json
     from plastic_core.record import default_folder
     from plastic_core.store import Store
     from plastic_core.sweeping.sweep import sweep
@@ -123,22 +121,20 @@ def _sweep(
         folder.mkdir(parents=True, exist_ok=True)
     cells = Store(store)
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with aside, SweepView() as view:
+    how = f"the same command goes on; what was done is in the store {cells.folder}"
+    with aside, interrupted_with(how), SweepView() as view:
         result = sweep(
             spec,
             cells,
             workers=workers,
             scheduler=scheduler,
+            slurm=slurm,
             data_dir=data_dir,
             limit=block,
             on_progress=view.show,
         )
     summary = summary_of(spec, result, str(cells.folder))
-    write_atomically(
-        folder / "sweep.json",
-        lambda path: path.write_text(_json(summary), encoding="utf-8"),
-        remedy,
-    )
+    write_json(folder / "sweep.json", summary, remedy)
     table = csv_of(result)
     write_atomically(
         folder / "table.csv", lambda path: path.write_text(table, encoding="utf-8"), remedy
@@ -176,9 +172,3 @@ def _show(summary: dict[str, Any]) -> None:
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"

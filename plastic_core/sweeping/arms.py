@@ -112,7 +112,7 @@ def _set(
     if axis not in options:
         known = {*names, *options, *(set(RunSpec.model_fields) - _NO_AXES)}
         raise PlasticError(
-            f"grid axis '{axis}': there is no such rule, option of the task or field of the run"
+            f"axis '{axis}': there is no such rule, option of the task or field of the run"
             f"{did_you_mean(axis, known)}\n  axes can be {listing(known)}, or RULE.SETTING"
         )
     fields["options"] = {**fields["options"], axis: value}

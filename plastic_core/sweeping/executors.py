@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from plastic_core.errors import PlasticError
+from plastic_core.sweeping.slurm import open_cluster
 
 
 class InProcess(Executor):
@@ -26,25 +30,63 @@ class InProcess(Executor):
 
 
 @contextlib.contextmanager
-def executor_for(workers: int | None, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
-    """Give an executor and the number of its workers, and close it at the end.
+def interrupts_held() -> Iterator[None]:
+    """Hold SIGINT back until the end; threads and processes begun in between never get it.
+
+    A terminal sends it to all processes of a command, and workers would die noisily in the middle
+    of things, where the one that the user speaks to should end them.
+    """
+    resource_tracker.ensure_running()  # else the first process starts it, and lets SIGINT through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where blocks are trained.
+
+    Attributes:
+        executor: takes them.
+        workers: processes that blocks are packed for.
+        present: returns how many of them there are now.
+    """
+
+    executor: Executor
+    workers: int
+    present: Callable[[], int]
+
+
+@contextlib.contextmanager
+def pool_for(
+    workers: int | None, scheduler: str | None, slurm: str | None = None
+) -> Iterator[Pool]:
+    """Give the workers, and close what was opened at the end.
 
     Args:
         workers: processes of a local cluster, one thread each; 0 for none, None for one a core.
         scheduler: address of a Dask scheduler that runs already, in place of a local cluster.
+        slurm: options of jobs of SLURM, in place of a local cluster.
 
     Raises:
-        PlasticError: the scheduler has no address, cannot be reached, or has no workers.
+        PlasticError: the scheduler has no address, cannot be reached, or has no workers; or SLURM
+            cannot be used so.
     """
+    if slurm is not None and scheduler is not None:
+        raise PlasticError("--slurm and --scheduler: give one of them")
+    if slurm is not None and not workers:
+        raise PlasticError("--slurm needs --workers N, the number of workers to ask for")
     if workers == 0 and scheduler is None:
-        yield InProcess(), 1
+        yield Pool(InProcess(), 1, lambda: 1)
         return
     if scheduler is not None and not re.fullmatch(r"\w+://[^\s/]+:\d+", scheduler):
         raise PlasticError(
             f"--scheduler {scheduler}: expected an address such as tcp://127.0.0.1:8786"
         )
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     # a block that kills its worker twice is at fault; one that dies once may have been killed
     with dask.config.set({"distributed.scheduler.allowed-failures": 2}):
@@ -57,22 +99,42 @@ def executor_for(workers: int | None, scheduler: str | None) -> Iterator[tuple[E
                     "scheduler', and workers by 'dask worker ADDRESS'"
                 ) from None
             with client:
-                count = len(client.scheduler_info(n_workers=-1)["workers"])
+                count = _present(client)
                 if count == 0:
                     raise PlasticError(
                         f"--scheduler {scheduler}: has no workers; start some by 'dask worker "
                         f"{scheduler} --nthreads 1'"
                     )
-                yield client.get_executor(pure=False), count
+                yield _pool(client, count)
             return
-        cluster = LocalCluster(
-            n_workers=workers or os.cpu_count() or 1,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=0,
-            host="127.0.0.1",
-            silence_logs=50,
-        )
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield client.get_executor(pure=False), len(cluster.workers)
+        with contextlib.ExitStack() as stack:
+            count = workers or os.cpu_count() or 1
+            with interrupts_held():
+                cluster = stack.enter_context(
+                    _local_cluster(count) if slurm is None else open_cluster(slurm, count)
+                )
+                client = stack.enter_context(Client(cluster, set_as_default=False))
+            yield _pool(client, count)
+
+
+def _local_cluster(workers: int) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        # no dashboard; its server would take a fixed port all the same
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        memory_limit=0,
+        host="127.0.0.1",
+        silence_logs=50,
+    )
+
+
+def _pool(client: Any, workers: int) -> Pool:
+    return Pool(client.get_executor(pure=False), workers, lambda: _present(client))
+
+
+def _present(client: Any) -> int:
+    return len(client.scheduler_info(n_workers=-1)["workers"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from plastic_core.block import Replica
 from plastic_core.catalogue import Catalogue
@@ -17,10 +21,13 @@ from plastic_core.store import CellResult, Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
 from plastic_core.sweeping.data import data_of
-from plastic_core.sweeping.executors import executor_for
+from plastic_core.sweeping.executors import InProcess, Pool, pool_for
 
 if TYPE_CHECKING:
     import xarray as xr
+
+# How often it is looked at what is running, where nothing ends.
+_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass
@@ -55,15 +62,26 @@ class Progress:
 
     Attributes:
         found: networks whose result was in the store.
+        running: networks of the blocks that workers train now.
         failed: reasons, by key of the cell.
+        best: accuracy of the best arm that has all its seeds, None for none.
+        best_arm: that arm, the first of equals.
     """
 
     total: int
     found: int = 0
     trained: int = 0
+    running: int = 0
     diverged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    best: float | None = None
+    best_arm: Arm | None = None
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Networks that have a result, or will have none."""
+        return self.found + self.trained + len(self.failed)
 
     @property
     def rate(self) -> float:
@@ -85,6 +103,7 @@ def sweep(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: str | None = None,
     data_dir: str | None = None,
     limit: int | None = None,
     on_progress: Callable[[Progress], Any] = lambda progress: None,
@@ -100,9 +119,10 @@ def sweep(
         store: read first, and added to.
         workers: processes of a local cluster; 0 for none, None for one a core.
         scheduler: address of a Dask scheduler that runs already.
+        slurm: options of jobs of SLURM, such as ``queue=short,walltime=01:00:00``.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         limit: most networks of one block; None for some ten seconds of work.
-        on_progress: called at the start and after each block.
+        on_progress: called at the start, after each block, and every second.
 
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
@@ -113,6 +133,7 @@ def sweep(
         store,
         workers=workers,
         scheduler=scheduler,
+        slurm=slurm,
         data_dir=data_dir,
         limit=limit,
         on_progress=on_progress,
@@ -125,6 +146,7 @@ def train_arms(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: str | None = None,
     data_dir: str | None = None,
     limit: int | None = None,
     on_progress: Callable[[Progress], Any] = lambda progress: None,
@@ -150,15 +172,37 @@ def train_arms(
             wanted.setdefault(cell.key, []).append((arm, seed))
     on_progress(progress)
     if pending:
-        with executor_for(workers, scheduler) as (executor, count):
-            futures: dict[Future[Any], list[Pending]] = {
-                executor.submit(train_block, task_of(block, data_dir)): block
-                for block in pack(pending, count, limit)
-            }
-            for future in as_completed(futures):
-                _finish(future, futures[future], wanted, store, progress)
-                on_progress(progress)
+        with pool_for(workers, scheduler, slurm) as pool:
+            _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
     return SweepResult(arms, progress)
+
+
+def _train(
+    pending: list[Pending],
+    pool: Pool,
+    data_dir: str | None,
+    limit: int | None,
+    progress: Progress,
+    on_progress: Callable[[Progress], Any],
+    wanted: dict[str, list[tuple[ArmResult, int]]],
+    store: Store,
+) -> None:
+    blocks = deque(pack(pending, pool.workers, limit))
+    # in this process a block is trained when it is handed over, so the next waits for its result
+    most = 1 if isinstance(pool.executor, InProcess) else len(blocks)
+    futures: dict[Future[Any], list[Pending]] = {}
+    while blocks or futures:
+        handed = [blocks.popleft() for _ in range(min(len(blocks), most - len(futures)))]
+        # blocks are begun in the order in which they are handed over
+        training = itertools.islice((*futures.values(), *handed), pool.present())
+        progress.running = sum(map(len, training))
+        on_progress(progress)
+        futures |= {pool.executor.submit(train_block, task_of(b, data_dir)): b for b in handed}
+        done, _ = wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            _finish(future, futures.pop(future), wanted, store, progress)
+    progress.running = 0
+    on_progress(progress)
 
 
 def _with_cells(arm: Arm, data_dir: str | None) -> ArmResult:
@@ -193,3 +237,7 @@ def _finish(
 def _take(arm: ArmResult, seed: int, result: CellResult, progress: Progress) -> None:
     arm.results[seed] = result
     progress.diverged += result.diverged_at >= 0
+    if len(arm.results) == len(arm.cells):
+        mean = float(np.mean([one.accuracy[-1] for one in arm.results.values()]))
+        if progress.best is None or mean > progress.best:
+            progress.best, progress.best_arm = mean, arm.arm

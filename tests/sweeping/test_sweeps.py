@@ -71,7 +71,7 @@ def test_a_bad_axis_is_explained(text):
 BAD_SWEEPS = {
     "unknown axis": (
         {"grid": {"layer": (5,)}},
-        "grid axis 'layer': there is no such rule, option of the task or field of the run; did you mean "
+        "axis 'layer': there is no such rule, option of the task or field of the run; did you mean "
         "'layers'?\n  axes can be ",
     ),
     "value out of bounds": ({"grid": {"bp": (-1.0,)}}, "theta of 'bp' = -1.0: expected a finite"),
