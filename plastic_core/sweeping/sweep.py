@@ -174,6 +174,8 @@ def train_arms(
     if pending:
         with pool_for(workers, scheduler, slurm) as pool:
             _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
+    for arm in arms:  # intervals depend on the order, which must not be that of the blocks' ends
+        arm.results = dict(sorted(arm.results.items()))
     return SweepResult(arms, progress)
 
 

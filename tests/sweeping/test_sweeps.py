@@ -123,6 +123,15 @@ def test_what_the_store_holds_is_not_trained_again(tmp_path):
     assert len(list(store.files())) == 48
 
 
+def test_the_table_does_not_depend_on_which_seeds_came_first(tmp_path):
+    spec = SPEC.model_copy(update={"base": SMALL.model_copy(update={"seeds": 6})})
+    expected = rows_of(sweep(spec, Store(tmp_path / "whole"), workers=0))
+    late = SMALL.model_copy(update={"first_seed": 2, "seeds": 4})
+    store = Store(tmp_path / "late")
+    sweep(SPEC.model_copy(update={"base": late}), store, workers=0)
+    assert rows_of(sweep(spec, store, workers=0)) == expected
+
+
 def test_a_run_adds_its_networks_and_says_which_it_could_not_reuse(tmp_path):
     store = Store(tmp_path)
     run(SMALL, store=store)
