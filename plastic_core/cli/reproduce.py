@@ -144,11 +144,12 @@ def _is_small(figure: FigureSpec, stored: FigureSpec) -> bool:
 
 def _note(figure: FigureSpec, stored: FigureSpec) -> str:
     base = figure.base
-    note = f"mean of {base['seeds']} networks; shaded: 98% bootstrap interval, 500 resamples"
+    if any(panel.kind == "images" for panel in figure.panels):
+        note = f"the first of {base['seeds']} networks; each image stretched to its own range"
+    else:
+        note = f"mean of {base['seeds']} networks; shaded: 98% bootstrap interval, 500 resamples"
     if _is_small(figure, stored):
         note = f"SMALL VERSION, {base['samples']} training points; {note}"
-    if any(panel.kind == "images" for panel in figure.panels):
-        note = f"first network; each image stretched to its own range; {note.split(';')[0]}"
     return note
 
 

@@ -68,6 +68,7 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
                 name += f", layer {_listed(panel)}"
             axes.set_title(f"{letter}  {name}".strip(), loc="left")
         _share_scales(figure, grid)
+        _name_layers(figure, grid)
         drawn.suptitle(figure.title)
         drawn.supxlabel(note, fontsize=7, color="0.35")
         drawn.savefig(path)
@@ -79,7 +80,7 @@ def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -
         _band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
     axes.set(xlabel="training points", ylabel=_AXES[panel.variable], ylim=(0, 100))
     axes.set_xlim(left=0)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
 
 
 def _draw_layers(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
@@ -88,7 +89,6 @@ def _draw_layers(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -
         _band(axes, steps, values.to_numpy(), colour, f"{layer}")
     axes.set(xlabel="training points", ylabel=_AXES[panel.variable])
     axes.set_xlim(left=0)
-    axes.legend(title="layer", fontsize="x-small", ncols=2)
 
 
 def _draw_components(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
@@ -162,6 +162,15 @@ def _share_scales(figure: FigureSpec, grid: Any) -> None:
         top = max(axes.get_ylim()[1] for axes in group)
         for axes in group:
             axes.set_ylim(0, top)
+
+
+def _name_layers(figure: FigureSpec, grid: Any) -> None:
+    """Say which line is which layer, beside the last panel of each row."""
+    for row in grid:
+        shown = [axes for axes in row if axes.get_visible()]
+        at = list(grid.flat).index(shown[-1])
+        if figure.panels[at].kind == "layers":
+            shown[-1].legend(title="layer", loc="upper left", bbox_to_anchor=(1, 1.05))
 
 
 def _listed(panel: PanelSpec) -> str:
