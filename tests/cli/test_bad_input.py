@@ -12,7 +12,7 @@ HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 CASES = {
     "unknown command": (
         ["rum"],
-        'Unknown command "rum". Did you mean "run"? Available commands: run, sweep, compare, store, rules, tasks, plugins, new-rule, ...'
+        'Unknown command "rum". Did you mean "run"? Available commands: run, sweep, compare, reproduce, search, store, rules, tasks, ...'
         "\n  'plastic --help' shows what is accepted",
     ),
     "unknown flag": (

@@ -99,6 +99,7 @@ import os, random, signal, threading
 from plastic_core import RunSpec, run
 
 spec = RunSpec(seeds=2, samples=200_000, evaluations=400, options={"sizes": [64, 30, 10]})
+run(spec.model_copy(update={"samples": 10, "evaluations": 1}))  # an interrupted import cannot be repeated
 moments = random.Random(0)
 interrupted = 0
 for _ in range(40):

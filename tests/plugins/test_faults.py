@@ -211,9 +211,8 @@ def test_a_rule_from_a_file(tmp_path):
     assert json.loads(done.stdout)["thetas"]["from-file"] == 1e-4
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["spec"]["plugins"] == [str(file)]
-    again = plastic(
-        "run", str(tmp_path / "run" / "run.json"), "--json", "--out", str(tmp_path / "again")
-    )
+    repeat = ("run", str(tmp_path / "run" / "run.json"), "--plugin", str(file), "--json")
+    again = plastic(*repeat, "--out", str(tmp_path / "again"))
     assert json.loads(again.stdout)["accuracy"] == json.loads(done.stdout)["accuracy"]
 
 
