@@ -5,14 +5,13 @@ It loads no torch.
 
 from plastic_core.errors import DataError, PlasticError
 from plastic_core.hookspecs import hookimpl
+from plastic_core.network_specs import NetworkOptions, NetworkSpec
 from plastic_core.plugins import DataDir, Dataset, Probe, Rule, Task, Transform
 from plastic_core.probe_specs import Measure, ProbeSpec
 from plastic_core.signals import Signals
 from plastic_core.snapshot import PointIncrements, Snapshot
 from plastic_core.specs import (
     API_VERSION,
-    NetworkOptions,
-    NetworkSpec,
     Recommended,
     RuleSpec,
     State,

@@ -11,8 +11,8 @@ import platformdirs
 from numpy.typing import NDArray
 
 from plastic_core.errors import PlasticError
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.plugins import DataDir, Dataset
-from plastic_core.specs import NetworkSpec
 
 # The held-out images are permuted with this seed before they are halved: in file order the
 # halves of MNIST's test set differ by five points of accuracy.

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
-from plastic_core.specs import NetworkSpec
 from plastic_core.summing import MatrixSum, state_namespace, write_state
 from plastic_core.tracing import trace_factors
 

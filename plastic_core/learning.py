@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks, LocalRule
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
 from plastic_core.signals import SIGNAL_NAMES, Signals
-from plastic_core.specs import NetworkSpec
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update

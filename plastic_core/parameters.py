@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.initialisation import initial_feedback, initial_weights
 from plastic_core.products import aligned_zeros
-from plastic_core.specs import NetworkSpec, State
+from plastic_core.specs import State
 
 
 @dataclass

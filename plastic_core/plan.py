@@ -16,9 +16,10 @@ from pydantic import BaseModel, ValidationError
 from plastic_core.catalogue import Catalogue, Entry
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.expression import Term, parse
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.plugins import Probe, Rule, Transform
 from plastic_core.probe_specs import When
-from plastic_core.specs import NetworkSpec, RunSpec, TaskSpec, Theta
+from plastic_core.specs import RunSpec, TaskSpec, Theta
 from plastic_core.validation import SpecError, describe_faults
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.probe_specs import ProbeSpec
-from plastic_core.specs import NetworkSpec, RuleSpec, TaskSpec, TransformSpec
+from plastic_core.specs import RuleSpec, TaskSpec, TransformSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,13 +18,13 @@ from plastic_core.build import Hooks
 from plastic_core.errors import PlasticError, describe_exception, listing
 from plastic_core.faults import Fault
 from plastic_core.learning import Learner
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.parameters import Parameters
 from plastic_core.plan import PlannedProbe
 from plastic_core.plugins import Probe
 from plastic_core.probe_specs import RESERVED_VARIABLES, Measure
 from plastic_core.products import aligned_zeros
 from plastic_core.snapshot import Snapshot
-from plastic_core.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from plastic_core.trainer import Curves

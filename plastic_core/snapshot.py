@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from plastic_core.specs import NetworkSpec
+    from plastic_core.network_specs import NetworkSpec
 
 
 class PointIncrements(Protocol):

@@ -20,8 +20,8 @@ from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.build import Hooks
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.parameters import Parameters
-from plastic_core.specs import NetworkSpec
 
 # Compiling takes half a minute and saves some 40 us an update: with twenty seeds, the usual
 # number, it is repaid after this many updates of each network.

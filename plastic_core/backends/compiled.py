@@ -21,9 +21,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from plastic_core.backends.functional import FunctionalStep
 from plastic_core.build import Hooks
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import Parameters
-from plastic_core.specs import NetworkSpec
 
 # Weights of one block together, on a CPU: two networks side by side leave the cache.
 _BLOCK_BYTES: Final = 2**20

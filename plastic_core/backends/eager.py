@@ -15,9 +15,9 @@ from torch import Tensor
 
 from plastic_core.build import Hooks
 from plastic_core.engine import Engine
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import Parameters
-from plastic_core.specs import NetworkSpec
 
 # Weights of one block together; beyond the second-level cache throughput halves.
 _BLOCK_BYTES: Final = 4 * 2**20

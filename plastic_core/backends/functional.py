@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import plan_needs
 from plastic_core.parameters import Parameters, state_key
 from plastic_core.signals import Signals
-from plastic_core.specs import NetworkSpec
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Update, as_update
 

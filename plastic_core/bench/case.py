@@ -14,9 +14,10 @@ from plastic_core.backends.eager import EagerBackend
 from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.build import Hooks, resolve_hooks
 from plastic_core.catalogue import Catalogue
+from plastic_core.network_specs import NetworkOptions, NetworkSpec
 from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import make_plan
-from plastic_core.specs import NetworkOptions, NetworkSpec, RunSpec
+from plastic_core.specs import RunSpec
 
 BP: Final = 0.0046
 OJA: Final = 1e-4

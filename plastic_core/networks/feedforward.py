@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.parameters import Parameters
 from plastic_core.products import aligned_zeros, product
 from plastic_core.signals import Signals
-from plastic_core.specs import NetworkSpec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from plastic_core.specs import NetworkSpec
+from plastic_core.network_specs import NetworkSpec
 
 
 def generator(seed: int, purpose: int) -> Generator:

@@ -12,13 +12,14 @@ from torch import Tensor
 from plastic_core.build import resolve_hooks
 from plastic_core.faults import Fault
 from plastic_core.hookspecs import hookimpl
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import initial_parameters
 from plastic_core.plugins import Probe, Rule
 from plastic_core.probing import Arrays, Camera, ProbeFaultError, ask
 from plastic_core.signals import Signals
 from plastic_core.snapshot import Snapshot
-from plastic_core.specs import NetworkSpec, RuleSpec, Theta
+from plastic_core.specs import RuleSpec, Theta
 from plastic_core.updates import Update, outer
 
 Check = Callable[[type[Probe]], list[Fault]]

@@ -12,10 +12,11 @@ from torch import Tensor
 from plastic_core.build import resolve_hooks
 from plastic_core.engine import Engine
 from plastic_core.hookspecs import hookimpl
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plugins import Rule
 from plastic_core.signals import Signals
-from plastic_core.specs import NetworkSpec, RuleSpec, Theta
+from plastic_core.specs import RuleSpec, Theta
 
 if TYPE_CHECKING:
     from plastic_core.build import Hooks

@@ -17,10 +17,10 @@ from plastic_core.datasets import check_dataset, check_fit, data_folders, traini
 from plastic_core.engine import Engine
 from plastic_core.errors import DataError, PlasticError, describe_exception
 from plastic_core.faults import Fault
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.parameters import initial_parameters
 from plastic_core.plan import build_model
 from plastic_core.plugins import DataDir, Dataset, Task
-from plastic_core.specs import NetworkSpec
 
 _DATASET: Final = "return Dataset(inputs, labels, held_out_inputs, held_out_labels, classes=10)"
 _NETWORK: Final = "return options.network_for(64, 10)"

@@ -20,10 +20,10 @@ from plastic_core.backends.native.compiler import compile_library
 from plastic_core.backends.native.emit import PERIOD, emit
 from plastic_core.backends.native.program import Program
 from plastic_core.build import Hooks
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import BETA
 from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import Parameters
-from plastic_core.specs import NetworkSpec
 
 # What waits is divided by what has not decayed yet, which must not come near zero.
 _FAST_DECAY: Final = 0.1

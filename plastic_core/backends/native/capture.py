@@ -22,9 +22,9 @@ from plastic_core.backends.native.program import (
     Values,
 )
 from plastic_core.build import Hooks, LocalRule
+from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Needs, plan_needs
 from plastic_core.parameters import state_key
-from plastic_core.specs import NetworkSpec
 from plastic_core.updates import Decay, Outer, as_update
 
 
