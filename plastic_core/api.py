@@ -5,7 +5,7 @@ It loads no torch.
 
 from plastic_core.errors import DataError, PlasticError
 from plastic_core.hookspecs import hookimpl
-from plastic_core.network_specs import NetworkOptions, NetworkSpec
+from plastic_core.network_specs import NetworkOptions, NetworkSpec, RecurrentOptions, RecurrentSpec
 from plastic_core.plugins import DataDir, Dataset, Probe, Rule, Task, Transform
 from plastic_core.probe_specs import Measure, ProbeSpec
 from plastic_core.signals import Signals
@@ -37,6 +37,8 @@ __all__ = [
     "Probe",
     "ProbeSpec",
     "Recommended",
+    "RecurrentOptions",
+    "RecurrentSpec",
     "Rule",
     "RuleSpec",
     "Signals",

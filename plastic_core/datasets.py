@@ -11,7 +11,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from plastic_core.errors import PlasticError
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork
 from plastic_core.plugins import DataDir, Dataset
 
 # The held-out images are permuted with this seed before they are halved: in file order the
@@ -99,7 +99,7 @@ def check_dataset(data: Dataset, where: str) -> None:
         )
 
 
-def check_fit(network: NetworkSpec, data: Dataset, where: str) -> None:
+def check_fit(network: AnyNetwork, data: Dataset, where: str) -> None:
     """Check that the network's first and last layer fit the data.
 
     Raises:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks
-from plastic_core.network_specs import NetworkSpec
-from plastic_core.networks.feedforward import Feedforward, Workspace
+from plastic_core.network_specs import AnyNetwork
+from plastic_core.networks import Space, make_network
 from plastic_core.parameters import Parameters
 from plastic_core.summing import MatrixSum, state_namespace, write_state
 from plastic_core.tracing import trace_factors
@@ -34,12 +34,12 @@ class Engine:
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        spec: AnyNetwork,
         hooks: Hooks,
         thetas: Mapping[str, Tensor | float],
         parameters: Parameters,
     ) -> None:
-        self.network = Feedforward(spec, hooks, parameters)
+        self.network = make_network(spec, hooks, parameters)
         self.parameters = parameters
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
@@ -102,7 +102,7 @@ class _Plasticity:
             self._rules.append((rule.name, rule.function, only, states))
         self._traced = None if hooks.transforms else trace_factors(here)
 
-    def update(self, space: Workspace) -> None:
+    def update(self, space: Space) -> None:
         """Let every rule compute its increment, then add them all."""
         if self._traced is not None:
             self._totals[0].apply_traced(self._traced, space)

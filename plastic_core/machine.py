@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,8 +73,9 @@ def _check_range(plan: Plan) -> None:
 
 
 def _check_memory(plan: Plan) -> None:
-    spec, sizes = plan.spec, plan.network.sizes
-    weights = sum(a * b for a, b in pairwise(sizes)) * (2 if plan.feedback else 1)
+    spec = plan.spec
+    weights = sum(rows * columns for rows, columns, _ in plan.network.matrices)
+    weights *= 2 if plan.feedback else 1
     needed = spec.seeds * (
         spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8
     )

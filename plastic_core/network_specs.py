@@ -14,6 +14,7 @@ from plastic_core.validation import Spec
 
 Activation = Literal["softplus", "relu", "tanh", "sigmoid", "linear"]
 Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive"]
+NetworkKind = Literal["feedforward", "recurrent"]
 
 
 class NetworkSpec(Spec):
@@ -47,9 +48,28 @@ class NetworkSpec(Spec):
         return self
 
     @property
+    def kind(self) -> NetworkKind:
+        """The kind of network, which decides what can be measured in it."""
+        return "feedforward"
+
+    @property
     def depth(self) -> int:
         """Number of weight matrices, the paper's L."""
         return len(self.sizes) - 1
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
+        """n_post, n_pre and initialisation of each weight matrix."""
+        return tuple((n_post, n_pre, self.init) for n_pre, n_post in pairwise(self.sizes))
+
+    @property
+    def gradient_only(self) -> frozenset[int]:
+        """Layers, counted from 1, that learn by the rule that propagates the error alone."""
+        return frozenset()
+
+    def between(self, inputs: int, classes: int) -> NetworkSpec:
+        """Return the same network with other numbers of inputs and outputs."""
+        return self.model_copy(update={"sizes": (inputs, *self.sizes[1:-1], classes)})
 
     @property
     def shape(self) -> str:
@@ -61,6 +81,89 @@ class NetworkSpec(Spec):
         """For each weight matrix, whether a residual connection goes around it."""
         hidden = pairwise(self.sizes[:-1])
         return (*(self.residual and a == b for a, b in hidden), False)
+
+
+class RecurrentSpec(Spec):
+    r"""A recurrent network that answers at its last step T (section 2.4 of the paper).
+
+    .. math::
+        z_1 = W_x x, \quad z_{t+1} = W_h\, \sigma(z_t) + W_x x_{t+1}, \quad
+        y_T = \mathrm{softmax}(W_o\, \sigma(z_T))
+
+    The input is shown for the first steps and is 0 after them. The weight matrices are, in this
+    order, :math:`W_x`, :math:`W_h` and :math:`W_o`. All rules act on :math:`W_h`; the other two
+    learn by the rule that propagates the error alone. Without biases; cross-entropy at T.
+
+    Attributes:
+        inputs: number of inputs.
+        hidden: number of hidden units.
+        classes: number of outputs.
+        present: steps for which the input is shown.
+        steps: T.
+        activation: of the hidden units; softplus has beta = 10.
+        init: of W_h, as in `NetworkSpec`; W_x and W_o are Xavier uniform.
+        init_std: of "naive".
+    """
+
+    inputs: PositiveInt
+    hidden: PositiveInt
+    classes: PositiveInt
+    present: PositiveInt = 5
+    steps: Annotated[int, Field(ge=2)] = 50
+    activation: Activation = "tanh"
+    init: Initialisation = "xavier"
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+
+    @model_validator(mode="after")
+    def _shown_before_the_answer(self) -> Self:
+        if self.present > self.steps:
+            raise ValueError(
+                f"present = {self.present}: the input cannot be shown for longer than the "
+                f"{self.steps} steps until the answer; give at most {self.steps}"
+            )
+        return self
+
+    @property
+    def kind(self) -> NetworkKind:
+        """The kind of network, which decides what can be measured in it."""
+        return "recurrent"
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Inputs, hidden units and outputs."""
+        return (self.inputs, self.hidden, self.classes)
+
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices."""
+        return 3
+
+    @property
+    def shape(self) -> str:
+        """The sizes, and the number of steps, such as 784-100-10 over 50 steps."""
+        return f"{self.inputs}-{self.hidden}-{self.classes} over {self.steps} steps"
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
+        """n_post, n_pre and initialisation of W_x, W_h and W_o."""
+        return (
+            (self.hidden, self.inputs, "xavier"),
+            (self.hidden, self.hidden, self.init),
+            (self.classes, self.hidden, "xavier"),
+        )
+
+    @property
+    def gradient_only(self) -> frozenset[int]:
+        """Layers, counted from 1, that learn by the rule that propagates the error alone."""
+        return frozenset({1, 3})
+
+    def between(self, inputs: int, classes: int) -> RecurrentSpec:
+        """Return the same network with other numbers of inputs and outputs."""
+        return self.model_copy(update={"inputs": inputs, "classes": classes})
+
+
+#: What a task's `network` may return.
+AnyNetwork = NetworkSpec | RecurrentSpec
 
 
 def _parse_sizes(value: Any) -> Any:
@@ -108,4 +211,41 @@ class NetworkOptions(Spec):
             init=self.init,
             init_std=self.init_std,
             residual=self.residual,
+        )
+
+
+class RecurrentOptions(Spec):
+    """Options of a task whose network is recurrent; a task's own options may extend them."""
+
+    hidden: PositiveInt = Field(100, le=10**6, description="hidden units")
+    present: PositiveInt = Field(5, le=10**6, description="steps for which the input is shown")
+    delay: Annotated[int, Field(ge=2, le=10**6)] = Field(
+        50, description="the step T at which the network answers; silence from --present on"
+    )
+    activation: Activation = Field("tanh", description="of the hidden units")
+    init: Initialisation = Field("xavier", description="initialisation of the recurrent weights")
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.01, description="standard deviation of --init naive"
+    )
+
+    @model_validator(mode="after")
+    def _shown_before_the_answer(self) -> Self:
+        if self.present > self.delay:
+            raise ValueError(
+                f"present = {self.present} is longer than delay = {self.delay}, the step of the "
+                f"answer; give present up to {self.delay}"
+            )
+        return self
+
+    def network_for(self, inputs: int, classes: int) -> RecurrentSpec:
+        """Return the network between `inputs` and `classes` units."""
+        return RecurrentSpec(
+            inputs=inputs,
+            hidden=self.hidden,
+            classes=classes,
+            present=self.present,
+            steps=self.delay,
+            activation=self.activation,
+            init=self.init,
+            init_std=self.init_std,
         )

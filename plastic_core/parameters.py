@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork
 from plastic_core.networks.initialisation import initial_feedback, initial_weights
 from plastic_core.products import aligned_zeros
 from plastic_core.specs import State
@@ -73,7 +73,7 @@ def state_key(owner: str, projection: int, name: str) -> str:
 
 
 def initial_parameters(
-    spec: NetworkSpec,
+    spec: AnyNetwork,
     seeds: Sequence[int],
     feedback: str | None = None,
     dtype: torch.dtype = torch.float32,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from plastic_core.catalogue import Catalogue, Entry
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.expression import Term, parse
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork
 from plastic_core.plugins import Probe, Rule, Transform
 from plastic_core.probe_specs import When
 from plastic_core.specs import RunSpec, TaskSpec, Theta
@@ -74,7 +74,7 @@ class Plan:
     spec: RunSpec
     task_entry: Entry
     options: BaseModel
-    network: NetworkSpec
+    network: AnyNetwork
     rules: tuple[PlannedRule, ...]
     transforms: tuple[PlannedTransform, ...]
     probes: tuple[PlannedProbe, ...]
@@ -95,20 +95,21 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     terms = parse(spec.rule)
     entries = [catalogue.find("rule", term.name) for term in terms]
     transforms = [catalogue.find("transform", name) for name in spec.transforms]
-    probes = _find_probes(spec, catalogue)
-    for what, found in (("transforms", transforms), ("probes", probes)):
-        if len({entry.name for entry in found}) < len(found):
-            twice = listing(entry.name for entry in found)
-            raise PlasticError(f"{what} {twice}: one of them stands twice")
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
     task: TaskSpec = task_entry.plugin.spec
     options = build_model(task.options, spec.options, f"options of {task_entry.name}")
     network = call_task(task_entry, "network", options)
-    if not isinstance(network, NetworkSpec):
+    if not isinstance(network, AnyNetwork):
         raise PlasticError(
-            f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec"
+            f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec "
+            "or a RecurrentSpec"
         )
+    probes = _find_probes(spec, catalogue, network)
+    for what, found in (("transforms", transforms), ("probes", probes)):
+        if len({entry.name for entry in found}) < len(found):
+            twice = listing(entry.name for entry in found)
+            raise PlasticError(f"{what} {twice}: one of them stands twice")
     _check_setting_names(spec, entries, transforms, probes)
     rules = _plan_rules(spec, terms, entries, task, network)
     _check_together(rules, catalogue)
@@ -188,7 +189,7 @@ def _plan_rules(
     terms: tuple[Term, ...],
     entries: list[Entry],
     task: TaskSpec,
-    network: NetworkSpec,
+    network: AnyNetwork,
 ) -> tuple[PlannedRule, ...]:
     names = frozenset(entry.name for entry in entries)
     if len(names) < len(entries):
@@ -214,7 +215,7 @@ def _plan_rules(
             origin = f"recommended by {task.name}"
         else:
             value, origin = theta.default, "default of the rule"
-        layers = _parse_layers(entry.name, settings.pop("layers", None), network.depth)
+        layers = _plan_layers(entry.name, rule, settings.pop("layers", None), network)
         _set_params(entry, rule, settings, ("theta", "layers"))
         planned.append(PlannedRule(entry, rule, value, origin, layers))
     return tuple(planned)
@@ -227,10 +228,21 @@ def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
     return PlannedTransform(entry, transform)
 
 
-def _find_probes(spec: RunSpec, catalogue: Catalogue) -> list[Entry]:
+def _find_probes(spec: RunSpec, catalogue: Catalogue, network: AnyNetwork) -> list[Entry]:
+    usable = [entry for entry in catalogue.entries("probe") if entry.state == "ok"]
+    fitting = [e for e in usable if e.plugin and network.kind in e.plugin.spec.networks]
     if spec.probes == ("all",):
-        return [entry for entry in catalogue.entries("probe") if entry.state == "ok"]
-    return [catalogue.find("probe", name) for name in spec.probes]
+        return fitting
+    found = [catalogue.find("probe", name) for name in spec.probes]
+    for entry in found:
+        assert entry.plugin is not None
+        if network.kind not in entry.plugin.spec.networks:
+            kinds = listing(entry.plugin.spec.networks)
+            raise PlasticError(
+                f"the probe '{entry.name}' measures {kinds} networks, and that of "
+                f"'{spec.task}' is {network.kind}; there are {listing(e.name for e in fitting)}"
+            )
+    return found
 
 
 def _plan_probes(spec: RunSpec, entries: list[Entry]) -> tuple[PlannedProbe, ...]:
@@ -272,6 +284,23 @@ def _check_theta(name: str, theta: Theta, value: Any) -> float:
     if not number or not theta.contains(float(value)):
         raise PlasticError(f"theta of '{name}' = {value!r}: expected {theta.accepted}")
     return float(value)
+
+
+def _plan_layers(name: str, rule: Rule, value: Any, network: AnyNetwork) -> tuple[int, ...]:
+    """Return the layers on which a rule acts: all of them, those asked for, or those allowed."""
+    layers = _parse_layers(name, value, network.depth)
+    if rule.spec.propagates:
+        return layers
+    allowed = tuple(layer for layer in layers if layer not in network.gradient_only)
+    if value is not None and allowed != layers:
+        everywhere = range(1, network.depth + 1)
+        taken = [str(layer) for layer in everywhere if layer in network.gradient_only]
+        free = [str(layer) for layer in everywhere if layer not in network.gradient_only]
+        raise PlasticError(
+            f"layers of '{name}' = {value!r}: in this network the layers {listing(taken)} learn by "
+            f"the rule that propagates the error alone; expected {listing(free)}"
+        )
+    return allowed
 
 
 def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:

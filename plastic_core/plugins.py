@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork
 from plastic_core.probe_specs import ProbeSpec
 from plastic_core.specs import RuleSpec, TaskSpec, TransformSpec
 
@@ -122,5 +122,5 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def network(self, options: BaseModel) -> NetworkSpec:
+    def network(self, options: BaseModel) -> AnyNetwork:
         """Return the network for these options."""

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from plastic_core.network_specs import NetworkKind
 from plastic_core.specs import API_VERSION, Name, Text
 from plastic_core.validation import Spec
 
@@ -52,6 +53,7 @@ class ProbeSpec(Spec):
         reference: its source.
         measures: the quantities, by the name of their variable in the result.
         when: "every" evaluation point or the "last" one; ``--set NAME.when=every`` changes it.
+        networks: the kinds of network that it measures, a set of "feedforward" and "recurrent".
         params: a pydantic model class of parameters, all with defaults; ``--set
             NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
         api: major version of the contract that it was written against.
@@ -63,6 +65,7 @@ class ProbeSpec(Spec):
     reference: Text
     measures: Annotated[dict[VariableName, Measure], Field(min_length=1)]
     when: When = "every"
+    networks: Annotated[frozenset[NetworkKind], Field(min_length=1)] = frozenset({"feedforward"})
     params: type[BaseModel] | None = None
     api: int = API_VERSION
 

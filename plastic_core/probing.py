@@ -18,7 +18,8 @@ from plastic_core.build import Hooks
 from plastic_core.errors import PlasticError, describe_exception, listing
 from plastic_core.faults import Fault
 from plastic_core.learning import Learner
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork, RecurrentSpec
+from plastic_core.networks.recurrent import Recurrent
 from plastic_core.parameters import Parameters
 from plastic_core.plan import PlannedProbe
 from plastic_core.plugins import Probe
@@ -60,7 +61,7 @@ class Camera:
 
     def __init__(
         self,
-        network: NetworkSpec,
+        network: AnyNetwork,
         hooks: Hooks,
         parameters: Parameters,
         thetas: Mapping[str, Tensor],
@@ -77,6 +78,9 @@ class Camera:
             {name: _room(value) for name, value in parameters.state.items()},
         )
         self._learner: Learner | None = None
+        self._recurrent: Recurrent | None = None
+        if isinstance(network, RecurrentSpec):
+            self._recurrent = Recurrent(network, hooks, self._copy)
 
     def take(self, replica: int, evaluated: Sequence[Tensor]) -> Snapshot:
         """Return a snapshot of one replica.
@@ -91,11 +95,14 @@ class Camera:
             copy[0].copy_(original[replica])
         thetas = {name: theta[replica] for name, theta in self._thetas.items()}
         kind: Any = self._hooks.feedback
+        states, hidden = self._trajectory(evaluated[0])
         return Snapshot(
             network=self.network,
             rules=self.rules,
             activities=[y[: len(self._targets)] for y in evaluated],
             evaluated=evaluated,
+            states=states,
+            hidden=hidden,
             targets=self._targets,
             weights=[w[0] for w in self._copy.weights],
             feedback=[b[0] for b in self._copy.feedback],
@@ -103,7 +110,16 @@ class Camera:
             learn=lambda: self._learner_for(evaluated[0]).look(thetas),
         )
 
+    def _trajectory(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        if self._recurrent is None:
+            return [], []
+        x = inputs[: len(self._targets)].unsqueeze(0)
+        states, hidden = self._recurrent.trajectory(x, 0)
+        return [z[0] for z in states], [y[0] for y in hidden]
+
     def _learner_for(self, inputs: Tensor) -> Learner:
+        if isinstance(self.network, RecurrentSpec):
+            raise TypeError("errors and increments are looked at in feed-forward networks alone")
         if self._learner is None:
             few = min(_LEARNING_POINTS, len(self._targets))
             x, target = inputs[:few], self._targets[:few]

@@ -203,9 +203,9 @@ def load_data(
     else:
         dataset = datasets.split_arrays(*data)
         where = "the data given"
-        sizes = (dataset.inputs.shape[1], *network.sizes[1:-1], dataset.classes)
-        if sizes != network.sizes and not plan.spec.options.get("sizes"):
-            network = network.model_copy(update={"sizes": sizes})
+        fitting = network.between(dataset.inputs.shape[1], dataset.classes)
+        if fitting != network and not plan.spec.options.get("sizes"):
+            network = fitting
             notes.append(
                 f"the network is {network.shape}: its first and last layer follow the data given"
             )
@@ -242,6 +242,7 @@ def _record(
         "spec": plan.spec.model_dump(mode="json"),
         "asked": asked.model_dump(mode="json"),
         "network": plan.network.model_dump(mode="json"),
+        "layers": plan.network.depth,
         "rules": [
             {
                 "name": r.name,

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from plastic_core.network_specs import NetworkSpec
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from plastic_core.network_specs import NetworkSpec
+    from plastic_core.network_specs import AnyNetwork
 
 
 class PointIncrements(Protocol):
@@ -54,22 +56,27 @@ class Snapshot:
     are copies that are written over afterwards: what is to be kept is computed at once.
 
     Attributes:
-        network: sizes, activation and residual connections.
+        network: its specification, sizes and activation among it.
         rules: names of the rules, in the order of the expression.
-        activities: y_0 .. y_L, ``[N, n_l]``; y_L is softmax(z_L).
+        activities: y_0 .. y_L, ``[N, n_l]``; y_L is softmax(z_L). Of a recurrent network the
+            input, the hidden activity at the last step, and the output.
         evaluated: y_0 .. y_L on all points, ``[M, n_l]``.
+        states: z_1 .. z_T of a recurrent network, ``[N, n_h]``; nothing of any other.
+        hidden: sigma(z_1) .. sigma(z_T), likewise.
         targets: ``[N, n_L]``, one-hot.
-        weights: W_1 .. W_L, ``[n_l, n_{l-1}]``.
+        weights: W_1 .. W_L, ``[n_l, n_{l-1}]``; of a recurrent network W_x, W_h and W_o.
         feedback: B_1 .. B_L, ``[n_{l-1}, n_l]`` (or ``[n_{l-1}, n_L]``), or nothing.
         feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
             None where no rule has feedback matrices.
         learn: gives what is learned; read `errors`, `gradients` and `increments` in its place.
     """
 
-    network: NetworkSpec
+    network: AnyNetwork
     rules: tuple[str, ...]
     activities: Sequence[Tensor]
     evaluated: Sequence[Tensor]
+    states: Sequence[Tensor]
+    hidden: Sequence[Tensor]
     targets: Tensor
     weights: Sequence[Tensor]
     feedback: Sequence[Tensor]
@@ -78,7 +85,11 @@ class Snapshot:
 
     @cached_property
     def branches(self) -> list[Tensor]:
-        """sigma(W_l y_{l-1}) for each layer, ``[N, n_l]``: y_l without what skipped the layer."""
+        """sigma(W_l y_{l-1}) for each layer, ``[N, n_l]``: y_l without what skipped the layer.
+
+        Of feed-forward networks, as are the errors and increments below.
+        """
+        assert isinstance(self.network, NetworkSpec)
         pairs = zip(self.activities[1:], self.activities[:-1], self.network.skips, strict=True)
         return [y - below if skip else y for y, below, skip in pairs]
 

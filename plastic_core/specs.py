@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from plastic_core.network_specs import Initialisation, NetworkSpec
+from plastic_core.network_specs import AnyNetwork, Initialisation
 from plastic_core.signals import ERROR_SIGNALS, SignalName
 from plastic_core.validation import Spec
 
@@ -178,7 +178,7 @@ class Recommended(Spec):
     init: Initialisation | None = None
     hidden: tuple[int, ...] | None = None
 
-    def applies(self, rules: frozenset[str], network: NetworkSpec) -> bool:
+    def applies(self, rules: frozenset[str], network: AnyNetwork) -> bool:
         """Return whether these thetas are meant for `rules` on `network`."""
         return (
             rules == self.thetas.keys()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plastic_core.networks.feedforward import Workspace
+from plastic_core.networks import Space
 from plastic_core.parameters import Parameters, state_key
 from plastic_core.products import added_product, aligned_zeros
 from plastic_core.specs import State
@@ -54,7 +54,7 @@ class MatrixSum:
             else:
                 self._others.append((rule, part))
 
-    def apply(self, space: Workspace) -> None:
+    def apply(self, space: Space) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
         batch = space.signals.batch
         joined = None
@@ -78,7 +78,7 @@ class MatrixSum:
         for collected in (self._lefts, self._rights, self._scales, self._others):
             collected.clear()
 
-    def apply_traced(self, traced: TracedFactors, space: Workspace) -> None:
+    def apply_traced(self, traced: TracedFactors, space: Space) -> None:
         """Add the increments of rules that were written out, without calling them."""
         s = space.signals
         known = self._traced.get(s.batch)
@@ -167,7 +167,7 @@ class _Joined:
         self.add = added_product(matrix, self.left, self.right)
 
 
-def _one_view(lefts: list[Tensor], space: Workspace) -> Tensor | None:
+def _one_view(lefts: list[Tensor], space: Space) -> Tensor | None:
     """Return one tensor with all the factors along its events, or None where it takes a copy."""
     if len(lefts) == 1:
         return lefts[0]

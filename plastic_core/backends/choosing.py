@@ -20,7 +20,7 @@ from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.build import Hooks
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork, NetworkSpec
 from plastic_core.parameters import Parameters
 
 # Compiling takes half a minute and saves some 40 us an update: with twenty seeds, the usual
@@ -57,7 +57,7 @@ class BackendRequest:
     """
 
     asked: str
-    spec: NetworkSpec
+    spec: AnyNetwork
     hooks: Hooks
     thetas: dict[str, Tensor]
     parameters: Parameters
@@ -74,17 +74,17 @@ def choose_backend(request: BackendRequest) -> Chosen:
     Where the one asked for cannot, the next one does it: native, compiled, eager.
     """
     r = request
-    made_of = (r.spec, r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
-    makers: dict[str, Callable[[], Backend]] = {
-        "native": lambda: NativeBackend(*made_of, threads=r.threads),
-        "compiled": lambda: CompiledBackend(*made_of),
-        "eager": lambda: EagerBackend(*made_of),
-    }
+    made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
+    makers: dict[str, Callable[[], Backend]] = {"eager": lambda: EagerBackend(r.spec, *made_of)}
+    spec = r.spec
+    if isinstance(spec, NetworkSpec):
+        makers["native"] = lambda: NativeBackend(spec, *made_of, threads=r.threads)
+        makers["compiled"] = lambda: CompiledBackend(spec, *made_of)
     refused: list[str] = []
     for name in ("native", "compiled", "eager"):
         if r.asked != "auto" and not refused and name != r.asked:
             continue
-        reason = _unfit(name, r)
+        reason = _unfit(name, r) if name in makers else "it trains feed-forward networks"
         if reason is None:
             try:
                 return Chosen(makers[name](), name, _why(r.asked, name, refused), bool(refused))

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from plastic_core.build import Hooks
 from plastic_core.engine import Engine
-from plastic_core.network_specs import NetworkSpec
-from plastic_core.networks.feedforward import Feedforward
+from plastic_core.network_specs import AnyNetwork
+from plastic_core.networks import make_network
 from plastic_core.parameters import Parameters
 
 # Weights of one block together; beyond the second-level cache throughput halves.
@@ -41,7 +41,7 @@ class EagerBackend:
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        spec: AnyNetwork,
         hooks: Hooks,
         thetas: dict[str, Tensor],
         parameters: Parameters,
@@ -54,7 +54,7 @@ class EagerBackend:
         self._inputs, self._targets = inputs, targets
         self._batch_size = batch_size
         self._alive = [True] * parameters.replicas
-        self._network = Feedforward(spec, hooks, parameters)
+        self._network = make_network(spec, hooks, parameters)
         self._blocks = self._make_blocks()
 
     def advance(self, order: Tensor) -> Tensor:

@@ -54,13 +54,12 @@ class RunView:
     def begin(self, planned: RunResult) -> None:
         """Say what is used, before training."""
         record = planned.record
-        sizes = "-".join(map(str, record["network"]["sizes"]))
-        network = record["network"]
+        network, shape = record["network"], planned.curves.attrs["network"]
         lines = [
-            f"task {self._spec.task}: network {sizes}, {network['activation']}, {network['init']}",
+            f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}",
             *(
                 f"rule {r['name']}: theta {r['theta']:g} ({r['theta_from']})"
-                + _layers(r["layers"], len(network["sizes"]) - 1)
+                + _layers(r["layers"], record["layers"])
                 for r in record["rules"]
             ),
             f"{self._spec.seeds} networks, {self._spec.samples} samples each, backend "

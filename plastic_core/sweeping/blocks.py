@@ -60,8 +60,8 @@ def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> 
         groups[json.dumps([content, rules], sort_keys=True)].append(one)
     blocks = []
     for group in groups.values():
-        spec, sizes = group[0].plan.spec, group[0].plan.network.sizes
-        weights = sum(a * b for a, b in itertools.pairwise(sizes))
+        spec = group[0].plan.spec
+        weights = sum(rows * columns for rows, columns, _ in group[0].plan.network.matrices)
         most = limit or max(1, int(_WORK_OF_A_BLOCK / (weights * spec.samples)))
         # enough blocks for every worker, all of about the same size
         count = min(len(group), max(-(-len(group) // most), min(workers, len(group))))

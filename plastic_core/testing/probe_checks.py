@@ -12,8 +12,8 @@ from torch import Tensor
 from plastic_core.build import resolve_hooks
 from plastic_core.faults import Fault
 from plastic_core.hookspecs import hookimpl
-from plastic_core.network_specs import NetworkSpec
-from plastic_core.networks.feedforward import Feedforward
+from plastic_core.network_specs import AnyNetwork, NetworkSpec, RecurrentSpec
+from plastic_core.networks import make_network
 from plastic_core.parameters import initial_parameters
 from plastic_core.plugins import Probe, Rule
 from plastic_core.probing import Arrays, Camera, ProbeFaultError, ask
@@ -84,9 +84,7 @@ class Studio:
         dtype: of all tensors.
     """
 
-    def __init__(
-        self, rule: Rule, network: NetworkSpec, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, rule: Rule, network: AnyNetwork, dtype: torch.dtype = torch.float32) -> None:
         hooks = resolve_hooks([(rule, frozenset(range(network.depth)))], dtype=dtype)
         self.parameters = initial_parameters(network, [0, 1], hooks.feedback, dtype)
         hooks.add_states(self.parameters)
@@ -96,7 +94,7 @@ class Studio:
         targets = torch.eye(network.sizes[-1], dtype=dtype)[labels]
         thetas = {rule.spec.name: torch.tensor([0.05, 0.02], dtype=dtype)}
         self._camera = Camera(network, hooks, self.parameters, thetas, targets, _POINTS)
-        seen = Feedforward(network, hooks, self.parameters)
+        seen = make_network(network, hooks, self.parameters)
         self._activities = [
             [y[0] for y in seen.activities(x.to(dtype), replica)] for replica in (0, 1)
         ]
@@ -107,18 +105,27 @@ class Studio:
         return self._camera.take(replica, self._activities[replica])
 
 
-def _full() -> Studio:
-    return Studio(_Aligning(), NetworkSpec(sizes=(6, 5, 4, 3)))
+_RECURRENT: Final = RecurrentSpec(inputs=6, hidden=5, classes=3, present=2, steps=4)
 
 
-def _studios() -> Iterator[Studio]:
-    yield _full()
-    yield Studio(_Unsupervised(), NetworkSpec(sizes=(7, 5, 5, 3), residual=True), torch.float64)
+def _full(probe: type[Probe]) -> Studio:
+    """Return networks of a kind that the probe measures, with errors and feedback."""
+    feedforward = "feedforward" in probe.spec.networks
+    return Studio(_Aligning(), NetworkSpec(sizes=(6, 5, 4, 3)) if feedforward else _RECURRENT)
+
+
+def _studios(probe: type[Probe]) -> Iterator[Studio]:
+    yield _full(probe)
+    if "feedforward" in probe.spec.networks:
+        network = NetworkSpec(sizes=(7, 5, 5, 3), residual=True)
+        yield Studio(_Unsupervised(), network, torch.float64)
+    if "recurrent" in probe.spec.networks:
+        yield Studio(_Unsupervised(), _RECURRENT, torch.float64)
 
 
 def check_measures(probe: type[Probe]) -> list[Fault]:
     """The measures of the spec in their shapes, for networks with and without what it looks at."""
-    for studio in _studios():
+    for studio in _studios(probe):
         try:
             ask(probe(), studio.snapshot(), studio.sizes)
         except ProbeFaultError as error:
@@ -135,24 +142,27 @@ def check_something(probe: type[Probe]) -> list[Fault]:
             "expected numbers, and NaN only where there is nothing to measure",
             f'"{name}": torch.stack([y.mean() for y in n.activities[1:]])',
         )
-        for name, array in _asked(probe(), _full()).items()
+        for name, array in _asked(probe(), _full(probe)).items()
         if np.isnan(array).all()
     ]
 
 
 def check_purity(probe: type[Probe]) -> list[Fault]:
     """Nothing that the probe is given is modified."""
-    snapshot = _full().snapshot()
+    snapshot = _full(probe).snapshot()
     given = {
         "activities": [*snapshot.activities, *snapshot.evaluated],
         "weights": snapshot.weights,
         "feedback": snapshot.feedback,
+        "states": snapshot.states,
+        "hidden": snapshot.hidden,
         "targets": [snapshot.targets],
-        "errors": [e for e in snapshot.errors if e is not None],
-        "gradients": snapshot.gradients,
     }
+    if "feedforward" in probe.spec.networks:
+        given["errors"] = [e for e in snapshot.errors if e is not None]
+        given["gradients"] = snapshot.gradients
     before = {name: [t.clone() for t in tensors] for name, tensors in given.items()}
-    ask(probe(), snapshot, _full().sizes)
+    ask(probe(), snapshot, _full(probe).sizes)
     return [
         Fault(
             _PLACE,
@@ -167,7 +177,7 @@ def check_purity(probe: type[Probe]) -> list[Fault]:
 
 def check_deterministic(probe: type[Probe]) -> list[Fault]:
     """The same network gives the same numbers, whatever the probe has seen before."""
-    studio, made = _full(), probe()
+    studio, made = _full(probe), probe()
     first = _asked(made, studio)
     _asked(made, studio, replica=1)
     for found in (_asked(made, studio), _asked(probe(), studio)):

@@ -17,7 +17,7 @@ from plastic_core.datasets import check_dataset, check_fit, data_folders, traini
 from plastic_core.engine import Engine
 from plastic_core.errors import DataError, PlasticError, describe_exception
 from plastic_core.faults import Fault
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork
 from plastic_core.parameters import initial_parameters
 from plastic_core.plan import build_model
 from plastic_core.plugins import DataDir, Dataset, Task
@@ -58,7 +58,7 @@ class TriedTask:
         """
         return self.task.load(self.data_dir, self.options)
 
-    def network(self) -> NetworkSpec:
+    def network(self) -> AnyNetwork:
         """Return the network."""
         return self.task.network(self.options)
 
@@ -100,7 +100,7 @@ def check_network(tried: TriedTask) -> list[Fault]:
     except Exception as error:
         found = f"raised {describe_exception(error)}"
         return [Fault("network", found, "expected a NetworkSpec", _NETWORK)]
-    if not isinstance(network, NetworkSpec):
+    if not isinstance(network, AnyNetwork):
         return [Fault("network", f"returned {network!r}", "expected a NetworkSpec", _NETWORK)]
     faults: list[Fault] = []
     with _as_faults(faults, "network", _NETWORK):
