@@ -39,10 +39,12 @@ class Activation(NamedTuple):
     Attributes:
         apply: ``apply(z, out)`` gives sigma(z).
         gate: ``gate(arrived, y, out)`` gives arrived * sigma'(z), where y = sigma(z).
+        bend: ``bend(y)`` gives the derivative with respect to y of sigma' as a function of y.
     """
 
     apply: Callable[[Tensor, Tensor | None], Tensor]
     gate: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    bend: Callable[[Tensor], Tensor]
 
 
 # torch's stubs do not know that softplus takes `out`
@@ -57,6 +59,10 @@ def _softplus(z: Tensor, out: Tensor | None = None) -> Tensor:
 def _softplus_gate(arrived: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
     # sigma' = 1 - exp(-beta y)
     return torch.addcmul(arrived, arrived, torch.pow(_decay(y.dtype), y), value=-1, out=out)
+
+
+def _softplus_bend(y: Tensor) -> Tensor:
+    return BETA * torch.pow(_decay(y.dtype), y)
 
 
 def _relu(z: Tensor, out: Tensor | None = None) -> Tensor:
@@ -93,9 +99,9 @@ def _linear_gate(arrived: Tensor, y: Tensor, out: Tensor | None = None) -> Tenso
 
 
 ACTIVATIONS: Final[dict[str, Activation]] = {
-    "softplus": Activation(_softplus, _softplus_gate),
-    "relu": Activation(_relu, _relu_gate),
-    "tanh": Activation(_tanh, _tanh_gate),
-    "sigmoid": Activation(_sigmoid, _sigmoid_gate),
-    "linear": Activation(_linear, _linear_gate),
+    "softplus": Activation(_softplus, _softplus_gate, _softplus_bend),
+    "relu": Activation(_relu, _relu_gate, torch.zeros_like),
+    "tanh": Activation(_tanh, _tanh_gate, lambda y: -2 * y),
+    "sigmoid": Activation(_sigmoid, _sigmoid_gate, lambda y: 1 - 2 * y),
+    "linear": Activation(_linear, _linear_gate, torch.zeros_like),
 }

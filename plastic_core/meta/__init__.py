@@ -1,0 +1,1 @@
+"""Meta-learning: thetas that minimise the loss after learning, by gradient descent."""
