@@ -4,6 +4,7 @@ It loads no torch.
 """
 
 from plastic_core.errors import DataError, PlasticError
+from plastic_core.fewshot import FewShotOptions, divide
 from plastic_core.hookspecs import hookimpl
 from plastic_core.network_specs import NetworkOptions, NetworkSpec, RecurrentOptions, RecurrentSpec
 from plastic_core.plugins import DataDir, Dataset, Probe, Rule, Task, Transform
@@ -28,6 +29,7 @@ __all__ = [
     "DataDir",
     "DataError",
     "Dataset",
+    "FewShotOptions",
     "Increment",
     "Measure",
     "NetworkOptions",
@@ -52,6 +54,7 @@ __all__ = [
     "TransformSpec",
     "Update",
     "decay",
+    "divide",
     "hookimpl",
     "outer",
 ]

@@ -11,18 +11,17 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from pydantic import BaseModel, FiniteFloat
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from plastic_core.errors import PlasticError, differences
-from plastic_core.files import explained, write_atomically, write_json
+from plastic_core.errors import PlasticError
 from plastic_core.parameters import Parameters
-from plastic_core.specs import RunSpec
+from plastic_core.result_folder import CHECKPOINT_FILE, ResultFolder, save_tensors
 from plastic_core.trainer import Curves
 
 if TYPE_CHECKING:
@@ -32,15 +31,6 @@ RUN_FILE: Final = "run.json"
 CURVES_FILE: Final = "curves.nc"
 FIGURE_FILE: Final = "learning_curve.png"
 WEIGHTS_FILE: Final = "weights.safetensors"
-CHECKPOINT_FILE: Final = "checkpoint.safetensors"
-
-# Checkpoints are written at evaluation points, so seldom that they take at most this share of the
-# time, and none in the first moments of a run.
-_CHECKPOINT_SHARE: Final = 0.05
-_FIRST_CHECKPOINT: Final = 0.2
-
-
-_REMEDY: Final = "free or allow it, or give another folder with --out"
 
 
 def default_folder(task: str, label: str) -> Path:
@@ -83,71 +73,13 @@ class RunSummary(BaseModel):
     notes: list[str]
 
 
-class RunFolder:
-    """The folder of one run.
+class RunFolder(ResultFolder):
+    """The folder of one run: run.json, curves.nc, a figure, and a checkpoint while it runs.
 
-    Args:
-        path: where it is, or shall be.
-        spec: the resolved spec of the run.
-        resume: whether it may hold this very run, to be continued.
-
-    Attributes:
-        state: "new", "started" (by this spec, not finished) or "finished".
-
-    Raises:
-        PlasticError: the folder cannot be written, or holds something else.
+    Args and attributes as `ResultFolder`; the spec is the resolved one of the run.
     """
 
-    def __init__(self, path: Path, spec: RunSpec, resume: bool) -> None:
-        self.path, self._spec = path, spec
-        self.state: Literal["new", "started", "finished"] = "new"
-        self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT
-        with explained(path, _REMEDY):
-            exists = path.exists()
-        if exists and not path.is_dir():
-            raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
-        with explained(path, _REMEDY):
-            holds = sorted(p.name for p in path.iterdir()) if exists else []
-        if RUN_FILE in holds:
-            self.state = self._check_other_run(resume)
-        elif holds and not all(name.startswith(".") for name in holds):
-            raise PlasticError(
-                f"--out {path}: holds files that are no run ({', '.join(holds[:3])}); "
-                "name a folder that is new or empty"
-            )
-
-    def make(self) -> None:
-        """Make the folder, once it is known that there will be something to write."""
-        with explained(self.path, _REMEDY):
-            self.path.mkdir(parents=True, exist_ok=True)
-
-    def read_record(self) -> dict[str, Any]:
-        """Return the content of run.json.
-
-        Raises:
-            PlasticError: it is damaged.
-        """
-        file = self.path / RUN_FILE
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(content["spec"], dict) or content["state"] not in (
-                "started",
-                "finished",
-            ):
-                raise ValueError("'spec' or 'state' has an unexpected value")
-            if content["state"] == "finished":
-                RunSummary.model_validate(content["result"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = " ".join(str(error).split("\n")[:3])
-            raise PlasticError(
-                f"{file}: is no record of a run ({reason}); move the folder away, or give "
-                "another --out"
-            ) from None
-        return dict(content)
-
-    def write_record(self, content: dict[str, Any]) -> None:
-        """Write run.json."""
-        write_json(self.path / RUN_FILE, content, _REMEDY)
+    record_file, noun, result = RUN_FILE, "run", RunSummary
 
     def read_curves(self) -> xr.Dataset:
         """Return curves.nc.
@@ -180,27 +112,25 @@ class RunFolder:
     def write_weights(self, parameters: Parameters) -> None:
         """Write weights, feedback and states."""
         tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
-        self._write(WEIGHTS_FILE, lambda path: _save(tensors, path))
+        self._write(WEIGHTS_FILE, lambda path: save_tensors(tensors, path))
 
     def write_checkpoint(self, parameters: Parameters, curves: Curves) -> None:
         """Write what is needed to continue, unless that was done a short while ago."""
-        begun = time.monotonic()
-        if begun < self._next_checkpoint:
-            return
-        tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
-        for name in ("accuracy", "loss", "diverged_at"):
-            tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
-        for name, array in curves.probes.items():
-            tensors[f"probes.{name}"] = torch.from_numpy(array)
-        numbers = {
-            "done": curves.done,
-            "train_seconds": curves.train_seconds,
-            "trained": curves.trained,
-        }
-        metadata = {"curves": json.dumps(numbers)}
-        self._write(CHECKPOINT_FILE, lambda path: _save(tensors, path, metadata))
-        ended = time.monotonic()
-        self._next_checkpoint = ended + (ended - begun) / _CHECKPOINT_SHARE
+
+        def content() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+            tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
+            for name in ("accuracy", "loss", "diverged_at"):
+                tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
+            for name, array in curves.probes.items():
+                tensors[f"probes.{name}"] = torch.from_numpy(array)
+            numbers = {
+                "done": curves.done,
+                "train_seconds": curves.train_seconds,
+                "trained": curves.trained,
+            }
+            return tensors, {"curves": numbers}
+
+        self.checkpoint(content)
 
     def read_checkpoint(self, parameters: Parameters, curves: Curves) -> bool:
         """Set parameters and curves to the last checkpoint; return whether there was one.
@@ -241,37 +171,3 @@ class RunFolder:
                 f"{file}: is damaged ({error}); delete it to begin this run anew"
             ) from None
         return True
-
-    def drop_checkpoint(self) -> None:
-        """Remove the checkpoint of a finished run."""
-        with explained(self.path, _REMEDY):
-            (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
-
-    def _check_other_run(self, resume: bool) -> Literal["started", "finished"]:
-        if not resume:
-            raise PlasticError(
-                f"--out {self.path}: holds a run already; add --resume to continue it, or give "
-                "another folder"
-            )
-        record = self.read_record()
-        differs = differences(record["spec"], self._spec.model_dump(mode="json"))
-        if differs:
-            raise PlasticError(
-                f"--out {self.path}: holds another run, so it cannot be resumed:\n  "
-                + "\n  ".join(differs)
-                + "\n  give another folder, or the same spec"
-            )
-        return "finished" if record["state"] == "finished" else "started"
-
-    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
-        write_atomically(self.path / name, write, _REMEDY)
-
-
-def _save(
-    tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None
-) -> None:
-    """Write tensors; what the system says becomes the OSError that other writers raise."""
-    try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as error:
-        raise OSError(str(error).removeprefix("Error while serializing: ")) from None

@@ -56,21 +56,18 @@ def load_image_set(name: str, data_dir: DataDir) -> Dataset:
     Raises:
         DataError: it is not there and cannot be downloaded, or its files cannot be read.
     """
-    image_set = IMAGE_SETS[name]
-    files = [f"{image_set.folder}/{file}" for file in image_set.files]
-    folder = data_dir.holding(*files)
-    if folder is None:
-        folder = Path(data_dir)
-        _download(name, image_set, data_dir)
-    try:
-        train, test = (_read(image_set, folder, train) for train in (True, False))
-    except Exception as error:
-        raise DataError(
-            f"{name}: the files in {folder / image_set.folder} cannot be read "
-            f"({type(error).__name__}: {error}); delete them to download them again, "
-            "or use --task digits-mlp, which needs no download"
-        ) from error
-    return Dataset(*train, *test, classes=image_set.classes)
+    train, test = _load(name, data_dir, (True, False))
+    return Dataset(*train, *test, classes=IMAGE_SETS[name].classes)
+
+
+def load_training_images(name: str, data_dir: DataDir) -> tuple[Any, Any]:
+    """Return pixels in [0, 1], ``[N, 784]``, and labels of the training part of an image set.
+
+    Raises:
+        DataError: it is not there and cannot be downloaded, or its files cannot be read.
+    """
+    (train,) = _load(name, data_dir, (True,))
+    return train
 
 
 def load_digits() -> Dataset:
@@ -83,6 +80,24 @@ def load_digits() -> Dataset:
     inputs = (digits.data[order] / 16).astype(np.float32)
     labels = digits.target[order].astype(np.int64)
     return Dataset(inputs[:-500], labels[:-500], inputs[-500:], labels[-500:], classes=10)
+
+
+def _load(name: str, data_dir: DataDir, parts: tuple[bool, ...]) -> list[tuple[Any, Any]]:
+    """Return the training part for True, the test part for False."""
+    image_set = IMAGE_SETS[name]
+    files = image_set.files if False in parts else image_set.files[:2]
+    folder = data_dir.holding(*(f"{image_set.folder}/{file}" for file in files))
+    if folder is None:
+        folder = Path(data_dir)
+        _download(name, image_set, data_dir)
+    try:
+        return [_read(image_set, folder, train) for train in parts]
+    except Exception as error:
+        raise DataError(
+            f"{name}: the files in {folder / image_set.folder} cannot be read "
+            f"({type(error).__name__}: {error}); delete them to download them again, "
+            "or use --task digits-mlp, which needs no download"
+        ) from error
 
 
 def _read(image_set: ImageSet, folder: Path, train: bool) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from plastic_core.cli import (
     check,
     compare,
     install,
+    meta,
     new,
     plugins,
     reproduce,
@@ -88,6 +89,7 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(compare.app)
     app.command(reproduce.app)
     app.command(search.make_app(arguments[1:] if arguments[0] == "search" else None))
+    app.command(meta.make_app(arguments[1:] if arguments[0] == "meta" else None))
     app.command(store.app)
     app.command(rules.app)
     app.command(tasks.app)

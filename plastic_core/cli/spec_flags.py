@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
+from plastic_core.meta.meta_spec import MetaSpec
 from plastic_core.specs import RunSpec
 
 # Fields of a RunSpec that are written otherwise on the command line.
@@ -22,16 +23,20 @@ COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}
 
 
 def attach(
-    command: Callable[..., Any], options: type[BaseModel] | None, skip: Collection[str]
+    command: Callable[..., Any],
+    options: type[BaseModel] | None,
+    skip: Collection[str],
+    model: type[BaseModel] = RunSpec,
 ) -> None:
     """Let the parameters `spec` and `task_options` of a command be flags, by their fields.
 
     Args:
         command: the function; cyclopts reads its annotations when it is called.
         options: the options of the task; None for none.
-        skip: fields of the RunSpec that are no flags of this command.
+        skip: fields of the spec that are no flags of this command.
+        model: the spec.
     """
-    spec_flags = flags("SpecFlags", RunSpec, skip)
+    spec_flags = flags("SpecFlags", model, skip)
     task_flags = flags("TaskFlags", options or BaseModel)
     command.__annotations__["spec"] = Annotated[spec_flags | None, Parameter(name="*")]
     command.__annotations__["task_options"] = Annotated[
@@ -39,7 +44,9 @@ def attach(
     ]
 
 
-def task_options(arguments: Sequence[str]) -> type[BaseModel]:
+def task_options(
+    arguments: Sequence[str], model: type[RunSpec] | type[MetaSpec] = RunSpec
+) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
     files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
     given: dict[str, list[str]] = {"--task": [], "--plugin": []}
@@ -48,8 +55,10 @@ def task_options(arguments: Sequence[str]) -> type[BaseModel]:
         if name in given:
             given[name].append(attached if equals else value)
     plugins = given["--plugin"]
-    spec = RunSpec.from_file(Path(files[0]), plugins) if files else RunSpec()
-    task = given["--task"][-1] if given["--task"] else spec.task
+    if given["--task"]:
+        task = given["--task"][-1]
+    else:
+        task = (RunSpec.from_file(Path(files[0]), plugins) if files else model()).task
     entry = Catalogue(plugins).find("task", task)
     assert entry.plugin is not None
     options: type[BaseModel] = entry.plugin.spec.options

@@ -1,0 +1,122 @@
+"""A meta-learned rule on disk: meta.json, history.nc, figure, checkpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from pydantic import BaseModel, FiniteFloat
+from safetensors import SafetensorError, safe_open
+
+from plastic_core.errors import PlasticError
+from plastic_core.meta.history import History
+from plastic_core.result_folder import CHECKPOINT_FILE, ResultFolder
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+META_FILE: Final = "meta.json"
+HISTORY_FILE: Final = "history.nc"
+FIGURE_FILE: Final = "meta_learning.png"
+
+
+class MetaSummary(BaseModel):
+    """What the record of finished meta-learning holds as its result."""
+
+    thetas: list[dict[str, FiniteFloat]]
+    learned: list[str]
+    accuracy: list[FiniteFloat]
+    accuracy_over: int
+    diverged: int
+    clipped: int
+    seconds: FiniteFloat
+
+
+class MetaFolder(ResultFolder):
+    """The folder of one meta-learned rule."""
+
+    record_file, noun, result = META_FILE, "meta-learned rule", MetaSummary
+
+    def read_history(self) -> xr.Dataset:
+        """Return history.nc.
+
+        Raises:
+            PlasticError: it is missing or damaged.
+        """
+        import xarray as xr
+
+        file = self.path / HISTORY_FILE
+        try:
+            history = xr.load_dataset(file, engine="h5netcdf")
+            if history["theta"].dims != ("seed", "step", "rule"):
+                raise ValueError(f"theta is over {history['theta'].dims}")
+            return history
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise PlasticError(
+                f"{file}: cannot be read: {error}; learn again with another --out"
+            ) from None
+
+    def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> None:
+        """Write history.nc, the figure and, last, the record, which says that all is there."""
+        from plastic_core.figures import draw_meta_learning
+
+        self._write(HISTORY_FILE, lambda path: history.to_netcdf(path, engine="h5netcdf"))
+        self._write(FIGURE_FILE, lambda path: draw_meta_learning(history, path))
+        self.write_record(record)
+        self.drop_checkpoint()
+
+    def write_checkpoint(self, history: History, optimizer: torch.optim.Optimizer) -> None:
+        """Write what is needed to continue, unless that was done a short while ago."""
+
+        def content() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+            state = optimizer.state_dict()["state"].get(0, {})
+            kept = {name: value for name, value in state.items() if value is not None}
+            tensors = {f"optimizer.{name}": torch.as_tensor(v) for name, v in kept.items()}
+            for name, array in history.arrays().items():
+                tensors[f"history.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+            return tensors, {"done": history.done}
+
+        self.checkpoint(content)
+
+    def read_checkpoint(
+        self, history: History, optimizer: torch.optim.Optimizer, parameter: torch.Tensor
+    ) -> None:
+        """Set history, optimiser and thetas to the last checkpoint, where there is one.
+
+        Raises:
+            PlasticError: the checkpoint is damaged.
+        """
+        file = self.path / CHECKPOINT_FILE
+        if not file.exists():
+            return
+        try:
+            with safe_open(file, framework="pt") as checkpoint:
+                stored = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+                done = int(json.loads(checkpoint.metadata()["done"]))
+            for name, array in history.arrays().items():
+                np.copyto(array, stored[f"history.{name}"].numpy())
+            if not 0 <= done <= history.accuracy.shape[1]:
+                raise ValueError(f"{done} episodes are done")
+            history.done = done
+            state = {
+                name.removeprefix("optimizer."): value
+                for name, value in stored.items()
+                if name.startswith("optimizer.")
+            }
+            if state:
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": {0: state}, "param_groups": groups})
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(history.theta[:, done]))
+        except (
+            OSError,
+            SafetensorError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            RecursionError,
+        ) as error:
+            raise PlasticError(f"{file}: is damaged ({error}); delete it to begin anew") from None

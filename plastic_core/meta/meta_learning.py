@@ -1,0 +1,261 @@
+"""The outer loop: thetas that follow the gradient of the loss after learning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plastic_core import datasets, machine
+from plastic_core.catalogue import Catalogue
+from plastic_core.errors import PlasticError, listing
+from plastic_core.fewshot import Episodes, FewShotOptions
+from plastic_core.meta.folder import MetaFolder
+from plastic_core.meta.history import History
+from plastic_core.meta.inner import Answers, InnerLoop
+from plastic_core.meta.meta_spec import MetaSpec
+from plastic_core.network_specs import NetworkSpec
+from plastic_core.plan import Plan, call_task, make_plan
+from plastic_core.specs import Theta
+
+if TYPE_CHECKING:
+    import os
+
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class MetaResult:
+    """A meta-learned rule.
+
+    Attributes:
+        spec: as given.
+        history: thetas, accuracy and loss over (seed, episode).
+        record: what meta.json holds.
+        folder: where it lies, or None.
+    """
+
+    spec: MetaSpec
+    history: xr.Dataset
+    record: dict[str, Any]
+    folder: Path | None
+
+    @property
+    def learned(self) -> list[str]:
+        """The rule of each seed, as an expression that `RunSpec.rule` takes."""
+        learned: list[str] = self.record["result"]["learned"]
+        return learned
+
+
+def meta_learn(
+    spec: MetaSpec,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    on_plan: Callable[[dict[str, Any]], Any] | None = None,
+    on_episode: Callable[[History], Any] | None = None,
+) -> MetaResult:
+    r"""Learn the thetas of a rule over episodes, each with a fresh network.
+
+    Args:
+        spec: everything that decides the result.
+        out: the folder to write; None writes nothing.
+        resume: continue what `out` holds, or return its result where it is finished.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        threads: threads of torch; None for all cores.
+        on_plan: called before the first episode with the record so far.
+        on_episode: called after each episode.
+
+    Raises:
+        PlasticError: anything wrong with the input.
+    """
+    begun = time.perf_counter()
+    plan = plan_meta(spec)
+    machine.check(plan, threads)
+    folder = None if out is None else MetaFolder(Path(out), spec, resume)
+    if folder is not None and folder.state == "finished":
+        return MetaResult(spec, folder.read_history(), folder.read_record(), folder.path)
+    episodes, inputs = load_episodes(plan, data_dir, held_out=False)
+    inner = InnerLoop(plan, inputs)
+    outer = _Outer(spec, plan)
+    history = History.empty(spec, [rule.name for rule in plan.rules])
+    history.theta[:, 0] = outer.thetas
+    record = _record(spec, plan, threads)
+    if folder is not None:
+        folder.make()
+        if folder.state == "started":
+            folder.read_checkpoint(history, outer.optimizer, outer.parameter)
+        folder.write_record(record)
+    if on_plan is not None:
+        on_plan(record)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(1)  # small operations are fastest with one
+    try:
+        for number in range(history.done, spec.episodes):
+            answers = inner.learn(
+                np.repeat(outer.thetas, spec.parallel, 0),
+                [
+                    episodes.draw(seed, number * spec.parallel + one)
+                    for seed in range(spec.first_seed, spec.first_seed + spec.seeds)
+                    for one in range(spec.parallel)
+                ],
+            )
+            outer.step(answers, history, number)
+            history.done = number + 1
+            if folder is not None and history.done < spec.episodes:
+                folder.write_checkpoint(history, outer.optimizer)
+            if on_episode is not None:
+                on_episode(history)
+    finally:
+        torch.set_num_threads(threads_before)
+    learned = [expression(dict(zip(history.rules, t, strict=True))) for t in outer.thetas.tolist()]
+    record = {
+        **record,
+        "state": "finished",
+        "result": history.summary() | {"learned": learned, "seconds": time.perf_counter() - begun},
+    }
+    result = MetaResult(spec, history.dataset(), record, None if folder is None else folder.path)
+    if folder is not None:
+        folder.write_result(result.history, record)
+    return result
+
+
+def plan_meta(spec: MetaSpec) -> Plan:
+    """Resolve a spec against what is installed.
+
+    Raises:
+        PlasticError: something of it is unknown, or cannot be meta-learned.
+    """
+    if not _optimizers().get(spec.optimizer):
+        raise PlasticError(
+            f"optimizer = {spec.optimizer!r}: expected one of torch.optim: "
+            f"{listing(sorted(_optimizers()))}"
+        )
+    plan = make_plan(spec.run_spec(), Catalogue(spec.plugins))
+    if not isinstance(plan.options, FewShotOptions):
+        offers = []
+        for entry in Catalogue(spec.plugins).entries("task"):
+            if entry.plugin and issubclass(entry.plugin.spec.options, FewShotOptions):
+                offers.append(entry.name)
+        raise PlasticError(
+            f"task '{spec.task}': it has no episodes; few-shot tasks are {listing(offers)}"
+        )
+    if not isinstance(plan.network, NetworkSpec):
+        raise PlasticError(f"task '{spec.task}': its network is recurrent; expected feed-forward")
+    return plan
+
+
+def load_episodes(
+    plan: Plan, data_dir: Any, held_out: bool
+) -> tuple[Episodes, NDArray[np.float32]]:
+    """Return what draws episodes, and the points that they are drawn from.
+
+    Args:
+        plan: of a few-shot task.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        held_out: draw from the points for the meta-test.
+
+    Raises:
+        PlasticError: there are no data, or too few for such episodes.
+    """
+    name, options = plan.task_entry.name, plan.options
+    assert isinstance(options, FewShotOptions)
+    data = call_task(plan.task_entry, "load", datasets.data_folders(data_dir), options)
+    datasets.check_dataset(data, f"the data of {name}")
+    part = "held-out" if held_out else "training"
+    inputs = data.held_out_inputs if held_out else data.inputs
+    labels = data.held_out_labels if held_out else data.labels
+    return Episodes(labels, options, f"the {part} points of {name}"), inputs
+
+
+def expression(thetas: dict[str, float]) -> str:
+    """Return a rule as an expression; terms whose theta is 0 are left out."""
+    alive = {name: theta for name, theta in thetas.items() if theta}
+    return " + ".join(f"{theta:.9g}*{name}" for name, theta in (alive or thetas).items())
+
+
+class _Outer:
+    """The thetas ``[S, P]`` of S independent meta-trainings, and their optimiser."""
+
+    def __init__(self, spec: MetaSpec, plan: Plan) -> None:
+        self._spec = spec
+        self._bounds = [rule.rule.spec.theta for rule in plan.rules]
+        start = [
+            _start(rule.theta, rule.origin, rule.rule.spec.propagates, bounds)
+            for rule, bounds in zip(plan.rules, self._bounds, strict=True)
+        ]
+        self.parameter = torch.tensor([start] * spec.seeds, dtype=torch.float64)
+        self.parameter.requires_grad_()
+        make = _optimizers()[spec.optimizer]
+        self.optimizer: torch.optim.Optimizer = make([self.parameter], lr=spec.learning_rate)
+
+    @property
+    def thetas(self) -> NDArray[np.float64]:
+        """``[S, P]``."""
+        return self.parameter.detach().numpy().copy()
+
+    def step(self, answers: Answers, history: History, number: int) -> None:
+        """Follow the mean gradient of each seed's networks, then keep to the bounds."""
+        spec = self._spec
+        shape = (spec.seeds, spec.parallel)
+        gradient = answers.gradient.reshape(*shape, -1)
+        norm = np.linalg.norm(gradient, axis=-1)
+        diverged = ~(np.isfinite(norm) & np.isfinite(answers.loss.reshape(shape)))
+        clipped = ~diverged & (norm > spec.clip)
+        # of a network that diverged no direction is known; it counts in the mean, as 0
+        scale = np.where(clipped, spec.clip / np.where(clipped, norm, 1), 1.0)
+        gradient = np.where(diverged[..., None], 0, gradient) * scale[..., None]
+        thetas = self.thetas
+        total = gradient.mean(1) + spec.l1 * np.sign(thetas)
+        self.parameter.grad = torch.from_numpy(total)
+        self.optimizer.step()
+        with torch.no_grad():
+            for column, bounds in zip(self.parameter.unbind(1), self._bounds, strict=True):
+                column.clamp_(bounds.min, bounds.max)
+        history.theta[:, number + 1] = self.thetas
+        history.gradient[:, number] = gradient.mean(1)
+        history.accuracy[:, number] = answers.accuracy.reshape(shape).mean(1)
+        history.loss[:, number] = answers.loss.reshape(shape).mean(1)
+        history.diverged[:, number] = diverged.sum(1)
+        history.clipped[:, number] = clipped.sum(1)
+
+
+def _start(theta: float, origin: str, propagates: bool, bounds: Theta) -> float:
+    """Return where a theta begins: as given, or for a rule that adds a term at 0."""
+    if propagates or origin in ("expression", "setting"):
+        return theta
+    low, high = bounds.min, bounds.max
+    return min(max(0.0, -np.inf if low is None else low), np.inf if high is None else high)
+
+
+def _optimizers() -> dict[str, Any]:
+    found = vars(torch.optim).items()
+    return {
+        name: made
+        for name, made in found
+        if isinstance(made, type)
+        and issubclass(made, torch.optim.Optimizer)
+        and made is not torch.optim.Optimizer
+    }
+
+
+def _record(spec: MetaSpec, plan: Plan, threads: int | None) -> dict[str, Any]:
+    entries = [*(rule.entry for rule in plan.rules), plan.task_entry]
+    return {
+        "format": 1,
+        "state": "started",
+        "spec": spec.model_dump(mode="json"),
+        "options": plan.options.model_dump(mode="json"),
+        "network": plan.network.model_dump(mode="json"),
+        "rules": [rule.name for rule in plan.rules],
+        "plugins": {entry.qualified: entry.version for entry in entries},
+        "environment": machine.environment(threads),
+    }
