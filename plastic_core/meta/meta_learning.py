@@ -219,7 +219,8 @@ class _Outer:
         self.optimizer.step()
         with torch.no_grad():
             for column, bounds in zip(self.parameter.unbind(1), self._bounds, strict=True):
-                column.clamp_(bounds.min, bounds.max)
+                low, high = bounds.min, bounds.max
+                column.clamp_(-np.inf if low is None else low, np.inf if high is None else high)
         history.theta[:, number + 1] = self.thetas
         history.gradient[:, number] = gradient.mean(1)
         history.accuracy[:, number] = answers.accuracy.reshape(shape).mean(1)

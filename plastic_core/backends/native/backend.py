@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -52,11 +52,15 @@ _POINTERS = (
 )
 
 
-class _Job(ctypes.Structure):
+class Job(ctypes.Structure):
     """The struct `job_t` of kernels.c."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in _INTEGERS] + [
-        (name, ctypes.c_void_p) for name in _POINTERS
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in _INTEGERS),
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+        ("directions", ctypes.c_int64),
+        ("weight_tangents", ctypes.c_void_p),
+        ("feedback_tangents", ctypes.c_void_p),
     ]
 
 
@@ -91,18 +95,14 @@ class NativeBackend:
         threads: int = 1,
         flags: Sequence[str] = (),
     ) -> None:
-        dtype = parameters.weights[0].dtype
-        program = capture(hooks, spec, dtype)
-        double = dtype == torch.float64
-        self.source = emit(program, spec.activation, BETA, double)
+        program = capture(hooks, spec, parameters.weights[0].dtype)
+        self.source = self._emit(program, spec, parameters)
         self._library, self.compiled = compile_library(self.source, flags)
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
         self._network = Feedforward(spec, hooks, parameters)
         self._threads = threads
         self._kept: list[Tensor] = []
-        self._job = self._make_job(
-            spec, program, thetas, parameters, inputs, targets, batch_size, dtype
-        )
+        self._job = self._make_job(spec, program, thetas, parameters, inputs, targets, batch_size)
 
     def advance(self, order: Tensor) -> Tensor:
         """Train; see `Backend.advance`."""
@@ -118,7 +118,7 @@ class NativeBackend:
         def train(*_held: Tensor) -> int:
             # An interrupt while a thread starts leaves it running and unknown to the pool: it
             # holds on to all that it uses, whatever becomes of the caller.
-            status: int = self._library.plastic_train(ctypes.byref(job))
+            status: int = self._entry(ctypes.byref(job))
             return status
 
         with ThreadPoolExecutor(count) as pool:
@@ -132,6 +132,15 @@ class NativeBackend:
             raise MemoryError("there is no memory for the workspace of one network")
         self._alive[failed >= 0] = 0
         return failed
+
+    def _emit(self, program: Program, spec: NetworkSpec, parameters: Parameters) -> str:
+        double = parameters.weights[0].dtype == torch.float64
+        return emit(program, spec.activation, BETA, double)
+
+    @property
+    def _entry(self) -> Any:
+        """The function of the library that trains."""
+        return self._library.plastic_train
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""
@@ -151,8 +160,8 @@ class NativeBackend:
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
-        dtype: torch.dtype,
-    ) -> _Job:
+    ) -> Job:
+        dtype = parameters.weights[0].dtype
         states = [
             None if key is None else parameters.state[key]
             for row in _by_layer(program, spec.depth)
@@ -161,7 +170,7 @@ class NativeBackend:
         columns = [thetas[name].to(dtype) for name in program.thetas]
         table = torch.stack(columns, 1) if columns else torch.zeros(parameters.replicas, 1)
         feedback = parameters.feedback
-        return _Job(
+        return Job(
             depth=spec.depth,
             replicas=parameters.replicas,
             batch=batch_size,

@@ -1,82 +1,5 @@
 /* One network through all samples between two evaluations. */
 
-static void softmax(const real *z, real *y, long n) {
-    real most = z[0], total = 0;
-    for (long i = 1; i < n; i++) most = z[i] > most ? z[i] : most;
-    SIMD for (long i = 0; i < padded(n); i++) y[i] = exp_(z[i] - most);
-    for (long i = 0; i < n; i++) total += y[i];
-    for (long i = 0; i < n; i++) y[i] /= total;
-}
-
-/* z = W pre from its parts: W_0 pre, and below it what waits, to be multiplied by L. */
-static void finish_forward(projection_t *p, const vec *parts, long events) {
-    const matrix_t *m = &p->weight;
-    for (long e = 0; e < events; e++) {
-        real *z = p->z + e * p->parts_pad;
-        add_lanes(parts + e * p->parts_pad, m->rows + m->waiting, z);
-        for (long k = 0; k < m->waiting; k++) {
-            const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
-            SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
-        }
-        const real lost = (real)m->lost;
-        if (lost != 0)
-            SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
-    }
-}
-
-static void activate(network_t *net, projection_t *p, long events) {
-    const int top = p == net->projections + net->depth - 1;
-    for (long e = 0; e < events; e++) {
-        const real *z = p->z + e * p->parts_pad, *pre = p->pre + e * p->pre_pad;
-        real *post = p->post + e * p->post_pad, *activity = p->activity + e * p->post_pad;
-        if (top) softmax(z, post, p->n_post);
-        else
-            SIMD for (long i = 0; i < p->post_pad; i++) post[i] = activation(z[i]);
-        clear_padding(post, p->n_post);
-        if (p->skip)
-            SIMD for (long i = 0; i < p->post_pad; i++) activity[i] = post[i] + pre[i];
-    }
-}
-
-/* W' [error, post] and B e, as far as they are read. */
-static void send_errors_back(projection_t *p, long events) {
-    const struct kind *kind = p->kind;
-    for (long e = 0; e < events; e++) {
-        const real *left[2];
-        real *out[2];
-        int count = 0;
-        if (kind->weight_error) {
-            left[count] = p->error + e * p->post_pad;
-            out[count++] = p->weight_error + e * p->pre_pad;
-        }
-        if (kind->recon) {
-            left[count] = p->post + e * p->post_pad;
-            out[count++] = p->recon + e * p->pre_pad;
-        }
-        for (int c = 0; c < count; c++) dot_left(&p->weight, left[c], p->dots[c], p->sums);
-        const real *dots[] = {p->dots[0], p->dots[1]};
-        if (count == 2) send_back_two(&p->weight, left, dots, out);
-        else if (count) send_back_one(&p->weight, left, dots, out);
-        if (kind->feedback_error) {
-            const matrix_t *b = &p->feedback;
-            const real *error = FEEDBACK_ERROR(p) + e * padded(b->rows);
-            real *arriving = p->feedback_error + e * p->pre_pad;
-            dot_left(b, error, p->dots[2], p->sums);
-            send_back_one(b, &error, (const real *const *)&p->dots[2], &arriving);
-        }
-    }
-}
-
-/* Let the increments of one matrix wait; whether it is time to add them. */
-static int collect(matrix_t *m, const increment_t *on, int count, int decays, long events) {
-    if (decays == UNIFORM && m->patient) m->lost += on->row_decay[0] * (1 - m->lost);
-    else if (decays) decay(m, on->row_decay, on->column_decay);
-    for (int c = 0; c < count; c++)
-        for (long e = 0; e < events; e++)
-            postpone(m, on->row[c] + e * padded(m->rows), on->column[c] + e * padded(m->columns));
-    return m->waiting && (m->waiting == m->limit || events > 1);
-}
-
 /* All that one projection learns from; whether its increments are to be added to W. */
 static int learn(network_t *net, projection_t *p, long events) {
     const struct kind *kind = p->kind;
@@ -87,28 +10,6 @@ static int learn(network_t *net, projection_t *p, long events) {
                     events))
             flush(&p->feedback, 0, 0, 0, 0);
     return collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
-}
-
-static void load_inputs(const job_t *job, real *x, const int64_t *points, long count) {
-    const long n = job->sizes[0];
-    for (long e = 0; e < count; e++)
-        memcpy(x + e * padded(n), job->inputs + points[e] * n, n * sizeof(real));
-}
-
-static int finite_outputs(const projection_t *top, long events) {
-    for (long e = 0; e < events; e++)
-        for (long i = 0; i < top->n_post; i++)
-            if (!isfinite(top->post[e * top->post_pad + i])) return 0;
-    return 1;
-}
-
-static void output_error(const job_t *job, projection_t *top, const int64_t *points, long events) {
-    for (long e = 0; e < events; e++) {
-        const real *target = job->targets + points[e] * job->classes;
-        const long at = e * top->post_pad;
-        for (long i = 0; i < top->n_post; i++)
-            top->error[at + i] = top->post[at + i] - target[i];
-    }
 }
 
 /* Returns the index of the point at which an output was not finite, or -1.
@@ -156,26 +57,6 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         if (job->feedback) flush(&p->feedback, 0, 0, 0, 0);
     }
     return -1;
-}
-
-/* Let numbers below the normal range be zero while a network trains: an operation on one of them
-takes as long as a hundred others. Returns what to restore. */
-static unsigned flush_tiny_numbers(void) {
-#if defined(__SSE__)
-    const unsigned before = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(before | 0x8040);
-    return before;
-#else
-    return 0;
-#endif
-}
-
-static void restore_tiny_numbers(unsigned before) {
-#if defined(__SSE__)
-    __builtin_ia32_ldmxcsr(before);
-#else
-    (void)before;
-#endif
 }
 
 /* Train replicas until none is left; several threads may run this on one job. Returns 1 where

@@ -23,6 +23,10 @@ typedef struct {
     const real *targets;       /* [N, classes] */
     const int64_t *order;      /* [replicas, samples] */
     int64_t *failed;           /* [replicas], out: index of the failed point, or -1 */
+    /* where tangents are carried: with respect to so many thetas, and for each matrix
+    [replicas, directions, ...], rows and columns as of the matrix */
+    int64_t directions;
+    real *const *weight_tangents, *const *feedback_tangents;
 } job_t;
 
 /* The increments of one matrix, as vectors: [events][padded(n)] each, decays [padded(n)]. */

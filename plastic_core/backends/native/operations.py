@@ -55,6 +55,7 @@ ELEMENTWISE: Final[dict[str, str]] = {
     "not": "(real)({0} == 0)",
     "where": "({0} != 0 ? {1} : {2})",
     "activation_slope": "activation_slope({0})",
+    "activation_bend": "activation_bend({0})",
 }
 
 

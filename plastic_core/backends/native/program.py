@@ -19,7 +19,8 @@ class Value:
 
     Attributes:
         operation: "signal", "state", "number", "theta", "batch", "units", or a key of
-            `operations.ELEMENTWISE` or `operations.REDUCTIONS`.
+            `operations.ELEMENTWISE` or `operations.REDUCTIONS`. Where C is to differentiate, also
+            "tangent", of a signal, and "chosen", 1 where the direction is that of a theta.
         arguments: values, and for leaves what names them.
         events: whether it differs between the events of a mini-batch.
         units: "pre", "post" or "out", the population that it varies over, or None.
@@ -160,6 +161,8 @@ class Values:
             if arguments[0] not in _UNITS:
                 raise NotNativeError(f"it reads '{arguments[0]}' before it is known")
             events, over = True, _UNITS[arguments[0]]
+        elif operation == "tangent":
+            events, over = True, arguments[1]
         elif operation == "state":
             over = arguments[1]
         elif operation in REDUCTIONS:

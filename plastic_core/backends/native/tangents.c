@@ -1,0 +1,262 @@
+/* Networks that learn, with the tangents of their matrices.
+
+Every projection p has for each direction a tangent q, a projection of its own: its matrix is
+dW, its vectors are the tangents of those of p.
+
+    dz = dW y + W dy            back: dW' e + W' de
+    dW += da b' + a db'         decay: dW -= f dW + df W
+*/
+
+typedef struct {
+    network_t net;
+    long directions;
+    projection_t *tangents;    /* [directions][depth] */
+    vec *parts;
+    real *z, *back[2];         /* what goes through W itself, before it is added */
+} carrier_t;
+
+static void lay_out_tangents(const job_t *job, carrier_t *c, arena_t *arena) {
+    lay_out(job, &c->net, kinds, arena);
+    const long depth = job->depth, one = sizeof(real);
+    c->directions = job->directions;
+    c->tangents = take(arena, c->directions * depth * (long)sizeof(projection_t));
+    long widest = 0, longest = 0;
+    projection_t counted = {0};
+    for (long d = 0; d < c->directions; d++)
+        for (long l = 0; l < depth; l++) {
+            projection_t *q = arena->memory ? &c->tangents[d * depth + l] : &counted;
+            lay_out_projection(job, &c->net, q, l, &tangent_kinds[job->kinds[l]], arena);
+            if (q->pre_pad > widest) widest = q->pre_pad;
+            if (q->parts_pad > longest) longest = q->parts_pad;
+        }
+    /* the waiting factors of W have parts too */
+    for (long l = 0; l < depth; l++) {
+        const long rows = padded(job->sizes[l + 1] + kinds[job->kinds[l]].weight_count * job->batch * PERIOD);
+        if (rows > longest) longest = rows;
+    }
+    c->parts = take(arena, longest * (long)sizeof(vec));
+    c->z = take(arena, longest * one);
+    for (int i = 0; i < 2; i++) c->back[i] = take(arena, widest * one);
+    /* the input has no tangent; its error has, which nobody reads */
+    real *still = take(arena, job->batch * padded(job->sizes[0]) * one);
+    real *unread = take(arena, job->batch * padded(job->sizes[0]) * one);
+    if (!arena->memory) return;
+    for (long d = 0; d < c->directions; d++)
+        for (long l = 0; l < depth; l++) {
+            projection_t *first = &c->tangents[d * depth], *q = &first[l];
+            q->pre = l ? q[-1].activity : still;
+            q->branch = l ? q[-1].post : still;
+            q->pre_error = l ? q[-1].error : unread;
+            q->above = l < depth - 1 ? q[1].arrived : 0;
+            q->output_error = first[depth - 1].error;
+            bind_tangents[job->kinds[l]](&c->net.projections[l], q);
+        }
+}
+
+/* z = M x for one event, with what waits. */
+static void send(const matrix_t *m, const real *x, vec *parts, real *z) {
+    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
+    add_lanes(parts, m->rows + m->waiting, z);
+    for (long k = 0; k < m->waiting; k++) {
+        const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
+        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
+    }
+}
+
+/* The tangents of the activity of one projection, one event. */
+static void activate_tangent(carrier_t *c, projection_t *p, projection_t *q, long l, long e) {
+    const real *post = p->post + e * p->post_pad, *dpre = q->pre + e * q->pre_pad;
+    real *dz = q->z, *dpost = q->post + e * q->post_pad;
+    send(&q->weight, p->pre + e * p->pre_pad, q->parts, dz);
+    if (l) {
+        send(&p->weight, dpre, c->parts, c->z);
+        SIMD for (long i = 0; i < p->post_pad; i++) dz[i] += c->z[i];
+    }
+    if (l == c->net.depth - 1) {
+        real mean = 0;
+        for (long i = 0; i < p->n_post; i++) mean += post[i] * dz[i];
+        SIMD for (long i = 0; i < p->post_pad; i++) dpost[i] = post[i] * (dz[i] - mean);
+    } else
+        SIMD for (long i = 0; i < p->post_pad; i++) dpost[i] = dz[i] * activation_slope(post[i]);
+    clear_padding(dpost, p->n_post);
+    if (p->skip) {
+        real *dactivity = q->activity + e * q->post_pad;
+        SIMD for (long i = 0; i < p->post_pad; i++) dactivity[i] = dpost[i] + dpre[i];
+    }
+}
+
+/* out = M' left for one or two vectors, with what waits. */
+static void send_back(const matrix_t *m, int count, const real **left, real **out,
+                      projection_t *scratch) {
+    for (int i = 0; i < count; i++) dot_left(m, left[i], scratch->dots[i], scratch->sums);
+    const real *dots[] = {scratch->dots[0], scratch->dots[1]};
+    if (count == 2) send_back_two(m, left, dots, out);
+    else if (count) send_back_one(m, left, dots, out);
+}
+
+INLINE void add_to(real *x, const real *y, long pad) {
+    SIMD for (long i = 0; i < pad; i++) x[i] += y[i];
+}
+
+/* The tangents of W' [error, post] and B e, as far as they are read. */
+static void send_tangents_back(carrier_t *c, projection_t *p, projection_t *q, long e) {
+    const struct kind *kind = p->kind;
+    const real *still[2], *moving[2];
+    real *out[2];
+    int count = 0;
+    if (kind->weight_error) {
+        still[count] = p->error + e * p->post_pad;
+        moving[count] = q->error + e * p->post_pad;
+        out[count++] = q->weight_error + e * p->pre_pad;
+    }
+    if (kind->recon) {
+        still[count] = p->post + e * p->post_pad;
+        moving[count] = q->post + e * p->post_pad;
+        out[count++] = q->recon + e * p->pre_pad;
+    }
+    send_back(&p->weight, count, moving, out, p);
+    send_back(&q->weight, count, still, c->back, q);
+    for (int i = 0; i < count; i++) add_to(out[i], c->back[i], p->pre_pad);
+    if (!kind->feedback_error) return;
+    const long at = e * padded(p->feedback.rows);
+    const real *error = FEEDBACK_ERROR(p) + at, *derror = FEEDBACK_ERROR(q) + at;
+    real *arriving = q->feedback_error + e * p->pre_pad;
+    send_back(&p->feedback, 1, &derror, &arriving, p);
+    if (!kind->feedback_count && !kind->feedback_decay) return; /* B stays, and has no tangent */
+    send_back(&q->feedback, 1, &error, c->back, q);
+    add_to(arriving, c->back[0], p->pre_pad);
+}
+
+/* d -= d f + w df, by rows and by columns. */
+INLINE void decay_tangent_tile(const int width, vec *tile, long begin, const matrix_t *d,
+                               const matrix_t *w, const increment_t *f, const increment_t *df) {
+    const vec *value = tile_at(w, begin);
+    for (long i = 0; i < d->rows; i++)
+        for (int v = 0; v < width; v++) {
+            vec *to = &tile[i * width + v];
+            const vec from = value[i * width + v];
+            vec lost = {0};
+            if (f->row_decay) lost += *to * f->row_decay[i] + from * df->row_decay[i];
+            if (f->column_decay)
+                lost += *to * ((const vec *)f->column_decay)[begin + v] +
+                        from * ((const vec *)df->column_decay)[begin + v];
+            *to -= lost;
+        }
+}
+
+static void decay_tangent(matrix_t *d, const matrix_t *w, const increment_t *f,
+                          const increment_t *df) {
+    FOR_TILES(d, decay_tangent_tile, d, w, f, df)
+}
+
+static void learn_tangents(carrier_t *c, long l, const int64_t *kind_of, long events) {
+    projection_t *p = &c->net.projections[l];
+    const struct kind *kind = p->kind, *tangent = &tangent_kinds[kind_of[l]];
+    send_errors_back(p, events);
+    kind->compute(&c->net, p, events);
+    for (long d = 0; d < c->directions; d++) {
+        projection_t *q = &c->tangents[d * c->net.depth + l];
+        for (long e = 0; e < events; e++) send_tangents_back(c, p, q, e);
+        compute_tangents[kind_of[l]](&c->net, p, q, d, events);
+        if (kind->weight_decay)
+            decay_tangent(&q->weight, &p->weight, &p->on_weight, &q->on_weight);
+        if (kind->feedback_decay)
+            decay_tangent(&q->feedback, &p->feedback, &p->on_feedback, &q->on_feedback);
+        if (collect(&q->weight, &q->on_weight, tangent->weight_count, 0, events))
+            flush(&q->weight, 0, 0, 0, 0);
+        if (collect(&q->feedback, &q->on_feedback, tangent->feedback_count, 0, events))
+            flush(&q->feedback, 0, 0, 0, 0);
+    }
+    if (collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events))
+        flush(&p->weight, 0, 0, 0, 0);
+    if (kind->feedback_count || kind->feedback_decay)
+        if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
+                    events))
+            flush(&p->feedback, 0, 0, 0, 0);
+}
+
+/* Returns the index of the point at which an output was not finite, or -1. */
+static int64_t train_tangents(job_t *job, carrier_t *c, const int64_t *order) {
+    network_t *net = &c->net;
+    projection_t *first = net->projections, *top = first + net->depth - 1;
+    first->pre = first->branch = net->inputs[0];
+    for (long start = 0, events; start < job->samples; start += events) {
+        if (__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) break;
+        events = least(job->batch, job->samples - start);
+        load_inputs(job, net->inputs[0], order + start, events);
+        for (projection_t *p = first; p <= top; p++) {
+            forward(&p->weight, events, p->pre, p->parts, p->parts_pad);
+            finish_forward(p, p->parts, events);
+            activate(net, p, events);
+            const long l = p - first;
+            for (long d = 0; d < c->directions; d++)
+                for (long e = 0; e < events; e++)
+                    activate_tangent(c, p, &c->tangents[d * net->depth + l], l, e);
+        }
+        if (!finite_outputs(top, events)) return start;
+        output_error(job, top, order + start, events);
+        for (long d = 0; d < c->directions; d++) {
+            projection_t *q = &c->tangents[(d + 1) * net->depth - 1];
+            memcpy(q->error, q->post, events * q->post_pad * sizeof(real));
+        }
+        for (long l = net->depth - 1; l >= 0; l--) learn_tangents(c, l, job->kinds, events);
+    }
+    for (projection_t *p = first; p <= top; p++) {
+        flush(&p->weight, 0, 0, 0, 0);
+        if (job->feedback) flush(&p->feedback, 0, 0, 0, 0);
+    }
+    for (long i = 0; i < c->directions * net->depth; i++) {
+        flush(&c->tangents[i].weight, 0, 0, 0, 0);
+        if (job->feedback) flush(&c->tangents[i].feedback, 0, 0, 0, 0);
+    }
+    return -1;
+}
+
+static void copy_tangents(const job_t *job, carrier_t *c, int64_t replica, int back) {
+    for (long d = 0; d < c->directions; d++)
+        for (long l = 0; l < job->depth; l++) {
+            projection_t *q = &c->tangents[d * job->depth + l];
+            const long at = replica * c->directions + d;
+            copy_matrix(&q->weight, job->weight_tangents[l] + at * q->n_post * q->n_pre, q->n_pre,
+                        1, back);
+            if (!job->feedback) continue;
+            const long rows = q->feedback.rows;
+            copy_matrix(&q->feedback, job->feedback_tangents[l] + at * q->n_pre * rows, 1, rows,
+                        back);
+        }
+}
+
+static void set_limits(const job_t *job, carrier_t *c, int64_t replica) {
+    set_period(job, &c->net, replica);
+    for (long i = 0; i < c->directions * job->depth; i++) {
+        projection_t *q = &c->tangents[i];
+        set_limit(job, &q->weight, q->kind->weight_count, q->kind->weight_decay, PERIOD);
+        set_limit(job, &q->feedback, q->kind->feedback_count, q->kind->feedback_decay, PERIOD);
+    }
+}
+
+/* Train replicas until none is left, as plastic_train does. */
+int plastic_train_tangents(job_t *job) {
+    carrier_t carrier;
+    arena_t arena = {0, 0};
+    lay_out_tangents(job, &carrier, &arena);
+    void *memory = calloc(arena.used + 4096, 1);
+    if (!memory) return 1;
+    arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
+    lay_out_tangents(job, &carrier, &arena);
+    carrier.net.constant = job->constants;
+    const unsigned before = flush_tiny_numbers();
+    int64_t replica;
+    while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas) {
+        carrier.net.theta = job->thetas + replica * THETAS;
+        copy_network(job, &carrier.net, replica, 0);
+        copy_tangents(job, &carrier, replica, 0);
+        set_limits(job, &carrier, replica);
+        job->failed[replica] = train_tangents(job, &carrier, job->order + replica * job->samples);
+        copy_network(job, &carrier.net, replica, 1);
+        copy_tangents(job, &carrier, replica, 1);
+    }
+    restore_tiny_numbers(before);
+    free(memory);
+    return 0;
+}
