@@ -10,11 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plastic_core.backends.native.backend import NativeCode
+from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.program import NotNativeError
+from plastic_core.backends.native.tangents import NativeTangents
 from plastic_core.build import Hooks, resolve_hooks
 from plastic_core.fewshot import Episode
 from plastic_core.meta.tangents import TangentStep
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.parameters import initial_parameters
+from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import Plan
 
 
@@ -39,9 +43,15 @@ class InnerLoop:
     Args:
         plan: rules and network.
         inputs: ``[N, n]``, the points that episodes are drawn from.
+        backend: "native", "eager", or "auto" for the first that can do it.
+        threads: networks trained at once; eager trains them side by side.
+
+    Attributes:
+        backend: the one that is used.
+        reason: why, where it is not the one that was asked for.
     """
 
-    def __init__(self, plan: Plan, inputs: NDArray[np.float32]) -> None:
+    def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
         assert isinstance(plan.network, NetworkSpec)
         self._network: NetworkSpec = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
@@ -50,6 +60,11 @@ class InnerLoop:
         self._hooks: Hooks = resolve_hooks(selected, dtype=self._dtype)
         self._inputs = torch.from_numpy(inputs)
         self._one_hot = torch.eye(self._network.sizes[-1], dtype=self._dtype)
+        self._threads = threads
+        self._code: NativeCode | None = None
+        self.backend, self.reason = "eager", ""
+        if backend != "eager":
+            self._try_native()
 
     def learn(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
         """Return how the networks answer, and the gradients of their losses.
@@ -58,25 +73,64 @@ class InnerLoop:
             thetas: ``[R, P]``, in the order of the expression.
             episodes: one for each replica.
         """
-        hooks, seeds = self._hooks, [episode.network for episode in episodes]
-        parameters = initial_parameters(self._network, seeds, hooks.feedback, self._dtype)
-        hooks.add_states(parameters)
-        columns = torch.from_numpy(thetas).to(self._dtype).T
+        parameters = self._fresh([episode.network for episode in episodes])
+        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
         named = dict(zip(self._names, columns, strict=True))
-        points, labels = (
+        points, labels, queries, asked = (
             torch.from_numpy(np.stack([getattr(e, name) for e in episodes]))
-            for name in ("points", "labels")
+            for name in ("points", "labels", "queries", "query_labels")
         )
         with torch.inference_mode():
-            step = TangentStep(self._network, hooks, named, parameters)
-            for point, label in zip(points.T.unsqueeze(-1), labels.T.unsqueeze(-1), strict=True):
-                step.step(self._x(point), self._one_hot[label])
-            queries, asked = (
-                torch.from_numpy(np.stack([getattr(e, name) for e in episodes]))
-                for name in ("queries", "query_labels")
-            )
-            outputs, tangents = step.outputs(self._x(queries))
-            return _answers(outputs, tangents, asked)
+            step = TangentStep(self._network, self._hooks, named, parameters)
+            x, target = self._x(points), self._one_hot[labels]
+            if self._code is not None:
+                self._native(step, named, parameters, x, target)
+            else:
+                for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
+                    step.step(one.unsqueeze(1), wanted.unsqueeze(1))
+            return _answers(*step.outputs(self._x(queries)), asked)
+
+    def _native(
+        self,
+        step: TangentStep,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        x: Tensor,
+        target: Tensor,
+    ) -> None:
+        backend = NativeTangents(
+            self._network,
+            self._hooks,
+            thetas,
+            parameters,
+            x.flatten(0, 1),
+            target.flatten(0, 1),
+            1,
+            step.tangents,
+            threads=self._threads,
+            code=self._code,
+        )
+        self._code = backend.code
+        # every network has points of its own
+        backend.advance(torch.arange(len(x) * x.shape[1]).view(len(x), -1))
+
+    def _try_native(self) -> None:
+        """Compile; where that is not possible, say why."""
+        parameters = self._fresh([0])
+        thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
+        step = TangentStep(self._network, self._hooks, thetas, parameters)
+        x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
+        try:
+            self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))
+            self.backend = "native"
+        except (NotNativeError, CompilerError) as error:
+            self.reason = f"not native: {error}"
+
+    def _fresh(self, seeds: list[int]) -> Parameters:
+        feedback = self._hooks.feedback
+        parameters = initial_parameters(self._network, seeds, feedback, self._dtype)
+        self._hooks.add_states(parameters)
+        return parameters
 
     def _x(self, points: Tensor) -> Tensor:
         return self._inputs[points].to(self._dtype)

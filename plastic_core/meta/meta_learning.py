@@ -84,11 +84,11 @@ def meta_learn(
     if folder is not None and folder.state == "finished":
         return MetaResult(spec, folder.read_history(), folder.read_record(), folder.path)
     episodes, inputs = load_episodes(plan, data_dir, held_out=False)
-    inner = InnerLoop(plan, inputs)
+    inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
     outer = _Outer(spec, plan)
     history = History.empty(spec, [rule.name for rule in plan.rules])
     history.theta[:, 0] = outer.thetas
-    record = _record(spec, plan, threads)
+    record = _record(spec, plan, threads) | {"backend": inner.backend, "reason": inner.reason}
     if folder is not None:
         folder.make()
         if folder.state == "started":

@@ -43,6 +43,9 @@ class MetaSpec(Spec):
         1e4, description="greatest norm of the gradient of one network"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision")
+    backend: Literal["auto", "native", "eager"] = Field(
+        "auto", description="how the steps are computed"
+    )
 
     def run_spec(self) -> RunSpec:
         """Return the spec of a run with the same rules and task."""

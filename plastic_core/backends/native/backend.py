@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -64,6 +65,23 @@ class Job(ctypes.Structure):
     ]
 
 
+@dataclass(frozen=True)
+class NativeCode:
+    """What the C of a run is made of, and what it became; used again for the same rules.
+
+    Attributes:
+        program: what the rules compute.
+        source: the C code.
+        library: the loaded library.
+        compiled: see `compile_library`.
+    """
+
+    program: Program
+    source: str
+    library: ctypes.CDLL
+    compiled: bool
+
+
 class NativeBackend:
     """See `plastic_core.backends.Backend`.
 
@@ -77,6 +95,10 @@ class NativeBackend:
         batch_size: points in one update.
         threads: networks trained at once.
         flags: more flags for the compiler.
+        code: of another backend with the same network, rules and precision, to be used again.
+
+    Attributes:
+        code: what was compiled.
 
     Raises:
         NotNativeError: the rules do something that C is not generated for.
@@ -94,15 +116,20 @@ class NativeBackend:
         batch_size: int,
         threads: int = 1,
         flags: Sequence[str] = (),
+        code: NativeCode | None = None,
     ) -> None:
-        program = capture(hooks, spec, parameters.weights[0].dtype)
-        self.source = self._emit(program, spec, parameters)
-        self._library, self.compiled = compile_library(self.source, flags)
+        if code is None:
+            program = capture(hooks, spec, parameters.weights[0].dtype)
+            source = self._emit(program, spec, parameters)
+            code = NativeCode(program, source, *compile_library(source, flags))
+        self.code = code
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
         self._network = Feedforward(spec, hooks, parameters)
         self._threads = threads
         self._kept: list[Tensor] = []
-        self._job = self._make_job(spec, program, thetas, parameters, inputs, targets, batch_size)
+        self._job = self._make_job(
+            spec, code.program, thetas, parameters, inputs, targets, batch_size
+        )
 
     def advance(self, order: Tensor) -> Tensor:
         """Train; see `Backend.advance`."""
@@ -140,7 +167,7 @@ class NativeBackend:
     @property
     def _entry(self) -> Any:
         """The function of the library that trains."""
-        return self._library.plastic_train
+        return self.code.library.plastic_train
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""

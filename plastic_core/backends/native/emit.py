@@ -106,14 +106,8 @@ class Writer:
         self._stored: dict[tuple[Value, bool, str], str] = {}
         self._reduced: dict[Value, int] = {}
 
-    def write_kind(self, index: int, kind: Kind, patient: bool = True) -> tuple[str, str]:
-        """Return the functions of a kind of projection, and its entry in the table.
-
-        Args:
-            index: of the kind.
-            kind: what happens there.
-            patient: let decays wait that are the same for all weights.
-        """
+    def write_kind(self, index: int, kind: Kind) -> tuple[str, str]:
+        """Return the functions of a kind of projection, and its entry in the table."""
         self._free = list(range(len(self.buffers)))
         self._sinks, self._stored, self._reduced = [], {}, {}
         bound = self._bind("on_weight", kind.weight, "post")
@@ -139,7 +133,7 @@ static void compute_{index}(const network_t *net, projection_t *p, long events) 
 """
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
-            *(_decay_kind(u, patient) for u in (kind.weight, kind.feedback)),
+            *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
             kind.needs.weight_error,
             kind.needs.recon,
             kind.needs.feedback_error,
@@ -293,11 +287,11 @@ class Nest:
         return ELEMENTWISE[value.operation].format(*map(self.text, value.arguments))
 
 
-def _decay_kind(update: MatrixUpdate | None, patient: bool) -> int:
+def _decay_kind(update: MatrixUpdate | None) -> int:
     """Return the number of the kind of decay in the C code."""
     if update is None or update.row_decay is update.column_decay is None:
         return 0
-    return 2 if update.uniform_decay and patient else 1
+    return 2 if update.uniform_decay else 1
 
 
 def reductions(values: Sequence[Value]) -> list[Value]:

@@ -41,13 +41,14 @@ def emit_tangents(
     writer = _TangentWriter(rows)
     texts, entries, tangent_entries = [], [], []
     for i, (kind, tangent) in enumerate(zip(program.kinds, tangents, strict=True)):
-        text, entry = writer.write_kind(i, kind, patient=False)
+        text, entry = writer.write_kind(i, kind)
         tangent_text, tangent_entry = writer.write_tangent(i, tangent)
         texts += [text, tangent_text]
         entries.append(entry)
         tangent_entries.append(tangent_entry)
-    updates = [u for kind in (*program.kinds, *tangents) for u in (kind.weight, kind.feedback) if u]
-    most = max((len(u.products) for u in updates), default=0)
+    counts = [len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u]
+    counts += [len(u.products) for k in tangents for u in (k.weight, k.feedback) if u]
+    most = max(counts, default=0)
     bend = _BENDS[activation].format(beta=f"(real){beta}")
     return "\n".join(
         [

@@ -144,35 +144,62 @@ INLINE void decay_tangent_tile(const int width, vec *tile, long begin, const mat
         }
 }
 
+INLINE void add_matrix_tile(const int width, vec *tile, long begin, const matrix_t *d,
+                            const matrix_t *w, real factor) {
+    const vec *value = tile_at(w, begin);
+    for (long i = 0; i < d->rows * width; i++) tile[i] += value[i] * factor;
+}
+
 static void decay_tangent(matrix_t *d, const matrix_t *w, const increment_t *f,
                           const increment_t *df) {
     FOR_TILES(d, decay_tangent_tile, d, w, f, df)
 }
 
+/* Add the increments of a matrix and of its tangents; nothing is left waiting in the matrix where
+it decays, for its tangents need it as it is. */
+static void add_to_matrix(matrix_t *m, const increment_t *on, int count, int decays, long events) {
+    if (decays == UNIFORM) {
+        m->lost = on->row_decay[0]; /* in the same pass */
+        collect(m, on, count, 0, events);
+        flush(m, 0, 0, 0, 0);
+    } else if (collect(m, on, count, decays, events)) flush(m, 0, 0, 0, 0);
+}
+
+static void add_to_tangent(matrix_t *d, const increment_t *don, int dcount, const matrix_t *m,
+                           const increment_t *on, int decays, long events) {
+    if (decays == UNIFORM) {
+        /* the pass that follows takes the lost fraction of this too */
+        const real change = -don->row_decay[0] / (1 - on->row_decay[0]);
+        if (change != 0) { FOR_TILES(d, add_matrix_tile, d, m, change) }
+        d->lost = on->row_decay[0];
+        collect(d, don, dcount, 0, events);
+        flush(d, 0, 0, 0, 0);
+        return;
+    }
+    if (decays) decay_tangent(d, m, on, don);
+    if (collect(d, don, dcount, 0, events)) flush(d, 0, 0, 0, 0);
+}
+
 static void learn_tangents(carrier_t *c, long l, const int64_t *kind_of, long events) {
     projection_t *p = &c->net.projections[l];
     const struct kind *kind = p->kind, *tangent = &tangent_kinds[kind_of[l]];
+    const int learns_feedback = kind->feedback_count || kind->feedback_decay;
     send_errors_back(p, events);
     kind->compute(&c->net, p, events);
     for (long d = 0; d < c->directions; d++) {
         projection_t *q = &c->tangents[d * c->net.depth + l];
         for (long e = 0; e < events; e++) send_tangents_back(c, p, q, e);
         compute_tangents[kind_of[l]](&c->net, p, q, d, events);
-        if (kind->weight_decay)
-            decay_tangent(&q->weight, &p->weight, &p->on_weight, &q->on_weight);
-        if (kind->feedback_decay)
-            decay_tangent(&q->feedback, &p->feedback, &p->on_feedback, &q->on_feedback);
-        if (collect(&q->weight, &q->on_weight, tangent->weight_count, 0, events))
-            flush(&q->weight, 0, 0, 0, 0);
-        if (collect(&q->feedback, &q->on_feedback, tangent->feedback_count, 0, events))
-            flush(&q->feedback, 0, 0, 0, 0);
+        add_to_tangent(&q->weight, &q->on_weight, tangent->weight_count, &p->weight,
+                       &p->on_weight, kind->weight_decay, events);
+        if (learns_feedback)
+            add_to_tangent(&q->feedback, &q->on_feedback, tangent->feedback_count, &p->feedback,
+                           &p->on_feedback, kind->feedback_decay, events);
     }
-    if (collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events))
-        flush(&p->weight, 0, 0, 0, 0);
-    if (kind->feedback_count || kind->feedback_decay)
-        if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
-                    events))
-            flush(&p->feedback, 0, 0, 0, 0);
+    add_to_matrix(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
+    if (learns_feedback)
+        add_to_matrix(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
+                      events);
 }
 
 /* Returns the index of the point at which an output was not finite, or -1. */

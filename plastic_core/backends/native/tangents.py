@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.backend import NativeBackend, NativeCode
 from plastic_core.backends.native.differentiate import Differentiator
 from plastic_core.backends.native.emit_tangents import emit_tangents
 from plastic_core.backends.native.program import Program, Values
@@ -42,9 +42,10 @@ class NativeTangents(NativeBackend):
         tangents: Mapping[str, Tensor],
         threads: int = 1,
         flags: Sequence[str] = (),
+        code: NativeCode | None = None,
     ) -> None:
         super().__init__(
-            spec, hooks, thetas, parameters, inputs, targets, batch_size, threads, flags
+            spec, hooks, thetas, parameters, inputs, targets, batch_size, threads, flags, code
         )
         layers = range(1, spec.depth + 1)
         job = self._job
@@ -63,4 +64,4 @@ class NativeTangents(NativeBackend):
 
     @property
     def _entry(self) -> Any:
-        return self._library.plastic_train_tangents
+        return self.code.library.plastic_train_tangents
