@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plastic_core.backends.choosing import BackendRequest, choose_backend
 from plastic_core.backends.native.backend import NativeCode
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.program import NotNativeError
@@ -76,10 +77,7 @@ class InnerLoop:
         parameters = self._fresh([episode.network for episode in episodes])
         columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
         named = dict(zip(self._names, columns, strict=True))
-        points, labels, queries, asked = (
-            torch.from_numpy(np.stack([getattr(e, name) for e in episodes]))
-            for name in ("points", "labels", "queries", "query_labels")
-        )
+        points, labels, queries, asked = _stacked(episodes)
         with torch.inference_mode():
             step = TangentStep(self._network, self._hooks, named, parameters)
             x, target = self._x(points), self._one_hot[labels]
@@ -89,6 +87,38 @@ class InnerLoop:
                 for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
                     step.step(one.unsqueeze(1), wanted.unsqueeze(1))
             return _answers(*step.outputs(self._x(queries)), asked)
+
+    def test(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
+        """Return how the networks answer, without gradients, by the fastest backend.
+
+        Args:
+            thetas: ``[R, P]``, in the order of the expression.
+            episodes: one for each replica.
+        """
+        parameters = self._fresh([episode.network for episode in episodes])
+        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
+        points, labels, queries, asked = _stacked(episodes)
+        x, target = self._x(points).flatten(0, 1), self._one_hot[labels].flatten(0, 1)
+        backend = choose_backend(
+            BackendRequest(
+                "auto",
+                self._network,
+                self._hooks,
+                dict(zip(self._names, columns, strict=True)),
+                parameters,
+                x,
+                target,
+                batch_size=1,
+                updates=points.shape[1],
+                threads=self._threads,
+            )
+        ).backend
+        backend.advance(torch.arange(len(x)).view(len(points), -1))
+        outputs = [
+            backend.activities(self._x(one).unsqueeze(0), replica)[-1]
+            for replica, one in enumerate(queries)
+        ]
+        return _answers(torch.cat(outputs), None, asked)
 
     def _native(
         self,
@@ -136,19 +166,28 @@ class InnerLoop:
         return self._inputs[points].to(self._dtype)
 
 
-def _answers(outputs: Tensor, tangents: Tensor, labels: Tensor) -> Answers:
+def _stacked(episodes: Sequence[Episode]) -> tuple[Tensor, ...]:
+    """Return points, labels, queries and their labels, ``[R, ...]``."""
+    names = ("points", "labels", "queries", "query_labels")
+    return tuple(torch.from_numpy(np.stack([getattr(e, n) for e in episodes])) for n in names)
+
+
+def _answers(outputs: Tensor, tangents: Tensor | None, labels: Tensor) -> Answers:
     """Return the loss, and by the chain rule its gradient.
 
     Args:
         outputs: ``[R, Q, n_L]``, softmax.
-        tangents: ``[P, R, Q, n_L]``.
+        tangents: ``[P, R, Q, n_L]``, or None for no gradient.
         labels: ``[R, Q]``.
     """
     index = labels.unsqueeze(-1)
     picked = outputs.gather(-1, index).squeeze(-1).double()
     # softmax may have rounded a probability to zero
     picked = picked.clamp_min(torch.finfo(outputs.dtype).tiny)
-    change = tangents.gather(-1, index.expand(len(tangents), *index.shape)).squeeze(-1).double()
+    change = picked.new_zeros(0, *picked.shape)
+    if tangents is not None:
+        index = index.expand(len(tangents), *index.shape)
+        change = tangents.gather(-1, index).squeeze(-1).double()
     return Answers(
         loss=-picked.log().mean(-1).numpy(),
         accuracy=(outputs.argmax(-1) == labels).double().mean(-1).numpy(),
