@@ -75,10 +75,12 @@ def choose_backend(request: BackendRequest) -> Chosen:
     """
     r = request
     made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
-    makers: dict[str, Callable[[], Backend]] = {"eager": lambda: EagerBackend(r.spec, *made_of)}
+    makers: dict[str, Callable[[], Backend]] = {
+        "native": lambda: NativeBackend(r.spec, *made_of, threads=r.threads),
+        "eager": lambda: EagerBackend(r.spec, *made_of),
+    }
     spec = r.spec
     if isinstance(spec, NetworkSpec):
-        makers["native"] = lambda: NativeBackend(spec, *made_of, threads=r.threads)
         makers["compiled"] = lambda: CompiledBackend(spec, *made_of)
     refused: list[str] = []
     for name in ("native", "compiled", "eager"):

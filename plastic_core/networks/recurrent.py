@@ -28,7 +28,8 @@ from plastic_core.parameters import Parameters
 from plastic_core.products import aligned_zeros, product
 from plastic_core.signals import SIGNAL_NAMES, Signals
 
-_INPUT, _HIDDEN, _OUTPUT = range(3)
+#: The projections W_x, W_h and W_o.
+INPUT, HIDDEN, OUTPUT = range(3)
 
 _SENT_BACK: Final = frozenset({"error", "weight_error", "feedback_error", "pre_error"})
 
@@ -53,7 +54,7 @@ class Needs:
 
     def read(self, projection: int, signal: str) -> bool:
         """Return whether `signal` is read at a projection, by its rules or on the way back."""
-        propagates = self.into_input if projection == _INPUT else self.through_time
+        propagates = self.into_input if projection == INPUT else self.through_time
         return signal in self.reads[projection] or (propagates and signal in self.propagate_reads)
 
 
@@ -63,10 +64,10 @@ def plan_needs(hooks: Hooks) -> Needs:
         frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
         for p in range(3)
     )
-    below = reads[_INPUT] | reads[_HIDDEN]
-    through_time = bool(below & _SENT_BACK) or "pre_error" in reads[_OUTPUT]
+    below = reads[INPUT] | reads[HIDDEN]
+    through_time = bool(below & _SENT_BACK) or "pre_error" in reads[OUTPUT]
     error = through_time or any(r & {*_SENT_BACK, "output_error"} for r in reads)
-    into_input = "pre_error" in reads[_INPUT]
+    into_input = "pre_error" in reads[INPUT]
     return Needs(reads, hooks.propagate_reads, error, through_time, into_input)
 
 
@@ -105,15 +106,15 @@ class Recurrent:
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the input, y_T and the output of one replica, for inputs ``[1, N, n_0]``."""
         _, hidden = self.trajectory(x, replica)
-        return [x, hidden[-1], torch.softmax(self._send(_OUTPUT, hidden[-1], replica), -1)]
+        return [x, hidden[-1], torch.softmax(self._send(OUTPUT, hidden[-1], replica), -1)]
 
     def trajectory(self, x: Tensor, replica: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return z_1 .. z_T and y_1 .. y_T of one replica, ``[1, N, n_h]`` each."""
         apply = ACTIVATIONS[self.spec.activation].apply
-        drive = self._send(_INPUT, x, replica)
+        drive = self._send(INPUT, x, replica)
         states, hidden = [drive], [apply(drive, None)]
         for t in range(1, self.spec.steps):
-            z = self._send(_HIDDEN, hidden[-1], replica)
+            z = self._send(HIDDEN, hidden[-1], replica)
             states.append(z + drive if t < self.spec.present else z)
             hidden.append(apply(states[-1], None))
         return states, hidden
@@ -154,9 +155,9 @@ class Unrolled:
         )
         self._logits = self._zeros(events, spec.classes)
 
-        output = self._signals(_OUTPUT, self._at(self._y, -1), self._zeros(events, spec.classes))
-        hidden = self._signals(_HIDDEN, self._y[:, :-events], self._sent[:, events:])
-        bottom = self._signals(_INPUT, self._shown, self._zeros(shown, spec.hidden))
+        output = self._signals(OUTPUT, self._at(self._y, -1), self._zeros(events, spec.classes))
+        hidden = self._signals(HIDDEN, self._y[:, :-events], self._sent[:, events:])
+        bottom = self._signals(INPUT, self._shown, self._zeros(shown, spec.hidden))
         hidden.source = self._z[:, :-events]
         if needs.error:
             output.error = output.output_error = self._zeros(events, spec.classes)
@@ -174,12 +175,12 @@ class Unrolled:
         self._steps = [self._slice(hidden, t) for t in range(spec.steps - 1)]
 
         self._sends = [
-            self._forward_to(_INPUT, self._x, self._drive),
+            self._forward_to(INPUT, self._x, self._drive),
             *(
-                self._forward_to(_HIDDEN, s.pre, self._at(self._sent, t + 1))
+                self._forward_to(HIDDEN, s.pre, self._at(self._sent, t + 1))
                 for t, s in enumerate(self._steps)
             ),
-            self._forward_to(_OUTPUT, output.pre, self._logits),
+            self._forward_to(OUTPUT, output.pre, self._logits),
         ]
         blocks = (self._at(b, t) for b in (self._sent, self._z, self._y) for t in range(spec.steps))
         self._blocks = list(zip(*[iter(blocks)] * spec.steps, strict=True))
@@ -204,7 +205,7 @@ class Unrolled:
                 z = torch.add(z, self._drive, out=states[t])
             apply(z, activities[t])
         self._sends[-1]()
-        torch.softmax(self._logits, -1, out=self._all[_OUTPUT].post)
+        torch.softmax(self._logits, -1, out=self._all[OUTPUT].post)
         self._complete()
 
     def backward(self, target: Tensor) -> None:
@@ -213,11 +214,11 @@ class Unrolled:
         torch.sub(top.post, target, out=top.error)
         for s in (bottom, hidden):
             self._at_each_step(s.output_error, top.error)
-        self._send_back(top, self._sends_back[_OUTPUT], self._needs.through_time)
+        self._send_back(top, self._sends_back[OUTPUT], self._needs.through_time)
         if self._needs.through_time:
             for s, products in zip(self._steps[::-1], self._steps_back[::-1], strict=True):
                 self._send_back(s, products, True)
-            self._send_back(bottom, self._sends_back[_INPUT], self._needs.into_input)
+            self._send_back(bottom, self._sends_back[INPUT], self._needs.into_input)
 
     def projections(self) -> Iterator[Projection]:
         """Yield the projections from the output down."""
@@ -227,10 +228,10 @@ class Unrolled:
     def _complete(self) -> None:
         """Fill in what only updates read: the states, the input once for each step, W' post."""
         reads, first = self._needs.reads, self._spec.present * self._events
-        if "source" in reads[_HIDDEN]:
+        if "source" in reads[HIDDEN]:
             self._z[:, first:].copy_(self._sent[:, first:])
-        for value, shown in ((self._x, self._shown), (self._drive, self._all[_INPUT].post)):
-            if reads[_INPUT]:
+        for value, shown in ((self._x, self._shown), (self._drive, self._all[INPUT].post)):
+            if reads[INPUT]:
                 self._at_each_step(shown, value)
         for reconstruct in self._reconstructions:
             reconstruct()
@@ -258,7 +259,7 @@ class Unrolled:
 
     def _slice(self, all_steps: Signals, t: int) -> Signals:
         """Return the signals of one step."""
-        s = self._signals(_HIDDEN, self._at(all_steps.pre, t), self._at(all_steps.post, t))
+        s = self._signals(HIDDEN, self._at(all_steps.pre, t), self._at(all_steps.post, t))
         for name in SIGNAL_NAMES - {"pre", "post", "weight", "feedback"}:
             if hasattr(all_steps, name):
                 setattr(s, name, self._at(getattr(all_steps, name), t))

@@ -29,6 +29,29 @@ for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
 native, _ = make(NativeBackend, "bp+oja", (9, 9, 9, 4), residual=True, activation="tanh",
                  more={{"flags": {FLAGS!r}}})
 native.advance(order(1, 23))
+
+import torch
+from plastic_core.backends.native.tangents import NativeTangents
+from plastic_core.meta.tangents import TangentStep
+from plastic_core.network_specs import RecurrentSpec
+from tests.backends import test_native_recurrent
+from tests.meta import test_tangents
+
+for sizes in ((1, 1, 2, 1, 2), (7, 17, 3, 2, 6)):
+    names = ("inputs", "hidden", "classes", "present", "steps")
+    spec = RecurrentSpec(**dict(zip(names, sizes)))
+    for rule in test_native_recurrent.RULES[2:4]:
+        native, _ = test_native_recurrent.make(NativeBackend, rule, spec, 3, flags={FLAGS!r})
+        native.advance(order(3, 9))
+for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
+    for batch in (1, 3):
+        spec, hooks, thetas, parameters = test_tangents.made(test_tangents.EQUATION_9, sizes)
+        step = TangentStep(spec, hooks, thetas, parameters)
+        x, target = torch.rand(60, sizes[0]).double(), torch.eye(sizes[-1]).double()[[0] * 60]
+        native = NativeTangents(
+            spec, hooks, thetas, parameters, x, target, batch, step.tangents, flags={FLAGS!r}
+        )
+        native.advance(order(2, 20) % 60)
 print("clean")
 """
 

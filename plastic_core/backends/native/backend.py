@@ -19,11 +19,11 @@ from torch import Tensor
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.compiler import compile_library
 from plastic_core.backends.native.emit import PERIOD, emit
-from plastic_core.backends.native.program import Program
+from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.build import Hooks
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork, NetworkSpec, RecurrentSpec
+from plastic_core.networks import make_network
 from plastic_core.networks.activations import BETA
-from plastic_core.networks.feedforward import Feedforward
 from plastic_core.parameters import Parameters
 
 # What waits is divided by what has not decayed yet, which must not come near zero.
@@ -62,6 +62,8 @@ class Job(ctypes.Structure):
         ("directions", ctypes.c_int64),
         ("weight_tangents", ctypes.c_void_p),
         ("feedback_tangents", ctypes.c_void_p),
+        ("present", ctypes.c_int64),
+        ("steps", ctypes.c_int64),
     ]
 
 
@@ -107,7 +109,7 @@ class NativeBackend:
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        spec: AnyNetwork,
         hooks: Hooks,
         thetas: dict[str, Tensor],
         parameters: Parameters,
@@ -118,13 +120,16 @@ class NativeBackend:
         flags: Sequence[str] = (),
         code: NativeCode | None = None,
     ) -> None:
+        self._recurrent = isinstance(spec, RecurrentSpec)
+        if self._recurrent and batch_size > 1:
+            raise NotNativeError("mini-batches of a recurrent network")
         if code is None:
             program = capture(hooks, spec, parameters.weights[0].dtype)
             source = self._emit(program, spec, parameters)
             code = NativeCode(program, source, *compile_library(source, flags))
         self.code = code
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
-        self._network = Feedforward(spec, hooks, parameters)
+        self._network = make_network(spec, hooks, parameters)
         self._threads = threads
         self._kept: list[Tensor] = []
         self._job = self._make_job(
@@ -160,14 +165,15 @@ class NativeBackend:
         self._alive[failed >= 0] = 0
         return failed
 
-    def _emit(self, program: Program, spec: NetworkSpec, parameters: Parameters) -> str:
+    def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
         double = parameters.weights[0].dtype == torch.float64
-        return emit(program, spec.activation, BETA, double)
+        return emit(program, spec.activation, BETA, double, self._recurrent)
 
     @property
     def _entry(self) -> Any:
         """The function of the library that trains."""
-        return self.code.library.plastic_train
+        library = self.code.library
+        return library.plastic_train_recurrent if self._recurrent else library.plastic_train
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""
@@ -180,7 +186,7 @@ class NativeBackend:
 
     def _make_job(
         self,
-        spec: NetworkSpec,
+        spec: AnyNetwork,
         program: Program,
         thetas: dict[str, Tensor],
         parameters: Parameters,
@@ -202,8 +208,10 @@ class NativeBackend:
             replicas=parameters.replicas,
             batch=batch_size,
             classes=targets.shape[1],
-            sizes=self._integers(spec.sizes),
-            skips=self._integers(spec.skips),
+            sizes=self._integers([spec.sizes[0], *(rows for rows, _, _ in spec.matrices)]),
+            skips=self._integers(spec.skips if isinstance(spec, NetworkSpec) else [0] * 3),
+            present=spec.present if isinstance(spec, RecurrentSpec) else 0,
+            steps=spec.steps if isinstance(spec, RecurrentSpec) else 0,
             kinds=self._integers(program.kind_of),
             alive=self._alive.data_ptr(),
             periods=self._keep(_periods(program, thetas, parameters.replicas)),

@@ -22,13 +22,14 @@ from plastic_core.backends.native.program import (
     Values,
 )
 from plastic_core.build import Hooks, LocalRule
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork, RecurrentSpec
+from plastic_core.networks import recurrent
 from plastic_core.networks.feedforward import Needs, plan_needs
 from plastic_core.parameters import state_key
 from plastic_core.updates import Decay, Outer, as_update
 
 
-def capture(hooks: Hooks, spec: NetworkSpec, dtype: torch.dtype) -> Program:
+def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:
     """Return what the rules of a run compute.
 
     Raises:
@@ -45,7 +46,7 @@ def capture(hooks: Hooks, spec: NetworkSpec, dtype: torch.dtype) -> Program:
 
 
 class _Capture:
-    def __init__(self, hooks: Hooks, spec: NetworkSpec, dtype: torch.dtype) -> None:
+    def __init__(self, hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> None:
         self.hooks, self.spec, self.dtype = hooks, spec, dtype
         self.thetas = [rule.name for rule in hooks.local]
         self.slots = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
@@ -55,17 +56,23 @@ class _Capture:
 
     def program(self) -> Program:
         depth = self.spec.depth
-        needs = plan_needs(self.hooks, depth)
+        spec = self.spec
+        if isinstance(spec, RecurrentSpec):
+            needs, skips = _recurrent_needs(self.hooks), (False,) * depth
+        else:
+            needs, skips = plan_needs(self.hooks, depth), spec.skips
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []
         for p in range(depth):
-            skip, below = self.spec.skips[p], p > 0 and self.spec.skips[p - 1]
+            skip, below = skips[p], p > 0 and skips[p - 1]
+            # what Oja's rule reconstructs: in a recurrent projection not its input
+            own_source = isinstance(spec, RecurrentSpec) and p == recurrent.HIDDEN
             rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
-            key = (needs[p], skip, below, rules)
+            key = (needs[p], skip, below, own_source, rules)
             if key not in known:
                 known[key] = len(kinds)
-                kinds.append(self._kind(needs[p], skip, below, rules))
+                kinds.append(self._kind(needs[p], skip, below, own_source, rules))
             kind_of.append(known[key])
         states = [
             [state_key(name, p, state) if p in rule.layers else None for p in range(depth)]
@@ -77,8 +84,15 @@ class _Capture:
             kinds, kind_of, self.thetas, self.values.constants, states, output, self.uniform_decays
         )
 
-    def _kind(self, needs: Needs, skip: bool, below: bool, rules: tuple[LocalRule, ...]) -> Kind:
-        self.values.known = {"source": self.values.signal("pre")}
+    def _kind(
+        self,
+        needs: Needs,
+        skip: bool,
+        below: bool,
+        own_source: bool,
+        rules: tuple[LocalRule, ...],
+    ) -> Kind:
+        self.values.known = {} if own_source else {"source": self.values.signal("pre")}
         pre_error = arrived = None
         if needs.propagate:
             owner = self.hooks.propagator
@@ -140,7 +154,9 @@ class _Capture:
                 if part.factor is None:
                     self.uniform_decays.append((rule, float(part.scale)))
                 if part.factor is not None:
-                    factor = self.values.make("mean_events", self.values.value(part.factor))
+                    # over a mini-batch the mean, over time the sum
+                    factor = self.values.make("sum_events", self.values.value(part.factor))
+                    factor = self.values.make("truediv", factor, batch)
                     scale = self.values.make("mul", scale, factor)
                     along = factor.units
                 if along in fraction:
@@ -153,3 +169,19 @@ class _Capture:
             by_row = value if by_row is None else self.values.make("add", by_row, value)
         update.row_decay, update.column_decay = by_row, by_column
         return update
+
+
+def _recurrent_needs(hooks: Hooks) -> tuple[Needs, ...]:
+    """Return what must be computed at each projection of a recurrent network."""
+    needs = recurrent.plan_needs(hooks)
+    return tuple(
+        Needs(
+            error=needs.error,
+            propagate=needs.into_input if p == recurrent.INPUT else needs.through_time,
+            weight_error=needs.read(p, "weight_error"),
+            recon=needs.read(p, "recon"),
+            feedback_error=needs.read(p, "feedback_error"),
+            post_first=False,
+        )
+        for p in range(3)
+    )

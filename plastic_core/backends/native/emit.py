@@ -25,21 +25,33 @@ _ACTIVATIONS: Final = {
 }
 
 
-def emit(program: Program, activation: str, beta: float, double: bool) -> str:
-    """Return the source of a library that trains networks in the way of `program`."""
+def emit(
+    program: Program, activation: str, beta: float, double: bool, recurrent: bool = False
+) -> str:
+    """Return the source of a library that trains networks in the way of `program`.
+
+    Args:
+        program: what the rules compute.
+        activation: of the hidden units.
+        beta: sharpness of softplus.
+        double: compute in double precision.
+        recurrent: the network is; its errors go back step by step.
+    """
     template = files("plastic_core.backends.native")
+    loop_file = "recurrent" if recurrent else "loop"
     kernels, functions, network, step, loop = (
         (template / f"{name}.c").read_text()
-        for name in ("kernels", "functions", "network", "step", "loop")
+        for name in ("kernels", "functions", "network", "step", loop_file)
     )
     writer = Writer("out" if program.feedback_output else "post")
     texts, entries = zip(
-        *(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True
+        *(writer.write_kind(i, k, recurrent) for i, k in enumerate(program.kinds)), strict=True
     )
     most = max(
         (len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u), default=0
     )
     head = header(program, writer, most, double)
+    head += f"#define MINI_BATCH(events) {1 if recurrent else '(events)'}\n"
     table = "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"
     parts = [head, kernels, functions, tables(writer, activation, beta), network, *texts, table]
     return "\n".join([*parts, step, loop])
@@ -106,15 +118,31 @@ class Writer:
         self._stored: dict[tuple[Value, bool, str], str] = {}
         self._reduced: dict[Value, int] = {}
 
-    def write_kind(self, index: int, kind: Kind) -> tuple[str, str]:
-        """Return the functions of a kind of projection, and its entry in the table."""
+    def write_kind(self, index: int, kind: Kind, stepwise: bool = False) -> tuple[str, str]:
+        """Return the functions of a kind of projection, and its entry in the table.
+
+        Args:
+            index: of the kind.
+            kind: what happens there.
+            stepwise: compute the error that goes on in a function of its own.
+        """
         self._free = list(range(len(self.buffers)))
         self._sinks, self._stored, self._reduced = [], {}, {}
         bound = self._bind("on_weight", kind.weight, "post")
         bound += self._bind("on_feedback", kind.feedback, self._feedback_rows)
-        for error, pointer in ((kind.pre_error, "p->pre_error"), (kind.arrived, "p->arrived")):
-            if error is not None:
-                self._sinks.append(Sink(error, True, "pre", pointer))
+        errors = [
+            Sink(error, True, "pre", pointer)
+            for error, pointer in ((kind.pre_error, "p->pre_error"), (kind.arrived, "p->arrived"))
+            if error is not None
+        ]
+        propagate, name = "", "0"
+        if stepwise and errors:
+            updates, self._sinks = self._sinks, errors
+            name = f"propagate_{index}"
+            propagate = _function(name, self._compute())
+            self._sinks, self._reduced = updates, {}
+        else:
+            self._sinks += errors
         copies = []
         for slot, value in kind.states:
             # into a buffer first: what is computed later reads the old state
@@ -127,10 +155,7 @@ static void bind_{index}(projection_t *p) {{
     (void)p;
 {indented(bound)}}}
 
-static void compute_{index}(const network_t *net, projection_t *p, long events) {{
-    (void)net, (void)p, (void)events;
-{indented(body)}}}
-"""
+{propagate}{_function(f"compute_{index}", body)}"""
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
             *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
@@ -138,7 +163,7 @@ static void compute_{index}(const network_t *net, projection_t *p, long events) 
             kind.needs.recon,
             kind.needs.feedback_error,
         ]
-        entry = f"    {{{listing(map(int, numbers))}, bind_{index}, compute_{index}}},\n"
+        entry = f"    {{{listing(map(int, numbers))}, bind_{index}, compute_{index}, {name}}},\n"
         return text, entry
 
     def _bind(self, where: str, update: MatrixUpdate | None, rows: str) -> list[str]:
@@ -278,13 +303,21 @@ class Nest:
             "state": "p->state[{}][i]",
             "number": "net->constant[{}]",
             "theta": "net->theta[{}]",
-            "batch": "(real)events",
+            "batch": "(real)MINI_BATCH(events)",
             "units": "(real)p->n_{}",
             "chosen": "(real)(direction == {})",
         }
         if value.operation in leaves:
             return leaves[value.operation].format(*value.arguments)
         return ELEMENTWISE[value.operation].format(*map(self.text, value.arguments))
+
+
+def _function(name: str, body: Iterable[str]) -> str:
+    return f"""\
+static void {name}(const network_t *net, projection_t *p, long events) {{
+    (void)net, (void)p, (void)events;
+{indented(body)}}}
+"""
 
 
 def _decay_kind(update: MatrixUpdate | None) -> int:

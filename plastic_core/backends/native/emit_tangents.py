@@ -53,6 +53,7 @@ def emit_tangents(
     return "\n".join(
         [
             header(program, writer, most, double),
+            "#define MINI_BATCH(events) (events)",
             kernels,
             functions,
             tables(writer, activation, beta),
@@ -112,7 +113,7 @@ static void compute_tangent_{index}(const network_t *net, projection_t *p, proje
             0,
             0,
         ]
-        entry = f"    {{{listing(map(int, numbers))}, 0, 0}},\n"
+        entry = f"    {{{listing(map(int, numbers))}, 0, 0, 0}},\n"
         return text, (entry, f"compute_tangent_{index}")
 
     def _bind_tangent(self, where: str, update: TangentUpdate | None, rows: str) -> list[str]:

@@ -27,7 +27,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         if (__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) break;
         events = least(job->batch, samples - start);
         vec *parts = first->parts + used * first->parts_pad;
-        first->pre = first->branch = inputs + used * first->pre_pad;
+        first->pre = first->source = first->branch = inputs + used * first->pre_pad;
         if (first->weight.waiting) forward_waiting(&first->weight, first->pre, parts);
         finish_forward(first, parts, events);
         activate(net, first, events);

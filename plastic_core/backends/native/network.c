@@ -27,6 +27,7 @@ typedef struct {
     [replicas, directions, ...], rows and columns as of the matrix */
     int64_t directions;
     real *const *weight_tangents, *const *feedback_tangents;
+    int64_t present, steps;    /* of a recurrent network */
 } job_t;
 
 /* The increments of one matrix, as vectors: [events][padded(n)] each, decays [padded(n)]. */
@@ -48,7 +49,7 @@ typedef struct {
     real *post, *activity, *error, *recon, *weight_error, *feedback_error, *arrived;
     real *buffers[BUFFERS + 1];
     /* of other projections, or the input */
-    real *pre, *branch, *pre_error, *above, *output_error;
+    real *pre, *source, *branch, *pre_error, *above, *output_error;
     real *state[STATES + 1];
 } projection_t;
 
@@ -70,6 +71,7 @@ struct kind {
     int weight_error, recon, feedback_error; /* what must be sent back */
     void (*bind)(projection_t *p);           /* set on_weight and on_feedback */
     void (*compute)(const network_t *net, projection_t *p, long events);
+    void (*propagate)(const network_t *net, projection_t *p, long events); /* or null: compute does */
 };
 
 /* Updates that wait before they are added, at most. Where rows or columns decay by fractions of
@@ -96,9 +98,10 @@ static void lay_out_matrix(matrix_t *m, arena_t *arena, long rows, long columns,
     m->left = take(arena, room * padded(rows) * (long)sizeof(real));
 }
 
-static void lay_out_projection(const job_t *job, const network_t *net, projection_t *p, long l,
-                               const struct kind *kind, arena_t *arena) {
-    const long most = job->batch, one = sizeof(real);
+/* `most` events in one update, and the inputs of `ahead` updates at once. */
+static void lay_out_projection(const job_t *job, projection_t *p, long l, const struct kind *kind,
+                               long most, long ahead, arena_t *arena) {
+    const long one = sizeof(real);
     p->kind = kind;
     p->n_pre = job->sizes[l];
     p->n_post = job->sizes[l + 1];
@@ -107,14 +110,15 @@ static void lay_out_projection(const job_t *job, const network_t *net, projectio
     p->pre_pad = padded(p->n_pre);
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
-    const long room = kind->weight_count * most * period(job, kind->weight_decay);
+    const long room = kind->weight_count * most * (most > 1 ? 1 : period(job, kind->weight_decay));
     lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room);
     if (job->feedback) {
-        const long waiting = kind->feedback_count * most * period(job, kind->feedback_decay);
+        const long updates = most > 1 ? 1 : period(job, kind->feedback_decay);
+        const long waiting = kind->feedback_count * most * updates;
         lay_out_matrix(&p->feedback, arena, job->feedback_rows[l], p->n_pre, waiting);
     }
     p->parts_pad = padded(p->n_post + room);
-    const long events = l ? most : most * net->ahead;
+    const long events = most * ahead;
     p->parts = take(arena, events * p->parts_pad * (long)sizeof(vec));
     p->sums = take(arena, (room + p->feedback.room + 4) * (long)sizeof(vec));
     p->z = take(arena, most * p->parts_pad * one);
@@ -146,12 +150,12 @@ static void lay_out(const job_t *job, network_t *net, const struct kind *kinds, 
     net->input_error = take(arena, input);
     projection_t counted = {0}, *projections = net->projections;
     for (long l = 0; l < depth; l++)
-        lay_out_projection(job, net, arena->memory ? &projections[l] : &counted, l,
-                           &kinds[job->kinds[l]], arena);
+        lay_out_projection(job, arena->memory ? &projections[l] : &counted, l,
+                           &kinds[job->kinds[l]], job->batch, l ? 1 : net->ahead, arena);
     if (!arena->memory) return;
     for (long l = 0; l < depth; l++) {
         projection_t *p = &projections[l];
-        p->pre = l ? p[-1].activity : net->inputs[0];
+        p->pre = p->source = l ? p[-1].activity : net->inputs[0];
         p->branch = l ? p[-1].post : net->inputs[0];
         p->pre_error = l ? p[-1].error : net->input_error;
         p->above = l < depth - 1 ? p[1].arrived : 0;

@@ -111,6 +111,7 @@ class Program:
 #: Populations of the signals.
 _UNITS: Final = {
     "pre": "pre",
+    "source": "pre",
     "branch": "pre",
     "above": "pre",
     "recon": "pre",

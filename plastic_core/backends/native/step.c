@@ -67,6 +67,28 @@ static void send_errors_back(projection_t *p, long events) {
     }
 }
 
+/* z = M x for one event, with what waits. */
+static inline void send(const matrix_t *m, const real *x, vec *parts, real *z) {
+    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
+    add_lanes(parts, m->rows + m->waiting, z);
+    for (long k = 0; k < m->waiting; k++) {
+        const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
+        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
+    }
+    const real lost = (real)m->lost;
+    if (lost != 0)
+        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
+}
+
+/* out = M' left for one or two vectors, with what waits. */
+static inline void send_back(const matrix_t *m, int count, const real **left, real **out,
+                             projection_t *scratch) {
+    for (int i = 0; i < count; i++) dot_left(m, left[i], scratch->dots[i], scratch->sums);
+    const real *dots[] = {scratch->dots[0], scratch->dots[1]};
+    if (count == 2) send_back_two(m, left, dots, out);
+    else if (count) send_back_one(m, left, dots, out);
+}
+
 /* Let the increments of one matrix wait; whether it is time to add them. */
 static int collect(matrix_t *m, const increment_t *on, int count, int decays, long events) {
     if (decays == UNIFORM && m->patient) m->lost += on->row_decay[0] * (1 - m->lost);

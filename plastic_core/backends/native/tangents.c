@@ -25,7 +25,7 @@ static void lay_out_tangents(const job_t *job, carrier_t *c, arena_t *arena) {
     for (long d = 0; d < c->directions; d++)
         for (long l = 0; l < depth; l++) {
             projection_t *q = arena->memory ? &c->tangents[d * depth + l] : &counted;
-            lay_out_projection(job, &c->net, q, l, &tangent_kinds[job->kinds[l]], arena);
+            lay_out_projection(job, q, l, &tangent_kinds[job->kinds[l]], job->batch, 1, arena);
             if (q->pre_pad > widest) widest = q->pre_pad;
             if (q->parts_pad > longest) longest = q->parts_pad;
         }
@@ -53,16 +53,6 @@ static void lay_out_tangents(const job_t *job, carrier_t *c, arena_t *arena) {
         }
 }
 
-/* z = M x for one event, with what waits. */
-static void send(const matrix_t *m, const real *x, vec *parts, real *z) {
-    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
-    add_lanes(parts, m->rows + m->waiting, z);
-    for (long k = 0; k < m->waiting; k++) {
-        const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
-        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
-    }
-}
-
 /* The tangents of the activity of one projection, one event. */
 static void activate_tangent(carrier_t *c, projection_t *p, projection_t *q, long l, long e) {
     const real *post = p->post + e * p->post_pad, *dpre = q->pre + e * q->pre_pad;
@@ -83,15 +73,6 @@ static void activate_tangent(carrier_t *c, projection_t *p, projection_t *q, lon
         real *dactivity = q->activity + e * q->post_pad;
         SIMD for (long i = 0; i < p->post_pad; i++) dactivity[i] = dpost[i] + dpre[i];
     }
-}
-
-/* out = M' left for one or two vectors, with what waits. */
-static void send_back(const matrix_t *m, int count, const real **left, real **out,
-                      projection_t *scratch) {
-    for (int i = 0; i < count; i++) dot_left(m, left[i], scratch->dots[i], scratch->sums);
-    const real *dots[] = {scratch->dots[0], scratch->dots[1]};
-    if (count == 2) send_back_two(m, left, dots, out);
-    else if (count) send_back_one(m, left, dots, out);
 }
 
 INLINE void add_to(real *x, const real *y, long pad) {
@@ -206,7 +187,7 @@ static void learn_tangents(carrier_t *c, long l, const int64_t *kind_of, long ev
 static int64_t train_tangents(job_t *job, carrier_t *c, const int64_t *order) {
     network_t *net = &c->net;
     projection_t *first = net->projections, *top = first + net->depth - 1;
-    first->pre = first->branch = net->inputs[0];
+    first->pre = first->source = first->branch = net->inputs[0];
     for (long start = 0, events; start < job->samples; start += events) {
         if (__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) break;
         events = least(job->batch, job->samples - start);

@@ -13,7 +13,7 @@ from plastic_core.backends.native.differentiate import Differentiator
 from plastic_core.backends.native.emit_tangents import emit_tangents
 from plastic_core.backends.native.program import Program, Values
 from plastic_core.build import Hooks
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.network_specs import AnyNetwork, NetworkSpec
 from plastic_core.networks.activations import BETA
 from plastic_core.parameters import Parameters
 
@@ -54,7 +54,7 @@ class NativeTangents(NativeBackend):
         if parameters.feedback:
             job.feedback_tangents = self._pointers([tangents[f"feedback.{i}"] for i in layers])
 
-    def _emit(self, program: Program, spec: NetworkSpec, parameters: Parameters) -> str:
+    def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
         values = Values()
         values.constants = program.constants  # those of derivatives are added to them
         derive = Differentiator(values)

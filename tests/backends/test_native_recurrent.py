@@ -1,0 +1,78 @@
+"""Recurrent networks in C: the numbers of the eager backend."""
+
+import pytest
+import torch
+
+from plastic_core.backends.eager import EagerBackend
+from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.program import NotNativeError
+from plastic_core.build import resolve_hooks
+from plastic_core.catalogue import Catalogue
+from plastic_core.network_specs import RecurrentSpec
+from plastic_core.parameters import initial_parameters
+from plastic_core.plan import make_plan
+from plastic_core.specs import RunSpec
+from tests.backends.parts import POINTS, assert_same
+
+RULES = [
+    "0.01*bp",
+    "0.01*bp+0.001*oja",
+    "0.01*fa+0.001*oja+0.001*weight-decay+0.01*b-update+0.001*b-decay",
+    "0.01*dfa+0.001*oja-single",
+    "0.01*kolen-pollack+0.001*hebbian-error",
+]
+
+
+def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, **more):
+    """Return a backend for a recurrent network, and its parameters."""
+    plan = make_plan(RunSpec(rule=rule, task="delayed-digits-rnn"), Catalogue())
+    kind = getattr(torch, dtype)
+    selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+    hooks = resolve_hooks(selected, dtype=kind)
+    parameters = initial_parameters(spec, range(seeds), hooks.feedback, kind)
+    hooks.add_states(parameters)
+    thetas = {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}
+    source = torch.Generator().manual_seed(0)
+    x = torch.rand(POINTS, spec.inputs, generator=source, dtype=torch.float64).to(kind)
+    labels = torch.randint(spec.classes, (POINTS,), generator=source)
+    targets = torch.eye(spec.classes, dtype=kind)[labels]
+    return backend(spec, hooks, thetas, parameters, x, targets, batch, **more), parameters
+
+
+@pytest.mark.parametrize(
+    "sizes", [(7, 5, 3, 2, 6), (33, 17, 4, 1, 2), (20, 48, 4, 5, 5), (1, 1, 2, 1, 3)]
+)
+@pytest.mark.parametrize("rule", RULES)
+def test_the_numbers_of_eager(rule, sizes):
+    names = ("inputs", "hidden", "classes", "present", "steps")
+    order = torch.randint(POINTS, (2, 40), generator=torch.Generator().manual_seed(1))
+    for activation in ("tanh", "softplus"):
+        spec = RecurrentSpec(**dict(zip(names, sizes, strict=True)), activation=activation)
+        eager, reference = make(EagerBackend, rule, spec)
+        native, ours = make(NativeBackend, rule, spec, threads=2)
+        for backend in (eager, native):
+            assert (backend.advance(order) == -1).all()
+        assert_same(ours, reference, 1e-9)
+
+
+def test_a_seed_is_the_same_alone_and_among_others():
+    spec = RecurrentSpec(inputs=30, hidden=25, classes=10, present=3, steps=10)
+    order = torch.randint(POINTS, (5, 40), generator=torch.Generator().manual_seed(1))
+    five, together = make(NativeBackend, RULES[1], spec, 5, "float32", threads=2)
+    one, alone = make(NativeBackend, RULES[1], spec, 1, "float32")
+    five.advance(order)
+    one.advance(order[:1])
+    for name, value in alone.named().items():
+        assert torch.equal(value[0], together.named()[name][0])
+
+
+def test_a_network_that_diverges_is_found():
+    spec = RecurrentSpec(inputs=7, hidden=5, classes=3, present=2, steps=20)
+    native, _ = make(NativeBackend, "0.01*bp+10*oja", spec)
+    assert (native.advance(torch.zeros(2, 30, dtype=torch.int64)) >= 0).all()
+
+
+def test_mini_batches_are_left_to_eager():
+    spec = RecurrentSpec(inputs=7, hidden=5, classes=3)
+    with pytest.raises(NotNativeError, match="mini-batches of a recurrent network"):
+        make(NativeBackend, "0.01*bp", spec, batch=2)
