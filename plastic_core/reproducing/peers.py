@@ -69,7 +69,12 @@ def train_batch_norm(
     Raises:
         PlasticError: a batch would hold a single point.
     """
-    return [_train_arm(arm, store, progress, data_dir) for arm in arms]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # fastest for small networks
+    try:
+        return [_train_arm(arm, store, progress, data_dir) for arm in arms]
+    finally:
+        torch.set_num_threads(before)
 
 
 def _train_arm(arm: Arm, store: Store, progress: Progress, data_dir: str | None) -> ArmResult:
