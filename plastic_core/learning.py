@@ -12,7 +12,6 @@ from torch import Tensor
 
 from plastic_core.build import Hooks, LocalRule
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
 from plastic_core.signals import SIGNAL_NAMES, Signals
@@ -104,13 +103,12 @@ class Learner:
 
     def gradients(self, spaces: list[Workspace]) -> list[Tensor]:
         """Return the errors of backpropagation; see `Snapshot.gradients`."""
-        gate = ACTIVATIONS[self._spec.activation].gate
         errors = [spaces[-1].signals.post[0] - self._targets[0]]
         arrived: Tensor | None = None
         for below, space in zip(spaces[-2::-1], spaces[:0:-1], strict=True):
-            sent_back = errors[-1] @ space.signals.weight[0]
+            sent_back = errors[-1] @ space.signals.weight
             arrived = sent_back + arrived if space.skip and arrived is not None else sent_back
-            errors.append(gate(arrived, below.signals.post[0], None))
+            errors.append(self._network.gate(arrived, below.signals.post, below)[0])
         return errors[::-1]
 
     def increments(self, thetas: Mapping[str, float]) -> list[dict[str, FactoredIncrements]]:

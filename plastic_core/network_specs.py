@@ -29,6 +29,7 @@ class NetworkSpec(Spec):
             "naive" (normal with standard deviation `init_std`).
         init_std: of "naive"; the paper's N(0, 0.01).
         residual: add y_{l-1} to y_l in every hidden layer of equal size.
+        layer_norm: normalise z_l over the units of every hidden layer, before the activation.
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
@@ -36,6 +37,7 @@ class NetworkSpec(Spec):
     init: Initialisation = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     residual: bool = False
+    layer_norm: bool = False
 
     @model_validator(mode="after")
     def _residual_has_an_effect(self) -> Self:
@@ -196,6 +198,7 @@ class NetworkOptions(Spec):
         0.01, description="standard deviation of --init naive"
     )
     residual: bool = Field(False, description="residual connections between layers of equal size")
+    layer_norm: bool = Field(False, description="layer normalisation before each activation")
 
     @model_validator(mode="after")
     def _sizes_or_layers(self) -> Self:
@@ -211,6 +214,7 @@ class NetworkOptions(Spec):
             init=self.init,
             init_std=self.init_std,
             residual=self.residual,
+            layer_norm=self.layer_norm,
         )
 
 

@@ -20,13 +20,13 @@ from plastic_core.api import (
 _WIDE: Final = (100,) * 9
 RECOMMENDED: Final = (
     Recommended(thetas={"bp": 0.0126}, init="xavier", hidden=_WIDE),
-    Recommended(thetas={"bp": 0.0016, "oja": 0.001}, init="xavier", hidden=_WIDE),
+    Recommended(thetas={"bp": 0.005, "oja": 1e-4}, init="xavier", hidden=_WIDE),
     Recommended(thetas={"bp": 0.0158}, depth=5, init="xavier"),
     # less of Oja's rule is better still, down to none of it
     Recommended(thetas={"bp": 0.0079, "oja": 3.16e-5}, depth=5, init="xavier"),
     Recommended(thetas={"bp": 0.01}, depth=10, init="xavier"),
     Recommended(thetas={"bp": 0.00215, "oja": 0.001}, depth=10, init="xavier"),
-    Recommended(thetas={"bp": 0.0056, "oja": 0.0056}, depth=5, init="naive"),
+    Recommended(thetas={"bp": 0.0032, "oja": 0.0056}, depth=5, init="naive"),
     Recommended(thetas={"fa": 0.0032}, depth=5, init="xavier"),
     Recommended(thetas={"fa": 0.01, "oja": 1e-4}, depth=5, init="xavier"),
 )

@@ -9,6 +9,7 @@ sum, which it fuses with what surrounds them; a call of BLAS it could not.
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,10 +18,23 @@ from plastic_core.build import Hooks
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import plan_needs
+from plastic_core.networks.normalisation import normalise, normalise_back
 from plastic_core.parameters import Parameters, state_key
 from plastic_core.signals import Signals
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Update, as_update
+
+
+class _Below(NamedTuple):
+    """The layer below a projection.
+
+    Attributes:
+        branch: y_{l-1} without what skipped the layer.
+        normalised: from `normalise`, where the layer is normalised.
+    """
+
+    branch: Tensor
+    normalised: tuple[Tensor, Tensor] | None
 
 
 class FunctionalStep:
@@ -48,7 +62,7 @@ class FunctionalStep:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``, one-hot.
         """
-        layers, branches = self._forward(parameters, x)
+        layers, belows = self._forward(parameters, x)
         outputs = layers[-1].post
         if self._needs[-1].error:
             layers[-1].error = layers[-1].output_error = outputs - target
@@ -56,16 +70,16 @@ class FunctionalStep:
         arrived: Tensor | None = None
         for p in reversed(range(self._spec.depth)):
             s = layers[p]
-            arrived = self._send_back(p, s, branches[p], arrived)
+            arrived = self._send_back(p, s, belows[p], arrived)
             if p and self._needs[p].propagate:
                 layers[p - 1].error = s.pre_error
                 layers[p - 1].output_error = s.output_error
             self._learn(p, s, parameters, thetas, new)
         return new, outputs
 
-    def _forward(self, parameters: Parameters, x: Tensor) -> tuple[list[Signals], list[Tensor]]:
-        """Return the signals that are known going up, and y_{l-1} without what skipped a layer."""
-        layers, branches = [], [x]
+    def _forward(self, parameters: Parameters, x: Tensor) -> tuple[list[Signals], list[_Below]]:
+        """Return the signals that are known going up, and what is below each projection."""
+        layers, belows = [], [_Below(x, None)]
         activity = x
         for p, weight in enumerate(parameters.weights):
             s = Signals()
@@ -77,16 +91,20 @@ class FunctionalStep:
             z = None if own is None else own(s)
             if z is None:
                 z = _product(activity, weight)
+            normalised = None
             if p == self._spec.depth - 1:
                 s.post = torch.softmax(z, -1)
             else:
+                if self._spec.layer_norm:
+                    normalised = normalise(z)
+                    z = normalised[0]
                 s.post = self._activation.apply(z, None)
-            branches.append(s.post)
+            belows.append(_Below(s.post, normalised))
             activity = s.post + activity if self._spec.skips[p] else s.post
             layers.append(s)
-        return layers, branches
+        return layers, belows
 
-    def _send_back(self, p: int, s: Signals, branch: Tensor, above: Tensor | None) -> Tensor | None:
+    def _send_back(self, p: int, s: Signals, below: _Below, above: Tensor | None) -> Tensor | None:
         needs, hooks = self._needs[p], self._hooks
         if needs.weight_error or needs.recon:
             # both even where one is needed: a product with one row would be taken apart into a
@@ -104,9 +122,12 @@ class FunctionalStep:
         if self._spec.skips[p]:
             assert above is not None
             arrived = arrived + above
-        s.pre_error = _stored(
-            self._activation.gate(arrived, branch, None) if hooks.gated else arrived
-        )
+        error = arrived
+        if hooks.gated:
+            error = self._activation.gate(arrived, below.branch, None)
+            if below.normalised is not None:
+                error = normalise_back(error, *below.normalised)
+        s.pre_error = _stored(error)
         return arrived
 
     def _learn(
@@ -142,7 +163,7 @@ class FunctionalStep:
                 increment = function(Increment(increment, tensors[p], states))
                 if transform.spec.state:
                     increment, after = increment
-                    new.state |= {state_key(owner, p, n): v for n, v in after.items()}
+                    new.state |= {state_key(owner, p, n): _stored(v) for n, v in after.items()}
             changed[p] = tensors[p] + increment
 
 

@@ -32,6 +32,7 @@ def reproduce_command(
     samples: int | None = None,
     quick: Annotated[bool, Parameter(negative=())] = False,
     search: Annotated[bool, Parameter(negative=())] = False,
+    record: str | None = None,
     backend: str | None = None,
     out: str = "reproduced",
     store: str | None = None,
@@ -45,11 +46,12 @@ def reproduce_command(
     on when it is given again. Leaves OUT/FIGURE/ with the figure as PDF and PNG and claims.json.
 
     Args:
-        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, figS1, or all of them by 'all'.
+        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, figS1, tricks, or all of them by 'all'.
         seeds: networks of each arm, in place of the paper's 20.
         samples: training points, in place of the paper's 5,000.
         quick: 3 seeds and 500 points, to see that it works.
         search: choose the thetas of all arms anew, on the half for choosing.
+        record: with --search: file that each choice is added to, in place of an earlier one.
         backend: how the steps are computed, as in 'plastic run'.
         out: folder of the figures' folders.
         store: folder of finished networks, in place of PLASTIC_STORE.
@@ -59,6 +61,7 @@ def reproduce_command(
     """
     from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.reproducing.figure_spec import FIGURES, read_figure
+    from plastic_core.reproducing.search_record import read_choices
     from plastic_core.specs import RunSpec
     from plastic_core.store import Store
 
@@ -66,6 +69,10 @@ def reproduce_command(
     given = {"seeds": seeds, "samples": samples, "backend": backend}
     changes |= {name: value for name, value in given.items() if value is not None}
     RunSpec(**changes)  # mistakes show before anything is trained
+    if record is not None and not search:
+        raise PlasticError(f"--record {record}: there is no search to record; add --search")
+    if record is not None:
+        read_choices(Path(record))
     if workers is not None and not 0 <= workers <= 1024:
         raise PlasticError(f"--workers {workers}: expected 0 to 1024")
     # those with probes first: what they train serves the others too
@@ -80,32 +87,41 @@ def reproduce_command(
         for spec in figures:
             changed = spec.model_copy(update={"base": {**spec.base, **changes}})
             folder = Path(out) / spec.name
-            reports[spec.name] = _make(changed, spec, folder, cells, search, where)
+            reports[spec.name] = _make(changed, spec, folder, cells, search, record, where)
     if json:
         print_json(reports)
 
 
 def _make(
-    figure: FigureSpec, stored: FigureSpec, folder: Path, store: Any, search: bool, where: Any
+    figure: FigureSpec,
+    stored: FigureSpec,
+    folder: Path,
+    store: Any,
+    search: bool,
+    record: str | None,
+    where: Any,
 ) -> dict[str, Any]:
     from plastic_core.cli.live import SweepView
     from plastic_core.figures import draw_figure
     from plastic_core.files import explained, write_atomically, write_json
     from plastic_core.reproducing import reproduce as reproducing
+    from plastic_core.reproducing.search_record import add_choices
 
     begun = time.monotonic()
     with explained(folder, _REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
-    record = None
+    choices = None
     if search:
         with SweepView() as view:
-            figure, record = reproducing.search(
+            figure, choices = reproducing.search(
                 figure,
                 store,
                 lambda line: print(line, file=sys.stderr),
                 on_progress=view.show,
                 **where,
             )
+        if record is not None:
+            add_choices(Path(record), choices)
     print(f"{figure.name}: {figure.title}", file=sys.stderr)
     with SweepView() as view:
         done = reproducing.reproduce(figure, store, on_progress=view.show, **where)
@@ -130,8 +146,8 @@ def _make(
         "diverged": done.progress.diverged,
         "seconds": time.monotonic() - begun,
     }
-    if record is not None:
-        report["search"] = record
+    if choices is not None:
+        report["search"] = choices
     write_json(folder / "claims.json", report, _REMEDY)
     _show(done, report, folder)
     return {**report, "out": str(folder)}

@@ -60,10 +60,13 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
             arms = {
                 label: curves
                 for (network, label), curves in results.items()
-                if network == panel.network and panel.arm in (None, label)
+                if network == panel.network
+                and panel.arm in (None, label)
+                and (panel.arms is None or label in panel.arms)
             }
             _DRAW[panel.kind](axes, panel, arms)
-            name = f"{panel.network}, {panel.arm}" if panel.arm else panel.network
+            about = panel.arm or panel.about
+            name = f"{panel.network}, {about}" if about else panel.network
             if panel.kind == "components":
                 name += f", layer {_listed(panel)}"
             axes.set_title(f"{letter}  {name}".strip(), loc="left")

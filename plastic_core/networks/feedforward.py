@@ -5,7 +5,9 @@
     e_L = y_L - target              a_{l-1} = propagate(e_l) [+ a_l]
     e_{l-1} = a_{l-1} * sigma'
 
-The terms in brackets are residual connections. All results go into buffers that are made once
+The terms in brackets are residual connections. With layer normalisation every hidden z_l is
+normalised before sigma, and e_l goes back through it after sigma', so that it is dL/dz_l still,
+of z_l = W_l y_{l-1}. All results go into buffers that are made once
 for each number of events, because at one sample a step allocation and dispatch are what costs.
 """
 
@@ -20,6 +22,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import ACTIVATIONS
+from plastic_core.networks.normalisation import normalise, normalise_back
 from plastic_core.parameters import Parameters
 from plastic_core.products import aligned_zeros, product
 from plastic_core.signals import Signals
@@ -93,6 +96,7 @@ class Workspace:
         pair: post and error in the order in which they are stacked, or post alone.
         activity: what the layer above sees: post, with the skipped activity where there is one.
         branch: ``[R, K, n_pre]``, y_{l-1} without what a residual connection added to it.
+        normalised: from `normalise`, where the layer is normalised.
         forward: computes z = W pre.
         backward: computes W' [error, post], or the half of it that is needed.
         through_feedback: computes B e.
@@ -117,6 +121,7 @@ class Workspace:
         s.batch, s.weight = events, weight
         s.pre = s.source = self.branch = pre
         self.z = zeros(events, n_post)
+        self.normalised: tuple[Tensor, Tensor] | None = None
         self.forward = product(pre, weight.mT, self.z)
 
         self.pair: tuple[Tensor, ...]
@@ -179,6 +184,8 @@ class Feedforward:
             if p == self.spec.depth - 1:
                 activities.append(torch.softmax(z, -1))
             else:
+                if self.spec.layer_norm:
+                    z, _ = normalise(z)
                 y = self._activation.apply(z, None)
                 activities.append(y + s.pre if self.spec.skips[p] else y)
         return activities
@@ -199,7 +206,7 @@ class Feedforward:
         top = spaces[-1].signals
         if self.needs[-1].error:
             torch.sub(top.post, target, out=top.error)
-        propagate, gate, gated = self._hooks.propagate, self._activation.gate, self._hooks.gated
+        propagate, gated = self._hooks.propagate, self._hooks.gated
         arrived: Tensor | None = None
         for space in reversed(spaces):
             s = space.signals
@@ -214,10 +221,28 @@ class Feedforward:
                     assert above is not None
                     arrived = arrived + above
                 if gated:
-                    gate(arrived, space.branch, s.pre_error)
+                    below = spaces[space.projection - 1] if space.projection else None
+                    self.gate(arrived, space.branch, below, s.pre_error)
                 else:
                     s.pre_error.copy_(arrived)
             yield space
+
+    def gate(
+        self, arrived: Tensor, branch: Tensor, below: Workspace | None, out: Tensor | None = None
+    ) -> Tensor:
+        """Return the error that arrived at y_{l-1}, taken back through sigma and normalisation.
+
+        Args:
+            arrived: ``[R, K, n_pre]``.
+            branch: y_{l-1} without what skipped its layer.
+            below: of layer l-1; None for the input.
+            out: where to write.
+        """
+        error = self._activation.gate(arrived, branch, out)
+        if below is None or below.normalised is None:
+            return error
+        through = normalise_back(error, *below.normalised)
+        return through if out is None else out.copy_(through)
 
     def _forward(self, spaces: list[Workspace]) -> None:
         apply, last = self._activation.apply, spaces[-1]
@@ -230,6 +255,9 @@ class Feedforward:
             if space is last:
                 torch.softmax(z, -1, out=s.post)
             else:
+                if self.spec.layer_norm:
+                    space.normalised = normalise(z)
+                    z = space.normalised[0]
                 apply(z, s.post)
                 if space.skip:
                     torch.add(s.post, s.pre, out=space.activity)

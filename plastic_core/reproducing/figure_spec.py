@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
+from itertools import product
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, FiniteFloat, JsonValue, PositiveInt, model_validator
@@ -12,8 +14,8 @@ from plastic_core.errors import PlasticError, did_you_mean, listing
 from plastic_core.reproducing.measures import MEASURES
 from plastic_core.validation import Spec
 
-#: In the order of the paper.
-FIGURES: Final = ("fig1a", "fig1b", "fig2", "fig3", "fig4", "fig5", "fig6", "figS1")
+#: In the order of the paper, and what it argues about without a figure.
+FIGURES: Final = ("fig1a", "fig1b", "fig2", "fig3", "fig4", "fig5", "fig6", "figS1", "tricks")
 
 # All of them wherever one is wanted, so that the figures share their networks.
 _PROBES: Final = (
@@ -29,11 +31,29 @@ _FOLDER: Final = files(__package__) / "figures"
 
 
 class ArmSpec(Spec):
-    """One rule expression with its thetas, and how it is called in the figure."""
+    """One way of training, and how it is called in the figure.
+
+    Attributes:
+        label: its name.
+        rule: the rule expression.
+        thetas: what a search chooses: the theta of a rule, or a setting of a rule or transform
+            (``NAME.SETTING``).
+        transforms: of the summed increment, in order.
+        options: of the task, beside those of the network.
+        batch_size: points in one update.
+        batch_norm: trained by autograd with batch normalisation; see
+            `plastic_core.reproducing.peers`.
+        grid: axes on which thetas are searched, where they are not those of the figure.
+    """
 
     label: str
     rule: str
     thetas: dict[str, FiniteFloat]
+    transforms: tuple[str, ...] = ()
+    options: dict[str, JsonValue] = Field({})
+    batch_size: PositiveInt = 1
+    batch_norm: bool = False
+    grid: dict[str, str] = Field({})
 
 
 class NetworkArms(Spec):
@@ -52,6 +72,8 @@ class PanelSpec(Spec):
         variable: of the curves, what is drawn.
         network: by name.
         arm: by label; None draws all.
+        arms: those of the curves that are drawn, by label; None for all.
+        about: what they are, for the title.
         layers: which are drawn; None for all.
         rule: whose increment is drawn, where the variable has that dimension.
     """
@@ -60,6 +82,8 @@ class PanelSpec(Spec):
     variable: str
     network: str
     arm: str | None = None
+    arms: tuple[str, ...] | None = None
+    about: str | None = None
     layers: tuple[PositiveInt, ...] | None = None
     rule: str | None = None
 
@@ -106,7 +130,8 @@ class FigureSpec(Spec):
         title: of the whole figure.
         base: fields of the RunSpec that all its networks share.
         networks: those that its panels and claims need, by name.
-        grid: axes on which thetas are searched, as ``--grid`` takes them.
+        grid: axes on which thetas are searched, as ``--grid`` takes them, unless an arm has its
+            own.
         columns: of panels.
     """
 
@@ -139,9 +164,25 @@ def read_figure(name: str) -> FigureSpec:
     else:
         base.pop("settings")
     needed = {p["network"] for p in own["panels"]}
+    own["claims"] = [*own.get("claims", ()), *_compared(own.pop("comparisons", ()))]
     needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}
     networks = {net: arms for net, arms in shared.items() if net in needed}
+    for net, arms in own.pop("arms", {}).items():
+        networks[net] = {**networks[net], "arms": [*networks[net]["arms"], *arms]}
     return FigureSpec(name=name, base=base, networks=networks, grid=grid, **own)
+
+
+def _compared(comparisons: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a claim about the accuracy for each network and pair of arms of each comparison."""
+    for one in comparisons:
+        for network, first, second in product(one["networks"], one["first"], one["second"]):
+            yield {
+                "text": one["text"].format(network=network, first=first, second=second),
+                "measure": "accuracy",
+                "network": network,
+                "arms": [first, second],
+                "direction": one["direction"],
+            }
 
 
 def _read(name: str) -> dict[str, Any]:

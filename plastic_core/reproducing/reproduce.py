@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ from plastic_core.errors import PlasticError
 from plastic_core.plan import make_plan
 from plastic_core.reproducing.claims import judge
 from plastic_core.reproducing.figure_spec import ArmSpec, FigureSpec
+from plastic_core.reproducing.peers import train_batch_norm
 from plastic_core.specs import RunSpec
 from plastic_core.store import Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.sweeping.compare import choose
 from plastic_core.sweeping.grid import parse_axis
-from plastic_core.sweeping.sweep import Progress, train_arms
+from plastic_core.sweeping.sweep import Progress, SweepResult, train_arms
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,9 +56,9 @@ def reproduce(figure: FigureSpec, store: Store, **where: Any) -> Reproduced:
     for network, one in figure.networks.items():
         for arm in one.arms:
             names.append((network, arm.label))
-            spec = _run_spec(figure, one.options, arm)
-            arms.append(Arm(arm.rule, {}, make_plan(spec, catalogue)))
-    trained = train_arms(arms, store, **where)
+            planned = make_plan(_run_spec(figure, one.options, arm), catalogue)
+            arms.append((arm, Arm(arm.rule, {}, planned)))
+    trained = _train(arms, store, **where)
     if trained.progress.failed:
         reason = next(iter(trained.progress.failed.values()))
         raise PlasticError(
@@ -75,42 +76,85 @@ def reproduce(figure: FigureSpec, store: Store, **where: Any) -> Reproduced:
 def search(
     figure: FigureSpec, store: Store, on_choice: Callable[[str], Any], **where: Any
 ) -> tuple[FigureSpec, list[dict[str, Any]]]:
-    """Choose the thetas of all arms anew, every arm on the same grid, on the choosing half.
+    """Choose the thetas of all arms anew, each on its grid, on the choosing half.
 
     Returns:
         The figure with these thetas, and a record of each choice.
     """
-    axes = dict(parse_axis(f"{name}={values}") for name, values in figure.grid.items())
-    networks, record = {}, []
-    shared = {k: v for k, v in figure.base.items() if k not in ("probes", "settings")}
+    names, sweeps, wanted = [], [], []
     for name, network in figure.networks.items():
-        fields = {**shared, "options": network.options, "evaluations": 1, "eval_half": "choose"}
-        rules = tuple(arm.rule for arm in network.arms)
-        spec = SweepSpec(rules=rules, grid=axes, base=RunSpec(**fields))
-        chosen = choose(spec, train_arms(expand(spec, Catalogue()), store, **where))
-        arms = []
-        for arm, choice in zip(network.arms, chosen, strict=True):
-            arms.append(arm.model_copy(update={"thetas": choice.arm.thetas}))
-            record.append(
-                {
-                    "network": name,
-                    "rule": arm.rule,
-                    "thetas": choice.arm.thetas,
-                    "accuracy": choice.accuracy,
-                    "points": choice.tried,
-                    "at_edge": list(choice.at_edge),
-                    "grid": {axis: figure.grid[axis] for axis in choice.arm.point},
-                    "seeds": spec.base.seeds,
-                    "samples": spec.base.samples,
-                }
-            )
-            on_choice(f"{name}, {arm.rule}: {choice.arm.thetas}")
-        networks[name] = network.model_copy(update={"arms": tuple(arms)})
+        for arm in network.arms:
+            names.append((name, arm))
+            sweeps.append(_sweep_spec(figure, network.options, arm))
+            wanted.append([(arm, point) for point in expand(sweeps[-1], Catalogue())])
+    trained = _train([one for points in wanted for one in points], store, **where)
+    results, record = iter(trained.arms), []
+    chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
+    for (name, arm), sweep, points in zip(names, sweeps, wanted, strict=True):
+        (choice,) = choose(sweep, SweepResult([next(results) for _ in points], trained.progress))
+        chosen[name].append(arm.model_copy(update={"thetas": choice.arm.point}))
+        record.append(
+            {
+                "network": name,
+                "arm": arm.label,
+                "rule": arm.rule,
+                "thetas": choice.arm.point,
+                "accuracy": choice.accuracy,
+                "points": choice.tried,
+                "at_edge": list(choice.at_edge),
+                "grid": _grid_of(figure, arm),
+                "seeds": sweep.base.seeds,
+                "samples": sweep.base.samples,
+            }
+        )
+        on_choice(f"{name}, {arm.label}: {choice.arm.point}")
+    networks = {
+        name: network.model_copy(update={"arms": tuple(chosen[name])})
+        for name, network in figure.networks.items()
+    }
     return figure.model_copy(update={"networks": networks}), record
+
+
+def _train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
+    """Train what the store lacks, by the engine or by the peer; return the arms in their order."""
+    trained = train_arms([arm for spec, arm in wanted if not spec.batch_norm], store, **where)
+    peers = [arm for spec, arm in wanted if spec.batch_norm]
+    ours, theirs = (
+        iter(trained.arms),
+        iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir"))),
+    )
+    arms = [next(theirs if spec.batch_norm else ours) for spec, _ in wanted]
+    return SweepResult(arms, trained.progress)
+
+
+def _grid_of(figure: FigureSpec, arm: ArmSpec) -> dict[str, str]:
+    return {axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas}
+
+
+def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> SweepSpec:
+    """Return the search of one arm, without probes, which would measure what nobody reads."""
+    spec = _run_spec(figure, options, arm)
+    changes = {
+        "settings": {},
+        "probes": (),
+        "evaluations": 1,
+        "eval_half": "choose",
+    }
+    axes = dict(parse_axis(f"{axis}={values}") for axis, values in _grid_of(figure, arm).items())
+    return SweepSpec(rules=(arm.rule,), grid=axes, base=spec.model_copy(update=changes))
 
 
 def _run_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
     base: dict[str, Any] = dict(figure.base)
-    thetas = {rule: {"theta": theta} for rule, theta in arm.thetas.items()}
-    settings = {**base.pop("settings", {}), **thetas}
-    return RunSpec(rule=arm.rule, options=options, settings=settings, **base)
+    settings = {owner: dict(values) for owner, values in base.pop("settings", {}).items()}
+    for axis, value in arm.thetas.items():
+        owner, _, name = axis.partition(".")
+        settings.setdefault(owner, {})[name or "theta"] = value
+    return RunSpec(
+        rule=arm.rule,
+        options={**options, **arm.options},
+        settings=settings,
+        transforms=arm.transforms,
+        batch_size=arm.batch_size,
+        **base,
+    )

@@ -28,9 +28,9 @@ class SweepSpec(Spec):
 
     Attributes:
         rules: rule expressions, side by side.
-        grid: values by axis: the theta of a rule, its setting (``rule.name``), an option of the
-            task, or a field of the RunSpec. An axis of a rule applies to the expressions that
-            hold it.
+        grid: values by axis: the theta of a rule, a setting of a rule or transform
+            (``rule.name``), an option of the task, or a field of the RunSpec. An axis of a rule
+            applies to the expressions that hold it.
         base: what is the same for all, seeds included; its rule is not used.
     """
 
@@ -87,7 +87,7 @@ def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue
         }
         fields["settings"] = {owner: dict(one) for owner, one in settings.items()}
         for axis, value in point.items():
-            _set(fields, axis, value, names, sweep, catalogue)
+            _set(fields, axis, value, names | {*sweep.base.transforms}, sweep, catalogue)
         yield Arm(rule, point, make_plan(RunSpec(**fields), catalogue))
 
 

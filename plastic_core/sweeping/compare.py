@@ -160,7 +160,7 @@ def _label(axis: str) -> str:
 
 
 def _conditions(arm: Arm) -> dict[str, Any]:
-    owners = {rule.name for rule in arm.plan.rules}
+    owners = {rule.name for rule in arm.plan.rules} | {*arm.plan.spec.transforms}
     return {axis: v for axis, v in arm.point.items() if axis.split(".")[0] not in owners}
 
 

@@ -34,6 +34,17 @@ def test_seed_3_is_the_same_alone_among_4_and_among_20(rule, batch_size):
             assert torch.equal(value, replica(other, 3)[name]), name
 
 
+@pytest.mark.parametrize("transform", ["momentum", "adam"])
+def test_seed_3_is_the_same_with_layer_normalisation_and_transforms(transform):
+    options = {**SMALL["options"], "layer_norm": True}
+    spec = {**SMALL, "rule": "oja+bp", "options": options, "transforms": (transform,)}
+    alone = run(RunSpec(first_seed=3, seeds=1, **spec))
+    among = run(RunSpec(seeds=20, **spec))
+    assert alone.curves.sel(seed=3).equals(among.curves.sel(seed=3))
+    for name, value in replica(alone, 3).items():
+        assert torch.equal(value, replica(among, 3)[name]), name
+
+
 def test_seed_3_is_the_same_on_the_whole_network_of_the_paper(mnist_dir):
     spec = {"rule": "oja+bp", "task": "mnist-mlp", "samples": 150, "evaluations": 2}
     alone = run(RunSpec(first_seed=3, seeds=1, **spec), data_dir=mnist_dir)
@@ -184,11 +195,18 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("after", [1, 2])
-@pytest.mark.parametrize("rule", ["oja+bp", EQUATION_9 + "+threshold"])
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, rule, after):
+@pytest.mark.parametrize(
+    ("rule", "transforms"),
+    [
+        ("oja+bp", ()),
+        (EQUATION_9 + "+threshold", ()),
+        (EQUATION_9, ("momentum", "rmsprop", "adam")),
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, rule, transforms, after):
     monkeypatch.setattr(record, "_FIRST_CHECKPOINT", 0.0)
     monkeypatch.setattr(record, "_CHECKPOINT_SHARE", float("inf"))
-    spec = RunSpec(rule=rule, seeds=3, **SMALL)
+    spec = RunSpec(rule=rule, transforms=transforms, seeds=3, **SMALL)
     undisturbed = run(spec, rules=[Threshold])
 
     def kill(curves):
