@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
 from plastic_core.figures.style import COLOURS, STYLE
 from plastic_core.statistics import bootstrap_interval
 
@@ -36,6 +37,7 @@ _AXES: Final = {
     "update_norm": r"$|\Delta W|$",
     "rule_update_norm": r"$|\Delta W_{BP}|$",
     "explained_variance": "variance explained (%)",
+    "error_angle": "angle to the error of backprop (degrees)",
 }
 
 
@@ -64,9 +66,14 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
                 and panel.arm in (None, label)
                 and (panel.arms is None or label in panel.arms)
             }
-            _DRAW[panel.kind](axes, panel, arms)
+            if panel.kind == "scan":
+                draw_scan(axes, panel, results)
+            else:
+                _DRAW[panel.kind](axes, panel, arms)
             about = panel.arm or panel.about
             name = f"{panel.network}, {about}" if about else panel.network
+            if panel.kind == "scan":
+                name = ""
             if panel.kind == "components":
                 name += f", layer {_listed(panel)}"
             axes.set_title(f"{letter}  {name}".strip(), loc="left")
@@ -125,6 +132,8 @@ _DRAW: Final[dict[str, Any]] = {
     "layers": _draw_layers,
     "components": _draw_components,
     "images": _draw_images,
+    "course": draw_course,
+    "profile": draw_profile,
 }
 
 

@@ -150,6 +150,8 @@ def plan_meta(spec: MetaSpec) -> Plan:
         )
     if not isinstance(plan.network, NetworkSpec):
         raise PlasticError(f"task '{spec.task}': its network is recurrent; expected feed-forward")
+    if plan.network.layer_norm:
+        raise PlasticError("layer_norm: it is not differentiated in meta-learning; leave it out")
     return plan
 
 

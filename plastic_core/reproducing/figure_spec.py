@@ -15,7 +15,19 @@ from plastic_core.reproducing.measures import MEASURES
 from plastic_core.validation import Spec
 
 #: In the order of the paper, and what it argues about without a figure.
-FIGURES: Final = ("fig1a", "fig1b", "fig2", "fig3", "fig4", "fig5", "fig6", "figS1", "tricks")
+FIGURES: Final = (
+    "fig1a",
+    "fig1b",
+    "fig2",
+    "fig3",
+    "fig4",
+    "fig5",
+    "fig6",
+    "fig6gh",
+    "fig7",
+    "figS1",
+    "tricks",
+)
 
 # All of them wherever one is wanted, so that the figures share their networks.
 _PROBES: Final = (
@@ -67,23 +79,27 @@ class PanelSpec(Spec):
     """One panel of a figure.
 
     Attributes:
-        kind: "curves" (a line for each arm over training points), "layers" (a line for each layer
-            over training points), "components" (over principal components) or "images".
+        kind: "curves" (accuracies over training points), "course" (another number over them),
+            "layers" (a line for each layer over training points), "components" (over principal
+            components), "images", "scan" (over an option of the task) or "profile" (over the
+            dimension that the variable has beside seed and step).
         variable: of the curves, what is drawn.
         network: by name.
         arm: by label; None draws all.
         arms: those of the curves that are drawn, by label; None for all.
-        about: what they are, for the title.
+        about: what they are, for the title; of a scan, the label of its axis.
+        points: of a scan, the place of each network.
         layers: which are drawn; None for all.
         rule: whose increment is drawn, where the variable has that dimension.
     """
 
-    kind: Literal["curves", "layers", "components", "images"]
+    kind: Literal["curves", "layers", "components", "images", "scan", "course", "profile"]
     variable: str
     network: str
     arm: str | None = None
     arms: tuple[str, ...] | None = None
     about: str | None = None
+    points: dict[str, FiniteFloat] = Field({})
     layers: tuple[PositiveInt, ...] | None = None
     rule: str | None = None
 
@@ -157,13 +173,15 @@ def read_figure(name: str) -> FigureSpec:
             f"  there are {listing(FIGURES)}; 'all' makes all of them"
         )
     own, shared = _read(name), _read("networks")
-    base = {**shared.pop("base"), **own.pop("base", {})}
-    grid = shared.pop("search")
+    base, grid = shared.pop("base"), {**shared.pop("search"), **own.pop("search", {})}
     if own.pop("probes", False):
         base["probes"] = list(_PROBES)
     else:
         base.pop("settings")
-    needed = {p["network"] for p in own["panels"]}
+    base |= own.pop("base", {})
+    for network, one in own.pop("networks", {}).items():
+        shared[network] = {**shared[one.pop("like")], **one} if "like" in one else one
+    needed = {n for p in own["panels"] for n in (p["network"], *p.get("points", ()))}
     own["claims"] = [*own.get("claims", ()), *_compared(own.pop("comparisons", ()))]
     needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}
     networks = {net: arms for net, arms in shared.items() if net in needed}

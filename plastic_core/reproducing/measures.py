@@ -58,6 +58,26 @@ def _norm_drift(curves: xr.Dataset) -> xr.DataArray:
     return (hidden.std("step") / hidden.mean("step")).mean("layer")
 
 
+def _recurrent_residual(curves: xr.Dataset) -> xr.DataArray:
+    return curves["recurrent_residual"]
+
+
+def _relative_recurrent_residual(curves: xr.Dataset) -> xr.DataArray:
+    return curves["relative_recurrent_residual"]
+
+
+def _accuracy_deviation(curves: xr.Dataset) -> xr.DataArray:
+    return abs(curves["accuracy"] - curves["accuracy"].median("seed"))
+
+
+def _feedback_angle(curves: xr.Dataset) -> xr.DataArray:
+    return curves["feedback_angle"]
+
+
+def _error_angle(curves: xr.Dataset) -> xr.DataArray:
+    return curves["error_angle"].mean("step")
+
+
 #: By name: each returns an array over seed, and over step and layer where it has them.
 MEASURES: Final[dict[str, Measured]] = {
     "accuracy": _accuracy,
@@ -69,4 +89,9 @@ MEASURES: Final[dict[str, Measured]] = {
     "image-correlation": _image_correlation,
     "norm-spread": _norm_spread,
     "norm-drift": _norm_drift,
+    "recurrent-residual": _recurrent_residual,
+    "relative-recurrent-residual": _relative_recurrent_residual,
+    "accuracy-deviation": _accuracy_deviation,
+    "feedback-angle": _feedback_angle,
+    "error-angle": _error_angle,
 }

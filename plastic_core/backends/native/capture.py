@@ -40,7 +40,7 @@ def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:
         raise NotNativeError(f"transforms need the whole increment of a matrix ({names})")
     if hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
-    if spec.layer_norm:
+    if not isinstance(spec, RecurrentSpec) and spec.layer_norm:
         raise NotNativeError("layer normalisation needs the whole layer before its activation")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")

@@ -1,0 +1,82 @@
+"""Panels over an option of the task, over time, and over modes of the recurrent weights."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from plastic_core.figures.style import COLOURS
+from plastic_core.statistics import bootstrap_interval
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+    from plastic_core.reproducing.figure_spec import PanelSpec
+
+#: By variable: the label of the axis, and that of what it is drawn over.
+AXES: Final = {
+    "relative_residual": (r"residual / $\langle |y_{l-1}|^2 \rangle$", "training points"),
+    "relative_recurrent_residual": ("residual of Eq. 6 / size of the state", "training points"),
+    "recurrent_residual": ("residual of Eq. 6", "training points"),
+    "state_norm": (r"$\langle |z_t| \rangle$", "step t"),
+    "singular_value": (r"singular value of $W_h$", "mode"),
+    "eigenvalue_modulus": (r"|eigenvalue of $W_h$|", "mode"),
+}
+
+
+def draw_scan(axes: Axes, panel: PanelSpec, results: Mapping[tuple[str, str], xr.Dataset]) -> None:
+    """Draw the accuracy at the last point over an option of the task, a line for each arm."""
+    labels = dict.fromkeys(label for network, label in results if network in panel.points)
+    places = list(panel.points.values())
+    for label, colour in zip(labels, itertools.cycle(COLOURS), strict=False):
+        last = [
+            100 * results[network, label][panel.variable].to_numpy()[:, -1]
+            for network in panel.points
+        ]
+        bounds = np.array([bootstrap_interval(values) for values in last])
+        axes.plot(places, [values.mean() for values in last], "o-", color=colour, label=label)
+        axes.fill_between(places, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel=panel.about, ylabel="held-out accuracy (%)", ylim=(0, 100))
+    axes.set_xscale("log")
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.minorticks_off()
+    axes.legend(loc="best")
+
+
+def draw_course(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
+    """Draw a number over training points, a line for each arm; the mean over layers, if any."""
+    for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
+        values = curves[panel.variable]
+        if "layer" in values.dims:
+            values = values.mean("layer")
+        _band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
+    label, over = AXES[panel.variable]
+    axes.set(xlabel=over, ylabel=label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="best")
+
+
+def draw_profile(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
+    """Draw what has one dimension of its own, at the last point, a line for each arm."""
+    for (name, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
+        values = curves[panel.variable].isel(step=-1)
+        (dimension,) = set(values.dims) - {"seed"}
+        places = np.arange(1, values.sizes[dimension] + 1)
+        _band(axes, places, values.transpose("seed", dimension).to_numpy(), colour, name)
+    label, over = AXES[panel.variable]
+    axes.set(xlabel=over, ylabel=label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="best")
+
+
+def _band(axes: Axes, x: Any, values: Any, colour: Any, label: str) -> None:
+    """Draw the mean over seeds, shaded with its 98% bootstrap interval."""
+    low, high = bootstrap_interval(values)
+    axes.plot(x, values.mean(0), color=colour, label=label, linewidth=1.2)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
