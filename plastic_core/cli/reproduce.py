@@ -46,7 +46,8 @@ def reproduce_command(
     on when it is given again. Leaves OUT/FIGURE/ with the figure as PDF and PNG and claims.json.
 
     Args:
-        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, figS1, tricks, or all of them by 'all'.
+        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, fig8, figS1, tricks,
+            metagrid, or all of them by 'all'.
         seeds: networks of each arm, in place of the paper's 20.
         samples: training points, in place of the paper's 5,000.
         quick: 3 seeds and 500 points, to see that it works.
@@ -60,7 +61,8 @@ def reproduce_command(
         workers: processes, one thread each; 0 trains in this process. Default one a core.
     """
     from plastic_core.cli.output import interrupted_with, print_json
-    from plastic_core.reproducing.figure_spec import FIGURES, read_figure
+    from plastic_core.files import explained
+    from plastic_core.reproducing.figure_spec import FIGURES, META_FIGURES, read_figure
     from plastic_core.reproducing.search_record import read_choices
     from plastic_core.specs import RunSpec
     from plastic_core.store import Store
@@ -77,7 +79,8 @@ def reproduce_command(
         raise PlasticError(f"--workers {workers}: expected 0 to 1024")
     # those with probes first: what they train serves the others too
     wanted = sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5"))
-    figures = [read_figure(name) for name in (wanted if figure == "all" else [figure])]
+    wanted = [*wanted, *META_FIGURES] if figure == "all" else [figure]
+    figures = [read_figure(name) for name in wanted if name not in META_FIGURES]
     where: dict[str, Any] = {"workers": workers, "data_dir": data_dir}
     reports = {}
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
@@ -88,6 +91,16 @@ def reproduce_command(
             changed = spec.model_copy(update={"base": {**spec.base, **changes}})
             folder = Path(out) / spec.name
             reports[spec.name] = _make(changed, spec, folder, cells, search, record, where)
+        for name in META_FIGURES:
+            if name in wanted:
+                from plastic_core.cli import reproduce_meta
+
+                folder = Path(out) / name
+                with explained(folder, _REMEDY):
+                    folder.mkdir(parents=True, exist_ok=True)
+                reports[name] = reproduce_meta.make(name, folder, cells, changes, quick, where)
+                _show_claims(reports[name]["claims"])
+                print(f"{reports[name]['seconds']:.0f} s; written to {folder}")
     if json:
         print_json(reports)
 
@@ -170,17 +183,21 @@ def _note(figure: FigureSpec, stored: FigureSpec) -> str:
 
 
 def _show(done: Reproduced, report: dict[str, Any], folder: Path) -> None:
-    for claim in done.claims:
-        arms = " less ".join(claim["arms"]) if len(claim["arms"]) == 2 else claim["arms"][0]
-        print(f"{claim['text']}\n  {claim['network']}, {claim['measure']}, {arms}:")
-        for one in claim["verdicts"]:
-            print(f"  {_verdict(one)}")
+    _show_claims(done.claims)
     print(
         "differences paired by seed, with 98% bootstrap intervals; "
         f"{report['trained']} networks trained, {report['from_store']} from the store, "
         f"{report['seconds']:.0f} s"
     )
     print(f"written to {folder}")
+
+
+def _show_claims(claims: list[dict[str, Any]]) -> None:
+    for claim in claims:
+        arms = " less ".join(claim["arms"]) if len(claim["arms"]) == 2 else claim["arms"][0]
+        print(f"{claim['text']}\n  {claim['network']}, {claim['measure']}, {arms}:")
+        for one in claim["verdicts"]:
+            print(f"  {_verdict(one)}")
 
 
 def _verdict(one: dict[str, Any]) -> str:

@@ -2,7 +2,17 @@
 
 from plastic_core.figures.heat_maps import HeatMap, draw_heat_maps
 from plastic_core.figures.learning_curves import draw_learning_curves
+from plastic_core.figures.meta_figure import draw_meta_figure
 from plastic_core.figures.meta_learning import draw_meta_learning
+from plastic_core.figures.metagrid import draw_metagrid
 from plastic_core.figures.panels import draw_figure
 
-__all__ = ["HeatMap", "draw_figure", "draw_heat_maps", "draw_learning_curves", "draw_meta_learning"]
+__all__ = [
+    "HeatMap",
+    "draw_figure",
+    "draw_heat_maps",
+    "draw_learning_curves",
+    "draw_meta_figure",
+    "draw_meta_learning",
+    "draw_metagrid",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from plastic_core.errors import PlasticError
 from plastic_core.meta.history import History
+from plastic_core.meta.meta_spec import MetaSpec
 from plastic_core.result_folder import CHECKPOINT_FILE, ResultFolder
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 META_FILE: Final = "meta.json"
 HISTORY_FILE: Final = "history.nc"
 FIGURE_FILE: Final = "meta_learning.png"
+
+
+def place(folder: Path, name: str, spec: MetaSpec) -> Path:
+    """Return where a figure keeps a meta-learned rule: another spec has another folder."""
+    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    return folder / f"{name}-{digest[:8]}"
 
 
 class MetaSummary(BaseModel):

@@ -29,6 +29,9 @@ FIGURES: Final = (
     "tricks",
 )
 
+#: Those that are about meta-learned rules, with specifications of their own.
+META_FIGURES: Final = ("fig8", "metagrid")
+
 # All of them wherever one is wanted, so that the figures share their networks.
 _PROBES: Final = (
     "activation-norm",
@@ -168,9 +171,10 @@ def read_figure(name: str) -> FigureSpec:
         PlasticError: there is none of that name.
     """
     if name not in FIGURES:
+        names = [*FIGURES, *META_FIGURES]
         raise PlasticError(
-            f"there is no figure '{name}'{did_you_mean(name, FIGURES)}\n"
-            f"  there are {listing(FIGURES)}; 'all' makes all of them"
+            f"there is no figure '{name}'{did_you_mean(name, names)}\n"
+            f"  there are {listing(names)}; 'all' makes all of them"
         )
     own, shared = _read(name), _read("networks")
     base, grid = shared.pop("base"), {**shared.pop("search"), **own.pop("search", {})}

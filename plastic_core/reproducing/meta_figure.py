@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue, PositiveInt
 
+from plastic_core.meta.folder import place
 from plastic_core.meta.inner import InnerLoop
 from plastic_core.meta.meta_learning import MetaResult, load_episodes, meta_learn, plan_meta
 from plastic_core.meta.meta_spec import MetaSpec
@@ -106,7 +107,11 @@ def make_meta_figure(
             spec = MetaSpec(rule=rule, options=one.options, **figure.base)
             name = f"{network}-{label}".replace(" ", "_").replace(",", "")
             result = meta_learn(
-                spec, out=folder / name, resume=True, data_dir=data_dir, threads=threads
+                spec,
+                out=place(folder, name, spec),
+                resume=True,
+                data_dir=data_dir,
+                threads=threads,
             )
             on_line(f"{network}, {label}: learned {'; '.join(result.learned)}")
             learned[network, label] = result
