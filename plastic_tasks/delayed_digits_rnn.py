@@ -14,6 +14,7 @@ from plastic_core.api import (
     TaskSpec,
 )
 
+# Not searched: near those of delayed-mnist-rnn.
 RECOMMENDED: Final = (
     Recommended(thetas={"bp": 1e-3}),
     Recommended(thetas={"bp": 1e-3, "oja": 1e-4}),

@@ -26,6 +26,7 @@ COMMANDS = (
     "compare",
     "reproduce",
     "search",
+    "meta",
     "store",
     "store verify",
     "store prune",

@@ -29,7 +29,7 @@ class Answers:
 
     Attributes:
         loss: ``[R]``, mean cross-entropy in nats; not finite where a network diverged.
-        accuracy: ``[R]``.
+        accuracy: ``[R]``; chance level where a network diverged.
         gradient: ``[R, P]``, of the loss with respect to the thetas.
     """
 
@@ -81,12 +81,13 @@ class InnerLoop:
         with torch.inference_mode():
             step = TangentStep(self._network, self._hooks, named, parameters)
             x, target = self._x(points), self._one_hot[labels]
+            failed = torch.full((len(x),), -1)
             if self._code is not None:
-                self._native(step, named, parameters, x, target)
+                failed = self._native(step, named, parameters, x, target)
             else:
                 for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
                     step.step(one.unsqueeze(1), wanted.unsqueeze(1))
-            return _answers(*step.outputs(self._x(queries)), asked)
+            return _answers(*step.outputs(self._x(queries)), asked, failed)
 
     def test(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
         """Return how the networks answer, without gradients, by the fastest backend.
@@ -113,12 +114,12 @@ class InnerLoop:
                 threads=self._threads,
             )
         ).backend
-        backend.advance(torch.arange(len(x)).view(len(points), -1))
+        failed = backend.advance(torch.arange(len(x)).view(len(points), -1))
         outputs = [
             backend.activities(self._x(one).unsqueeze(0), replica)[-1]
             for replica, one in enumerate(queries)
         ]
-        return _answers(torch.cat(outputs), None, asked)
+        return _answers(torch.cat(outputs), None, asked, failed)
 
     def _native(
         self,
@@ -127,7 +128,8 @@ class InnerLoop:
         parameters: Parameters,
         x: Tensor,
         target: Tensor,
-    ) -> None:
+    ) -> Tensor:
+        """Train, and return for each network where it diverged, or -1."""
         backend = NativeTangents(
             self._network,
             self._hooks,
@@ -142,7 +144,7 @@ class InnerLoop:
         )
         self._code = backend.code
         # every network has points of its own
-        backend.advance(torch.arange(len(x) * x.shape[1]).view(len(x), -1))
+        return backend.advance(torch.arange(len(x) * x.shape[1]).view(len(x), -1))
 
     def _try_native(self) -> None:
         """Compile; where that is not possible, say why."""
@@ -172,14 +174,16 @@ def _stacked(episodes: Sequence[Episode]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(np.stack([getattr(e, n) for e in episodes])) for n in names)
 
 
-def _answers(outputs: Tensor, tangents: Tensor | None, labels: Tensor) -> Answers:
+def _answers(outputs: Tensor, tangents: Tensor | None, labels: Tensor, failed: Tensor) -> Answers:
     """Return the loss, and by the chain rule its gradient.
 
     Args:
         outputs: ``[R, Q, n_L]``, softmax.
         tangents: ``[P, R, Q, n_L]``, or None for no gradient.
         labels: ``[R, Q]``.
+        failed: ``[R]``, where a network diverged, or -1.
     """
+    diverged = (failed >= 0) | ~outputs.isfinite().flatten(1).all(1)
     index = labels.unsqueeze(-1)
     picked = outputs.gather(-1, index).squeeze(-1).double()
     # softmax may have rounded a probability to zero
@@ -189,7 +193,9 @@ def _answers(outputs: Tensor, tangents: Tensor | None, labels: Tensor) -> Answer
         index = index.expand(len(tangents), *index.shape)
         change = tangents.gather(-1, index).squeeze(-1).double()
     return Answers(
-        loss=-picked.log().mean(-1).numpy(),
-        accuracy=(outputs.argmax(-1) == labels).double().mean(-1).numpy(),
+        loss=torch.where(diverged, torch.nan, -picked.log().mean(-1)).numpy(),
+        accuracy=torch.where(
+            diverged, 1 / outputs.shape[-1], (outputs.argmax(-1) == labels).double().mean(-1)
+        ).numpy(),
         gradient=-(change / picked).mean(-1).T.numpy(),
     )

@@ -1,0 +1,210 @@
+"""``plastic meta``, through the command line and from Python."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from plastic_core.cli import execute
+from plastic_core.errors import PlasticError
+from plastic_core.meta.meta_learning import expression, load_episodes, meta_learn, plan_meta
+from plastic_core.meta.meta_spec import MetaSpec
+
+SMALL = {"ways": 3, "shots": 8, "queries": 4, "sizes": "64,12,10"}
+FLAGS = ["--ways", "3", "--shots", "8", "--queries", "4", "--sizes", "64,12,10"]
+
+
+def small(rule="0.01*bp+oja", **fields):
+    fields = {"episodes": 8, "task": "digits-fewshot", "options": SMALL, **fields}
+    return MetaSpec(rule=rule, **fields)
+
+
+def test_a_learned_rule_is_taken_by_run(tmp_path, capsys):
+    folder = tmp_path / "meta"
+    arguments = ["meta", "--rule", "0.01*fa+oja", "--episodes", "5", "--seeds", "2", *FLAGS]
+    assert execute([*arguments, "--out", str(folder), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "history.nc", "meta.json", "meta_learning.png",
+    ]  # fmt: skip
+    record = json.loads((folder / "meta.json").read_text())
+    assert record["result"]["learned"] == printed["learned"]
+    history = xr.load_dataset(folder / "history.nc", engine="h5netcdf")
+    assert history["theta"].dims == ("seed", "step", "rule")
+    assert history["theta"].sizes == {"seed": 2, "step": 6, "rule": 2}
+    assert (history["theta"][:, 0] == [0.01, 0]).all()
+    for rule in printed["learned"]:
+        assert execute(["run", "--rule", rule, "--seeds", "1", "--samples", "20", "--out",
+                        str(tmp_path / rule[:6])]) == 0  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["native", "eager"])
+def test_meta_learning_improves_the_rule(backend):
+    result = meta_learn(small("0.001*bp", episodes=60, backend=backend, learning_rate=3e-3))
+    loss = result.history["loss"].to_numpy()[0]
+    assert result.record["backend"] == backend
+    assert loss[-15:].mean() < loss[:15].mean() - 0.1
+
+
+def test_native_and_eager_learn_the_same():
+    thetas = [
+        meta_learn(small("0.01*fa+oja+b-update", backend=backend, dtype="float64")).history["theta"]
+        for backend in ("native", "eager")
+    ]
+    assert abs(thetas[0] - thetas[1]).max() < 1e-9
+
+
+def test_seeds_are_the_same_alone_and_side_by_side():
+    three = meta_learn(small(seeds=3, parallel=2)).history["theta"]
+    alone = meta_learn(small(first_seed=2, parallel=2)).history["theta"]
+    assert np.array_equal(three[2], alone[0])
+
+
+def test_a_step_is_that_of_the_optimiser():
+    spec = small("0.01*bp+oja", episodes=1, optimizer="SGD", learning_rate=1e-4, l1=0.5)
+    history = meta_learn(spec).history
+    before, after = history["theta"].to_numpy()[0]
+    step = history["gradient"].to_numpy()[0, 0] + 0.5 * np.sign(before)
+    assert np.allclose(after, np.maximum(before - 1e-4 * step, 0), rtol=1e-12)
+
+
+def test_what_is_of_no_use_is_driven_to_zero_and_left_out():
+    result = meta_learn(small("0.01*bp+1e-4*weight-decay", l1=1000.0))
+    assert result.history["theta"].to_numpy()[0, -1, 1] == 0
+    assert "weight-decay" not in result.learned[0]
+    assert expression({"bp": 0.0, "oja": 0.0}) == "0*bp + 0*oja"
+
+
+def test_a_theta_without_bounds_may_become_negative():
+    result = meta_learn(small("0.01*bp+1e-4*hebbian-error", l1=1e5, optimizer="SGD"))
+    assert result.history["theta"].to_numpy()[0, 1, 1] < 0
+
+
+@pytest.mark.parametrize("backend", ["native", "eager"])
+def test_networks_that_diverge_are_counted_and_stop_nothing(backend):
+    options = {**SMALL, "activation": "linear"}
+    fields = {"learning_rate": 1e-9, "options": options, "backend": backend}
+    result = meta_learn(small("0.01*bp+50*oja", **fields))
+    found = result.record["result"]
+    assert found["diverged"] == 8
+    assert (result.history["accuracy"] == 0.1).all()
+    assert (result.history["gradient"] == 0).all()
+
+
+def test_gradients_are_clipped_and_counted():
+    result = meta_learn(small(clip=1e-3))
+    assert result.record["result"]["clipped"] == 8
+    norm = (result.history["gradient"] ** 2).sum("rule") ** 0.5
+    assert np.allclose(norm, 1e-3)
+
+
+def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
+    arguments = ["--rule", "0.01*bp+oja", "--episodes", "300", *FLAGS]
+    command = [
+        sys.executable,
+        "-c",
+        "from plastic_core.cli import main; main()",
+        "meta",
+        *arguments,
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen(
+        [*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not (killed / "checkpoint.safetensors").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
+    histories = [
+        xr.load_dataset(folder / "history.nc", engine="h5netcdf") for folder in (whole, killed)
+    ]
+    assert histories[0].identical(histories[1])
+    assert not (killed / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--task", "digits-mlp", "--rule", "bp"],
+            "task 'digits-mlp': it has no episodes; few-shot tasks are digits-fewshot, "
+            "emnist-fewshot, mnist-fewshot",
+        ),
+        (
+            ["--ways", "11"],
+            "ways = 11: the training points of digits-fewshot have 10 classes; give at most 10",
+        ),
+        (
+            ["--shots", "80", "--queries", "30"],
+            "shots = 80 and queries = 30: the training points of digits-fewshot have 87 points of "
+            "one class; give at most 87 together",
+        ),
+        (
+            ["--layer-norm"],
+            "layer_norm: it is not differentiated in meta-learning; leave it out",
+        ),
+        (["--episodes", "0"], "MetaSpec: episodes = '0': input should be greater than 0"),
+        (["--resume"], "--resume needs --out DIR, the folder to continue"),
+    ],
+)
+def test_mistakes(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert execute(["meta", *arguments]) == 2
+    assert capsys.readouterr().err == f"plastic: {message}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_optimiser_is_named_with_those_there_are(capsys):
+    assert execute(["meta", "--optimizer", "Adm"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "plastic: optimizer = 'Adm': expected one of torch.optim: ASGD, Adadelta"
+    )
+    assert "SGD" in error
+
+
+def test_a_folder_with_another_rule_is_not_continued(tmp_path):
+    meta_learn(small(episodes=1), out=tmp_path / "m")
+    with pytest.raises(PlasticError, match="holds a meta-learned rule already"):
+        meta_learn(small(episodes=1), out=tmp_path / "m")
+    with pytest.raises(PlasticError, match="holds another meta-learned rule"):
+        meta_learn(small("0.01*fa", episodes=1), out=tmp_path / "m", resume=True)
+    (tmp_path / "m" / "meta.json").write_text("{}")
+    with pytest.raises(PlasticError, match="is no record of a meta-learned rule"):
+        meta_learn(small(episodes=1), out=tmp_path / "m", resume=True)
+
+
+@pytest.mark.parametrize("divide", ["images", "classes"])
+@pytest.mark.parametrize("head", ["all", "ways"])
+def test_episodes(divide, head):
+    plan = plan_meta(small(options={**SMALL, "divide": divide, "head": head, "sizes": None}))
+    seen, labels = [], []
+    for held_out in (False, True):
+        episodes, inputs = load_episodes(plan, None, held_out)
+        episode = episodes.draw(3, 7)
+        assert len(episode.points) == 24
+        assert len(episode.queries) == 12
+        assert not set(episode.points) & set(episode.queries)
+        again = episodes.draw(3, 7)
+        assert np.array_equal(episode.points, again.points)
+        assert not np.array_equal(episode.points, episodes.draw(3, 8).points)
+        assert episode.network != episodes.draw(4, 7).network
+        # shuffled: not class by class
+        assert (np.diff(episode.labels) != 0).sum() > 3
+        assert set(episode.labels) == set(episode.query_labels)
+        if head == "ways":
+            assert set(episode.labels) == {0, 1, 2}
+        seen.append({row.tobytes() for row in inputs})
+        labels.append({tuple(episodes.draw(0, n).labels) for n in range(20)})
+    shared = seen[0] & seen[1]
+    assert len(shared) < 10, "a few of the images may be alike"
+    if divide == "classes" and head == "all":
+        classes = [{label for one in part for label in one} for part in labels]
+        assert not classes[0] & classes[1]
