@@ -25,6 +25,7 @@ COMMANDS = (
     "sweep",
     "compare",
     "reproduce",
+    "report",
     "search",
     "meta",
     "store",

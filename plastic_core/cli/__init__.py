@@ -17,6 +17,7 @@ from plastic_core.cli import (
     meta,
     new,
     plugins,
+    report,
     reproduce,
     rules,
     run,
@@ -88,6 +89,7 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(sweep.make_app(arguments[1:] if arguments[0] == "sweep" else None))
     app.command(compare.app)
     app.command(reproduce.app)
+    app.command(report.app)
     app.command(search.make_app(arguments[1:] if arguments[0] == "search" else None))
     app.command(meta.make_app(arguments[1:] if arguments[0] == "meta" else None))
     app.command(store.app)

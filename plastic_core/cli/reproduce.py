@@ -70,6 +70,8 @@ def reproduce_command(
     changes: dict[str, Any] = dict(_QUICK) if quick else {}
     given = {"seeds": seeds, "samples": samples, "backend": backend}
     changes |= {name: value for name, value in given.items() if value is not None}
+    flags = "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+    flags += " --quick" * quick + " --search" * search
     RunSpec(**changes)  # mistakes show before anything is trained
     if record is not None and not search:
         raise PlasticError(f"--record {record}: there is no search to record; add --search")
@@ -90,7 +92,8 @@ def reproduce_command(
         for spec in figures:
             changed = spec.model_copy(update={"base": {**spec.base, **changes}})
             folder = Path(out) / spec.name
-            reports[spec.name] = _make(changed, spec, folder, cells, search, record, where)
+            command = f"plastic reproduce {spec.name}{flags}"
+            reports[spec.name] = _make(changed, spec, folder, cells, search, record, command, where)
         for name in META_FIGURES:
             if name in wanted:
                 from plastic_core.cli import reproduce_meta
@@ -98,7 +101,10 @@ def reproduce_command(
                 folder = Path(out) / name
                 with explained(folder, _REMEDY):
                     folder.mkdir(parents=True, exist_ok=True)
-                reports[name] = reproduce_meta.make(name, folder, cells, changes, quick, where)
+                command = f"plastic reproduce {name}{flags}"
+                reports[name] = reproduce_meta.make(
+                    name, folder, cells, changes, quick, command, where
+                )
                 _show_claims(reports[name]["claims"])
                 print(f"{reports[name]['seconds']:.0f} s; written to {folder}")
     if json:
@@ -112,11 +118,13 @@ def _make(
     store: Any,
     search: bool,
     record: str | None,
+    command: str,
     where: Any,
 ) -> dict[str, Any]:
     from plastic_core.cli.live import SweepView
     from plastic_core.figures import draw_figure
     from plastic_core.files import explained, write_atomically, write_json
+    from plastic_core.machine import environment
     from plastic_core.reproducing import reproduce as reproducing
     from plastic_core.reproducing.search_record import add_choices
 
@@ -148,6 +156,9 @@ def _make(
     report: dict[str, Any] = {
         "format": 1,
         "figure": figure.name,
+        "title": figure.title,
+        "command": command,
+        "environment": environment(None),
         "small": _is_small(figure, stored),
         "networks": {
             name: network.model_dump(mode="json") for name, network in figure.networks.items()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from plastic_core.cli.live import SweepView
 from plastic_core.figures import draw_meta_figure, draw_metagrid
 from plastic_core.files import write_atomically, write_json
+from plastic_core.machine import environment
 from plastic_core.reproducing.meta_figure import make_meta_figure, read_meta_figure
 from plastic_core.reproducing.metagrid import make_metagrid, read_metagrid
 from plastic_core.store import Store
@@ -24,7 +25,13 @@ _QUICK_OPTIONS: Final = {"shots": 30, "queries": 5}
 
 
 def make(
-    name: str, folder: Path, store: Store, changes: dict[str, Any], quick: bool, where: Any
+    name: str,
+    folder: Path,
+    store: Store,
+    changes: dict[str, Any],
+    quick: bool,
+    command: str,
+    where: Any,
 ) -> dict[str, Any]:
     """Make one of the figures, and return its report.
 
@@ -34,6 +41,7 @@ def make(
         store: of finished networks.
         changes: fields of the runs, as the user changed them.
         quick: a very small version.
+        command: repeats it.
         where: workers and data_dir.
     """
     begun = time.monotonic()
@@ -41,7 +49,14 @@ def make(
         report = _fig8(folder, changes, quick, where)
     else:
         report = _metagrid(folder, store, changes, quick, where)
-    report = {"format": 1, "figure": name, "small": quick or bool(changes), **report}
+    report = {
+        "format": 1,
+        "figure": name,
+        "small": quick or bool(changes),
+        "command": command,
+        "environment": environment(None),
+        **report,
+    }
     report["seconds"] = time.monotonic() - begun
     write_json(folder / "claims.json", report, _REMEDY)
     return report

@@ -1,0 +1,1 @@
+"""Reports: one self-contained page from the folders of runs and figures."""
