@@ -36,8 +36,15 @@ def write_idx(path, array):
 
 @pytest.fixture
 def small_mnist(tmp_path):
-    """Return a data folder with 60 training and 40 test images of noise in MNIST's format."""
+    """Return a data folder with images of noise in MNIST's format.
+
+    60 to train and 40 to test, and of EMNIST balanced 188 to train, 4 of each class.
+    """
     source = np.random.default_rng(0)
+    raw = tmp_path / "data" / "EMNIST" / "raw" / "emnist-balanced-train"
+    images = source.integers(0, 256, (188, 28, 28))
+    write_idx(raw.with_name(f"{raw.name}-images-idx3-ubyte"), images)
+    write_idx(raw.with_name(f"{raw.name}-labels-idx1-ubyte"), np.arange(188) % 47)
     for prefix, count in (("train", 60), ("t10k", 40)):
         raw = tmp_path / "data" / "MNIST" / "raw"
         write_idx(raw / f"{prefix}-images-idx3-ubyte", source.integers(0, 256, (count, 28, 28)))
