@@ -37,7 +37,7 @@ _AXES: Final = {
     "update_norm": r"$|\Delta W|$",
     "rule_update_norm": r"$|\Delta W_{BP}|$",
     "explained_variance": "variance explained (%)",
-    "error_angle": "angle to the error of backprop (degrees)",
+    "error_angle": "angle to error of backprop (°)",
 }
 
 
