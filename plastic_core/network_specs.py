@@ -29,7 +29,8 @@ class NetworkSpec(Spec):
             "naive" (normal with standard deviation `init_std`).
         init_std: of "naive"; the paper's N(0, 0.01).
         residual: add y_{l-1} to y_l in every hidden layer of equal size.
-        layer_norm: normalise z_l over the units of every hidden layer, before the activation.
+        layer_norm: normalise z_l over the units of every hidden layer, before the activation,
+            without gain and bias.
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]

@@ -39,13 +39,15 @@ class Signals:
     Attributes:
         pre: ``[R, K, n_pre]``, what multiplies the weight: y_{l-1}.
         post: ``[R, K, n_post]``, y_l = sigma(z_l); in the output layer softmax(z_L). In a
-            residual layer this is sigma(W pre) alone, without the skipped activity.
+            residual layer this is sigma(z_l) alone, without the skipped activity. With layer
+            normalisation it is sigma of the normalised z_l.
         source: ``[R, K, n_pre]``, what Oja's rule reconstructs: y_{l-1}.
         recon: ``[R, K, n_pre]``, the reconstruction W' post.
-        error: ``[R, K, n_post]``, e_l = dL/dz_l of each sample, not divided by the batch.
+        error: ``[R, K, n_post]``, e_l = dL/dz_l of each sample, not divided by the batch, where
+            z_l = W_l y_{l-1}; with layer normalisation too, which lies between z_l and sigma.
         pre_error: ``[R, K, n_pre]``, e_{l-1}: the propagated error times sigma', which is
             written as a function of the activity (softplus(10): 1 - exp(-10 y)), so that it
-            exists for the input layer too.
+            exists for the input layer too; then through the layer's normalisation, if any.
         weight_error: ``[R, K, n_pre]``, W' e_l.
         feedback_error: ``[R, K, n_pre]``, B e_l (with ``feedback="output"``: B e_L).
         output_error: ``[R, K, n_L]``, e_L.

@@ -59,7 +59,8 @@ def make_app(arguments: Sequence[str] | None) -> App:
 
         Args:
             rule: a rule expression; may be repeated, and the grid is applied to each.
-            grid: NAME=VALUES, such as bp=1e-4:1e-1:12log or layers=5,10; may be repeated.
+            grid: NAME=VALUES, such as bp=1e-4:1e-1:12log, layers=5,10 or adam.rate=1e-4,1e-3; may
+                be repeated.
             spec: the fields of the spec, the same for all.
             task_options: the options of the task.
             set_: RULE.NAME=VALUE, the same for all points; may be repeated.

@@ -52,7 +52,22 @@ class BatchNormNetwork(nn.Module):
         """Return z_L, ``[K, n_L]``, for inputs ``[K, n_0]``."""
         for weight, norm in zip(self.weights, self.norms, strict=False):
             x = self._apply_activation(norm(x @ weight.mT), None)
-        return x @ self.weights[-1].mT
+        last: Tensor = self.weights[-1]
+        return x @ last.mT
+
+
+def check_batches(arms: Sequence[Arm]) -> None:
+    """Refuse batches that have no variance.
+
+    Raises:
+        PlasticError: a batch would hold a single point.
+    """
+    for spec in (arm.plan.spec for arm in arms):
+        if 1 in (spec.batch_size, spec.samples % spec.batch_size):
+            raise PlasticError(
+                f"{spec.samples} training points in batches of {spec.batch_size}: batch "
+                "normalisation needs two points in each batch; give another number of samples"
+            )
 
 
 def train_batch_norm(
@@ -65,9 +80,6 @@ def train_batch_norm(
         store: read first, and added to.
         progress: counted up.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
-
-    Raises:
-        PlasticError: a batch would hold a single point.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # fastest for small networks
@@ -79,11 +91,6 @@ def train_batch_norm(
 
 def _train_arm(arm: Arm, store: Store, progress: Progress, data_dir: str | None) -> ArmResult:
     spec = arm.plan.spec
-    if 1 in (spec.batch_size, spec.samples % spec.batch_size):
-        raise PlasticError(
-            f"{spec.samples} training points in batches of {spec.batch_size}: batch normalisation "
-            "needs two points in each batch; give another number of samples"
-        )
     data, digest = data_of(arm.plan, data_dir)
     made = ArmResult(arm, {})
     for seed in spec.seed_list:
@@ -105,6 +112,7 @@ def _train_arm(arm: Arm, store: Store, progress: Progress, data_dir: str | None)
 
 def _train_network(plan: Plan, rate: float, seed: int, data: Dataset) -> CellResult:
     spec, dtype = plan.spec, getattr(torch, plan.spec.dtype)
+    assert isinstance(plan.network, NetworkSpec)
     network = BatchNormNetwork(plan.network, seed, dtype)
     optimiser = torch.optim.SGD(network.parameters(), rate)
     inputs, labels = torch.from_numpy(data.inputs).to(dtype), torch.from_numpy(data.labels)
@@ -118,12 +126,12 @@ def _train_network(plan: Plan, rate: float, seed: int, data: Dataset) -> CellRes
     for stop in steps:
         begun = time.perf_counter()
         network.train()
-        for batch in order[start:stop].split(spec.batch_size):
+        for batch in torch.split(order[start:stop], spec.batch_size):
             loss = nn.functional.cross_entropy(network(inputs[batch]), labels[batch])
             if diverged_at < 0 and not loss.isfinite():
                 diverged_at = start
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
         seconds += time.perf_counter() - begun
         start = stop

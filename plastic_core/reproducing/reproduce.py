@@ -11,7 +11,7 @@ from plastic_core.errors import PlasticError
 from plastic_core.plan import make_plan
 from plastic_core.reproducing.claims import judge
 from plastic_core.reproducing.figure_spec import ArmSpec, FigureSpec
-from plastic_core.reproducing.peers import train_batch_norm
+from plastic_core.reproducing.peers import check_batches, train_batch_norm
 from plastic_core.specs import RunSpec
 from plastic_core.store import Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
@@ -56,7 +56,7 @@ def reproduce(figure: FigureSpec, store: Store, **where: Any) -> Reproduced:
     for network, one in figure.networks.items():
         for arm in one.arms:
             names.append((network, arm.label))
-            planned = make_plan(_run_spec(figure, one.options, arm), catalogue)
+            planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
             arms.append((arm, Arm(arm.rule, {}, planned)))
     trained = _train(arms, store, **where)
     if trained.progress.failed:
@@ -117,12 +117,11 @@ def search(
 
 def _train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
     """Train what the store lacks, by the engine or by the peer; return the arms in their order."""
-    trained = train_arms([arm for spec, arm in wanted if not spec.batch_norm], store, **where)
     peers = [arm for spec, arm in wanted if spec.batch_norm]
-    ours, theirs = (
-        iter(trained.arms),
-        iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir"))),
-    )
+    check_batches(peers)
+    trained = train_arms([arm for spec, arm in wanted if not spec.batch_norm], store, **where)
+    ours = iter(trained.arms)
+    theirs = iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir")))
     arms = [next(theirs if spec.batch_norm else ours) for spec, _ in wanted]
     return SweepResult(arms, trained.progress)
 
@@ -133,7 +132,7 @@ def _grid_of(figure: FigureSpec, arm: ArmSpec) -> dict[str, str]:
 
 def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> SweepSpec:
     """Return the search of one arm, without probes, which would measure what nobody reads."""
-    spec = _run_spec(figure, options, arm)
+    spec = run_spec_of(figure, options, arm)
     changes = {
         "settings": {},
         "probes": (),
@@ -144,7 +143,8 @@ def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> Sw
     return SweepSpec(rules=(arm.rule,), grid=axes, base=spec.model_copy(update=changes))
 
 
-def _run_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
+def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
+    """Return the run that an arm is, on the network of `options`."""
     base: dict[str, Any] = dict(figure.base)
     settings = {owner: dict(values) for owner, values in base.pop("settings", {}).items()}
     for axis, value in arm.thetas.items():

@@ -1,20 +1,30 @@
 """The paper's figures by one command each: small versions of all, claims, and what is stored."""
 
-import itertools
 import json
+from importlib.resources import files
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 import xarray as xr
 
 from plastic_core import PlasticError, RunSpec
 from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
+from plastic_core.datasets import held_out_half, training_order
+from plastic_core.networks.initialisation import initial_weights
 from plastic_core.plan import make_plan
 from plastic_core.reproducing.claims import judge
 from plastic_core.reproducing.figure_spec import FIGURES, ClaimSpec, read_figure
+from plastic_core.reproducing.peers import train_batch_norm
+from plastic_core.reproducing.reproduce import run_spec_of
 from plastic_core.statistics import bootstrap_interval
+from plastic_core.store import Store
+from plastic_core.sweeping.arms import Arm
+from plastic_core.sweeping.data import data_of
+from plastic_core.sweeping.sweep import Progress
 from tests.conftest import write_idx
 
 SMALL = ["--quick", "--seeds", "2", "--samples", "40", "--workers", "0"]
@@ -73,7 +83,10 @@ def test_the_same_figure_again_trains_nothing_and_gives_the_same_numbers(
 def test_figures_share_their_networks(made):
     trained = {figure: report["trained"] for figure, report in made[1].items()}
     # 5 networks, 2 arms, 2 seeds; Figure 5's control is the only one that it does not share
-    assert sum(trained.values()) == 20
+    assert sum(trained.values()) - trained["tricks"] == 20
+    # 8 tricks on 3 networks, residual connections with and without Oja's rule; two initialisations
+    # replace the naive one, so that these networks are those of 5 layers
+    assert trained["tricks"] == 2 * (8 * 3 + 2 - 2)
     assert (trained["fig1a"], trained["fig1b"], trained["fig5"]) == (0, 0, 4)
 
 
@@ -85,6 +98,15 @@ def test_the_claims_agree_on_the_eager_backend(made, noise, tmp_path):
         for one, other in zip(ours["verdicts"], theirs["verdicts"], strict=True):
             assert one["verdict"] == other["verdict"]
             assert one["difference"] == pytest.approx(other["difference"], rel=1e-3)
+
+
+def test_batch_normalisation_is_not_trained_again_and_is_in_the_same_form(made, noise, tmp_path):
+    folder, reports = made
+    where = ["--data-dir", str(noise), "--store", str(folder / "store"), "--out", str(tmp_path)]
+    assert execute(["reproduce", "tricks", *SMALL, *where]) == 0
+    again = json.loads((tmp_path / "tricks" / "claims.json").read_text())
+    assert (again["trained"], again["from_store"]) == (0, 2 * (10 * 3 + 4))
+    assert again["claims"] == reports["tricks"]["claims"]
 
 
 def test_thetas_are_searched_anew_and_the_record_is_kept(noise, tmp_path, monkeypatch):
@@ -101,6 +123,93 @@ def test_thetas_are_searched_anew_and_the_record_is_kept(noise, tmp_path, monkey
     arms = found["networks"]["5 layers"]["arms"]
     assert [arm["thetas"] for arm in arms] == [bp["thetas"], both["thetas"]]
     assert both["thetas"]["oja"] in (1e-4, 1e-3)
+
+
+def test_settings_of_transforms_are_searched_and_added_to_a_record(noise, tmp_path, monkeypatch):
+    def small(name):
+        figure = read_figure(name)
+        tried = {"momentum": {"bp": "1e-3,2e-3"}, "Adam": {"adam.rate": "1e-4,2e-4"}}
+        tried["batch norm"] = {"bp": "0.1,0.2"}
+        arms = [
+            arm.model_copy(update={"grid": tried[arm.label]})
+            for arm in figure.networks["5 layers"].arms
+            if arm.label in tried
+        ]
+        network = figure.networks["5 layers"].model_copy(update={"arms": tuple(arms)})
+        panel = figure.panels[0].model_copy(update={"arms": None})
+        changes = {"networks": {"5 layers": network}, "claims": (), "panels": (panel,)}
+        return figure.model_copy(update=changes)
+
+    monkeypatch.setattr("plastic_core.reproducing.figure_spec.read_figure", small)
+    where = ["--data-dir", str(noise), "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
+    file = tmp_path / "kept.json"
+    earlier = [{"network": "5 layers", "arm": "Adam"}, {"network": "mine", "arm": "Adam"}]
+    file.write_text(json.dumps(earlier))
+    command = ["reproduce", "tricks", *SMALL, *where, "--search", "--record", str(file)]
+    assert execute(command) == 0
+    found = json.loads((tmp_path / "tricks" / "claims.json").read_text())
+    adam, mine, momentum, batch_norm = json.loads(file.read_text())
+    assert mine == earlier[1]
+    assert found["search"] == [momentum, adam, batch_norm]
+    assert adam["thetas"]["adam.rate"] in (1e-4, 2e-4)
+    assert (adam["points"], adam["grid"]) == (2, {"adam.rate": "1e-4,2e-4"})
+    assert [arm["thetas"] for arm in found["networks"]["5 layers"]["arms"]] == [
+        one["thetas"] for one in found["search"]
+    ]
+
+
+def test_batch_normalisation_equals_its_formulas():
+    """The peer in float64 against means and variances written out, and plain gradient descent."""
+    spec = RunSpec(
+        rule="0.2*bp",
+        seeds=2,
+        samples=44,
+        batch_size=8,
+        evaluations=2,
+        dtype="float64",
+        options={"sizes": [64, 7, 6, 10]},
+    )
+    plan = make_plan(spec, Catalogue())
+    data, _ = data_of(plan, None)
+    with TemporaryDirectory() as folder:
+        (result,) = train_batch_norm([Arm(spec.rule, {}, plan)], Store(folder), Progress(0), None)
+    inputs, labels = torch.from_numpy(data.inputs).double(), torch.from_numpy(data.labels)
+    held_out = [torch.from_numpy(a) for a in held_out_half(data, "report", spec.eval_samples)]
+
+    def forward(x, parameters, statistics, running):
+        weights, gains, biases = parameters
+        for i, (gain, bias) in enumerate(zip(gains, biases, strict=True)):
+            z = x @ weights[i].T
+            mean, variance = running[i] if running else (z.mean(0), z.var(0, correction=0))
+            statistics.append((z.mean(0).detach(), z.var(0).detach()))
+            z = gain * (z - mean) / torch.sqrt(variance + 1e-5) + bias
+            x = torch.logaddexp(10 * z, torch.zeros_like(z)) / 10
+        return torch.log_softmax(x @ weights[-1].T, -1)
+
+    for seed in (0, 1):
+        weights = initial_weights(plan.network, seed)
+        gains = [torch.ones(n, dtype=torch.float64) for n in (7, 6)]
+        biases = [torch.zeros(n, dtype=torch.float64) for n in (7, 6)]
+        parameters = weights, gains, biases
+        running = [(bias.clone(), gain.clone()) for gain, bias in zip(gains, biases, strict=True)]
+        order = torch.from_numpy(training_order(seed, len(labels), 44))
+        losses = []
+        for at, batch in enumerate(order.split(8), 1):
+            flat = [p.requires_grad_() for group in parameters for p in group]
+            now = []
+            outputs = forward(inputs[batch], parameters, now, None)
+            loss = -outputs[torch.arange(len(batch)), labels[batch]].mean()
+            for p, gradient in zip(flat, torch.autograd.grad(loss, flat), strict=True):
+                p.data -= 0.2 * gradient
+            running = [
+                tuple(0.9 * old + 0.1 * new for old, new in zip(*pair, strict=True))
+                for pair in zip(running, now, strict=True)
+            ]
+            if at in (3, 6):  # 24 and 44 points
+                outputs = forward(held_out[0].double(), parameters, [], running).detach()
+                losses.append(-outputs[torch.arange(len(outputs)), held_out[1]].mean().item())
+        assert result.results[seed].steps == (24, 44)
+        np.testing.assert_allclose(result.results[seed].loss, losses, rtol=1e-10)
 
 
 def curves(values):
@@ -170,17 +279,40 @@ def test_every_stored_specification_can_be_run():
     for figure in map(read_figure, FIGURES):
         for network in figure.networks.values():
             for arm in network.arms:
-                thetas = {rule: {"theta": theta} for rule, theta in arm.thetas.items()}
-                settings = {**figure.base.get("settings", {}), **thetas}
-                fields = {**figure.base, "options": network.options, "settings": settings}
-                planned = make_plan(RunSpec(rule=arm.rule, **fields), Catalogue()).rules
-                assert {rule.name: rule.theta for rule in planned} == arm.thetas
-        known = set(itertools.product(figure.networks, ("BP", "BP+Oja")))
+                planned = make_plan(run_spec_of(figure, network.options, arm), Catalogue())
+                for rule in planned.rules:
+                    assert arm.thetas.get(rule.name, 1.0) == rule.theta
+                for one in planned.transforms:
+                    rate = arm.thetas.get(f"{one.entry.name}.rate")
+                    assert rate is None or one.transform.params.rate == rate
+        known = {
+            (network, arm.label) for network, one in figure.networks.items() for arm in one.arms
+        }
         for claim in figure.claims:
             assert (claim.network, claim.arms[0]) in known
             assert (claim.against or claim.network, claim.arms[-1]) in known
         for panel in figure.panels:
-            assert panel.arm is None or (panel.network, panel.arm) in known
+            for arm in [*(panel.arms or ()), *([panel.arm] if panel.arm else ())]:
+                assert (panel.network, arm) in known
+
+
+def test_every_stored_theta_is_that_of_the_record_of_its_search():
+    folder = files("plastic_core.reproducing") / "figures"
+    kept = [
+        choice
+        for name in ("networks", "tricks")
+        for choice in json.loads((folder / f"{name}.search.json").read_text())
+    ]
+    chosen = {(choice["network"], choice["arm"]): choice for choice in kept}
+    assert len(chosen) == len(kept)
+    for figure in map(read_figure, FIGURES):
+        for name, network in figure.networks.items():
+            if name == "5 layers, naive, variance 0.01":  # has the thetas of 5 layers
+                continue
+            for arm in network.arms:
+                choice = chosen[name, arm.label]
+                assert arm.thetas == pytest.approx(choice["thetas"], rel=1e-5)
+                assert choice["grid"] == {a: arm.grid.get(a, figure.grid[a]) for a in arm.thetas}
 
 
 def test_bad_input_is_explained(tmp_path, capsys):
@@ -188,7 +320,8 @@ def test_bad_input_is_explained(tmp_path, capsys):
         read_figure("fig9")
     assert str(caught.value) == (
         "there is no figure 'fig9'; did you mean 'fig2' or 'fig3' or 'fig4' or 'fig5' or 'fig6'?\n"
-        "  there are fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, figS1; 'all' makes all of them"
+        "  there are fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, figS1, tricks; 'all' makes all of "
+        "them"
     )
     assert execute(["reproduce", "fig9"]) == 2
     assert capsys.readouterr().err == f"plastic: {caught.value}\n"
@@ -196,6 +329,15 @@ def test_bad_input_is_explained(tmp_path, capsys):
     assert capsys.readouterr().err == "plastic: --workers -1: expected 0 to 1024\n"
     assert execute(["reproduce", "fig2", "--seeds", "0"]) == 2
     assert "seeds = 0" in capsys.readouterr().err
+    assert execute(["reproduce", "fig2", "--record", "x.json"]) == 2
+    expected = "plastic: --record x.json: there is no search to record; add --search\n"
+    assert capsys.readouterr().err == expected
+    (tmp_path / "no record").write_text('{"a": 1}')
+    command = ["reproduce", "fig2", "--search", "--record", str(tmp_path / "no record")]
+    assert execute(command) == 2
+    assert f"{tmp_path / 'no record'}: is no record of a search (" in capsys.readouterr().err
+    assert execute(["reproduce", "tricks", *SMALL[:3], "--samples", "33"]) == 2
+    assert "batch normalisation needs two points in each batch" in capsys.readouterr().err
 
 
 def test_without_data_nothing_else_is_used(tmp_path, monkeypatch, capsys):
