@@ -25,7 +25,8 @@ def _decay(dtype: torch.dtype) -> Tensor:
     A tensor of the same dtype: wrapping or converting a number at each call takes three times
     as long as the operation.
     """
-    return torch.tensor(math.exp(-BETA), dtype=dtype)
+    with torch.inference_mode(False):  # it is kept for others, who may differentiate
+        return torch.tensor(math.exp(-BETA), dtype=dtype)
 
 
 # Above this value of beta z, softplus(z) is taken to be z. torch's default of 20 leaves a

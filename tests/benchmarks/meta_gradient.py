@@ -1,0 +1,123 @@
+"""The gradient of one meta-episode: tangents against reverse mode through dense updates.
+
+Run by hand: ``python -m tests.benchmarks.meta_gradient``. 5 layers, 250 steps, 50 queries, 2
+thetas, on one core; ratios are taken within rounds. Then the memory that each needs beside what is
+loaded, for 250 and for 5,000 steps, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from plastic_core.backends.functional import FunctionalStep
+from plastic_core.backends.native.tangents import NativeTangents
+from plastic_core.meta.tangents import TangentStep
+from tests.building import random_points, resolve
+
+RULE, SIZES = "0.001*bp+0.0001*oja", (784, 170, 130, 100, 70, 47)
+ROUNDS = 5
+
+
+def made(steps):
+    plan, hooks, parameters = resolve(RULE, SIZES, dtype="float32")
+    thetas = {r.name: torch.tensor([r.theta]) for r in plan.rules}
+    x, target = random_points(1, steps, 1, SIZES, torch.float32)
+    queries, asked = random_points(1, 1, 50, SIZES, torch.float32, seed=1)
+    return plan.network, hooks, thetas, parameters, x, target, queries[0], asked[0]
+
+
+def reverse(steps):
+    """The way the group publishes: every update is a new matrix, differentiated backwards."""
+    spec, hooks, thetas, parameters, x, target, queries, asked = made(steps)
+    for theta in thetas.values():
+        theta.requires_grad_()
+    step = FunctionalStep(spec, hooks)
+    columns = {name: theta.view(-1, 1, 1) for name, theta in thetas.items()}
+    begun = time.process_time()
+    for one, wanted in zip(x, target, strict=True):
+        parameters, _ = step(parameters, columns, one, wanted)
+    y = queries
+    for weight in parameters.weights[:-1]:
+        y = torch.nn.functional.softplus(y @ weight.mT, 10)
+    z = y @ parameters.weights[-1].mT
+    loss = -(asked * torch.log_softmax(z, -1)).sum() / 50
+    gradient = torch.autograd.grad(loss, list(thetas.values()))
+    return time.process_time() - begun, torch.cat(gradient)
+
+
+def forward(steps, native):
+    spec, hooks, thetas, parameters, x, target, queries, asked = made(steps)
+    with torch.inference_mode():
+        step = TangentStep(spec, hooks, thetas, parameters)
+        if native:
+            points = [t.flatten(0, 2).contiguous() for t in (x, target)]
+            backend = NativeTangents(spec, hooks, thetas, parameters, *points, 1, step.tangents)
+        begun = time.process_time()
+        if native:
+            backend.advance(torch.arange(steps).view(1, -1))
+        else:
+            for one, wanted in zip(x, target, strict=True):
+                step.step(one, wanted)
+        outputs, tangents = step.outputs(queries)
+        gradient = -(asked / outputs * tangents).sum((1, 2, 3)) / 50
+    return time.process_time() - begun, gradient
+
+
+WAYS = {
+    "reverse": reverse,
+    "eager": lambda steps: forward(steps, False),
+    "native": lambda steps: forward(steps, True),
+}
+
+
+def peak(name, steps, results):
+    """Put the growth of the peak of this process, in MB, into a queue."""
+    torch.set_num_threads(1)
+    made(steps)
+    WAYS[name](2)  # what is loaded and compiled at first use
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = high_water()
+    WAYS[name](steps)
+    results.put(high_water() - before)
+
+
+def high_water():
+    """Return the peak of this process's memory in MB; on Linux."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+
+
+def main():
+    torch.set_num_threads(1)
+    ratios = []
+    for number in range(ROUNDS):
+        seconds, gradients = zip(*(way(250) for way in WAYS.values()), strict=True)
+        apart = max(
+            float(((g - gradients[0]) / gradients[0].abs().max()).abs().max()) for g in gradients
+        )
+        ratios.append((seconds[0] / seconds[1], seconds[0] / seconds[2]))
+        print(
+            f"round {number + 1}: reverse {seconds[0]:.3f} s; eager {seconds[1]:.3f} s "
+            f"({ratios[-1][0]:.1f}x); native {seconds[2]:.3f} s ({ratios[-1][1]:.1f}x); "
+            f"gradients differ by {apart:.1g}"
+        )
+    medians = [statistics.median(column) for column in zip(*ratios, strict=True)]
+    print(f"medians: eager {medians[0]:.1f} times reverse mode, native {medians[1]:.1f} times")
+    context = multiprocessing.get_context("spawn")
+    for name in WAYS:
+        for steps in (250, 5000) if name != "reverse" else (250,):
+            results = context.Queue()
+            process = context.Process(target=peak, args=(name, steps, results))
+            process.start()
+            print(f"{name}, {steps} steps: the peak grows by {results.get():.0f} MB")
+            process.join()
+
+
+if __name__ == "__main__":
+    main()
