@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, Final
 
-from plastic_core.errors import PlasticError
+from plastic_core.errors import PlasticError, describe_exception
 from plastic_core.sweeping.slurm import open_cluster
+
+_IN_THIS_PROCESS: Final = "mend it, or train in this process by --workers 0"
 
 
 class InProcess(Executor):
@@ -71,8 +73,8 @@ def pool_for(
         slurm: options of jobs of SLURM, in place of a local cluster.
 
     Raises:
-        PlasticError: the scheduler has no address, cannot be reached, or has no workers; or SLURM
-            cannot be used so.
+        PlasticError: the scheduler has no address, cannot be reached, or has no workers; SLURM
+            cannot be used so; or workers do not start, or cannot import what they need.
     """
     if slurm is not None and scheduler is not None:
         raise PlasticError("--slurm and --scheduler: give one of them")
@@ -105,6 +107,7 @@ def pool_for(
                         f"--scheduler {scheduler}: has no workers; start some by 'dask worker "
                         f"{scheduler} --nthreads 1'"
                     )
+                _check_imports(client, "install the same there as here, and start them again")
                 yield _pool(client, count)
             return
         with contextlib.ExitStack() as stack:
@@ -114,22 +117,40 @@ def pool_for(
                     _local_cluster(count) if slurm is None else open_cluster(slurm, count)
                 )
                 client = stack.enter_context(Client(cluster, set_as_default=False))
+            if slurm is None:
+                _check_imports(client, _IN_THIS_PROCESS)
             yield _pool(client, count)
 
 
 def _local_cluster(workers: int) -> Any:
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        # no dashboard; its server would take a fixed port all the same
-        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-        memory_limit=0,
-        host="127.0.0.1",
-        silence_logs=50,
-    )
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            # no dashboard; its server would take a fixed port all the same
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            memory_limit=0,
+            host="127.0.0.1",
+            silence_logs=50,
+        )
+    except RuntimeError:  # which says no more than that; the processes themselves say why
+        raise PlasticError(
+            f"the worker processes do not start: what they say stands above; {_IN_THIS_PROCESS}"
+        ) from None
+
+
+def _check_imports(client: Any, remedy: str) -> None:
+    """Let all workers import what they need: of one that cannot, Dask would wait for ever."""
+    try:
+        client.run(exec, "import plastic_core.sweeping.blocks")
+    except Exception as error:  # whatever an import raises, or the end of the process
+        raise PlasticError(
+            f"the workers cannot import plastic_core.sweeping.blocks: {describe_exception(error)}; "
+            f"{remedy}"
+        ) from None
 
 
 def _pool(client: Any, workers: int) -> Pool:
