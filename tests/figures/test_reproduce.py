@@ -312,7 +312,9 @@ def test_every_stored_theta_is_that_of_the_record_of_its_search():
             for arm in network.arms:
                 choice = chosen[name, arm.label]
                 assert arm.thetas == pytest.approx(choice["thetas"], rel=1e-5)
-                assert choice["grid"] == {a: arm.grid.get(a, figure.grid[a]) for a in arm.thetas}
+                assert choice["grid"] == {
+                    axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas
+                }
 
 
 def test_bad_input_is_explained(tmp_path, capsys):
