@@ -54,7 +54,7 @@ class Snapshot:
     are copies that are written over afterwards: what is to be kept is computed at once.
 
     Attributes:
-        network: sizes, activation and residual connections.
+        network: sizes, activation, residual connections and normalisation.
         rules: names of the rules, in the order of the expression.
         activities: y_0 .. y_L, ``[N, n_l]``; y_L is softmax(z_L).
         evaluated: y_0 .. y_L on all points, ``[M, n_l]``.
@@ -78,7 +78,7 @@ class Snapshot:
 
     @cached_property
     def branches(self) -> list[Tensor]:
-        """sigma(W_l y_{l-1}) for each layer, ``[N, n_l]``: y_l without what skipped the layer."""
+        """y_l without what skipped the layer, sigma(z_l), for each layer, ``[N, n_l]``."""
         pairs = zip(self.activities[1:], self.activities[:-1], self.network.skips, strict=True)
         return [y - below if skip else y for y, below, skip in pairs]
 
