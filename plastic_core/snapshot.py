@@ -85,7 +85,7 @@ class Snapshot:
 
     @cached_property
     def branches(self) -> list[Tensor]:
-        """sigma(W_l y_{l-1}) for each layer, ``[N, n_l]``: y_l without what skipped the layer.
+        """y_l without what skipped the layer, sigma(z_l), for each layer, ``[N, n_l]``.
 
         Of feed-forward networks, as are the errors and increments below.
         """

@@ -22,6 +22,9 @@ from plastic_core.parameters import Parameters
 # Weights of one block together; beyond the second-level cache throughput halves.
 _BLOCK_BYTES: Final = 4 * 2**20
 
+# The same with transforms, which make several arrays as large as the weights at each step.
+_TRANSFORMED_BYTES: Final = 2**20
+
 # Updates between two checks for divergence; the points of a chunk are gathered at once.
 _CHUNK: Final = 64
 
@@ -112,7 +115,8 @@ class EagerBackend:
 
     def _make_blocks(self) -> list[tuple[int, int, Engine]]:
         """Cut each run of living replicas into blocks of about equal size."""
-        most = max(1, _BLOCK_BYTES // self._parameters.bytes_per_replica)
+        most = _TRANSFORMED_BYTES if self._hooks.transforms else _BLOCK_BYTES
+        most = max(1, most // self._parameters.bytes_per_replica)
         blocks: list[tuple[int, int]] = []
         for first, last in _runs(self._alive):
             count = -(-(last - first) // most)

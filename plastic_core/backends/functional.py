@@ -163,6 +163,7 @@ class FunctionalStep:
                 increment = function(Increment(increment, tensors[p], states))
                 if transform.spec.state:
                     increment, after = increment
+                    # or the compiler computes them anew from the first of the steps each time
                     new.state |= {state_key(owner, p, n): _stored(v) for n, v in after.items()}
             changed[p] = tensors[p] + increment
 

@@ -79,6 +79,7 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
             axes.set_title(f"{letter}  {name}".strip(), loc="left")
         _share_scales(figure, grid)
         _name_layers(figure, grid)
+        _name_arms_once(figure, grid)
         drawn.suptitle(figure.title)
         drawn.supxlabel(note, fontsize=7, color="0.35")
         drawn.savefig(path)
@@ -183,6 +184,16 @@ def _name_layers(figure: FigureSpec, grid: Any) -> None:
         at = list(grid.flat).index(shown[-1])
         if figure.panels[at].kind == "layers":
             shown[-1].legend(title="layer", loc="upper left", bbox_to_anchor=(1, 1.05))
+
+
+def _name_arms_once(figure: FigureSpec, grid: Any) -> None:
+    """Leave the legend to the first of the panels that show the same chosen arms."""
+    named = set()
+    for axes, panel in zip(grid.flat, figure.panels, strict=False):
+        if panel.arms in named:
+            axes.get_legend().remove()
+        elif panel.arms is not None:
+            named.add(panel.arms)
 
 
 def _listed(panel: PanelSpec) -> str:

@@ -6,9 +6,9 @@
     e_{l-1} = a_{l-1} * sigma'
 
 The terms in brackets are residual connections. With layer normalisation every hidden z_l is
-normalised before sigma, and e_l goes back through it after sigma', so that it is dL/dz_l still,
-of z_l = W_l y_{l-1}. All results go into buffers that are made once
-for each number of events, because at one sample a step allocation and dispatch are what costs.
+normalised before sigma, and the error goes back through sigma' and through the normalisation, so
+that e_l is still dL/dz_l of z_l = W_l y_{l-1}. All results go into buffers that are made once for
+each number of events, because at one sample a step allocation and dispatch are what costs.
 """
 
 from __future__ import annotations
