@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from plastic_core.reproducing.describing import describe
+
 HERE = Path(__file__).resolve().parents[1] / "reproduced"
 
 # Of the report, what the pages show; nothing of the machine that it was made on.
 KEPT = ("figure", "title", "command", "small", "base", "claims")
 
 # Colours and width of a picture; a page is read, not printed.
-COLOURS, WIDTH = 48, 1100
+COLOURS, WIDTH = 32, 900
 
 
 def lines_of(name: str) -> list[str]:
@@ -30,9 +32,6 @@ def lines_of(name: str) -> list[str]:
     for claim in report["claims"]:
         for one in claim["verdicts"]:
             layer = f", layer {one['layer']}" if "layer" in one else ""
-            arms = " less ".join(claim["arms"])
-            if len(claim["arms"]) == 1:
-                arms += f" less {claim['value']:g}"
             measured = "no pair has this number"
             if one["n"]:
                 measured = (
@@ -41,7 +40,7 @@ def lines_of(name: str) -> list[str]:
                 )
             lines += _row(
                 claim["text"],
-                f"{claim['network']}{layer}: {claim['measure']}, {arms}",
+                f"{describe(claim)}{layer}",
                 measured,
                 f"{one.get('wins', 0)} of {one['n']}",
                 one["verdict"],

@@ -29,6 +29,8 @@ def report_command(*folders: str, out: str = "report.html") -> None:
 
     if not folders:
         raise PlasticError("report: name the folders of runs or figures, such as runs/SOME-RUN")
+    if not out.endswith((".html", ".htm")):
+        raise PlasticError(f"--out {out}: is no name of a page; expected one that ends in .html")
     page, file = make_report([Path(folder) for folder in folders]), Path(out)
     with explained(file, _REMEDY):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -204,9 +204,10 @@ def _show(done: Reproduced, report: dict[str, Any], folder: Path) -> None:
 
 
 def _show_claims(claims: list[dict[str, Any]]) -> None:
+    from plastic_core.reproducing.describing import describe
+
     for claim in claims:
-        arms = " less ".join(claim["arms"]) if len(claim["arms"]) == 2 else claim["arms"][0]
-        print(f"{claim['text']}\n  {claim['network']}, {claim['measure']}, {arms}:")
+        print(f"{claim['text']}\n  {describe(claim)}:")
         for one in claim["verdicts"]:
             print(f"  {_verdict(one)}")
 

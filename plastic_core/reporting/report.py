@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.errors import PlasticError
+from plastic_core.reproducing.describing import describe
 
 _RUN, _FIGURE = "run.json", "claims.json"
 
@@ -98,7 +100,7 @@ def _of_run(folder: Path, record: Any) -> Section:
         title=f"{spec['rule']} on {spec['task']}",
         image=_image(folder / "learning_curve.png"),
         caption="",
-        command=f"plastic run {shlex.quote(str(folder / _RUN))}",
+        command=shlex.join(["plastic", "run", str(folder / _RUN), *_plugins(spec)]),
         notes=[str(note) for note in record["notes"]],
     )
     summary = [
@@ -131,8 +133,16 @@ def _of_run(folder: Path, record: Any) -> Section:
     return section
 
 
+def _plugins(spec: Any) -> Iterator[str]:
+    """Yield the flags without which a run with plugin files is not repeated."""
+    for file in spec["plugins"]:
+        yield from ("--plugin", str(file))
+
+
 def _of_figure(folder: Path, report: Any) -> Section:
     name = str(report["figure"])
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError(f"figure is called {name!r}")
     section = Section(
         title=f"{name}: {report['title']}",
         image=_image(folder / f"{name}.png"),
@@ -165,7 +175,7 @@ def _of_figure(folder: Path, report: Any) -> Section:
 
 def _verdicts(claim: Any) -> Iterator[tuple[str, ...]]:
     text = str(claim["text"])
-    compared = f"{claim['network']}, {claim['measure']}: {' less '.join(claim['arms'])}"
+    compared = describe(claim)
     for one in claim["verdicts"]:
         layer = f", layer {one['layer']}" if "layer" in one else ""
         numbers: tuple[str, ...] = ("", "", "", "")
@@ -177,6 +187,8 @@ def _verdicts(claim: Any) -> Iterator[tuple[str, ...]]:
                 f"{one['low']:.4g} to {one['high']:.4g}",
             )
         seeds = f"{one.get('wins', 0)} of {one['n']}"
+        if one.get("left_out"):
+            seeds += f", {one['left_out']} left out"
         yield text, compared + layer, *numbers, seeds, str(one["verdict"])
 
 

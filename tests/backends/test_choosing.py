@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 
-from plastic_core import RunSpec, run
-from plastic_core import record as record_module
+from plastic_core import RunSpec, result_folder, run
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl
 from plastic_core.backends.native import compiler
 from plastic_core.cli import execute
@@ -99,8 +98,8 @@ def test_native_and_eager_give_the_same_curve():
 
 def test_a_run_begun_by_another_backend_says_so(tmp_path, monkeypatch):
     spec = RunSpec(rule="bp", seeds=1, **SMALL)
-    monkeypatch.setattr(record_module, "_FIRST_CHECKPOINT", 0.0)
-    monkeypatch.setattr(record_module, "_CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
 
     def stop(curves):
         raise KeyboardInterrupt

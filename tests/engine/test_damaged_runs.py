@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from safetensors.torch import load_file, save_file
 
-from plastic_core import RunSpec, record, run
+from plastic_core import RunSpec, result_folder, run
 from plastic_core.cli import execute
 
 SPEC = RunSpec(seeds=2, samples=30, evaluations=3, options={"sizes": [64, 10, 10]})
@@ -38,7 +38,7 @@ def started(tmp_path_factory):
         raise StoppedError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record, "_FIRST_CHECKPOINT", 0.0)
+        patch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
         with pytest.raises(StoppedError):
             run(SPEC, out=folder, on_point=stop)
     return folder

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from plastic_core import PlasticError, RunSpec, record, run
+from plastic_core import PlasticError, RunSpec, result_folder, run
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from tests.engine.test_step import Threshold, spec_of
 
@@ -204,8 +204,8 @@ class KilledError(Exception):
     ],
 )
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, rule, transforms, after):
-    monkeypatch.setattr(record, "_FIRST_CHECKPOINT", 0.0)
-    monkeypatch.setattr(record, "_CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
     spec = RunSpec(rule=rule, transforms=transforms, seeds=3, **SMALL)
     undisturbed = run(spec, rules=[Threshold])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
-from plastic_core import PlasticError, RunSpec, record, run
+from plastic_core import PlasticError, RunSpec, result_folder, run
 from plastic_core.api import Measure, Probe, ProbeSpec, Rule, hookimpl, outer
 from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
@@ -130,8 +130,8 @@ class KilledError(Exception):
 
 
 def test_a_killed_run_resumes_to_the_same_measures(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "_FIRST_CHECKPOINT", 0.0)
-    monkeypatch.setattr(record, "_CHECKPOINT_SHARE", float("inf"))
+    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
     spec = RunSpec(rule="oja+fa", seeds=2, probes=ALL, **SMALL)
     undisturbed = run(spec)
 

@@ -140,6 +140,24 @@ def test_a_folder_of_something_else(tmp_path, capsys):
     )
 
 
+def test_a_record_is_not_written_over(made, tmp_path, capsys):
+    run = copied(made, tmp_path, "a run")
+    before = (run / "run.json").read_text()
+    assert execute(["report", str(run), "--out", str(run / "run.json")]) == 2
+    assert capsys.readouterr().err == (
+        f"plastic: --out {run / 'run.json'}: is no name of a page; expected one that ends in "
+        ".html\n"
+    )
+    assert (run / "run.json").read_text() == before
+
+
+def test_a_figure_called_after_another_file(made, tmp_path, capsys):
+    figure = copied(made, tmp_path, "fig1a")
+    edited(figure, "claims.json", lambda report: report.update(figure="../secret"))
+    assert execute(["report", str(figure)]) == 2
+    assert "figure is called '../secret'" in capsys.readouterr().err
+
+
 def test_no_folder(capsys):
     assert execute(["report"]) == 2
     assert capsys.readouterr().err == (

@@ -1,0 +1,14 @@
+"""What a claim compares, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def describe(claim: Any) -> str:
+    """Return the measure and the two sides of a claim, as claims.json holds it."""
+    first, *second = claim["arms"]
+    other = f"{claim['against']}, {second[0]}" if claim.get("against") else "".join(second)
+    other = other or f"{claim['value']:g}"
+    step = f" after {claim['step']:,} points" if claim.get("step") else ""
+    return f"{claim['network']}, {claim['measure']}{step}: {first} less {other}"
