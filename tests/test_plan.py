@@ -68,12 +68,12 @@ FAULTS = {
     "unknown task": (
         lambda: plan("bp", task="mnist"),
         "there is no task 'mnist'; did you mean 'mnist-mlp'?\n"
-        "  installed tasks: digits-mlp, mnist-mlp\n  'plastic plugins' shows where each comes from",
+        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-fewshot, mnist-mlp\n  'plastic plugins' shows where each comes from",
     ),
     "unknown option": (
         lambda: plan("bp", layer=5),
         "options of mnist-mlp: there is no 'layer' (value 5); did you mean 'layers'?\n"
-        "  accepted are activation, dataset, init, init_std, layers, residual, sizes",
+        "  accepted are activation, dataset, init, init_std, layer_norm, layers, residual, sizes",
     ),
     "bad option": (
         lambda: plan("bp", init="xaver"),

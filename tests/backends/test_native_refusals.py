@@ -126,10 +126,10 @@ def bp():
 
 
 def test_a_library_is_compiled_once_whatever_size_and_theta(fresh):
-    assert bp().compiled
-    assert not bp().compiled
+    assert bp().code.compiled
+    assert not bp().code.compiled
     other, _ = make(NativeBackend, "0.3*bp", (9, 8, 7, 6, 5), seeds=3, more={"flags": ("-O0",)})
-    assert not other.compiled
+    assert not other.code.compiled
     assert len(list(fresh.iterdir())) == 1
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
 
@@ -166,4 +166,4 @@ def test_clang_where_it_is_installed(fresh, monkeypatch):
     if not any(os.access(f"{folder}/clang", os.X_OK) for folder in os.get_exec_path()):
         pytest.skip("clang is not installed")
     monkeypatch.setenv("CC", "clang")
-    assert bp().compiled
+    assert bp().code.compiled

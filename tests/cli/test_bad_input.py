@@ -12,7 +12,7 @@ HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 CASES = {
     "unknown command": (
         ["rum"],
-        'Unknown command "rum". Did you mean "run"? Available commands: run, sweep, compare, reproduce, search, store, rules, tasks, ...'
+        'Unknown command "rum". Did you mean "run"? Available commands: run, sweep, compare, reproduce, report, search, meta, store, ...'
         "\n  'plastic --help' shows what is accepted",
     ),
     "unknown flag": (
@@ -41,7 +41,8 @@ CASES = {
     "unknown task": (
         ["run", "--task", "mnst-mlp"],
         "there is no task 'mnst-mlp'; did you mean 'mnist-mlp'?\n"
-        f"  installed tasks: digits-mlp, mnist-mlp\n{WHERE}",
+        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-fewshot, mnist-mlp\n"
+        f"{WHERE}",
     ),
     "malformed expression": (
         ["run", "--rule", "oja++bp"],
@@ -112,7 +113,7 @@ CASES = {
     "unknown transform": (
         ["run", "--transform", "weight-bound"],
         "there is no transform 'weight-bound'; did you mean 'weight-bounds'?\n"
-        f"  installed transforms: clip-update, weight-bounds\n{WHERE}",
+        f"  installed transforms: adam, clip-update, momentum, rmsprop, weight-bounds\n{WHERE}",
     ),
     "a transform twice": (
         ["run", "--transform", "clip-update", "--transform", "clip-update"],

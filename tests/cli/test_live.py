@@ -27,6 +27,7 @@ def test_a_sweep_says_all_that_is_asked_of_it():
         SweepSpec(rules=("oja+bp",), grid={"bp": (0.0123456,), "init": ("naive",)}, base=BASE),
         Catalogue(),
     )[0]
+    progress.begun = time.monotonic() - 10  # what came before may have taken its time
     line = live.sweep_line(progress)
     assert line == (
         "61 of 200 networks, 12 running, 1 failed, 3 diverged, 4/s, 0:00:35 left, "
