@@ -46,8 +46,8 @@ def reproduce_command(
     on when it is given again. Leaves OUT/FIGURE/ with the figure as PDF and PNG and claims.json.
 
     Args:
-        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, fig8, figS1, tricks,
-            metagrid, or all of them by 'all'.
+        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, figS1, tricks, all of
+            them by 'all', or fig8 or metagrid, which meta-learn.
         seeds: networks of each arm, in place of the paper's 20.
         samples: training points, in place of the paper's 5,000.
         quick: 3 seeds and 500 points, to see that it works.
@@ -81,7 +81,7 @@ def reproduce_command(
         raise PlasticError(f"--workers {workers}: expected 0 to 1024")
     # those with probes first: what they train serves the others too
     wanted = sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5"))
-    wanted = [*wanted, *META_FIGURES] if figure == "all" else [figure]
+    wanted = wanted if figure == "all" else [figure]
     figures = [read_figure(name) for name in wanted if name not in META_FIGURES]
     where: dict[str, Any] = {"workers": workers, "data_dir": data_dir}
     reports = {}

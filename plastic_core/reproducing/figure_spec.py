@@ -174,7 +174,7 @@ def read_figure(name: str) -> FigureSpec:
         names = [*FIGURES, *META_FIGURES]
         raise PlasticError(
             f"there is no figure '{name}'{did_you_mean(name, names)}\n"
-            f"  there are {listing(names)}; 'all' makes all of them"
+            f"  there are {listing(names)}; 'all' makes all but {listing(META_FIGURES)}"
         )
     own, shared = _read(name), _read("networks")
     base, grid = shared.pop("base"), {**shared.pop("search"), **own.pop("search", {})}

@@ -13,7 +13,7 @@ EVALUATED, POINTS = 40, 15
 BUILT_IN = {
     entry.name: entry.plugin
     for entry in Catalogue().entries("probe")
-    if entry.distribution == "plastic-learning"
+    if entry.distribution == "plastic-learning" and "feedforward" in entry.plugin.spec.networks
 }
 
 
