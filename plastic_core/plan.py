@@ -229,6 +229,8 @@ def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
 
 
 def _find_probes(spec: RunSpec, catalogue: Catalogue, network: AnyNetwork) -> list[Entry]:
+    if not spec.probes:
+        return []
     usable = [entry for entry in catalogue.entries("probe") if entry.state == "ok"]
     fitting = [e for e in usable if e.plugin and network.kind in e.plugin.spec.networks]
     if spec.probes == ("all",):

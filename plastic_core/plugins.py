@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from plastic_core.network_specs import AnyNetwork
 from plastic_core.probe_specs import ProbeSpec
@@ -16,7 +18,9 @@ from plastic_core.specs import RuleSpec, TaskSpec, TransformSpec
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from pydantic import BaseModel
+
+
+Options = TypeVar("Options", bound=BaseModel)
 
 
 class Rule:
@@ -108,13 +112,16 @@ def _expand(folder: Path) -> Path:
         return folder
 
 
-class Task(ABC):
-    """Base of tasks: a `spec`, the data, and the network that learns them."""
+class Task(ABC, Generic[Options]):
+    """Base of tasks: a `spec`, the data, and the network that learns them.
+
+    Written ``Task[MyOptions]``, it says what its options are, for a type checker.
+    """
 
     spec: ClassVar[TaskSpec]
 
     @abstractmethod
-    def load(self, data_dir: DataDir, options: BaseModel) -> Dataset:
+    def load(self, data_dir: DataDir, options: Options) -> Dataset:
         """Return the data, read from `data_dir` or downloaded into it.
 
         Raises:
@@ -122,5 +129,5 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def network(self, options: BaseModel) -> AnyNetwork:
+    def network(self, options: Options) -> AnyNetwork:
         """Return the network for these options."""

@@ -6,7 +6,6 @@ No format used here can hold code.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -16,12 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 from pydantic import BaseModel, FiniteFloat
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 
-from plastic_core.errors import PlasticError
 from plastic_core.parameters import Parameters
-from plastic_core.result_folder import CHECKPOINT_FILE, ResultFolder, save_tensors
+from plastic_core.result_folder import ResultFolder, save_tensors
 from plastic_core.trainer import Curves
 
 if TYPE_CHECKING:
@@ -87,23 +83,12 @@ class RunFolder(ResultFolder):
         Raises:
             PlasticError: it is missing or damaged.
         """
-        import xarray as xr
-
-        file = self.path / CURVES_FILE
-        try:
-            curves = xr.load_dataset(file, engine="h5netcdf")
-            for name in ("accuracy", "loss"):
-                if curves[name].dims != ("seed", "step"):
-                    raise ValueError(f"{name} is over {curves[name].dims}")
-            return curves
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise PlasticError(
-                f"{file}: cannot be read: {error}; run again with another --out"
-            ) from None
+        over = ("seed", "step")
+        return self.read_dataset(CURVES_FILE, {"accuracy": over, "loss": over})
 
     def write_curves(self, curves: xr.Dataset) -> None:
         """Write curves.nc."""
-        self._write(CURVES_FILE, lambda path: curves.to_netcdf(path, engine="h5netcdf"))
+        self.write_dataset(CURVES_FILE, curves)
 
     def write_figure(self, draw: Callable[[Path], Any]) -> None:
         """Write the learning-curve figure by `draw`, which is given a path."""
@@ -138,13 +123,11 @@ class RunFolder(ResultFolder):
         Raises:
             PlasticError: the checkpoint is damaged.
         """
-        file = self.path / CHECKPOINT_FILE
-        if not file.exists():
-            return False
-        try:
-            with safe_open(file, framework="pt") as checkpoint:
-                numbers = json.loads(checkpoint.metadata()["curves"])
-            stored = load_file(file)
+        with self.stored_checkpoint() as checkpoint:
+            if checkpoint is None:
+                return False
+            stored, values = checkpoint
+            numbers = values["curves"]
             for name, tensor in parameters.named().items():
                 if stored[name].shape != tensor.shape:
                     raise ValueError(f"{name} has another shape")
@@ -159,15 +142,4 @@ class RunFolder(ResultFolder):
             curves.done = int(numbers["done"])
             curves.train_seconds = float(numbers["train_seconds"])
             curves.trained = int(numbers["trained"])
-        except (
-            OSError,
-            SafetensorError,
-            KeyError,
-            ValueError,
-            TypeError,
-            RecursionError,
-        ) as error:
-            raise PlasticError(
-                f"{file}: is damaged ({error}); delete it to begin this run anew"
-            ) from None
         return True

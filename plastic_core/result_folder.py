@@ -6,19 +6,23 @@ files. No format used here can hold code.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import torch
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from plastic_core.errors import PlasticError, differences
 from plastic_core.files import explained, write_atomically, write_json
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 
@@ -119,6 +123,65 @@ class ResultFolder:
         self._write(CHECKPOINT_FILE, lambda path: save_tensors(tensors, path, metadata))
         ended = time.monotonic()
         self._next_checkpoint = ended + (ended - begun) / _CHECKPOINT_SHARE
+
+    @contextlib.contextmanager
+    def stored_checkpoint(
+        self,
+    ) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]] | None]:
+        """Give tensors and values of the last checkpoint, or None where there is none.
+
+        Raises:
+            PlasticError: it is damaged, or what is made of it within the context fails.
+        """
+        file = self.path / CHECKPOINT_FILE
+        if not file.exists():
+            yield None
+            return
+        try:
+            with safe_open(file, framework="pt") as checkpoint:
+                values = {k: json.loads(v) for k, v in checkpoint.metadata().items()}
+            yield load_file(file), values
+        except (
+            OSError,
+            SafetensorError,
+            AttributeError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            RecursionError,
+        ) as error:
+            raise PlasticError(
+                f"{file}: is damaged ({error}); delete it to begin this {self.noun} anew"
+            ) from None
+
+    def read_dataset(self, name: str, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
+        """Return a file of what was measured.
+
+        Args:
+            name: of the file.
+            dims: what its variables must be over.
+
+        Raises:
+            PlasticError: it is missing or damaged.
+        """
+        import xarray as xr
+
+        file = self.path / name
+        try:
+            measured = xr.load_dataset(file, engine="h5netcdf")
+            for variable, over in dims.items():
+                if measured[variable].dims != over:
+                    raise ValueError(f"{variable} is over {measured[variable].dims}")
+            return measured
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise PlasticError(
+                f"{file}: cannot be read: {error}; run again with another --out"
+            ) from None
+
+    def write_dataset(self, name: str, measured: xr.Dataset) -> None:
+        """Write a file of what was measured."""
+        self._write(name, lambda path: measured.to_netcdf(path, engine="h5netcdf"))
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a finished result."""

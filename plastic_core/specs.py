@@ -61,9 +61,14 @@ class Theta(Spec):
 
     def contains(self, value: float) -> bool:
         """Return whether `value` is finite and within the bounds."""
-        low = -float("inf") if self.min is None else self.min
-        high = float("inf") if self.max is None else self.max
+        low, high = self.bounds
         return low <= value <= high and abs(value) != float("inf")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value, infinite where there is no bound."""
+        low = -float("inf") if self.min is None else self.min
+        return low, float("inf") if self.max is None else self.max
 
     @property
     def accepted(self) -> str:

@@ -21,7 +21,7 @@ RECOMMENDED: Final = (
 )
 
 
-class DelayedDigitsRnn(Task):
+class DelayedDigitsRnn(Task[RecurrentOptions]):
     """The digits that come with scikit-learn, shown for some steps and named after a delay.
 
     As delayed-mnist-rnn, with 64 inputs.
@@ -34,12 +34,12 @@ class DelayedDigitsRnn(Task):
         recommended=RECOMMENDED,
     )
 
-    def load(self, data_dir: DataDir, options: RecurrentOptions) -> Dataset:  # type: ignore[override]
+    def load(self, data_dir: DataDir, options: RecurrentOptions) -> Dataset:
         """Return the digits; `data_dir` is not used."""
         from plastic_tasks.datasets import load_digits
 
         return load_digits()
 
-    def network(self, options: RecurrentOptions) -> RecurrentSpec:  # type: ignore[override]
+    def network(self, options: RecurrentOptions) -> RecurrentSpec:
         """Return the network from 64 pixels to 10 classes."""
         return options.network_for(64, 10)

@@ -31,7 +31,7 @@ class DelayedMnistRnnOptions(RecurrentOptions):
     )
 
 
-class DelayedMnistRnn(Task):
+class DelayedMnistRnn(Task[DelayedMnistRnnOptions]):
     """MNIST, shown for some steps; after a delay a recurrent network says what it was.
 
     Section 2.4 of the paper: the image for 5 steps (``present``), silence until T = 50
@@ -45,12 +45,12 @@ class DelayedMnistRnn(Task):
         recommended=RECOMMENDED,
     )
 
-    def load(self, data_dir: DataDir, options: DelayedMnistRnnOptions) -> Dataset:  # type: ignore[override]
+    def load(self, data_dir: DataDir, options: DelayedMnistRnnOptions) -> Dataset:
         """Return the images; see `plastic_tasks.datasets`."""
         from plastic_tasks.datasets import load_image_set
 
         return load_image_set(options.dataset, data_dir)
 
-    def network(self, options: DelayedMnistRnnOptions) -> RecurrentSpec:  # type: ignore[override]
+    def network(self, options: DelayedMnistRnnOptions) -> RecurrentSpec:
         """Return the network from 784 pixels to the classes."""
         return options.network_for(784, 47 if options.dataset == "emnist-balanced" else 10)

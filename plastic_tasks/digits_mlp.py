@@ -23,7 +23,7 @@ RECOMMENDED: Final = (
 )
 
 
-class DigitsMlp(Task):
+class DigitsMlp(Task[NetworkOptions]):
     """The digits that come with scikit-learn, learned by a multi-layer perceptron.
 
     1,297 training images, reshuffled in passes up to ``samples``; 250 images to choose by and
@@ -37,12 +37,12 @@ class DigitsMlp(Task):
         recommended=RECOMMENDED,
     )
 
-    def load(self, data_dir: DataDir, options: NetworkOptions) -> Dataset:  # type: ignore[override]
+    def load(self, data_dir: DataDir, options: NetworkOptions) -> Dataset:
         """Return the digits; `data_dir` is not used."""
         from plastic_tasks.datasets import load_digits
 
         return load_digits()
 
-    def network(self, options: NetworkOptions) -> NetworkSpec:  # type: ignore[override]
+    def network(self, options: NetworkOptions) -> NetworkSpec:
         """Return the network from 64 pixels to 10 classes."""
         return options.network_for(64, 10)

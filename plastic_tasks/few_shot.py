@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from plastic_core.api import (
@@ -15,29 +16,31 @@ from plastic_core.api import (
 )
 
 if TYPE_CHECKING:
-    from typing import Any
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-class _FewShotImages(Task):
-    """Images of 28 x 28 pixels in [0, 1], of which episodes are drawn."""
+class _FewShotImages(Task[FewShotOptions]):
+    """Images with pixels in [0, 1], of which episodes are drawn."""
 
-    images: ClassVar[str]
+    pixels: ClassVar[int]
     classes: ClassVar[int]
 
-    def load(self, data_dir: DataDir, options: FewShotOptions) -> Dataset:  # type: ignore[override]
-        """Return the training images of the data set, divided; its test images are not used."""
-        from plastic_tasks.datasets import load_training_images
+    @abstractmethod
+    def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return all images and their labels."""
 
-        inputs, labels = load_training_images(self.images, data_dir)
-        return divide(inputs, labels, self.classes, options)
+    def load(self, data_dir: DataDir, options: FewShotOptions) -> Dataset:
+        """Return the images, divided into those to meta-learn from and those to meta-test on."""
+        return divide(*self.images(data_dir), self.classes, options)
 
-    def network(self, options: FewShotOptions) -> NetworkSpec:  # type: ignore[override]
-        """Return the network from 784 pixels to the outputs that `head` asks for."""
-        return options.few_shot_network(784, self.classes)
+    def network(self, options: FewShotOptions) -> NetworkSpec:
+        """Return the network from the pixels to the outputs that `head` asks for."""
+        return options.few_shot_network(self.pixels, self.classes)
 
 
 class EmnistFewShot(_FewShotImages):
-    """Letters and digits of EMNIST balanced, 47 classes.
+    """Letters and digits of EMNIST balanced, 47 classes; its training images alone.
 
     An episode has 5 classes, 50 images to learn from and 10 queries of each, and a freshly
     initialised network 784-170-130-100-70-47, or 5 outputs with ``head="ways"``.
@@ -48,7 +51,13 @@ class EmnistFewShot(_FewShotImages):
         summary="few EMNIST letters an episode, for meta-learning",
         options=FewShotOptions,
     )
-    images, classes = "emnist-balanced", 47
+    pixels, classes = 784, 47
+
+    def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the training images; see `plastic_tasks.datasets`."""
+        from plastic_tasks.datasets import load_training_images
+
+        return load_training_images("emnist-balanced", data_dir)
 
 
 class MnistFewShot(_FewShotImages):
@@ -59,10 +68,16 @@ class MnistFewShot(_FewShotImages):
         summary="few MNIST digits an episode, for meta-learning",
         options=FewShotOptions,
     )
-    images, classes = "mnist", 10
+    pixels, classes = 784, 10
+
+    def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the training images; see `plastic_tasks.datasets`."""
+        from plastic_tasks.datasets import load_training_images
+
+        return load_training_images("mnist", data_dir)
 
 
-class DigitsFewShot(Task):
+class DigitsFewShot(_FewShotImages):
     """The digits that come with scikit-learn, 10 classes; otherwise as emnist-fewshot."""
 
     spec = TaskSpec(
@@ -70,18 +85,14 @@ class DigitsFewShot(Task):
         summary="few embedded 8x8 digits an episode, for meta-learning; needs no download",
         options=FewShotOptions,
     )
+    pixels, classes = 64, 10
 
-    def load(self, data_dir: DataDir, options: FewShotOptions) -> Dataset:  # type: ignore[override]
-        """Return the digits, divided; `data_dir` is not used."""
+    def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return all digits; `data_dir` is not used."""
         import numpy as np
 
         from plastic_tasks.datasets import load_digits
 
-        digits: Any = load_digits()
+        digits = load_digits()
         inputs = np.concatenate([digits.inputs, digits.held_out_inputs])
-        labels = np.concatenate([digits.labels, digits.held_out_labels])
-        return divide(inputs, labels, 10, options)
-
-    def network(self, options: FewShotOptions) -> NetworkSpec:  # type: ignore[override]
-        """Return the network from 64 pixels to the outputs that `head` asks for."""
-        return options.few_shot_network(64, 10)
+        return inputs, np.concatenate([digits.labels, digits.held_out_labels])

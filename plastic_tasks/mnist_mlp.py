@@ -40,7 +40,7 @@ class MnistMlpOptions(NetworkOptions):
     )
 
 
-class MnistMlp(Task):
+class MnistMlp(Task[MnistMlpOptions]):
     """MNIST, Fashion-MNIST or EMNIST balanced, learned by a multi-layer perceptron.
 
     Inputs are pixels in [0, 1]. The networks are 784-170-130-100-70-10 (``layers=5``) and
@@ -54,12 +54,12 @@ class MnistMlp(Task):
         recommended=RECOMMENDED,
     )
 
-    def load(self, data_dir: DataDir, options: MnistMlpOptions) -> Dataset:  # type: ignore[override]
+    def load(self, data_dir: DataDir, options: MnistMlpOptions) -> Dataset:
         """Return the images; see `plastic_tasks.datasets`."""
         from plastic_tasks.datasets import load_image_set
 
         return load_image_set(options.dataset, data_dir)
 
-    def network(self, options: MnistMlpOptions) -> NetworkSpec:  # type: ignore[override]
+    def network(self, options: MnistMlpOptions) -> NetworkSpec:
         """Return the network from 784 pixels to the classes."""
         return options.network_for(784, 47 if options.dataset == "emnist-balanced" else 10)

@@ -122,7 +122,7 @@ def _try_probe(probe: type[Probe], *_: Any) -> list[Fault]:
     return faults or [fault for check_it in others for fault in check_it(probe)]
 
 
-def _try_task(task: type[Task], candidate: Candidate, report: Report) -> list[Fault]:
+def _try_task(task: type[Task[Any]], candidate: Candidate, report: Report) -> list[Fault]:
     from plastic_core.testing.task_checks import TASK_CHECKS, TriedTask
 
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from plastic_core.cli.parameters import Switch
 from plastic_core.errors import PlasticError, did_you_mean, listing
 
 app = App(name="bench", help="Measure the backends on this machine, beside PyTorch and JAX.")
@@ -18,7 +19,7 @@ def bench(
     rounds: int = 9,
     scale: float = 1.0,
     only: str | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Switch = False,
 ) -> None:
     """Measure updates per CPU-second of each backend, beside PyTorch and JAX, on one core.
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from plastic_core.checking.inspecting import Finding, Report, check
 from plastic_core.cli.output import print_json
+from plastic_core.cli.parameters import Switch
 
 app = App(name="check", help="Check the plugins of a package, a folder or a file.")
 
 
 @app.default
-def check_command(target: str, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+def check_command(target: str, *, json: Switch = False) -> int:
     """Check the plugins of a package, a folder or a file.
 
     Exit code 0: no fault; 1: faults; 2: there is nothing that could be checked.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
+
+from plastic_core.cli.parameters import Switch, Texts
 
 app = App(name="compare", help="Compare the rules of a sweep, each at its best theta.")
 
@@ -18,9 +20,9 @@ _REMEDY = "free or allow it, or compare a copy of the folder"
 def compare_command(
     sweep: str,
     *,
-    plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
+    plugin: Texts = None,
     store: str | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Switch = False,
     data_dir: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,

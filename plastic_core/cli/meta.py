@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 from pydantic import BaseModel
 
+from plastic_core.cli.parameters import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import (
     attach,
     given_of,
@@ -45,13 +46,11 @@ def make_app(arguments: Sequence[str] | None) -> App:
         *,
         spec: Annotated[Any, Parameter(name="*")] = None,
         task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
-        set_: Annotated[
-            list[str] | None, Parameter(name="--set", negative=(), allow_leading_hyphen=False)
-        ] = None,
-        plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
+        set_: Settings = None,
+        plugin: Texts = None,
         out: str | None = None,
-        resume: Annotated[bool, Parameter(negative=())] = False,
-        json: Annotated[bool, Parameter(negative=())] = False,
+        resume: Switch = False,
+        json: Switch = False,
         data_dir: str | None = None,
         threads: int | None = None,
     ) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from plastic_core.cli.parameters import Switch
 from plastic_core.scaffold import ScaffoldKind, write_file, write_package
 
 rule_app = App(name="new-rule", help="Write a package with a rule of yours, and its tests.")
@@ -14,7 +14,7 @@ task_app = App(name="new-task", help="Write a package with a task of yours, and 
 
 
 @rule_app.default
-def new_rule(name: str, *, file: Annotated[bool, Parameter(negative=())] = False) -> None:
+def new_rule(name: str, *, file: Switch = False) -> None:
     """Write a package with a rule of yours, and its tests, into this folder.
 
     Args:
@@ -25,7 +25,7 @@ def new_rule(name: str, *, file: Annotated[bool, Parameter(negative=())] = False
 
 
 @task_app.default
-def new_task(name: str, *, file: Annotated[bool, Parameter(negative=())] = False) -> None:
+def new_task(name: str, *, file: Switch = False) -> None:
     """Write a package with a task of yours, and its tests, into this folder.
 
     Args:

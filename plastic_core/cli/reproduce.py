@@ -6,10 +6,11 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from plastic_core.cli.parameters import Switch
 from plastic_core.errors import PlasticError
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ def reproduce_command(
     *,
     seeds: int | None = None,
     samples: int | None = None,
-    quick: Annotated[bool, Parameter(negative=())] = False,
-    search: Annotated[bool, Parameter(negative=())] = False,
+    quick: Switch = False,
+    search: Switch = False,
     record: str | None = None,
     backend: str | None = None,
     out: str = "reproduced",
     store: str | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Switch = False,
     data_dir: str | None = None,
     workers: int | None = None,
 ) -> None:
@@ -79,6 +80,10 @@ def reproduce_command(
         read_choices(Path(record))
     if workers is not None and not 0 <= workers <= 1024:
         raise PlasticError(f"--workers {workers}: expected 0 to 1024")
+    if figure in META_FIGURES:
+        from plastic_core.cli.reproduce_meta import check_flags
+
+        check_flags(figure, {**given, "search": search, "workers": workers})
     # those with probes first: what they train serves the others too
     wanted = sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5"))
     wanted = wanted if figure == "all" else [figure]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.cli.live import SweepView
+from plastic_core.errors import PlasticError
 from plastic_core.figures import draw_meta_figure, draw_metagrid
 from plastic_core.files import write_atomically, write_json
 from plastic_core.machine import environment
+from plastic_core.reproducing.figure_spec import read_figure
 from plastic_core.reproducing.meta_figure import make_meta_figure, read_meta_figure
 from plastic_core.reproducing.metagrid import make_metagrid, read_metagrid
 from plastic_core.store import Store
@@ -18,10 +20,31 @@ from plastic_core.store import Store
 _REMEDY: Final = "free or allow it, or give another folder with --out"
 
 # Of a small version.
-_QUICK: Final = {"episodes": 6, "seeds": 2}
+_QUICK: Final = {"episodes": 3, "seeds": 2}
 _QUICK_TESTS: Final = 6
 _QUICK_GROWTH: Final = {"networks": 2, "lengths": (10, 30)}
-_QUICK_OPTIONS: Final = {"shots": 30, "queries": 5}
+_QUICK_OPTIONS: Final = {"shots": 8, "queries": 4}
+
+# Of the flags of 'plastic reproduce' that change what is computed, those that a figure takes.
+_TAKES: Final = {"fig8": ("seeds",), "metagrid": ("seeds", "samples", "backend", "workers")}
+
+
+def check_flags(name: str, given: dict[str, Any]) -> None:
+    """Refuse flags that a figure has no use for.
+
+    Args:
+        name: of the figure.
+        given: flags by name; None or False where they were not given.
+
+    Raises:
+        PlasticError: one of them was given.
+    """
+    for flag, value in given.items():
+        if flag not in _TAKES[name] and value not in (None, False):
+            raise PlasticError(
+                f"--{flag} does not apply to {name}; it takes --quick, "
+                + ", ".join(f"--{one}" for one in _TAKES[name])
+            )
 
 
 def make(
@@ -52,7 +75,6 @@ def make(
     report = {
         "format": 1,
         "figure": name,
-        "small": quick or bool(changes),
         "command": command,
         "environment": environment(None),
         **report,
@@ -68,15 +90,22 @@ def _say(line: str) -> None:
 
 def _fig8(folder: Path, changes: dict[str, Any], quick: bool, where: Any) -> dict[str, Any]:
     figure = read_meta_figure("fig8")
-    base = {**figure.base, **(_QUICK if quick else {})}
-    if "seeds" in changes:
-        base["seeds"] = changes["seeds"]
-    small = base != figure.base
-    tests = _QUICK_TESTS if quick else figure.tests
-    figure = figure.model_copy(update={"base": base, "tests": tests})
+    stored: Any = figure.base
+    base = {**stored, "seeds": changes.get("seeds", stored["seeds"])}
+    if quick:
+        base |= _QUICK
+        networks = {
+            network: one.model_copy(update={"options": {**one.options, **_QUICK_OPTIONS}})
+            for network, one in figure.networks.items()
+        }
+        figure = figure.model_copy(update={"networks": networks, "tests": _QUICK_TESTS})
+    small = quick or base["seeds"] < stored["seeds"]
+    figure = figure.model_copy(update={"base": base})
     _say(f"fig8: {figure.title}")
     done = make_meta_figure(figure, folder, where["data_dir"], None, _say)
-    note = f"{base['seeds']} seeds, {tests} fresh tasks; shaded and bars: 98% bootstrap interval"
+    note = (
+        f"{base['seeds']} seeds, {figure.tests} fresh tasks; shaded, bars: 98% bootstrap interval"
+    )
     note = f"SMALL VERSION; {note}" if small else note
     for suffix in ("pdf", "png"):
         write_atomically(
@@ -95,7 +124,13 @@ def _fig8(folder: Path, changes: dict[str, Any], quick: bool, where: Any) -> dic
         f"{network}, {label}": result.record["result"]
         for (network, label), result in done.learned.items()
     }
-    return {"title": figure.title, "base": base, "claims": done.claims, "learned": learned}
+    return {
+        "title": figure.title,
+        "small": small,
+        "base": base,
+        "claims": done.claims,
+        "learned": learned,
+    }
 
 
 def _metagrid(
@@ -103,8 +138,8 @@ def _metagrid(
 ) -> dict[str, Any]:
     spec = read_metagrid()
     if quick:
-        options: Any = {**spec.base["options"], **_QUICK_OPTIONS}  # type: ignore[dict-item]
-        base = {**spec.base, **_QUICK, "options": options}
+        stored: Any = spec.base
+        base = {**stored, **_QUICK, "options": {**stored["options"], **_QUICK_OPTIONS}}
         growth = spec.growth.model_copy(update=_QUICK_GROWTH)
         spec = spec.model_copy(update={"base": base, "growth": growth})
     _say(f"metagrid: {spec.title}")
@@ -117,12 +152,14 @@ def _metagrid(
     best = next(
         arm.thetas for arm in compared.figure.networks[spec.network].arms if arm.label == "BP+Oja"
     )
-    seeds = next(iter(curves.values())).sizes["seed"]
+    paper, used = read_figure("fig1b").base, compared.figure.base
+    sizes: Any = [(used[name], paper[name]) for name in ("seeds", "samples")]
+    small = quick or any(now < before for now, before in sizes)
     note = (
-        f"{spec.base['episodes']} episodes; b: mean of {seeds} networks, shaded: 98% bootstrap "
-        f"interval; c: {spec.growth.networks} networks"
+        f"{spec.base['episodes']} episodes; b: mean of {used['seeds']} networks, shaded: 98% "
+        f"bootstrap interval; c: {spec.growth.networks} networks"
     )
-    note = f"SMALL VERSION; {note}" if quick or changes else note
+    note = f"SMALL VERSION; {note}" if small else note
     for suffix in ("pdf", "png"):
         write_atomically(
             folder / f"metagrid.{suffix}",
@@ -140,6 +177,7 @@ def _metagrid(
         )
     return {
         "title": spec.title,
+        "small": small,
         "base": spec.base,
         "claims": compared.claims,
         "learned": done.learned.record["result"],

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.catalogue import Catalogue
+from plastic_core.cli.parameters import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.errors import PlasticError
 from plastic_core.spec_files import read_spec_file
@@ -37,20 +38,18 @@ def make_app(arguments: Sequence[str] | None) -> App:
         *,
         spec: Annotated[Any, Parameter(name="*")] = None,
         task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
-        set_: Annotated[
-            list[str] | None, Parameter(name="--set", negative=(), allow_leading_hyphen=False)
-        ] = None,
-        transform: Annotated[list[str] | None, Parameter(negative=())] = None,
-        probe: Annotated[list[str] | None, Parameter(negative=())] = None,
-        plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
+        set_: Settings = None,
+        transform: Texts = None,
+        probe: Texts = None,
+        plugin: Texts = None,
         out: str | None = None,
-        resume: Annotated[bool, Parameter(negative=())] = False,
-        json: Annotated[bool, Parameter(negative=())] = False,
+        resume: Switch = False,
+        json: Switch = False,
         data_dir: str | None = None,
         threads: int | None = None,
-        save_weights: Annotated[bool, Parameter(negative=())] = False,
+        save_weights: Switch = False,
         store: str | None = None,
-        reuse: Annotated[bool, Parameter(negative=())] = False,
+        reuse: Switch = False,
     ) -> None:
         """Train networks by a rule and show their learning curve.
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from plastic_core.cli.parameters import Switch
 from plastic_core.errors import PlasticError
 
 app = App(name="store", help="List, verify and prune the store of finished networks.")
 
 
 @app.default
-def show(
-    *, store: str | None = None, json: Annotated[bool, Parameter(negative=())] = False
-) -> None:
+def show(*, store: str | None = None, json: Switch = False) -> None:
     """List what the store holds, by task and rule.
 
     Args:
@@ -60,8 +59,8 @@ def verify(*, store: str | None = None) -> int:
 def prune(
     *,
     store: str | None = None,
-    damaged: Annotated[bool, Parameter(negative=())] = False,
-    outdated: Annotated[bool, Parameter(negative=())] = False,
+    damaged: Switch = False,
+    outdated: Switch = False,
 ) -> None:
     """Remove what no run can use any more.
 

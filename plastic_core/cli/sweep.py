@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.catalogue import Catalogue
+from plastic_core.cli.parameters import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.errors import PlasticError
 from plastic_core.specs import RunSpec
@@ -33,19 +34,17 @@ def make_app(arguments: Sequence[str] | None) -> App:
     @app.default
     def sweep(
         *,
-        rule: Annotated[list[str] | None, Parameter(negative=())] = None,
-        grid: Annotated[list[str] | None, Parameter(negative=())] = None,
+        rule: Texts = None,
+        grid: Texts = None,
         spec: Annotated[Any, Parameter(name="*")] = None,
         task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
-        set_: Annotated[
-            list[str] | None, Parameter(name="--set", negative=(), allow_leading_hyphen=False)
-        ] = None,
-        transform: Annotated[list[str] | None, Parameter(negative=())] = None,
-        probe: Annotated[list[str] | None, Parameter(negative=())] = None,
-        plugin: Annotated[list[str] | None, Parameter(negative=())] = None,
+        set_: Settings = None,
+        transform: Texts = None,
+        probe: Texts = None,
+        plugin: Texts = None,
         out: str | None = None,
         store: str | None = None,
-        json: Annotated[bool, Parameter(negative=())] = False,
+        json: Switch = False,
         data_dir: str | None = None,
         workers: int | None = None,
         scheduler: str | None = None,

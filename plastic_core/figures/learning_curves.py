@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from plastic_core.figures.bands import draw_band
 from plastic_core.figures.style import COLOURS, STYLE
-from plastic_core.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,9 +33,8 @@ def draw_learning_curves(
         for (label, data), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
             accuracy = 100 * data["accuracy"].to_numpy()
             steps = data["step"].to_numpy()
-            low, high = bootstrap_interval(accuracy)
-            axes.plot(steps, accuracy.mean(0), color=colour, label=label, marker=".", markersize=4)
-            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            style = {"linewidth": None, "marker": ".", "markersize": 4}
+            draw_band(axes, steps, accuracy, colour, label, **style)
         first = next(iter(curves.values()))
         axes.set_xlabel("training points")
         axes.set_ylabel("held-out accuracy (%)")

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from plastic_core.figures.bands import draw_band
 from plastic_core.figures.meta_learning import WINDOW, draw_thetas, moving_average
 from plastic_core.figures.style import COLOURS, STYLE
 from plastic_core.statistics import bootstrap_interval
@@ -60,9 +61,7 @@ def _draw_accuracy(axes: Axes, histories: Mapping[str, xr.Dataset]) -> None:
     shown = [arm for arm in _OVER_EPISODES if arm in histories]
     for arm, colour in zip(shown, itertools.cycle(COLOURS), strict=False):
         smooth, end = moving_average(100 * histories[arm]["accuracy"].to_numpy())
-        low, high = bootstrap_interval(smooth)
-        axes.plot(end, smooth.mean(0), color=colour, label=arm, linewidth=1.2)
-        axes.fill_between(end, low, high, color=colour, alpha=0.2, linewidth=0)
+        draw_band(axes, end, smooth, colour, arm)
     axes.set(xlabel=f"episode (mean of {WINDOW})", ylabel="accuracy on queries (%)")
     axes.legend(loc="lower right", fontsize=6)
 

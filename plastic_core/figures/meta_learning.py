@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from plastic_core.figures.bands import draw_band
 from plastic_core.figures.style import COLOURS, STYLE
-from plastic_core.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,10 +33,7 @@ def draw_meta_learning(history: xr.Dataset, path: Path) -> None:
         left, right = figure.subplots(1, 2)
         accuracy = 100 * history["accuracy"].to_numpy()
         smooth, end = moving_average(accuracy)
-        left.plot(end, smooth.mean(0), color=COLOURS[0])
-        if len(smooth) > 1:
-            low, high = bootstrap_interval(smooth)
-            left.fill_between(end, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
+        draw_band(left, end, smooth, COLOURS[0], None)
         left.set(xlabel="episode", ylabel="accuracy on queries (%)", ylim=(0, 100))
         draw_thetas(right, history)
         seeds = history.sizes["seed"]

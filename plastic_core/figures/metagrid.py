@@ -11,9 +11,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from plastic_core.figures.bands import draw_band
 from plastic_core.figures.meta_learning import draw_thetas
 from plastic_core.figures.style import COLOURS, STYLE
-from plastic_core.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,9 +54,7 @@ def draw_metagrid(
         for (label, data), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
             accuracy = 100 * data["accuracy"].to_numpy()
             steps = data["step"].to_numpy()
-            low, high = bootstrap_interval(accuracy)
-            middle.plot(steps, accuracy.mean(0), color=colour, label=label, linewidth=1.2)
-            middle.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            draw_band(middle, steps, accuracy, colour, label)
         middle.set(xlabel="training points", ylabel="held-out accuracy (%)", ylim=(0, 100))
         middle.legend(loc="best")
         middle.set_title("b  learning", loc="left")

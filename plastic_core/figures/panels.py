@@ -12,9 +12,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from plastic_core.figures.bands import draw_band
 from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
 from plastic_core.figures.style import COLOURS, STYLE
-from plastic_core.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -88,7 +88,7 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
 def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
     for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
         values = 100 * curves[panel.variable]
-        _band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
+        draw_band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
     axes.set(xlabel="training points", ylabel=_AXES[panel.variable], ylim=(0, 100))
     axes.set_xlim(left=0)
     axes.legend(loc="best")
@@ -97,7 +97,7 @@ def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -
 def _draw_layers(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
     for layer, values, colour in _layers_of(panel, arms):
         steps = values["step"].to_numpy()
-        _band(axes, steps, values.to_numpy(), colour, f"{layer}")
+        draw_band(axes, steps, values.to_numpy(), colour, f"{layer}")
     axes.set(xlabel="training points", ylabel=_AXES[panel.variable])
     axes.set_xlim(left=0)
 
@@ -108,7 +108,7 @@ def _draw_components(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset
         values = 100 * curves[panel.variable].sel(layer=panel.layers[0])
         values = values.dropna("component", how="all").isel(component=slice(0, 60))
         components = np.arange(1, values.sizes["component"] + 1)
-        _band(axes, components, values.to_numpy(), colour, label)
+        draw_band(axes, components, values.to_numpy(), colour, label)
     axes.set(xlabel="principal components", ylabel=_AXES[panel.variable], ylim=(0, 102))
     axes.set_xlim(left=0)
     axes.legend(loc="lower right")
@@ -156,13 +156,6 @@ def _layers_of(
     colours = mpl.colormaps[_LAYERS](np.linspace(0, 0.92, len(layers)))
     for layer, colour in zip(layers, colours, strict=True):
         yield layer, values.sel(layer=layer), colour
-
-
-def _band(axes: Axes, x: Any, values: Any, colour: Any, label: str) -> None:
-    """Draw the mean over seeds, shaded with its 98% bootstrap interval."""
-    low, high = bootstrap_interval(values)
-    axes.plot(x, values.mean(0), color=colour, label=label, linewidth=1.2)
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
 def _share_scales(figure: FigureSpec, grid: Any) -> None:

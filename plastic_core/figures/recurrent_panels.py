@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from plastic_core.figures.bands import draw_band
 from plastic_core.figures.style import COLOURS
 from plastic_core.statistics import bootstrap_interval
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 AXES: Final = {
     "relative_residual": (r"residual / $\langle |y_{l-1}|^2 \rangle$", "training points"),
     "relative_recurrent_residual": ("residual of Eq. 6 / size of the state", "training points"),
-    "recurrent_residual": ("residual of Eq. 6", "training points"),
     "state_norm": (r"$\langle |z_t| \rangle$", "step t"),
     "singular_value": (r"singular value of $W_h$", "mode"),
     "eigenvalue_modulus": (r"|eigenvalue of $W_h$|", "mode"),
@@ -53,7 +53,7 @@ def draw_course(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) ->
         values = curves[panel.variable]
         if "layer" in values.dims:
             values = values.mean("layer")
-        _band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
+        draw_band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
     label, over = AXES[panel.variable]
     axes.set(xlabel=over, ylabel=label)
     axes.set_xlim(left=0)
@@ -67,16 +67,9 @@ def draw_profile(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -
         values = curves[panel.variable].isel(step=-1)
         (dimension,) = set(values.dims) - {"seed"}
         places = np.arange(1, values.sizes[dimension] + 1)
-        _band(axes, places, values.transpose("seed", dimension).to_numpy(), colour, name)
+        draw_band(axes, places, values.transpose("seed", dimension).to_numpy(), colour, name)
     label, over = AXES[panel.variable]
     axes.set(xlabel=over, ylabel=label)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.legend(loc="best")
-
-
-def _band(axes: Axes, x: Any, values: Any, colour: Any, label: str) -> None:
-    """Draw the mean over seeds, shaded with its 98% bootstrap interval."""
-    low, high = bootstrap_interval(values)
-    axes.plot(x, values.mean(0), color=colour, label=label, linewidth=1.2)
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)

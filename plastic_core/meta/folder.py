@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from pydantic import BaseModel, FiniteFloat
-from safetensors import SafetensorError, safe_open
 
-from plastic_core.errors import PlasticError
 from plastic_core.meta.history import History
 from plastic_core.meta.meta_spec import MetaSpec
-from plastic_core.result_folder import CHECKPOINT_FILE, ResultFolder
+from plastic_core.result_folder import ResultFolder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,24 +51,13 @@ class MetaFolder(ResultFolder):
         Raises:
             PlasticError: it is missing or damaged.
         """
-        import xarray as xr
-
-        file = self.path / HISTORY_FILE
-        try:
-            history = xr.load_dataset(file, engine="h5netcdf")
-            if history["theta"].dims != ("seed", "step", "rule"):
-                raise ValueError(f"theta is over {history['theta'].dims}")
-            return history
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise PlasticError(
-                f"{file}: cannot be read: {error}; learn again with another --out"
-            ) from None
+        return self.read_dataset(HISTORY_FILE, {"theta": ("seed", "step", "rule")})
 
     def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> None:
         """Write history.nc, the figure and, last, the record, which says that all is there."""
         from plastic_core.figures import draw_meta_learning
 
-        self._write(HISTORY_FILE, lambda path: history.to_netcdf(path, engine="h5netcdf"))
+        self.write_dataset(HISTORY_FILE, history)
         self._write(FIGURE_FILE, lambda path: draw_meta_learning(history, path))
         self.write_record(record)
         self.drop_checkpoint()
@@ -97,17 +83,15 @@ class MetaFolder(ResultFolder):
         Raises:
             PlasticError: the checkpoint is damaged.
         """
-        file = self.path / CHECKPOINT_FILE
-        if not file.exists():
-            return
-        try:
-            with safe_open(file, framework="pt") as checkpoint:
-                stored = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
-                done = int(json.loads(checkpoint.metadata()["done"]))
-            for name, array in history.arrays().items():
-                np.copyto(array, stored[f"history.{name}"].numpy())
+        with self.stored_checkpoint() as checkpoint:
+            if checkpoint is None:
+                return
+            stored, values = checkpoint
+            done = int(values["done"])
             if not 0 <= done <= history.accuracy.shape[1]:
                 raise ValueError(f"{done} episodes are done")
+            for name, array in history.arrays().items():
+                np.copyto(array, stored[f"history.{name}"].numpy())
             history.done = done
             state = {
                 name.removeprefix("optimizer."): value
@@ -119,13 +103,3 @@ class MetaFolder(ResultFolder):
                 optimizer.load_state_dict({"state": {0: state}, "param_groups": groups})
             with torch.no_grad():
                 parameter.copy_(torch.from_numpy(history.theta[:, done]))
-        except (
-            OSError,
-            SafetensorError,
-            KeyError,
-            ValueError,
-            TypeError,
-            RuntimeError,
-            RecursionError,
-        ) as error:
-            raise PlasticError(f"{file}: is damaged ({error}); delete it to begin anew") from None

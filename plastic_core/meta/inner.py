@@ -137,11 +137,11 @@ class InnerLoop:
             parameters,
             x.flatten(0, 1),
             target.flatten(0, 1),
-            1,
-            step.tangents,
+            batch_size=1,
             threads=self._threads,
             code=self._code,
         )
+        backend.carry(step.tangents)
         self._code = backend.code
         # every network has points of its own
         return backend.advance(torch.arange(len(x) * x.shape[1]).view(len(x), -1))

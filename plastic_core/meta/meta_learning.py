@@ -21,8 +21,7 @@ from plastic_core.meta.history import History
 from plastic_core.meta.inner import Answers, InnerLoop
 from plastic_core.meta.meta_spec import MetaSpec
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.plan import Plan, call_task, make_plan
-from plastic_core.specs import Theta
+from plastic_core.plan import Plan, PlannedRule, call_task, make_plan
 
 if TYPE_CHECKING:
     import os
@@ -139,10 +138,11 @@ def plan_meta(spec: MetaSpec) -> Plan:
             f"optimizer = {spec.optimizer!r}: expected one of torch.optim: "
             f"{listing(sorted(_optimizers()))}"
         )
-    plan = make_plan(spec.run_spec(), Catalogue(spec.plugins))
+    catalogue = Catalogue(spec.plugins)
+    plan = make_plan(spec.run_spec(), catalogue)
     if not isinstance(plan.options, FewShotOptions):
         offers = []
-        for entry in Catalogue(spec.plugins).entries("task"):
+        for entry in catalogue.entries("task"):
             if entry.plugin and issubclass(entry.plugin.spec.options, FewShotOptions):
                 offers.append(entry.name)
         raise PlasticError(
@@ -189,11 +189,8 @@ class _Outer:
 
     def __init__(self, spec: MetaSpec, plan: Plan) -> None:
         self._spec = spec
-        self._bounds = [rule.rule.spec.theta for rule in plan.rules]
-        start = [
-            _start(rule.theta, rule.origin, rule.rule.spec.propagates, bounds)
-            for rule, bounds in zip(plan.rules, self._bounds, strict=True)
-        ]
+        self._bounds = [rule.rule.spec.theta.bounds for rule in plan.rules]
+        start = [_start(rule) for rule in plan.rules]
         self.parameter = torch.tensor([start] * spec.seeds, dtype=torch.float64)
         self.parameter.requires_grad_()
         make = _optimizers()[spec.optimizer]
@@ -221,8 +218,7 @@ class _Outer:
         self.optimizer.step()
         with torch.no_grad():
             for column, bounds in zip(self.parameter.unbind(1), self._bounds, strict=True):
-                low, high = bounds.min, bounds.max
-                column.clamp_(-np.inf if low is None else low, np.inf if high is None else high)
+                column.clamp_(*bounds)
         history.theta[:, number + 1] = self.thetas
         history.gradient[:, number] = gradient.mean(1)
         history.accuracy[:, number] = answers.accuracy.reshape(shape).mean(1)
@@ -231,12 +227,12 @@ class _Outer:
         history.clipped[:, number] = clipped.sum(1)
 
 
-def _start(theta: float, origin: str, propagates: bool, bounds: Theta) -> float:
+def _start(planned: PlannedRule) -> float:
     """Return where a theta begins: as given, or for a rule that adds a term at 0."""
-    if propagates or origin in ("expression", "setting"):
-        return theta
-    low, high = bounds.min, bounds.max
-    return min(max(0.0, -np.inf if low is None else low), np.inf if high is None else high)
+    if planned.rule.spec.propagates or planned.origin in ("expression", "setting"):
+        return planned.theta
+    low, high = planned.rule.spec.theta.bounds
+    return min(max(0.0, low), high)
 
 
 def _optimizers() -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import tomli_w
 from pydantic import Field, FiniteFloat, JsonValue, PositiveInt
 
 from plastic_core.specs import RunSpec
@@ -51,7 +50,3 @@ class MetaSpec(Spec):
         """Return the spec of a run with the same rules and task."""
         shared = ("rule", "task", "options", "settings", "plugins", "dtype")
         return RunSpec(**{name: getattr(self, name) for name in shared})
-
-    def to_toml(self) -> str:
-        """Return the spec as TOML."""
-        return tomli_w.dumps(self.model_dump(mode="json"))

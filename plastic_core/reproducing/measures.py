@@ -58,10 +58,6 @@ def _norm_drift(curves: xr.Dataset) -> xr.DataArray:
     return (hidden.std("step") / hidden.mean("step")).mean("layer")
 
 
-def _recurrent_residual(curves: xr.Dataset) -> xr.DataArray:
-    return curves["recurrent_residual"]
-
-
 def _relative_recurrent_residual(curves: xr.Dataset) -> xr.DataArray:
     return curves["relative_recurrent_residual"]
 
@@ -89,7 +85,6 @@ MEASURES: Final[dict[str, Measured]] = {
     "image-correlation": _image_correlation,
     "norm-spread": _norm_spread,
     "norm-drift": _norm_drift,
-    "recurrent-residual": _recurrent_residual,
     "relative-recurrent-residual": _relative_recurrent_residual,
     "accuracy-deviation": _accuracy_deviation,
     "feedback-angle": _feedback_angle,

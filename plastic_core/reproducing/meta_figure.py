@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue, PositiveInt
 
@@ -129,7 +130,7 @@ def _test(result: MetaResult, tests: int, data_dir: str | None, threads: int | N
 
     plan = plan_meta(result.spec)
     episodes, inputs = load_episodes(plan, data_dir, held_out=True)
-    inner = InnerLoop(plan, inputs, "eager", threads or 2)
+    inner = InnerLoop(plan, inputs, "eager", threads or torch.get_num_threads())
     drawn = [episodes.draw(_TEST_SEED, number) for number in range(tests)]
     final: NDArray[np.float64] = result.history["theta"].to_numpy()[:, -1]
     accuracy = np.zeros((len(final), tests))

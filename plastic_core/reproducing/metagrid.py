@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue, PositiveInt
 
@@ -136,7 +137,7 @@ def _figure(spec: MetagridSpec, thetas: dict[str, float], changes: dict[str, Any
 def _growth(meta: MetaSpec, growth: GrowthSpec, data_dir: str | None) -> NDArray[np.float64]:
     plan = plan_meta(meta)
     episodes, inputs = load_episodes(plan, data_dir, held_out=False)
-    inner = InnerLoop(plan, inputs, "auto", 2)
+    inner = InnerLoop(plan, inputs, "auto", torch.get_num_threads())
     thetas = np.array([rule.theta for rule in plan.rules])
     own = [rule.rule.spec.propagates for rule in plan.rules].index(True)
     drawn = [episodes.draw(0, number) for number in range(growth.networks)]

@@ -122,7 +122,7 @@ class TaskConformance:
         data_dir: data folder; None for that of the user.
     """
 
-    task: ClassVar[type[Task]]
+    task: ClassVar[type[Task[Any]]]
     options: ClassVar[Mapping[str, Any]] = {}
     data_dir: ClassVar[Any] = None
 
@@ -154,7 +154,7 @@ class TaskConformance:
         _none(self.task, check(TriedTask(self.task, self.options, self.data_dir)))
 
 
-def _none(plugin: type[Rule] | type[Probe] | type[Task], faults: list[Fault]) -> None:
+def _none(plugin: type[Rule] | type[Probe] | type[Task[Any]], faults: list[Fault]) -> None:
     """Fail with all faults, if there are any."""
     if faults:
         lines = [

@@ -39,7 +39,7 @@ class TriedTask:
     """
 
     def __init__(
-        self, task: type[Task], options: Mapping[str, Any] | None = None, data_dir: Any = None
+        self, task: type[Task[Any]], options: Mapping[str, Any] | None = None, data_dir: Any = None
     ) -> None:
         self.task = task()
         self.options = build_model(task.spec.options, options or {}, "options")

@@ -57,7 +57,8 @@ def forward(steps, native):
         step = TangentStep(spec, hooks, thetas, parameters)
         if native:
             points = [t.flatten(0, 2).contiguous() for t in (x, target)]
-            backend = NativeTangents(spec, hooks, thetas, parameters, *points, 1, step.tangents)
+            backend = NativeTangents(spec, hooks, thetas, parameters, *points, 1)
+            backend.carry(step.tangents)
         begun = time.process_time()
         if native:
             backend.advance(torch.arange(steps).view(1, -1))

@@ -80,7 +80,8 @@ def by_native(rule, steps, batch, dtype="float64", **options):
     x, target = random_points(2, steps, batch, SIZES, getattr(torch, dtype))
     # every replica has points of its own
     own = [t.transpose(0, 1).flatten(0, 2).contiguous() for t in (x, target)]
-    backend = NativeTangents(spec, hooks, thetas, parameters, *own, batch, step.tangents)
+    backend = NativeTangents(spec, hooks, thetas, parameters, *own, batch)
+    backend.carry(step.tangents)
     backend.advance(torch.arange(2 * steps * batch).view(2, -1))
     return forward_mode(step)
 
@@ -128,9 +129,8 @@ def test_native_tangents_in_networks_of_odd_sizes(sizes):
         x, target = random_points(2, 30, 1, sizes)
         if native:
             own = [t.transpose(0, 1).flatten(0, 2).contiguous() for t in (x, target)]
-            backend = NativeTangents(
-                spec, hooks, thetas, parameters, *own, 1, step.tangents, threads=2
-            )
+            backend = NativeTangents(spec, hooks, thetas, parameters, *own, 1, threads=2)
+            backend.carry(step.tangents)
             assert (backend.advance(torch.arange(60).view(2, 30)) == -1).all()
         else:
             for one, wanted in zip(x, target, strict=True):

@@ -74,13 +74,13 @@ class NativeCode:
     Attributes:
         program: what the rules compute.
         source: the C code.
-        library: the loaded library.
+        loaded: the library.
         compiled: see `compile_library`.
     """
 
     program: Program
     source: str
-    library: ctypes.CDLL
+    loaded: ctypes.CDLL
     compiled: bool
 
 
@@ -172,8 +172,8 @@ class NativeBackend:
     @property
     def _entry(self) -> Any:
         """The function of the library that trains."""
-        library = self.code.library
-        return library.plastic_train_recurrent if self._recurrent else library.plastic_train
+        loaded = self.code.loaded
+        return loaded.plastic_train_recurrent if self._recurrent else loaded.plastic_train
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""

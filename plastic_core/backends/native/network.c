@@ -45,7 +45,7 @@ typedef struct {
     increment_t on_weight, on_feedback;
     vec *parts;                /* [events][parts_pad], z before its lanes are added up */
     vec *sums;                 /* scratch for what waits */
-    real *z, *dots[3];
+    real *z, *dots[2];
     real *post, *activity, *error, *recon, *weight_error, *feedback_error, *arrived;
     real *buffers[BUFFERS + 1];
     /* of other projections, or the input */
@@ -122,7 +122,7 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->parts = take(arena, events * p->parts_pad * (long)sizeof(vec));
     p->sums = take(arena, (room + p->feedback.room + 4) * (long)sizeof(vec));
     p->z = take(arena, most * p->parts_pad * one);
-    for (int d = 0; d < 3; d++) p->dots[d] = take(arena, (room + p->feedback.room + 4) * one);
+    for (int d = 0; d < 2; d++) p->dots[d] = take(arena, (room + p->feedback.room + 4) * one);
     const long post = most * p->post_pad * one, pre = most * p->pre_pad * one;
     p->post = take(arena, post);
     p->activity = p->skip ? take(arena, post) : p->post;

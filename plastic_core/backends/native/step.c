@@ -8,20 +8,21 @@ static void softmax(const real *z, real *y, long n) {
     for (long i = 0; i < n; i++) y[i] /= total;
 }
 
-/* z = W pre from its parts: W_0 pre, and below it what waits, to be multiplied by L. */
-static void finish_forward(projection_t *p, const vec *parts, long events) {
-    const matrix_t *m = &p->weight;
-    for (long e = 0; e < events; e++) {
-        real *z = p->z + e * p->parts_pad;
-        add_lanes(parts + e * p->parts_pad, m->rows + m->waiting, z);
-        for (long k = 0; k < m->waiting; k++) {
-            const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
-            SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
-        }
-        const real lost = (real)m->lost;
-        if (lost != 0)
-            SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
+/* z = M x from its parts: M_0 x, and below it what waits, to be multiplied by L. */
+INLINE void finish(const matrix_t *m, const vec *parts, real *z) {
+    add_lanes(parts, m->rows + m->waiting, z);
+    for (long k = 0; k < m->waiting; k++) {
+        const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
+        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
     }
+    const real lost = (real)m->lost;
+    if (lost != 0)
+        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
+}
+
+static void finish_forward(projection_t *p, const vec *parts, long events) {
+    for (long e = 0; e < events; e++)
+        finish(&p->weight, parts + e * p->parts_pad, p->z + e * p->parts_pad);
 }
 
 static void activate(network_t *net, projection_t *p, long events) {
@@ -36,6 +37,21 @@ static void activate(network_t *net, projection_t *p, long events) {
         if (p->skip)
             SIMD for (long i = 0; i < p->post_pad; i++) activity[i] = post[i] + pre[i];
     }
+}
+
+/* z = M x for one event. */
+static inline void send(const matrix_t *m, const real *x, vec *parts, real *z) {
+    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
+    finish(m, parts, z);
+}
+
+/* out = M' left for one or two vectors, with what waits. */
+static inline void send_back(const matrix_t *m, int count, const real **left, real **out,
+                             projection_t *scratch) {
+    for (int i = 0; i < count; i++) dot_left(m, left[i], scratch->dots[i], scratch->sums);
+    const real *dots[] = {scratch->dots[0], scratch->dots[1]};
+    if (count == 2) send_back_two(m, left, dots, out);
+    else if (count) send_back_one(m, left, dots, out);
 }
 
 /* W' [error, post] and B e, as far as they are read. */
@@ -53,40 +69,13 @@ static void send_errors_back(projection_t *p, long events) {
             left[count] = p->post + e * p->post_pad;
             out[count++] = p->recon + e * p->pre_pad;
         }
-        for (int c = 0; c < count; c++) dot_left(&p->weight, left[c], p->dots[c], p->sums);
-        const real *dots[] = {p->dots[0], p->dots[1]};
-        if (count == 2) send_back_two(&p->weight, left, dots, out);
-        else if (count) send_back_one(&p->weight, left, dots, out);
+        send_back(&p->weight, count, left, out, p);
         if (kind->feedback_error) {
-            const matrix_t *b = &p->feedback;
-            const real *error = FEEDBACK_ERROR(p) + e * padded(b->rows);
+            const real *error = FEEDBACK_ERROR(p) + e * padded(p->feedback.rows);
             real *arriving = p->feedback_error + e * p->pre_pad;
-            dot_left(b, error, p->dots[2], p->sums);
-            send_back_one(b, &error, (const real *const *)&p->dots[2], &arriving);
+            send_back(&p->feedback, 1, &error, &arriving, p);
         }
     }
-}
-
-/* z = M x for one event, with what waits. */
-static inline void send(const matrix_t *m, const real *x, vec *parts, real *z) {
-    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
-    add_lanes(parts, m->rows + m->waiting, z);
-    for (long k = 0; k < m->waiting; k++) {
-        const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
-        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
-    }
-    const real lost = (real)m->lost;
-    if (lost != 0)
-        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
-}
-
-/* out = M' left for one or two vectors, with what waits. */
-static inline void send_back(const matrix_t *m, int count, const real **left, real **out,
-                             projection_t *scratch) {
-    for (int i = 0; i < count; i++) dot_left(m, left[i], scratch->dots[i], scratch->sums);
-    const real *dots[] = {scratch->dots[0], scratch->dots[1]};
-    if (count == 2) send_back_two(m, left, dots, out);
-    else if (count) send_back_one(m, left, dots, out);
 }
 
 /* Let the increments of one matrix wait; whether it is time to add them. */

@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from plastic_core.backends.native.backend import NativeBackend, NativeCode
+from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.backends.native.differentiate import Differentiator
 from plastic_core.backends.native.emit_tangents import emit_tangents
-from plastic_core.backends.native.program import Program, Values
-from plastic_core.build import Hooks
-from plastic_core.network_specs import AnyNetwork, NetworkSpec
+from plastic_core.backends.native.program import NotNativeError, Program, Values
+from plastic_core.network_specs import AnyNetwork
 from plastic_core.networks.activations import BETA
 from plastic_core.parameters import Parameters
 
 
 class NativeTangents(NativeBackend):
-    """The native backend, which also carries tangents.
+    """The native backend, which also carries tangents; made as `NativeBackend` is."""
 
-    Args:
-        tangents: by name of the parameter, ``[R, P, ...]``, contiguous; changed in place.
-        others: as `NativeBackend`; P is the number of thetas.
+    def carry(self, tangents: Mapping[str, Tensor]) -> None:
+        """Take up the tangents, before anything is trained.
 
-    Raises:
-        NotNativeError: the rules do something that C is not generated for.
-        CompilerError: there is no compiler, or it failed.
-    """
+        Args:
+            tangents: by name of the parameter, ``[R, P, ...]``, contiguous, one of the P for each
+                theta; changed in place.
 
-    def __init__(
-        self,
-        spec: NetworkSpec,
-        hooks: Hooks,
-        thetas: dict[str, Tensor],
-        parameters: Parameters,
-        inputs: Tensor,
-        targets: Tensor,
-        batch_size: int,
-        tangents: Mapping[str, Tensor],
-        threads: int = 1,
-        flags: Sequence[str] = (),
-        code: NativeCode | None = None,
-    ) -> None:
-        super().__init__(
-            spec, hooks, thetas, parameters, inputs, targets, batch_size, threads, flags, code
-        )
-        layers = range(1, spec.depth + 1)
+        Raises:
+            NotNativeError: a rule has a theta and no increment that it multiplies.
+        """
         job = self._job
-        job.directions = len(thetas)
-        job.weight_tangents = self._pointers([tangents[f"weight.{i}"] for i in layers])
-        if parameters.feedback:
-            job.feedback_tangents = self._pointers([tangents[f"feedback.{i}"] for i in layers])
+        job.directions = len(self.code.program.thetas)
+        if tangents["weight.1"].shape[1] != job.directions:
+            raise NotNativeError("a rule learns nothing of its own (plastic_local_update)")
+        weights, feedback = (
+            [value for name, value in tangents.items() if name.startswith(f"{kind}.")]
+            for kind in ("weight", "feedback")
+        )
+        self._kept += weights + feedback
+        job.weight_tangents = self._pointers(weights)
+        job.feedback_tangents = self._pointers(feedback)
 
     def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
         values = Values()
@@ -64,4 +52,4 @@ class NativeTangents(NativeBackend):
 
     @property
     def _entry(self) -> Any:
-        return self.code.library.plastic_train_tangents
+        return self.code.loaded.plastic_train_tangents

@@ -1,0 +1,30 @@
+"""A line over its interval: how every figure shows a mean over seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from plastic_core.statistics import bootstrap_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_band(
+    axes: Axes, x: Any, values: NDArray[Any], colour: Any, label: str | None, **style: Any
+) -> None:
+    """Draw the mean over seeds, shaded with its 98% bootstrap interval.
+
+    Args:
+        axes: where.
+        x: ``[N]``.
+        values: ``[seeds, N]``.
+        colour: of both.
+        label: of the line.
+        style: of the line, as matplotlib takes it.
+    """
+    low, high = bootstrap_interval(values)
+    axes.plot(x, values.mean(0), color=colour, label=label, **{"linewidth": 1.2, **style})
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
