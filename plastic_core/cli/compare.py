@@ -40,7 +40,8 @@ def compare_command(
         store: folder of finished networks, in place of PLASTIC_STORE.
         json: print one JSON object instead of tables.
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
-        workers: processes, one thread each; 0 trains in this process. Default one a core.
+        workers: processes, one thread each; 0 trains in this process, on all cores. Default one a
+            core, but 0 for a few blocks of networks.
         scheduler: address of a Dask scheduler that runs already.
         slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
     """

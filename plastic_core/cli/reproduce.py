@@ -59,7 +59,8 @@ def reproduce_command(
         store: folder of finished networks, in place of PLASTIC_STORE.
         json: print one JSON object on standard output, everything else on standard error.
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
-        workers: processes, one thread each; 0 trains in this process. Default one a core.
+        workers: processes, one thread each; 0 trains in this process, on all cores. Default one a
+            core, but 0 for a few blocks of networks.
     """
     from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.files import explained

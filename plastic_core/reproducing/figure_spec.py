@@ -53,6 +53,7 @@ class ArmSpec(Spec):
         rule: the rule expression.
         thetas: what a search chooses: the theta of a rule, or a setting of a rule or transform
             (``NAME.SETTING``).
+        settings: of its rules, which no search changes; by rule.
         transforms: of the summed increment, in order.
         options: of the task, beside those of the network.
         batch_size: points in one update.
@@ -64,6 +65,7 @@ class ArmSpec(Spec):
     label: str
     rule: str
     thetas: dict[str, FiniteFloat]
+    settings: dict[str, dict[str, JsonValue]] = Field({})
     transforms: tuple[str, ...] = ()
     options: dict[str, JsonValue] = Field({})
     batch_size: PositiveInt = 1

@@ -134,7 +134,7 @@ def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> Sw
     """Return the search of one arm, without probes, which would measure what nobody reads."""
     spec = run_spec_of(figure, options, arm)
     changes = {
-        "settings": {},
+        "settings": arm.settings,
         "probes": (),
         "evaluations": 1,
         "eval_half": "choose",
@@ -146,7 +146,8 @@ def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> Sw
 def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
     """Return the run that an arm is, on the network of `options`."""
     base: dict[str, Any] = dict(figure.base)
-    settings = {owner: dict(values) for owner, values in base.pop("settings", {}).items()}
+    fixed = {**base.pop("settings", {}), **arm.settings}
+    settings = {owner: dict(values) for owner, values in fixed.items()}
     for axis, value in arm.thetas.items():
         owner, _, name = axis.partition(".")
         settings.setdefault(owner, {})[name or "theta"] = value

@@ -82,8 +82,12 @@ def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:
     )
 
 
-def train_block(task: BlockTask, threads: int = 1) -> list[dict[str, Any]]:
+def train_block(task: BlockTask, threads: int | None) -> list[dict[str, Any]]:
     """Train a block and return the results, one for each replica, as plain values.
+
+    Args:
+        task: what is trained.
+        threads: networks trained at once; None for all cores.
 
     Raises:
         PlasticError: this process has other versions or other data than the one that asked.

@@ -54,11 +54,13 @@ class Pool:
         executor: takes them.
         workers: processes that blocks are packed for.
         present: returns how many of them there are now.
+        threads: of each of them; None for all cores.
     """
 
     executor: Executor
     workers: int
     present: Callable[[], int]
+    threads: int | None = 1
 
 
 @contextlib.contextmanager
@@ -68,7 +70,8 @@ def pool_for(
     """Give the workers, and close what was opened at the end.
 
     Args:
-        workers: processes of a local cluster, one thread each; 0 for none, None for one a core.
+        workers: processes of a local cluster, one thread each; None for one a core, 0 for none:
+            this process trains on all cores.
         scheduler: address of a Dask scheduler that runs already, in place of a local cluster.
         slurm: options of jobs of SLURM, in place of a local cluster.
 
@@ -81,7 +84,7 @@ def pool_for(
     if slurm is not None and not workers:
         raise PlasticError("--slurm needs --workers N, the number of workers to ask for")
     if workers == 0 and scheduler is None:
-        yield Pool(InProcess(), 1, lambda: 1)
+        yield Pool(InProcess(), 1, lambda: 1, threads=None)
         return
     if scheduler is not None and not re.fullmatch(r"\w+://[^\s/]+:\d+", scheduler):
         raise PlasticError(

@@ -26,6 +26,9 @@ from plastic_core.sweeping.executors import InProcess, Pool, pool_for
 if TYPE_CHECKING:
     import xarray as xr
 
+# So many blocks are trained in this process: others take five seconds to start and to load data.
+_FEW_BLOCKS: Final = 4
+
 # How often it is looked at what is running, where nothing ends.
 _LOOK_SECONDS: Final = 1.0
 
@@ -117,7 +120,8 @@ def sweep(
     Args:
         spec: rules, grid, and what is the same for all.
         store: read first, and added to.
-        workers: processes of a local cluster; 0 for none, None for one a core.
+        workers: processes of a local cluster; 0 for none: this process trains on all cores. None
+            for one a core, but none for a few blocks.
         scheduler: address of a Dask scheduler that runs already.
         slurm: options of jobs of SLURM, such as ``queue=short,walltime=01:00:00``.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
@@ -172,6 +176,8 @@ def train_arms(
             wanted.setdefault(cell.key, []).append((arm, seed))
     on_progress(progress)
     if pending:
+        if workers is None and scheduler is None and slurm is None:
+            workers = 0 if len(pack(pending, 1, limit)) <= _FEW_BLOCKS else None
         with pool_for(workers, scheduler, slurm) as pool:
             _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
     for arm in arms:  # intervals depend on the order, which must not be that of the blocks' ends
@@ -199,7 +205,9 @@ def _train(
         training = itertools.islice((*futures.values(), *handed), pool.present())
         progress.running = sum(map(len, training))
         on_progress(progress)
-        futures |= {pool.executor.submit(train_block, task_of(b, data_dir)): b for b in handed}
+        futures |= {
+            pool.executor.submit(train_block, task_of(b, data_dir), pool.threads): b for b in handed
+        }
         done, _ = wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
             _finish(future, futures.pop(future), wanted, store, progress)

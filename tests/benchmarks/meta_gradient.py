@@ -11,6 +11,7 @@ import multiprocessing
 import re
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,9 +33,8 @@ def made(steps):
     return plan.network, hooks, thetas, parameters, x, target, queries[0], asked[0]
 
 
-def reverse(steps):
+def reverse(spec, hooks, thetas, parameters, x, target, queries, asked):
     """The way the group publishes: every update is a new matrix, differentiated backwards."""
-    spec, hooks, thetas, parameters, x, target, queries, asked = made(steps)
     for theta in thetas.values():
         theta.requires_grad_()
     step = FunctionalStep(spec, hooks)
@@ -51,8 +51,7 @@ def reverse(steps):
     return time.process_time() - begun, torch.cat(gradient)
 
 
-def forward(steps, native):
-    spec, hooks, thetas, parameters, x, target, queries, asked = made(steps)
+def forward(native, spec, hooks, thetas, parameters, x, target, queries, asked):
     with torch.inference_mode():
         step = TangentStep(spec, hooks, thetas, parameters)
         if native:
@@ -61,7 +60,7 @@ def forward(steps, native):
             backend.carry(step.tangents)
         begun = time.process_time()
         if native:
-            backend.advance(torch.arange(steps).view(1, -1))
+            backend.advance(torch.arange(len(x)).view(1, -1))
         else:
             for one, wanted in zip(x, target, strict=True):
                 step.step(one, wanted)
@@ -72,19 +71,19 @@ def forward(steps, native):
 
 WAYS = {
     "reverse": reverse,
-    "eager": lambda steps: forward(steps, False),
-    "native": lambda steps: forward(steps, True),
+    "eager": partial(forward, False),
+    "native": partial(forward, True),
 }
 
 
 def peak(name, steps, results):
     """Put the growth of the peak of this process, in MB, into a queue."""
     torch.set_num_threads(1)
-    made(steps)
-    WAYS[name](2)  # what is loaded and compiled at first use
+    data = made(steps)
+    WAYS[name](*made(2))  # what is loaded and compiled at first use
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = high_water()
-    WAYS[name](steps)
+    WAYS[name](*data)
     results.put(high_water() - before)
 
 
@@ -98,7 +97,7 @@ def main():
     torch.set_num_threads(1)
     ratios = []
     for number in range(ROUNDS):
-        seconds, gradients = zip(*(way(250) for way in WAYS.values()), strict=True)
+        seconds, gradients = zip(*(way(*made(250)) for way in WAYS.values()), strict=True)
         apart = max(
             float(((g - gradients[0]) / gradients[0].abs().max()).abs().max()) for g in gradients
         )

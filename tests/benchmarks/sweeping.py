@@ -34,11 +34,13 @@ def blocks_of(samples, blocks, networks):
 def seconds_of(tasks, workers):
     """Return the time from handing all blocks over to the last result, workers warm."""
     with pool_for(workers, None) as pool:
-        first = [pool.executor.submit(train_block, task) for task in blocks_of(10, pool.workers, 1)]
+        first = [
+            pool.executor.submit(train_block, task, 1) for task in blocks_of(10, pool.workers, 1)
+        ]
         for future in first:
             future.result()
         begun = time.perf_counter()
-        for future in [pool.executor.submit(train_block, task) for task in tasks]:
+        for future in [pool.executor.submit(train_block, task, 1) for task in tasks]:
             future.result()
         return time.perf_counter() - begun
 
