@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parents[1] / "reproduced"
 KEPT = ("figure", "title", "command", "small", "base", "claims")
 
 # Colours and width of a picture; a page is read, not printed.
-COLOURS, WIDTH = 128, 900
+COLOURS, WIDTH = 256, 900
 
 
 def lines_of(name: str) -> list[str]:

@@ -9,7 +9,7 @@ import time
 import pytest
 import xarray as xr
 
-RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "16000", "--evaluations", "40"]
+RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "10000", "--evaluations", "40"]
 RUN += ["--threads", "1", "--json"]
 
 # One process loads everything and forks, for each kill and each resumed run: the same command
