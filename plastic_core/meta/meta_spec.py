@@ -39,7 +39,7 @@ class MetaSpec(Spec):
         0.1, description="lambda, the weight of the sum of |theta| in the meta-loss"
     )
     clip: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        100.0, description="greatest norm of the gradient of one network"
+        1e4, description="greatest norm of the gradient of one network"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision")
     backend: Literal["auto", "native", "eager"] = Field(
