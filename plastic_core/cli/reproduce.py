@@ -60,7 +60,7 @@ def reproduce_command(
         json: print one JSON object on standard output, everything else on standard error.
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
         workers: processes, one thread each; 0 trains in this process, on all cores. Default one a
-            core, but 0 for a few blocks of networks.
+            core, but 0 for a few blocks that C trains.
     """
     from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.files import explained

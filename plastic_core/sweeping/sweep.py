@@ -114,14 +114,14 @@ def sweep(
     """Train what the store lacks, and return all results.
 
     A block whose worker dies repeatedly, or that raises, is recorded as failed, and the rest goes
-    on. Each block is written to the store as it ends, so that a sweep begun again trains only
-    what is missing.
+    on; one that kills this process, where it trains itself, ends the sweep. Each block is written
+    to the store as it ends, so that a sweep begun again trains only what is missing.
 
     Args:
         spec: rules, grid, and what is the same for all.
         store: read first, and added to.
         workers: processes of a local cluster; 0 for none: this process trains on all cores. None
-            for one a core, but none for a few blocks.
+            for one a core, but none for a few blocks that C trains.
         scheduler: address of a Dask scheduler that runs already.
         slurm: options of jobs of SLURM, such as ``queue=short,walltime=01:00:00``.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
@@ -176,13 +176,24 @@ def train_arms(
             wanted.setdefault(cell.key, []).append((arm, seed))
     on_progress(progress)
     if pending:
-        if workers is None and scheduler is None and slurm is None:
-            workers = 0 if len(pack(pending, 1, limit)) <= _FEW_BLOCKS else None
+        if workers is None and scheduler is None and slurm is None and _few(pending, limit):
+            workers = 0
         with pool_for(workers, scheduler, slurm) as pool:
             _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
     for arm in arms:  # intervals depend on the order, which must not be that of the blocks' ends
         arm.results = dict(sorted(arm.results.items()))
     return SweepResult(arms, progress)
+
+
+def _few(pending: list[Pending], limit: int | None) -> bool:
+    """Return whether this process trains so much as soon as others could.
+
+    Only what is generated in C trains on all cores in one process.
+    """
+    for one in pending:
+        if one.plan.transforms or one.plan.spec.backend not in ("auto", "native"):
+            return False
+    return len(pack(pending, 1, limit)) <= _FEW_BLOCKS
 
 
 def _train(

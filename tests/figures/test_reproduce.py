@@ -298,6 +298,15 @@ def test_every_stored_specification_can_be_run():
                 assert (panel.network, arm) in known
 
 
+def test_settings_of_an_arm_are_those_of_its_run():
+    figure = read_figure("fig6gh")
+    ((_, network),) = figure.networks.items()
+    made = {arm.label: run_spec_of(figure, network.options, arm) for arm in network.arms}
+    printed = [spec.settings.get("b-update", {}).get("printed") for spec in made.values()]
+    assert printed == [None, None, None, True]
+    assert made["Eq. 9, printed B"].settings["b-update"]["theta"] == 0.001
+
+
 def test_every_stored_theta_is_that_of_the_record_of_its_search():
     folder = files("plastic_core.reproducing") / "figures"
     kept = [

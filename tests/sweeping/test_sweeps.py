@@ -194,6 +194,22 @@ def test_kills_of_a_worker_and_of_the_driver_lose_nothing(tmp_path):
         assert len(list(csv.DictReader(file))) == 200
 
 
+@pytest.mark.parametrize(
+    ("limit", "backend", "begun"), [(3, "auto", False), (1, "auto", True), (3, "eager", True)]
+)
+def test_a_few_native_blocks_begin_no_processes(tmp_path, limit, backend, begun):
+    seen = set()
+
+    def look(progress):
+        children = psutil.Process().children(recursive=True)
+        seen.update(c.pid for c in children if "spawn_main" in " ".join(c.cmdline()))
+
+    base = SMALL.model_copy(update={"backend": backend})
+    spec = SweepSpec(rules=("bp",), grid={"bp": (0.01, 0.1)}, base=base)
+    sweep(spec, Store(tmp_path / "store"), limit=limit, on_progress=look)
+    assert bool(seen) is begun
+
+
 def test_a_block_that_kills_its_worker_is_failed_and_the_rest_goes_on(tmp_path):
     from tests.plugins.packages import rule_source
 
