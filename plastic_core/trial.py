@@ -257,25 +257,30 @@ def trial_signals(rule: HasSpec, dtype: torch.dtype) -> SimpleNamespace:
     return SimpleNamespace(**Trial(rule, dtype).values)
 
 
+def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:
+    """Return a small random increment, such as a transform is tried with; all sizes differ."""
+    source = torch.Generator().manual_seed(0)
+    increment, weight = torch.rand(2, _REPLICAS, _POST, _PRE, generator=source, dtype=dtype)
+    sizes = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
+    states = {
+        name: torch.full((_REPLICAS, *sizes[kind.over]), kind.initial, dtype=dtype)
+        for name, kind in transform.spec.state.items()
+    }
+    return Increment(increment, weight, SimpleNamespace(**states))
+
+
 def try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
     """Call a transform once on small random tensors.
 
     Raises:
         PlasticError: it raises, modifies what it is given, or returns a wrong shape.
     """
-    source = torch.Generator().manual_seed(0)
-    increment, weight = torch.rand(2, _REPLICAS, _POST, _PRE, generator=source)
-    sizes = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
-    state = SimpleNamespace(
-        **{
-            name: torch.full((_REPLICAS, *sizes[kind.over]), kind.initial)
-            for name, kind in transform.spec.state.items()
-        }
-    )
+    given = trial_increment(transform, torch.float32)
+    increment, weight = given.increment, given.weight
     before = increment.clone(), weight.clone()
     what = f"the transform '{transform.spec.name}': plastic_transform_update"
     try:
-        result = function(Increment(increment, weight, state))
+        result = function(given)
         if transform.spec.state:
             result, new = result
             if new.keys() != transform.spec.state.keys():

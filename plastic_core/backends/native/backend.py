@@ -44,6 +44,8 @@ _POINTERS = (
     "states",
     "state_strides",
     "state_sizes",
+    "matrix_states",
+    "matrix_state_strides",
     "thetas",
     "constants",
     "inputs",
@@ -195,11 +197,8 @@ class NativeBackend:
         batch_size: int,
     ) -> Job:
         dtype = parameters.weights[0].dtype
-        states = [
-            None if key is None else parameters.state[key]
-            for row in _by_layer(program, spec.depth)
-            for key in row
-        ]
+        states = _by_layer(program.states, parameters)
+        matrix_states = _by_layer(program.matrix_states, parameters)
         columns = [thetas[name].to(dtype) for name in program.thetas]
         table = torch.stack(columns, 1) if columns else torch.zeros(parameters.replicas, 1)
         feedback = parameters.feedback
@@ -223,6 +222,8 @@ class NativeBackend:
             states=self._pointers(states),
             state_strides=self._integers([0 if s is None else s.stride(0) for s in states]),
             state_sizes=self._integers([0 if s is None else s[0].numel() for s in states]),
+            matrix_states=self._pointers(matrix_states),
+            matrix_state_strides=self._integers([s.stride(0) for s in matrix_states if s is not None]),
             thetas=self._keep(table.contiguous()),
             constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
             inputs=self._keep(inputs.contiguous()),
@@ -242,12 +243,19 @@ class NativeBackend:
 
 
 def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tensor:
-    """Return how many updates may wait in each replica: few where weights decay fast."""
+    """Return how many updates may wait in each replica: few where weights decay fast.
+
+    None where increments are transformed.
+    """
+    if program.transform is not None:
+        return torch.ones(replicas, dtype=torch.int64)
     lost = torch.zeros(replicas, dtype=torch.float64)
     for rule, scale in program.uniform_decays:
         lost += (thetas[rule].double() * scale).abs()
     return torch.where(lost > _FAST_DECAY, 1, PERIOD)
 
 
-def _by_layer(program: Program, depth: int) -> list[list[str | None]]:
-    return [[slot[layer] for slot in program.states] for layer in range(depth)]
+def _by_layer(slots: list[list[str | None]], parameters: Parameters) -> list[Tensor | None]:
+    """Return the states of all slots, layer after layer."""
+    keys = [key for layer in zip(*slots, strict=True) for key in layer]
+    return [None if key is None else parameters.state[key] for key in keys]

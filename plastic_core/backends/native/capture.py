@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from plastic_core.backends.native.capture_transforms import capture_transforms, transform_slots
 from plastic_core.backends.native.following import Follower
 from plastic_core.backends.native.program import (
     Kind,
@@ -35,9 +36,6 @@ def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:
     Raises:
         NotNativeError: with the reason.
     """
-    if hooks.transforms:
-        names = ", ".join(name for name, _, _ in hooks.transforms)
-        raise NotNativeError(f"transforms need the whole increment of a matrix ({names})")
     if hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
     if not isinstance(spec, RecurrentSpec) and spec.layer_norm:
@@ -81,9 +79,22 @@ class _Capture:
             for rule in self.hooks.local
             for name, state in [(rule.name, s) for s in rule.spec.state]
         ]
-        output = self.hooks.feedback == "output"
+        slots = transform_slots(self.hooks, len(states))
+        transform = capture_transforms(self.hooks, slots, self.values.constants, self.dtype)
+
+        def keys(owner: str, state: str) -> list[str | None]:
+            return [state_key(f"{owner}.forward", p, state) for p in range(depth)]
+
         return Program(
-            kinds, kind_of, self.thetas, self.values.constants, states, output, self.uniform_decays
+            kinds=kinds,
+            kind_of=kind_of,
+            thetas=self.thetas,
+            constants=self.values.constants,
+            states=states + [keys(*slot) for slot in slots.units],
+            feedback_output=self.hooks.feedback == "output",
+            uniform_decays=self.uniform_decays,
+            transform=transform,
+            matrix_states=[keys(*slot) for slot in slots.matrices],
         )
 
     def _kind(

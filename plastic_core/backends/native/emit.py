@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
 
+from plastic_core.backends.native.emit_transform import emit_transform
 from plastic_core.backends.native.operations import ELEMENTWISE, REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
 
@@ -39,9 +40,9 @@ def emit(
     """
     template = files("plastic_core.backends.native")
     loop_file = "recurrent" if recurrent else "loop"
-    kernels, functions, network, step, loop = (
+    kernels, functions, network, transform, step, loop = (
         (template / f"{name}.c").read_text()
-        for name in ("kernels", "functions", "network", "step", loop_file)
+        for name in ("kernels", "functions", "network", "transform", "step", loop_file)
     )
     writer = Writer("out" if program.feedback_output else "post")
     texts, entries = zip(
@@ -54,7 +55,7 @@ def emit(
     head += f"#define MINI_BATCH(events) {1 if recurrent else '(events)'}\n"
     table = "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"
     parts = [head, kernels, functions, tables(writer, activation, beta), network, *texts, table]
-    return "\n".join([*parts, step, loop])
+    return "\n".join([*parts, emit_transform(program.transform), transform, step, loop])
 
 
 def header(program: Program, writer: Writer, most: int, double: bool) -> str:
@@ -65,6 +66,7 @@ def header(program: Program, writer: Writer, most: int, double: bool) -> str:
 typedef {"double" if double else "float"} real;
 #define THETAS {len(program.thetas)}
 #define STATES {len(program.states)}
+#define MATRIX_STATES {len(program.matrix_states)}
 #define BUFFERS {len(writer.buffers)}
 #define COUNTS {max(most, 1)}
 #define PERIOD {PERIOD}

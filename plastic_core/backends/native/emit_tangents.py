@@ -15,6 +15,7 @@ from plastic_core.backends.native.emit import (
     listing,
     tables,
 )
+from plastic_core.backends.native.emit_transform import emit_transform
 from plastic_core.backends.native.program import Program, Value
 
 _BENDS: Final = {
@@ -33,9 +34,9 @@ def emit_tangents(
 ) -> str:
     """Return the source of a library; `tangents` belong to the kinds of `program`, in order."""
     template = files("plastic_core.backends.native")
-    kernels, functions, network, step, loop = (
+    kernels, functions, network, transform, step, loop = (
         (template / f"{name}.c").read_text()
-        for name in ("kernels", "functions", "network", "step", "tangents")
+        for name in ("kernels", "functions", "network", "transform", "step", "tangents")
     )
     rows = "out" if program.feedback_output else "post"
     writer = _TangentWriter(rows)
@@ -72,6 +73,8 @@ def emit_tangents(
             "static void (*const bind_tangents[])(projection_t *, projection_t *) = {"
             + ", ".join(name.replace("compute", "bind") for _, name in tangent_entries)
             + "};",
+            emit_transform(None),
+            transform,
             step,
             loop,
         ]

@@ -23,6 +23,8 @@ class Follower:
         dtype: of the run.
     """
 
+    kind = "rule"
+
     def __init__(self, values: Values, slots: list[tuple[str, str]], dtype: torch.dtype) -> None:
         self._values, self._slots, self._dtype = values, slots, dtype
 
@@ -40,19 +42,23 @@ class Follower:
             reason = str(error)
         except Exception as error:  # a rule may do to a proxy what none of them supports
             reason = f"it cannot be followed ({_first_line(error)})"
-        raise NotNativeError(f"the rule '{rule.spec.name}': {reason}")
+        raise NotNativeError(f"the {self.kind} '{rule.spec.name}': {reason}")
 
     def _convert(self, graph: fx.Graph, rule: Any) -> dict[fx.Node, Any]:
         assert graph.owning_module is not None
         shapes = _Shapes(graph.owning_module)
-        shapes.run(trial_signals(rule, self._dtype))
+        shapes.run(self._trial(rule))
         found: dict[fx.Node, Any] = {}
         for node in graph.nodes:
             if node.op == "placeholder":
-                found[node] = _SIGNALS
+                found[node] = SIGNALS
             elif node.op != "output":
                 found[node] = self._node(node, found, shapes.seen[node], rule)
         return found
+
+    def _trial(self, rule: Any) -> Any:
+        """Return an argument on which the hook can be tried."""
+        return trial_signals(rule, self._dtype)
 
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
         if node.op == "get_attr":
@@ -76,15 +82,15 @@ class Follower:
 
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
-        if owner is _SIGNALS:
+        if owner is SIGNALS:
             if name == "state":
-                return _STATE
+                return STATE
             if name == "batch":
                 return self._values.make("batch")
             if name in ("weight", "feedback"):
                 raise NotNativeError(f"it reads the matrix '{name}'")
             return self._values.signal(name)
-        if owner is _STATE:
+        if owner is STATE:
             over = rule.spec.state[name].over
             if over == "weight":
                 raise NotNativeError(f"its state '{name}' is as large as a weight matrix")
@@ -111,7 +117,8 @@ class Follower:
         raise NotNativeError(f"'{operation}' gives {trial.dim()} dimensions in place of 3")
 
 
-_SIGNALS, _STATE = object(), object()
+#: What the argument of a hook, and its attribute `state`, become.
+SIGNALS, STATE = object(), object()
 
 
 def _looked_up(argument: Any, found: dict[fx.Node, Any]) -> Any:

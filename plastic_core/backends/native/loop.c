@@ -9,7 +9,7 @@ static int learn(network_t *net, projection_t *p, long events) {
         if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
                     events))
             flush(&p->feedback, 0, 0, 0, 0);
-    return collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
+    return collect_on_weight(p, events);
 }
 
 /* Returns the index of the point at which an output was not finite, or -1.
@@ -39,14 +39,14 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         if (!finite_outputs(top, events)) return start;
         output_error(job, top, order + start, events);
         for (projection_t *p = top; p > first; p--)
-            if (learn(net, p, events)) flush(&p->weight, 0, 0, 0, 0);
+            if (learn(net, p, events)) flush_weight(net, p, 0, 0);
         const int due = learn(net, first, events);
         used += events;
         if (used < ready) continue;
         used = 0;
         ready = least(group, samples - start - events);
         load_inputs(job, others, order + start + events, ready);
-        if (due) flush(&first->weight, ready, others, first->parts, first->parts_pad);
+        if (due) flush_weight(net, first, ready, others);
         else forward(&first->weight, ready, others, first->parts, first->parts_pad);
         real *swapped = inputs;
         inputs = others;

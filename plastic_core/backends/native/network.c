@@ -17,6 +17,8 @@ typedef struct {
     const int64_t *feedback_rows;
     real *const *states;       /* [depth, STATES], null where the rule does not act */
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
+    real *const *matrix_states; /* [depth, MATRIX_STATES], each [replicas, n_post, n_pre] */
+    const int64_t *matrix_state_strides;
     const real *thetas;        /* [replicas, THETAS] */
     const real *constants;
     const real *inputs;        /* [N, n_0] */
@@ -51,6 +53,7 @@ typedef struct {
     /* of other projections, or the input */
     real *pre, *source, *branch, *pre_error, *above, *output_error;
     real *state[STATES + 1];
+    matrix_t matrix_state[MATRIX_STATES + 1]; /* of transforms, in tiles as W is */
 } projection_t;
 
 typedef struct {
@@ -131,6 +134,8 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->weight_error = take(arena, pre);
     p->feedback_error = take(arena, pre);
     p->arrived = take(arena, pre);
+    for (int s = 0; s < MATRIX_STATES; s++)
+        lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0);
     const long widest = p->pre_pad > p->post_pad ? p->pre_pad : p->post_pad;
     for (int s = 0; s < STATES; s++) p->state[s] = take(arena, widest * one);
     for (int b = 0; b < BUFFERS; b++) {
@@ -212,6 +217,11 @@ static void copy_network(const job_t *job, network_t *net, int64_t replica, int 
             const long at = l * STATES + s, size = job->state_sizes[at] * (long)sizeof(real);
             real *there = job->states[at] + replica * job->state_strides[at];
             if (size) memcpy(back ? there : p->state[s], back ? p->state[s] : there, size);
+        }
+        for (long s = 0; s < MATRIX_STATES; s++) {
+            const long at = l * MATRIX_STATES + s;
+            real *there = job->matrix_states[at] + replica * job->matrix_state_strides[at];
+            copy_matrix(&p->matrix_state[s], there, p->n_pre, 1, back);
         }
     }
 }

@@ -43,6 +43,7 @@ ELEMENTWISE: Final[dict[str, str]] = {
     "maximum": "maximum_({0}, {1})",
     "minimum": "minimum_({0}, {1})",
     "clamp": "minimum_(maximum_({0}, {1}), {2})",
+    "lerp": "({0} + {2} * ({1} - {0}))",
     "like": "{1}",
     "gt": "(real)({0} > {1})",
     "ge": "(real)({0} >= {1})",

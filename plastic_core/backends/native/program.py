@@ -86,6 +86,21 @@ class Kind:
 
 
 @dataclass
+class MatrixTransform:
+    """What the transforms of a run make of an increment; over W and its states, elementwise.
+
+    Attributes:
+        increment: what is added to W.
+        states: (slot, units, new value) of states over units, "state" values.
+        matrix_states: (slot, new value) of states over W, "matrix_state" values.
+    """
+
+    increment: Value
+    states: list[tuple[int, str, Value]]
+    matrix_states: list[tuple[int, Value]]
+
+
+@dataclass
 class Program:
     """Everything that the generated source depends on, and what is handed over beside it.
 
@@ -97,6 +112,8 @@ class Program:
         states: for each slot the key of the state at each projection, or None.
         feedback_output: whether the feedback matrices come from the output layer.
         uniform_decays: rule and scale of the decays that are the same for all weights.
+        transform: of the increments of W, or None.
+        matrix_states: for each slot the key of the state at each projection.
     """
 
     kinds: list[Kind]
@@ -106,6 +123,8 @@ class Program:
     states: list[list[str | None]]
     feedback_output: bool
     uniform_decays: list[tuple[str, float]]
+    transform: MatrixTransform | None
+    matrix_states: list[list[str | None]]
 
 
 #: Populations of the signals.

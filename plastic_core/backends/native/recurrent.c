@@ -163,8 +163,7 @@ static void learn_recurrent(unrolled_t *u) {
             if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
                         events[l]))
                 flush(&p->feedback, 0, 0, 0, 0);
-        if (collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events[l]))
-            flush(&p->weight, 0, 0, 0, 0);
+        if (collect_on_weight(p, events[l])) flush_weight(net, p, 0, 0);
     }
 }
 

@@ -88,6 +88,25 @@ static int collect(matrix_t *m, const increment_t *on, int count, int decays, lo
     return m->waiting && (m->waiting == m->limit || events > 1);
 }
 
+/* Let the increments of W wait; whether it is time to add them. Where they are transformed they
+are added at once, decays with them. */
+static int collect_on_weight(projection_t *p, long events) {
+    const struct kind *kind = p->kind;
+    if (!TRANSFORMED)
+        return collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
+    collect(&p->weight, &p->on_weight, kind->weight_count, 0, events);
+    return kind->weight_count || kind->weight_decay;
+}
+
+/* Add what waits to W, and parts = W x for inputs ahead. */
+static void flush_weight(const network_t *net, projection_t *p, long events, const real *x) {
+    if (TRANSFORMED) {
+        transform(net, p);
+        p->weight.waiting = 0;
+        if (events) forward(&p->weight, events, x, p->parts, p->parts_pad);
+    } else flush(&p->weight, events, x, p->parts, p->parts_pad);
+}
+
 static void load_inputs(const job_t *job, real *x, const int64_t *points, long count) {
     const long n = job->sizes[0];
     for (long e = 0; e < count; e++)
