@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from plastic_core.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.plugin_faults import GROUPS, Kind, plugin_faults
-from plastic_core.plugins import Probe, Rule
+from plastic_core.plugins import Probe, Rule, Transform
 
 
 @dataclass
@@ -82,6 +82,7 @@ class Catalogue:
         files: paths of single-file plugins (``--plugin``).
         rules: rule classes that are not installed, from a notebook.
         probes: probe classes likewise.
+        transforms: transform classes likewise.
 
     Raises:
         PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
@@ -93,9 +94,14 @@ class Catalogue:
         files: Sequence[str] = (),
         rules: Sequence[type[Rule]] = (),
         probes: Sequence[type[Probe]] = (),
+        transforms: Sequence[type[Transform]] = (),
     ) -> None:
         self._entries = [entry for kind in GROUPS for entry in _installed(kind)]
-        given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (("rule", rules), ("probe", probes))
+        given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
+            ("rule", rules),
+            ("probe", probes),
+            ("transform", transforms),
+        )
         for kind, classes in given:
             if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):
                 raise PlasticError(

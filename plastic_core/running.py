@@ -19,7 +19,7 @@ from plastic_core.errors import PlasticError
 from plastic_core.labelling import curves_of, dataset_of
 from plastic_core.parameters import Parameters
 from plastic_core.plan import Plan, call_task, make_plan
-from plastic_core.plugins import Dataset, Probe, Rule
+from plastic_core.plugins import Dataset, Probe, Rule, Transform
 from plastic_core.record import RunFolder
 from plastic_core.specs import RunSpec
 from plastic_core.statistics import bootstrap_interval
@@ -66,6 +66,7 @@ def run(
     *,
     rules: Sequence[type[Rule]] = (),
     probes: Sequence[type[Probe]] = (),
+    transforms: Sequence[type[Transform]] = (),
     data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -83,16 +84,18 @@ def run(
         spec: everything that decides the run.
         rules: rule classes that are not installed, to be used by name in the expression.
         probes: probe classes that are not installed, to be used by name in `RunSpec.probes`.
+        transforms: transform classes likewise, for `RunSpec.transforms`.
         data: arrays ``(X [N, n], y [N])`` in place of the task's own data; 30% are held out, and
             the first and last layer follow the data unless the options give sizes.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
-            `rules`, `probes` and `data`, which a spec does not hold, must be those of that run.
+            `rules`, `probes`, `transforms` and `data`, which a spec does not hold, must be those
+            of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: networks trained at once, and threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
         store: where each finished network is added; None adds nothing. What was trained with
-            `rules`, `probes` or `data` handed over is never added.
+            `rules`, `probes`, `transforms` or `data` handed over is never added.
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
@@ -102,7 +105,7 @@ def run(
             write instead.
     """
     begun = time.perf_counter()
-    plan = make_plan(spec, Catalogue(spec.plugins, rules, probes))
+    plan = make_plan(spec, Catalogue(spec.plugins, rules, probes, transforms))
     machine.check(plan, threads)
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
     run_dir = folder.path if folder else None
@@ -115,7 +118,7 @@ def run(
         Replica(seed, {rule.name: rule.theta for rule in plan.rules}) for seed in spec.seed_list
     ]
     cells: list[Cell] = []
-    if store is not None and not (rules or probes) and data is None:
+    if store is not None and not (rules or probes or transforms) and data is None:
         digest = digest_of(dataset)
         cells = [cell_of(plan, replica, digest) for replica in replicas]
     if reuse and store is not None and (folder is None or folder.state == "new"):

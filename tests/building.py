@@ -18,6 +18,7 @@ def resolve(
     dtype="float64",
     rules=(),
     transforms=(),
+    transform_classes=(),
     settings=None,
     **options,
 ):
@@ -30,7 +31,7 @@ def resolve(
         settings=settings or {},
         options={"sizes": list(sizes), **options},
     )
-    plan = make_plan(spec, Catalogue(rules=rules))
+    plan = make_plan(spec, Catalogue(rules=rules, transforms=transform_classes))
     kind = getattr(torch, dtype)
     hooks = resolve_hooks(
         [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules],

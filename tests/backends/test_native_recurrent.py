@@ -23,12 +23,14 @@ RULES = [
 ]
 
 
-def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, **more):
+def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, transforms=(), **more):
     """Return a backend for a recurrent network, and its parameters."""
-    plan = make_plan(RunSpec(rule=rule, task="delayed-digits-rnn"), Catalogue())
+    plan = make_plan(
+        RunSpec(rule=rule, task="delayed-digits-rnn", transforms=transforms), Catalogue()
+    )
     kind = getattr(torch, dtype)
     selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-    hooks = resolve_hooks(selected, dtype=kind)
+    hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], kind)
     parameters = initial_parameters(spec, range(seeds), hooks.feedback, kind)
     hooks.add_states(parameters)
     thetas = {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}

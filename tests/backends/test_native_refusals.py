@@ -102,10 +102,7 @@ def test_a_state_as_large_as_the_weights():
     )
 
 
-def test_transforms_and_own_forward():
-    with pytest.raises(NotNativeError) as caught:
-        make(NativeBackend, "bp", (4, 3, 2), transforms=["weight-bounds"])
-    assert str(caught.value) == ("transforms need the whole increment of a matrix (weight-bounds)")
+def test_own_forward():
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp+own", (4, 3, 2), rules=[OwnForward])
     assert str(caught.value) == "a rule computes z in a way of its own (plastic_forward)"

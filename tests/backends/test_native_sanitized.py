@@ -14,6 +14,7 @@ PROGRAM = f"""
 from plastic_core.backends.native.backend import NativeBackend
 from tests.backends.parts import make, order
 from tests.backends.test_native import EQUATION_9, Bcm, Direct, Populations
+from tests.backends.test_native_transforms import Homeostasis
 
 for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
     for batch in (1, 3):
@@ -26,6 +27,12 @@ for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
                 more={{"flags": {FLAGS!r}, "threads": 2}},
             )
             native.advance(order(3, 20))
+        native, _ = make(
+            NativeBackend, "bp+oja+weight-decay", sizes, seeds=3, batch=batch,
+            transforms=["adam", "weight-bounds", "made"], transform_classes=[Homeostasis],
+            more={{"flags": {FLAGS!r}}},
+        )
+        native.advance(order(3, 20))
 native, _ = make(NativeBackend, "bp+oja", (9, 9, 9, 4), residual=True, activation="tanh",
                  more={{"flags": {FLAGS!r}}})
 native.advance(order(1, 23))

@@ -215,15 +215,15 @@ class NativeBackend:
             alive=self._alive.data_ptr(),
             periods=self._keep(_periods(program, thetas, parameters.replicas)),
             weights=self._pointers(parameters.weights),
-            weight_strides=self._integers([w.stride(0) for w in parameters.weights]),
+            weight_strides=self._strides(parameters.weights),
             feedback=self._pointers(feedback) if feedback else None,
-            feedback_strides=self._integers([b.stride(0) for b in feedback]),
+            feedback_strides=self._strides(feedback),
             feedback_rows=self._integers([b.shape[2] for b in feedback]),
             states=self._pointers(states),
-            state_strides=self._integers([0 if s is None else s.stride(0) for s in states]),
+            state_strides=self._strides(states),
             state_sizes=self._integers([0 if s is None else s[0].numel() for s in states]),
             matrix_states=self._pointers(matrix_states),
-            matrix_state_strides=self._integers([s.stride(0) for s in matrix_states if s is not None]),
+            matrix_state_strides=self._strides(matrix_states),
             thetas=self._keep(table.contiguous()),
             constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
             inputs=self._keep(inputs.contiguous()),
@@ -235,6 +235,9 @@ class NativeBackend:
 
     def _pointers(self, tensors: Sequence[Tensor | None]) -> int:
         return self._integers([0 if t is None else t.data_ptr() for t in tensors])
+
+    def _strides(self, tensors: Sequence[Tensor | None]) -> int:
+        return self._integers([0 if t is None else t.stride(0) for t in tensors])
 
     def _keep(self, tensor: Tensor) -> int:
         """Return the address of a tensor that lives as long as the backend."""
