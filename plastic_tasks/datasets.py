@@ -1,4 +1,4 @@
-"""The data sets: MNIST and its relatives through torchvision, and the embedded digits."""
+"""The data sets: MNIST and its relatives, downloaded by torchvision, and the embedded digits."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _load(name: str, data_dir: DataDir, parts: tuple[bool, ...]) -> list[tuple[A
         folder = Path(data_dir)
         _download(name, image_set, data_dir)
     try:
-        return [_read(image_set, folder, train) for train in parts]
+        return [_read(image_set, folder, 0 if train else 2) for train in parts]
     except Exception as error:
         raise DataError(
             f"{name}: the files in {folder / image_set.folder} cannot be read "
@@ -100,15 +100,30 @@ def _load(name: str, data_dir: DataDir, parts: tuple[bool, ...]) -> list[tuple[A
         ) from error
 
 
-def _read(image_set: ImageSet, folder: Path, train: bool) -> tuple[Any, Any]:
-    torchvision_set = getattr(_torchvision_datasets(), image_set.cls)
-    images = torchvision_set(str(folder), train=train, download=False, **image_set.keywords)
-    pixels = images.data.numpy()
+def _read(image_set: ImageSet, folder: Path, first: int) -> tuple[Any, Any]:
+    """Return pixels and labels of the files `first` and `first` + 1 of an image set."""
+    raw = folder / image_set.folder
+    pixels, labels = (_read_idx(raw / file) for file in image_set.files[first : first + 2])
+    if len(pixels) != len(labels):
+        raise ValueError(f"{len(pixels)} images and {len(labels)} labels")
     if image_set.transposed:
         pixels = pixels.transpose(0, 2, 1)
     inputs = pixels.reshape(len(pixels), -1).astype(np.float32)
     inputs /= 255
-    return inputs, images.targets.numpy().astype(np.int64)
+    return inputs, labels.astype(np.int64)
+
+
+def _read_idx(file: Path) -> Any:
+    """Return the array of bytes in a file of the format IDX, in which MNIST is given out.
+
+    torchvision reads it too, but takes seconds to be imported.
+    """
+    content = file.read_bytes()
+    if content[:3] != b"\0\0\x08":  # 8: unsigned bytes
+        raise ValueError(f"{file.name} is no IDX file of bytes")
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">i4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def _download(name: str, image_set: ImageSet, data_dir: DataDir) -> None:

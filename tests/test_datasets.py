@@ -137,7 +137,15 @@ except DataError as error:
 def test_damaged_files_are_explained(small_mnist):
     file = small_mnist / "MNIST/raw/train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:500])
-    with pytest.raises(DataError, match=r"mnist: the files in .*MNIST/raw cannot be read"):
+    beginning = r"mnist: the files in .*MNIST/raw cannot be read "
+    with pytest.raises(DataError, match=beginning + r"\(ValueError: cannot reshape array"):
+        load("mnist-mlp", small_mnist)
+    file.write_bytes(b"<html>")
+    reason = r"\(ValueError: train-images-idx3-ubyte is no IDX file of bytes\)"
+    with pytest.raises(DataError, match=beginning + reason):
+        load("mnist-mlp", small_mnist)
+    write_idx(file, np.zeros((59, 28, 28)))
+    with pytest.raises(DataError, match=beginning + r"\(ValueError: 59 images and 60 labels\)"):
         load("mnist-mlp", small_mnist)
 
 
