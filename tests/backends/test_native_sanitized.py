@@ -34,6 +34,7 @@ for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
         )
         native.advance(order(3, 20))
 native, _ = make(NativeBackend, "bp+oja", (9, 9, 9, 4), residual=True, activation="tanh",
+                 layer_norm=True,
                  more={{"flags": {FLAGS!r}}})
 native.advance(order(1, 23))
 

@@ -7,10 +7,8 @@ import torch.nn.functional as F
 
 from plastic_core.backends.compiled import CompiledBackend
 from plastic_core.backends.eager import EagerBackend
-from plastic_core.backends.native.backend import NativeBackend
-from plastic_core.backends.native.program import NotNativeError
-from plastic_core.cli import execute
 from tests.backends.parts import assert_same, make, order
+from tests.backends.test_native import compare
 from tests.building import build_engine, random_points
 from tests.probes.parts import Photographed
 from tests.reference.test_backprop import ACTIVATIONS
@@ -91,11 +89,17 @@ def test_compiled_is_eager_with_normalisation_and_with_states_of_transforms():
     assert_same(made[0][1], made[1][1], 1e-4)
 
 
-def test_native_says_why_it_does_not(tmp_path, capsys):
-    reason = "layer normalisation needs the whole layer before its activation"
-    with pytest.raises(NotNativeError) as caught:
-        make(NativeBackend, "bp", (7, 6, 4), layer_norm=True)
-    assert str(caught.value) == reason
-    command = ["run", "--rule", "bp", "--sizes", "64,9,10", "--layer-norm", "--samples", "20"]
-    assert execute([*command, "--seeds", "2", "--out", str(tmp_path / "run")]) == 0
-    assert f"not native: {reason}" in capsys.readouterr().err
+@pytest.mark.parametrize("rule", ["bp", "bp+oja+hebbian-error", "fa+hebbian-error", "dfa", "oja"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_native_is_eager(rule, batch):
+    for residual, activation in ((False, "softplus"), (True, "tanh")):
+        compare(
+            rule,
+            SIZES,
+            batch=batch,
+            layer_norm=True,
+            residual=residual,
+            activation=activation,
+            dtype="float64",
+            tolerance=1e-9,
+        )

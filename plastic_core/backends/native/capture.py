@@ -38,8 +38,6 @@ def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:
     """
     if hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
-    if not isinstance(spec, RecurrentSpec) and spec.layer_norm:
-        raise NotNativeError("layer normalisation needs the whole layer before its activation")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
     return _Capture(hooks, spec, dtype).program()
@@ -95,6 +93,8 @@ class _Capture:
             uniform_decays=self.uniform_decays,
             transform=transform,
             matrix_states=[keys(*slot) for slot in slots.matrices],
+            layer_norm=_normalises(spec),
+            normalises_back=_normalises(spec) and self.hooks.gated,
         )
 
     def _kind(
@@ -122,6 +122,9 @@ class _Capture:
                 slope = self.values.make("activation_slope", self.values.signal("branch"))
                 pre_error = self.values.make("mul", arrived, slope)
             self.values.known["pre_error"] = pre_error
+            if self.hooks.gated and _normalises(self.spec):
+                # rules read it where it has also gone back through the normalisation
+                self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
         kind = Kind(needs, None, None, pre_error, arrived if below else None, [], {})
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         for rule in rules:
@@ -182,6 +185,10 @@ class _Capture:
             by_row = value if by_row is None else self.values.make("add", by_row, value)
         update.row_decay, update.column_decay = by_row, by_column
         return update
+
+
+def _normalises(spec: AnyNetwork) -> bool:
+    return not isinstance(spec, RecurrentSpec) and spec.layer_norm
 
 
 def _recurrent_needs(hooks: Hooks) -> tuple[Needs, ...]:

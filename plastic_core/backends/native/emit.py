@@ -10,6 +10,7 @@ from typing import Final
 from plastic_core.backends.native.emit_transform import emit_transform
 from plastic_core.backends.native.operations import ELEMENTWISE, REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
+from plastic_core.networks.normalisation import EPSILON
 
 #: Updates that wait until they are added to a matrix in one pass.
 PERIOD: Final = 4
@@ -46,7 +47,11 @@ def emit(
     )
     writer = Writer("out" if program.feedback_output else "post")
     texts, entries = zip(
-        *(writer.write_kind(i, k, recurrent) for i, k in enumerate(program.kinds)), strict=True
+        *(
+            writer.write_kind(i, k, recurrent or program.normalises_back)
+            for i, k in enumerate(program.kinds)
+        ),
+        strict=True,
     )
     most = max(
         (len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u), default=0
@@ -70,6 +75,9 @@ typedef {"double" if double else "float"} real;
 #define BUFFERS {len(writer.buffers)}
 #define COUNTS {max(most, 1)}
 #define PERIOD {PERIOD}
+#define LAYER_NORM {int(program.layer_norm)}
+#define NORMALISE_BACK {int(program.normalises_back)}
+#define LAYER_NORM_EPSILON {EPSILON}
 #define FEEDBACK_ERROR(p) (p)->{"output_" if program.feedback_output else ""}error
 """
 

@@ -45,6 +45,8 @@ typedef real quad __attribute__((vector_size(4 * sizeof(real)), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD _Pragma("omp simd")
+#define PRAGMA(text) _Pragma(#text)
+#define SUM(total) PRAGMA(omp simd reduction(+ : total))
 
 INLINE long least(long a, long b) { return a < b ? a : b; }
 INLINE long vectors(long units) { return (units + LANES - 1) / LANES; }

@@ -4,6 +4,10 @@
 static int learn(network_t *net, projection_t *p, long events) {
     const struct kind *kind = p->kind;
     send_errors_back(p, events);
+    if (NORMALISE_BACK && kind->propagate) {
+        kind->propagate(net, p, events);
+        if (p > net->projections) normalise_back(p - 1, events);
+    }
     kind->compute(net, p, events);
     if (kind->feedback_count || kind->feedback_decay)
         if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,

@@ -47,7 +47,7 @@ typedef struct {
     increment_t on_weight, on_feedback;
     vec *parts;                /* [events][parts_pad], z before its lanes are added up */
     vec *sums;                 /* scratch for what waits */
-    real *z, *dots[2];
+    real *z, *scale, *dots[2]; /* scale: [events], of layer normalisation */
     real *post, *activity, *error, *recon, *weight_error, *feedback_error, *arrived;
     real *buffers[BUFFERS + 1];
     /* of other projections, or the input */
@@ -125,6 +125,7 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->parts = take(arena, events * p->parts_pad * (long)sizeof(vec));
     p->sums = take(arena, (room + p->feedback.room + 4) * (long)sizeof(vec));
     p->z = take(arena, most * p->parts_pad * one);
+    p->scale = take(arena, most * one);
     for (int d = 0; d < 2; d++) p->dots[d] = take(arena, (room + p->feedback.room + 4) * one);
     const long post = most * p->post_pad * one, pre = most * p->pre_pad * one;
     p->post = take(arena, post);

@@ -114,6 +114,8 @@ class Program:
         uniform_decays: rule and scale of the decays that are the same for all weights.
         transform: of the increments of W, or None.
         matrix_states: for each slot the key of the state at each projection.
+        layer_norm: whether hidden layers are normalised.
+        normalises_back: whether errors go back through the normalisation.
     """
 
     kinds: list[Kind]
@@ -125,6 +127,8 @@ class Program:
     uniform_decays: list[tuple[str, float]]
     transform: MatrixTransform | None
     matrix_states: list[list[str | None]]
+    layer_norm: bool
+    normalises_back: bool
 
 
 #: Populations of the signals.

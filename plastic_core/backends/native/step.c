@@ -25,11 +25,39 @@ static void finish_forward(projection_t *p, const vec *parts, long events) {
         finish(&p->weight, parts + e * p->parts_pad, p->z + e * p->parts_pad);
 }
 
+/* z normalised over the units of its layer; returns the scale that it was multiplied by. */
+static real normalise(real *z, long n) {
+    real mean = 0, variance = 0;
+    SUM(mean) for (long i = 0; i < n; i++) mean += z[i];
+    mean /= (real)n;
+    SUM(variance) for (long i = 0; i < n; i++) variance += (z[i] - mean) * (z[i] - mean);
+    const real scale = 1 / CALL(sqrt)(variance / (real)n + (real)LAYER_NORM_EPSILON);
+    SIMD for (long i = 0; i < n; i++) z[i] = (z[i] - mean) * scale;
+    return scale;
+}
+
+/* The error of a normalised layer, taken back to what was normalised. */
+static void normalise_back(projection_t *p, long events) {
+    const long n = p->n_post;
+    for (long e = 0; e < events; e++) {
+        real *error = p->error + e * p->post_pad, mean = 0, along = 0;
+        const real *z = p->z + e * p->parts_pad;
+        SUM(mean) for (long i = 0; i < n; i++) mean += error[i];
+        SUM(along) for (long i = 0; i < n; i++) along += error[i] * z[i];
+        mean /= (real)n;
+        along /= (real)n;
+        SIMD for (long i = 0; i < n; i++)
+            error[i] = (error[i] - mean - z[i] * along) * p->scale[e];
+    }
+}
+
 static void activate(network_t *net, projection_t *p, long events) {
     const int top = p == net->projections + net->depth - 1;
     for (long e = 0; e < events; e++) {
-        const real *z = p->z + e * p->parts_pad, *pre = p->pre + e * p->pre_pad;
+        const real *pre = p->pre + e * p->pre_pad;
+        real *z = p->z + e * p->parts_pad;
         real *post = p->post + e * p->post_pad, *activity = p->activity + e * p->post_pad;
+        if (LAYER_NORM && !top) p->scale[e] = normalise(z, p->n_post);
         if (top) softmax(z, post, p->n_post);
         else
             SIMD for (long i = 0; i < p->post_pad; i++) post[i] = activation(z[i]);

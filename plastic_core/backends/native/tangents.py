@@ -43,6 +43,8 @@ class NativeTangents(NativeBackend):
         job.feedback_tangents = self._pointers(feedback)
 
     def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
+        if program.layer_norm or program.transform is not None:
+            raise NotNativeError("layer normalisation and transforms are not differentiated in C")
         values = Values()
         values.constants = program.constants  # those of derivatives are added to them
         derive = Differentiator(values)
