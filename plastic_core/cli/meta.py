@@ -174,7 +174,8 @@ def _report(result: MetaResult, as_json: bool) -> None:
     lines = [f"accuracy on the queries of the last {found['accuracy_over']} episodes"]
     if found["diverged"]:
         lines.append(
-            f"{found['diverged']} networks diverged: they counted in the mean gradient as 0"
+            f"{found['diverged']} networks diverged: they counted in the mean gradient as 0; "
+            "where all of an episode did, thetas went back and further steps are half as long"
         )
     if found["clipped"]:
         lines.append(f"the gradients of {found['clipped']} networks were clipped")

@@ -1,4 +1,4 @@
-"""The outer loop: thetas that follow the gradient of the loss after learning."""
+"""Meta-learning: thetas that follow the gradient of the loss after learning, over episodes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from plastic_core.errors import PlasticError, listing
 from plastic_core.fewshot import Episodes, FewShotOptions
 from plastic_core.meta.folder import MetaFolder
 from plastic_core.meta.history import History
-from plastic_core.meta.inner import Answers, InnerLoop
+from plastic_core.meta.inner import InnerLoop
 from plastic_core.meta.meta_spec import MetaSpec
+from plastic_core.meta.outer import Outer, optimizers
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.plan import Plan, PlannedRule, call_task, make_plan
+from plastic_core.plan import Plan, call_task, make_plan
 
 if TYPE_CHECKING:
     import os
@@ -84,7 +85,7 @@ def meta_learn(
         return MetaResult(spec, folder.read_history(), folder.read_record(), folder.path)
     episodes, inputs = load_episodes(plan, data_dir, held_out=False)
     inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
-    outer = _Outer(spec, plan)
+    outer = Outer(spec, plan)
     history = History.empty(spec, [rule.name for rule in plan.rules])
     history.theta[:, 0] = outer.thetas
     record = _record(spec, plan, threads) | {"backend": inner.backend, "reason": inner.reason}
@@ -133,10 +134,10 @@ def plan_meta(spec: MetaSpec) -> Plan:
     Raises:
         PlasticError: something of it is unknown, or cannot be meta-learned.
     """
-    if not _optimizers().get(spec.optimizer):
+    known = optimizers()
+    if spec.optimizer not in known:
         raise PlasticError(
-            f"optimizer = {spec.optimizer!r}: expected one of torch.optim: "
-            f"{listing(sorted(_optimizers()))}"
+            f"optimizer = {spec.optimizer!r}: expected one of torch.optim: {listing(sorted(known))}"
         )
     catalogue = Catalogue(spec.plugins)
     plan = make_plan(spec.run_spec(), catalogue)
@@ -182,68 +183,6 @@ def expression(thetas: dict[str, float]) -> str:
     """Return a rule as an expression; terms whose theta is 0 are left out."""
     alive = {name: theta for name, theta in thetas.items() if theta}
     return " + ".join(f"{theta:.9g}*{name}" for name, theta in (alive or thetas).items())
-
-
-class _Outer:
-    """The thetas ``[S, P]`` of S independent meta-trainings, and their optimiser."""
-
-    def __init__(self, spec: MetaSpec, plan: Plan) -> None:
-        self._spec = spec
-        self._bounds = [rule.rule.spec.theta.bounds for rule in plan.rules]
-        start = [_start(rule) for rule in plan.rules]
-        self.parameter = torch.tensor([start] * spec.seeds, dtype=torch.float64)
-        self.parameter.requires_grad_()
-        make = _optimizers()[spec.optimizer]
-        self.optimizer: torch.optim.Optimizer = make([self.parameter], lr=spec.learning_rate)
-
-    @property
-    def thetas(self) -> NDArray[np.float64]:
-        """``[S, P]``."""
-        return self.parameter.detach().numpy().copy()
-
-    def step(self, answers: Answers, history: History, number: int) -> None:
-        """Follow the mean gradient of each seed's networks, then keep to the bounds."""
-        spec = self._spec
-        shape = (spec.seeds, spec.parallel)
-        gradient = answers.gradient.reshape(*shape, -1)
-        norm = np.linalg.norm(gradient, axis=-1)
-        diverged = ~(np.isfinite(norm) & np.isfinite(answers.loss.reshape(shape)))
-        clipped = ~diverged & (norm > spec.clip)
-        # of a network that diverged no direction is known; it counts in the mean, as 0
-        scale = np.where(clipped, spec.clip / np.where(clipped, norm, 1), 1.0)
-        gradient = np.where(diverged[..., None], 0, gradient) * scale[..., None]
-        thetas = self.thetas
-        total = gradient.mean(1) + spec.l1 * np.sign(thetas)
-        self.parameter.grad = torch.from_numpy(total)
-        self.optimizer.step()
-        with torch.no_grad():
-            for column, bounds in zip(self.parameter.unbind(1), self._bounds, strict=True):
-                column.clamp_(*bounds)
-        history.theta[:, number + 1] = self.thetas
-        history.gradient[:, number] = gradient.mean(1)
-        history.accuracy[:, number] = answers.accuracy.reshape(shape).mean(1)
-        history.loss[:, number] = answers.loss.reshape(shape).mean(1)
-        history.diverged[:, number] = diverged.sum(1)
-        history.clipped[:, number] = clipped.sum(1)
-
-
-def _start(planned: PlannedRule) -> float:
-    """Return where a theta begins: as given, or for a rule that adds a term at 0."""
-    if planned.rule.spec.propagates or planned.origin in ("expression", "setting"):
-        return planned.theta
-    low, high = planned.rule.spec.theta.bounds
-    return min(max(0.0, low), high)
-
-
-def _optimizers() -> dict[str, Any]:
-    found = vars(torch.optim).items()
-    return {
-        name: made
-        for name, made in found
-        if isinstance(made, type)
-        and issubclass(made, torch.optim.Optimizer)
-        and made is not torch.optim.Optimizer
-    }
 
 
 def _record(spec: MetaSpec, plan: Plan, threads: int | None) -> dict[str, Any]:

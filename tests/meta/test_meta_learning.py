@@ -96,6 +96,28 @@ def test_networks_that_diverge_are_counted_and_stop_nothing(backend):
     assert (result.history["gradient"] == 0).all()
 
 
+def test_where_all_diverge_the_thetas_go_back_and_steps_become_shorter():
+    spec = small("0.01*bp+oja", episodes=80, optimizer="SGD", learning_rate=2e-2, l1=0.5)
+    history = meta_learn(spec).history
+    theta, gradient, diverged = (
+        history[name].to_numpy()[0] for name in ("theta", "gradient", "diverged")
+    )
+    assert 2 <= diverged.sum() <= 40, "there is nothing to see"
+    kept, in_a_row = [], 0
+    for k in range(80):
+        if diverged[k]:
+            in_a_row += 1
+            back = 10 * in_a_row
+            expected = theta[kept[-back] if back <= len(kept) else 0]
+        else:
+            in_a_row = 0
+            kept.append(k)
+            length = 2e-2 * 0.5 ** diverged[:k].sum()
+            step = length * (gradient[k] + 0.5 * np.sign(theta[k]))
+            expected = np.maximum(theta[k] - step, 0)
+        assert np.allclose(theta[k + 1], expected, rtol=1e-9), k
+
+
 def test_gradients_are_clipped_and_counted():
     result = meta_learn(small(clip=1e-3))
     assert result.record["result"]["clipped"] == 8
