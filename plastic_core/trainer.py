@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -16,6 +16,10 @@ from plastic_core.backends import Backend
 
 if TYPE_CHECKING:
     from plastic_core.probing import Probing
+
+# Numbers in all held-out inputs, from which on several threads evaluate faster than one. On fewer
+# they mostly wait for each other, and for very long where the machine does something else too.
+_MANY_INPUTS: Final = 2**18
 
 
 @dataclass
@@ -81,12 +85,14 @@ def train(
         held_out: inputs ``[N, n]`` and labels ``[N]``.
         classes: number of classes; chance level is one in that many.
         curves: filled in place.
-        evaluation_threads: threads of torch in evaluations; training, made of small operations,
-            is fastest with one.
+        evaluation_threads: threads of torch in evaluations on many inputs; training and small
+            evaluations are fastest with one.
         on_point: called after each evaluation.
         probing: measures at each evaluation, if anything is to be measured.
     """
     before = torch.get_num_threads()
+    if held_out[0].numel() < _MANY_INPUTS:
+        evaluation_threads = 1
     try:
         for point in range(curves.done, len(curves.steps)):
             start = int(curves.steps[point - 1]) if point else 0

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(1)  # the tests run side by side
+# the tests run side by side, and threads of torch wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

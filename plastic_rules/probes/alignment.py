@@ -6,10 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import pad
 
 from plastic_core.api import Measure, Probe, ProbeSpec, Snapshot, hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
 
@@ -48,11 +51,19 @@ class Alignment(Probe):
         if n.feedback_kind == "layer":
             pairs = zip(n.feedback, n.weights, strict=True)
             feedback = [_angle(b.flatten(), w.mT.flatten()) for b, w in pairs]
-        errors = [nothing] * n.network.depth
-        if any(e is not None for e in n.errors):
-            found = zip(n.errors, n.gradients, strict=True)
-            errors = [nothing if e is None else _angle(e, g).mean() for e, g in found]
-        return {"feedback_angle": torch.stack(feedback), "error_angle": torch.stack(errors)}
+        errors = torch.stack([nothing] * n.network.depth)
+        known = {layer: e for layer, e in enumerate(n.errors) if e is not None}
+        if known:
+            angles = _angle(_joined(known.values()), _joined(n.gradients[i] for i in known))
+            errors[[*known]] = angles.mean(-1)
+        return {"feedback_angle": torch.stack(feedback), "error_angle": errors}
+
+
+def _joined(errors: Iterable[Tensor]) -> Tensor:
+    """Return vectors of several layers in one tensor; zeros behind them change no angle."""
+    errors = [*errors]
+    widest = max(e.shape[-1] for e in errors)
+    return torch.stack([pad(e, (0, widest - e.shape[-1])) for e in errors])
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:
