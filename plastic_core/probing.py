@@ -229,8 +229,8 @@ def ask(probe: Probe, snapshot: Snapshot, sizes: dict[str, int]) -> Arrays:
 def _array(name: str, value: Any, measure: Measure, sizes: dict[str, int]) -> NDArray[np.float32]:
     example = f'"{name}": torch.stack([... for y in n.activities[1:]])'
     try:
-        tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, float))
-        array = tensor.to("cpu", torch.float32, copy=True).numpy()
+        numbers = value.cpu().numpy() if isinstance(value, Tensor) else np.array(value, float)
+        array = numbers.astype(np.float32)  # a copy, for a probe may return what is written over
     except (TypeError, ValueError) as error:
         found = f"returned '{name}' as a value of type {type(value).__name__}"
         accepted = f"expected a tensor or an array of numbers ({describe_exception(error)})"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,10 +18,6 @@ from plastic_core.backends import Backend
 
 if TYPE_CHECKING:
     from plastic_core.probing import Probing
-
-# Numbers in all held-out inputs, from which on several threads evaluate faster than one. On fewer
-# they mostly wait for each other, and for very long where the machine does something else too.
-_MANY_INPUTS: Final = 2**18
 
 
 @dataclass
@@ -73,7 +71,7 @@ def train(
     held_out: tuple[Tensor, Tensor],
     classes: int,
     curves: Curves,
-    evaluation_threads: int,
+    threads: int,
     on_point: Callable[[Curves], Any],
     probing: Probing | None = None,
 ) -> None:
@@ -85,14 +83,12 @@ def train(
         held_out: inputs ``[N, n]`` and labels ``[N]``.
         classes: number of classes; chance level is one in that many.
         curves: filled in place.
-        evaluation_threads: threads of torch in evaluations on many inputs; training and small
-            evaluations are fastest with one.
+        threads: networks evaluated at once. Training, made of small operations, is fastest with
+            one thread of torch.
         on_point: called after each evaluation.
         probing: measures at each evaluation, if anything is to be measured.
     """
     before = torch.get_num_threads()
-    if held_out[0].numel() < _MANY_INPUTS:
-        evaluation_threads = 1
     try:
         for point in range(curves.done, len(curves.steps)):
             start = int(curves.steps[point - 1]) if point else 0
@@ -104,8 +100,7 @@ def train(
             alive = curves.diverged_at < 0
             curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
             curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
-            torch.set_num_threads(evaluation_threads)
-            _evaluate(backend, held_out, classes, curves, point, probing)
+            _evaluate(backend, held_out, classes, curves, point, threads, probing)
             curves.done = point + 1
             on_point(curves)
     finally:
@@ -118,13 +113,24 @@ def _evaluate(
     classes: int,
     curves: Curves,
     point: int,
+    threads: int,
     probing: Probing | None,
 ) -> None:
+    """Evaluate and measure all replicas, several at once.
+
+    Threads of torch share one operation and then wait for each other, for very long where the
+    machine does something else too; so there is more than one of them only for too few replicas.
+    """
     inputs, labels = held_out
-    for replica in range(len(curves.diverged_at)):
+    replicas = len(curves.diverged_at)
+    at_once = min(replicas, threads)
+    torch.set_num_threads(threads // at_once)
+    one_probe = threading.Lock()  # they share the camera, and torch's random numbers
+
+    def evaluate(replica: int) -> None:
         if curves.diverged_at[replica] >= 0:
             curves.accuracy[replica, point] = 1 / classes
-            continue
+            return
         activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
         outputs = activities[-1]
         right = outputs.argmax(-1) == labels
@@ -134,4 +140,8 @@ def _evaluate(
         tiny = torch.finfo(outputs.dtype).tiny
         curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()
         if probing is not None:
-            probing.measure(curves, replica, point, activities)
+            with one_probe:
+                probing.measure(curves, replica, point, activities)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(evaluate, range(replicas)))
