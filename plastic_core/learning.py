@@ -1,9 +1,10 @@
-"""What single points would teach a network, without teaching it: errors and increments."""
+"""What single points would teach networks, without teaching them: errors and increments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -17,14 +18,18 @@ from plastic_core.parameters import Parameters
 from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
+from plastic_core.trial import trial_signals
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
 
 _SIDES: Final = ("left", "right")
+_MATRICES: Final = frozenset({"weight", "feedback"})
 
 
 @dataclass(frozen=True)
 class FactoredIncrements:
-    r"""See `PointIncrements`; for point p :math:`\sum_j left_{pj}\, right_{pj}^\top + rest_p`.
+    r"""Increments of one matrix, each :math:`\sum_j left_{pj}\, right_{pj}^\top + rest_p`.
+
+    P counts points, or the points of one network after those of another.
 
     Attributes:
         left: ``[P, J, n_post]``, the factors along the rows; J may be 0.
@@ -36,19 +41,20 @@ class FactoredIncrements:
     right: Tensor
     rest: Tensor | None = None
 
-    def dense(self) -> Tensor:
-        """Return the increments multiplied out."""
-        product = self.left.mT @ self.right
-        return product if self.rest is None else product + self.rest
+    def dense(self, points: slice) -> Tensor:
+        """Return the increments of some points multiplied out."""
+        product = self.left[points].mT @ self.right[points]
+        return product if self.rest is None else product + self.rest[points]
 
-    def norm(self) -> Tensor:
-        r"""Return their norms; outer products are not multiplied out.
+    @cached_property
+    def norms(self) -> Tensor:
+        r"""The Frobenius norms ``[P]``; outer products are not multiplied out.
 
         .. math:: \lVert \sum_j a_j b_j^\top \rVert^2 = \sum_{jk} (a_j^\top a_k)(b_j^\top b_k)
         """
         norm: Callable[..., Tensor] = torch.linalg.vector_norm
         if self.rest is not None:
-            return norm(self.dense(), dim=(1, 2))
+            return norm(self.dense(slice(None)), dim=(1, 2))
         if self.left.shape[1] == 1:
             return norm(self.left, dim=(1, 2)) * norm(self.right, dim=(1, 2))
         gram = torch.bmm(self.left, self.left.mT) * torch.bmm(self.right, self.right.mT)
@@ -56,14 +62,29 @@ class FactoredIncrements:
         return gram.sum((1, 2)).clamp_min_(0).sqrt_()
 
 
+@dataclass(frozen=True)
+class IncrementsOfOne:
+    """The increments that the points give one of several networks; see `PointIncrements`."""
+
+    of_all: FactoredIncrements
+    points: slice
+
+    def dense(self) -> Tensor:
+        """Return the increments multiplied out."""
+        return self.of_all.dense(self.points)
+
+    def norm(self) -> Tensor:
+        """Return their norms."""
+        return self.of_all.norms[self.points]
+
+
 class Learner:
-    """Looks at one network after the other; what it returns holds until it looks again.
+    """Looks at G networks at once; what it returns holds until it looks again.
 
     Args:
         spec: the network.
         hooks: the resolved hooks.
-        parameters: of one replica, which the caller sets to the network to be looked at. They
-            are read and never written.
+        parameters: of the G networks; read, never written.
         points: ``[P, n_0]``.
         targets: ``[P, n_L]``, one-hot.
     """
@@ -76,127 +97,182 @@ class Learner:
         points: Tensor,
         targets: Tensor,
     ) -> None:
-        self._spec, self._hooks, self._parameters = spec, hooks, parameters
-        self._network = Feedforward(spec, hooks, parameters)
-        self._points, self._targets = points.unsqueeze(0), targets.unsqueeze(0)
-        self._alone: dict[int, Signals] = {}
+        self.spec, self.hooks, self.parameters = spec, hooks, parameters
+        self.network = Feedforward(spec, hooks, parameters)
+        self._points = points.expand(parameters.replicas, -1, -1)
+        self.targets = targets.expand(parameters.replicas, -1, -1)
 
-    def look(self, thetas: Mapping[str, float]) -> Look:
-        """Compute the signals of the network as it is now.
+    def look(self, thetas: Mapping[str, Tensor]) -> Look:
+        """Compute the signals of the networks as they are now.
 
         Args:
-            thetas: by rule.
+            thetas: by rule, ``[G]``.
         """
-        spaces = list(self._network.signals(self._points, self._targets))[::-1]
-        if not self._alone:
-            # the signals are views of buffers that stay where they are
-            self._alone = {space.projection: _alone(space.signals) for space in spaces}
+        spaces = list(self.network.signals(self._points, self.targets))[::-1]
         return Look(self, spaces, thetas)
 
-    def errors(self, spaces: list[Workspace]) -> list[Tensor | None]:
-        """Return the errors that the rules propagate; see `Snapshot.errors`."""
-        needs = self._network.needs
+
+class Look:
+    """What networks would learn; each part is computed for all of them where it is asked for."""
+
+    def __init__(
+        self, learner: Learner, spaces: list[Workspace], thetas: Mapping[str, Tensor]
+    ) -> None:
+        self._learner, self._spaces = learner, spaces
+        count = learner.targets.shape[1]
+        self._thetas = {
+            name: theta.repeat_interleave(count).view(-1, 1, 1) for name, theta in thetas.items()
+        }
+
+    def of(self, network: int) -> LookAtOne:
+        """Return what one of the networks would learn."""
+        return LookAtOne(self, network, self._learner.targets.shape[1])
+
+    @cached_property
+    def errors(self) -> list[Tensor | None]:
+        """The errors that the rules propagate, ``[G, P, n_l]``."""
+        needs = self._learner.network.needs
         return [
-            space.signals.error[0] if need.error else None
-            for space, need in zip(spaces, needs, strict=True)
+            space.signals.error if need.error else None
+            for space, need in zip(self._spaces, needs, strict=True)
         ]
 
-    def gradients(self, spaces: list[Workspace]) -> list[Tensor]:
-        """Return the errors of backpropagation; see `Snapshot.gradients`."""
-        errors = [spaces[-1].signals.post[0] - self._targets[0]]
+    @cached_property
+    def gradients(self) -> list[Tensor]:
+        """The errors of backpropagation, ``[G, P, n_l]``."""
+        spaces, gate = self._spaces, self._learner.network.gate
+        errors = [spaces[-1].signals.post - self._learner.targets]
         arrived: Tensor | None = None
         for below, space in zip(spaces[-2::-1], spaces[:0:-1], strict=True):
-            sent_back = errors[-1] @ space.signals.weight
+            sent_back = torch.bmm(errors[-1], space.signals.weight)
             arrived = sent_back + arrived if space.skip and arrived is not None else sent_back
-            errors.append(self._network.gate(arrived, below.signals.post, below)[0])
+            errors.append(gate(arrived, below.signals.post, below))
         return errors[::-1]
 
-    def increments(self, thetas: Mapping[str, float]) -> list[dict[str, FactoredIncrements]]:
-        """Return the increments of every layer; see `Snapshot.increments`."""
-        return [self._increments_of(p, thetas) for p in range(self._spec.depth)]
+    @cached_property
+    def increments(self) -> list[dict[str, FactoredIncrements]]:
+        """The increments of each layer, G times P of them, by rule and under "" in all."""
+        return [self._increments_of(space) for space in self._spaces]
 
-    def _increments_of(
-        self, projection: int, thetas: Mapping[str, float]
-    ) -> dict[str, FactoredIncrements]:
-        s = self._alone[projection]
+    def _increments_of(self, space: Workspace) -> dict[str, FactoredIncrements]:
+        hooks, projection = self._learner.hooks, space.projection
+        here = [rule for rule in hooks.local if projection in rule.layers]
+        reads = frozenset[str]().union(*(rule.reads for rule in here))
+        s = _alone(space.signals, reads, matrices=not learns_by_factors(hooks))
         found: dict[str, FactoredIncrements] = {}
-        for rule in self._hooks.local:
-            if projection in rule.layers and "forward" in rule.spec.modifies:
+        for rule in here:
+            if "forward" in rule.spec.modifies:
                 update = self._call(rule, s, projection)
-                found[rule.name] = _scaled(update.parts, thetas[rule.name], s)
+                found[rule.name] = _scaled(update.parts, self._thetas[rule.name], s)
         return {**found, "": self._transformed(_summed([*found.values()], s), s, projection)}
 
     def _call(self, rule: LocalRule, s: Signals, projection: int) -> Update:
-        states = state_namespace(self._parameters, rule.name, projection, rule.spec.state)
-        s.state = _repeated(states, len(s.post))
-        update: Any = rule.function(s)
-        if states is not None:
-            update, _ = update
-        if len(rule.spec.modifies) > 1:
-            update = update["forward"]
-        return as_update(update)
+        states = state_namespace(self._learner.parameters, rule.name, projection, rule.spec.state)
+        s.state = self._repeated(states)
+        return _forward_update(rule, s)
 
     def _transformed(
         self, total: FactoredIncrements, s: Signals, projection: int
     ) -> FactoredIncrements:
-        if not self._hooks.transforms:
+        learner = self._learner
+        if not learner.hooks.transforms:
             return total
-        value = total.dense()
-        for owner, transform, function in self._hooks.transforms:
+        value = total.dense(slice(None))
+        for owner, transform, function in learner.hooks.transforms:
             key = f"{owner}.forward"
-            states = state_namespace(self._parameters, key, projection, transform.spec.state)
-            result = function(Increment(value, s.weight, _repeated(states, len(value))))
+            states = state_namespace(learner.parameters, key, projection, transform.spec.state)
+            result = function(Increment(value, s.weight, self._repeated(states)))
             value = result if states is None else result[0]
         return FactoredIncrements(total.left[:, :0], total.right[:, :0], value)
 
+    def _repeated(self, states: SimpleNamespace | None) -> SimpleNamespace | None:
+        """Return the states of each network for as many networks as there are points."""
+        if states is None:
+            return None
+        points = self._learner.targets.shape[1]
+        return SimpleNamespace(**{k: _per_point(v, points) for k, v in vars(states).items()})
 
-class Look:
+
+class LookAtOne:
     """What one network would learn; see `plastic_core.snapshot.Learning`."""
 
-    def __init__(
-        self, learner: Learner, spaces: list[Workspace], thetas: Mapping[str, float]
-    ) -> None:
-        self._learner, self._spaces, self._thetas = learner, spaces, thetas
+    def __init__(self, look: Look, network: int, points: int) -> None:
+        self._look, self._network = look, network
+        self._slice = slice(network * points, (network + 1) * points)
 
     def errors(self) -> list[Tensor | None]:
         """Return what the rules propagate."""
-        return self._learner.errors(self._spaces)
+        return [None if e is None else e[self._network] for e in self._look.errors]
 
     def gradients(self) -> list[Tensor]:
         """Return what W' propagates."""
-        return self._learner.gradients(self._spaces)
+        return [e[self._network] for e in self._look.gradients]
 
-    def increments(self) -> list[dict[str, FactoredIncrements]]:
+    def increments(self) -> list[dict[str, IncrementsOfOne]]:
         """Return the increments of each rule and of all."""
-        return self._learner.increments(self._thetas)
+        return [
+            {name: IncrementsOfOne(value, self._slice) for name, value in layer.items()}
+            for layer in self._look.increments
+        ]
 
 
-def _alone(s: Signals) -> Signals:
-    """Return views of the signals in which each point is a network of its own, with one event."""
+def learns_by_factors(hooks: Hooks) -> bool:
+    """Return whether all increments of W are outer products of vectors, of which few are large.
+
+    Then many networks are looked at together: no matrix is needed for each of their points.
+    """
+    if hooks.transforms:
+        return False
+    for rule in hooks.local:
+        if rule.reads & _MATRICES or any(s.over == "weight" for s in rule.spec.state.values()):
+            return False
+        if "forward" in rule.spec.modifies:
+            update = _forward_update(rule, trial_signals(rule, torch.float32))
+            if not all(isinstance(part, Outer) for part in update.parts):
+                return False
+    return True
+
+
+def _forward_update(rule: LocalRule, s: Any) -> Update:
+    update: Any = rule.function(s)
+    if rule.spec.state:
+        update, _ = update
+    if len(rule.spec.modifies) > 1:
+        update = update["forward"]
+    return as_update(update)
+
+
+def _alone(s: Signals, reads: frozenset[str], matrices: bool) -> Signals:
+    """Return signals in which each point is a network of its own, with one event.
+
+    Args:
+        s: of G networks and P points, ``[G, P, n]``.
+        reads: the signals that are read; post and pre give the sizes besides.
+        matrices: with W and B too, a copy for each point where there are several networks.
+    """
     points, alone = s.post.shape[1], Signals()
     for name in SIGNAL_NAMES:
-        if hasattr(s, name):
+        if name in _MATRICES:
+            if matrices and hasattr(s, name):
+                setattr(alone, name, _per_point(getattr(s, name), points))
+        elif hasattr(s, name) and name in reads | {"post", "pre"}:
             value = getattr(s, name)
-            shared = name in ("weight", "feedback")
-            setattr(alone, name, value.expand(points, -1, -1) if shared else value.transpose(0, 1))
+            setattr(alone, name, value.reshape(-1, 1, value.shape[-1]))
     alone.batch = 1
     return alone
 
 
-def _repeated(states: SimpleNamespace | None, points: int) -> SimpleNamespace | None:
-    """Return the states of one network for as many networks as there are points."""
-    if states is None:
-        return None
-    named = {name: value.expand(points, -1, -1) for name, value in vars(states).items()}
-    return SimpleNamespace(**named)
+def _per_point(value: Tensor, points: int) -> Tensor:
+    """Return what belongs to a network, for each of its points; no copy where there is one."""
+    return value.unsqueeze(1).expand(-1, points, -1, -1).flatten(0, 1)
 
 
-def _scaled(parts: Iterable[Part], theta: float, s: Signals) -> FactoredIncrements:
-    """Return the increment of one rule, times its theta."""
+def _scaled(parts: Iterable[Part], theta: Tensor, s: Signals) -> FactoredIncrements:
+    """Return the increments of one rule, times its theta."""
     return _summed([_of_part(part, theta * part.scale, s) for part in parts], s)
 
 
-def _of_part(part: Part, scale: float, s: Signals) -> FactoredIncrements:
+def _of_part(part: Part, scale: Tensor, s: Signals) -> FactoredIncrements:
     if isinstance(part, Outer):
         return FactoredIncrements(part.post * scale, part.pre)
     if isinstance(part, Decay):

@@ -17,7 +17,7 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.errors import PlasticError, describe_exception, listing
 from plastic_core.faults import Fault
-from plastic_core.learning import Learner
+from plastic_core.learning import Learner, Look, LookAtOne, learns_by_factors
 from plastic_core.network_specs import AnyNetwork, RecurrentSpec
 from plastic_core.networks.recurrent import Recurrent
 from plastic_core.parameters import Parameters
@@ -70,7 +70,7 @@ class Camera:
     ) -> None:
         self.network, self.rules = network, tuple(thetas)
         self._hooks, self._parameters = hooks, parameters
-        self._thetas = {name: theta.tolist() for name, theta in thetas.items()}
+        self._thetas = dict(thetas)
         self._targets = targets[:points]
         self._copy = Parameters(
             [_room(w) for w in parameters.weights],
@@ -78,9 +78,15 @@ class Camera:
             {name: _room(value) for name, value in parameters.state.items()},
         )
         self._learner: Learner | None = None
+        self._look_at_all: Look | None = None
+        self._together = False
         self._recurrent: Recurrent | None = None
         if isinstance(network, RecurrentSpec):
             self._recurrent = Recurrent(network, hooks, self._copy)
+
+    def refresh(self) -> None:
+        """Look anew at all networks: they have changed since the last snapshot."""
+        self._look_at_all = None
 
     def take(self, replica: int, evaluated: Sequence[Tensor]) -> Snapshot:
         """Return a snapshot of one replica.
@@ -93,7 +99,6 @@ class Camera:
             self._copy.named().values(), self._parameters.named().values(), strict=True
         ):
             copy[0].copy_(original[replica])
-        thetas = {name: theta[replica] for name, theta in self._thetas.items()}
         kind: Any = self._hooks.feedback
         states, hidden = self._trajectory(evaluated[0])
         return Snapshot(
@@ -107,7 +112,7 @@ class Camera:
             weights=[w[0] for w in self._copy.weights],
             feedback=[b[0] for b in self._copy.feedback],
             feedback_kind=kind,
-            learn=lambda: self._learner_for(evaluated[0]).look(thetas),
+            learn=lambda: self._learning(replica, evaluated[0]),
         )
 
     def _trajectory(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -117,14 +122,22 @@ class Camera:
         states, hidden = self._recurrent.trajectory(x, 0)
         return [z[0] for z in states], [y[0] for y in hidden]
 
-    def _learner_for(self, inputs: Tensor) -> Learner:
+    def _learning(self, replica: int, inputs: Tensor) -> LookAtOne:
+        """Return what a replica would learn; where it costs no more memory, all are looked at."""
         if isinstance(self.network, RecurrentSpec):
             raise TypeError("errors and increments are looked at in feed-forward networks alone")
         if self._learner is None:
+            self._together = learns_by_factors(self._hooks)
             few = min(_LEARNING_POINTS, len(self._targets))
             x, target = inputs[:few], self._targets[:few]
-            self._learner = Learner(self.network, self._hooks, self._copy, x, target)
-        return self._learner
+            parameters = self._parameters if self._together else self._copy
+            self._learner = Learner(self.network, self._hooks, parameters, x, target)
+        if not self._together:
+            own = {name: theta[replica : replica + 1] for name, theta in self._thetas.items()}
+            return self._learner.look(own).of(0)
+        if self._look_at_all is None:
+            self._look_at_all = self._learner.look(self._thetas)
+        return self._look_at_all.of(replica)
 
 
 class Probing:
@@ -164,6 +177,10 @@ class Probing:
             for name in planned.probe.spec.measures:
                 arrays[name] = np.full((*over, *self._shapes[name]), np.nan, np.float32)
         return arrays
+
+    def refresh(self) -> None:
+        """See `Camera.refresh`."""
+        self._camera.refresh()
 
     def measure(
         self, curves: Curves, replica: int, point: int, evaluated: Sequence[Tensor]

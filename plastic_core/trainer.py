@@ -125,6 +125,8 @@ def _evaluate(
     replicas = len(curves.diverged_at)
     at_once = min(replicas, threads)
     torch.set_num_threads(threads // at_once)
+    if probing is not None:
+        probing.refresh()
     one_probe = threading.Lock()  # they share the camera, and torch's random numbers
 
     def evaluate(replica: int) -> None:

@@ -102,6 +102,7 @@ class Studio:
 
     def snapshot(self, replica: int = 0) -> Snapshot:
         """Return a new snapshot of one of the two networks."""
+        self._camera.refresh()
         return self._camera.take(replica, self._activities[replica])
 
 

@@ -43,6 +43,7 @@ class Photographed:
         self.sizes = {"layer": plan.network.depth, "rule": len(plan.rules)}
 
     def snapshot(self, replica=0):
+        self._camera.refresh()
         return self._camera.take(replica, self._seen[replica])
 
     def measured(self, name, replica=0):
