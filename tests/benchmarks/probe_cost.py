@@ -1,10 +1,10 @@
-"""What probes cost: a run with and without them in turns, and the time that it spends in them.
+"""What probes cost: the same command with and without them, in turns.
 
     python tests/benchmarks/probe_cost.py [ROUNDS [FLAGS OF plastic run ...]]
 
-All built-in probes but those that measure at the last point alone. The ratio of two runs is at the
-mercy of what else the machine does; the share that one run spends in its probes is not. Needs
-MNIST (PLASTIC_DATA_DIR).
+All built-in probes but those that measure at the last point alone. Probes of one network run beside
+the evaluation of the next, so that only whole runs can be compared, and these are at the mercy of
+what else the machine does: the medians are what to look at. Needs MNIST (PLASTIC_DATA_DIR).
 """
 
 import statistics
@@ -17,54 +17,32 @@ from pathlib import Path
 PROBES = ("residual", "activation-norm", "update-norm", "weight-norm", "alignment")
 COMMAND = ("run", "--rule", "oja+bp", "--task", "mnist-mlp", "--seeds", "20")
 
-# runs a command with the time in probes added up; all that it needs is imported within the clock
-TIMED = """
-import sys, time
-spent = [0.0]
-def timed(function):
-    def call(*arguments):
-        begun = time.perf_counter()
-        try:
-            return function(*arguments)
-        finally:
-            spent[0] += time.perf_counter() - begun
-    return call
-from plastic_core.cli import execute
-from plastic_core.probing import Probing
-Probing.__init__, Probing.measure = timed(Probing.__init__), timed(Probing.measure)
-code = execute(sys.argv[1:])
-print(spent[0], file=sys.stderr)
-sys.exit(code)
-"""
-
 
 def seconds(probes, more):
-    """Return the wall time of one run, and the part of it that was spent in probes."""
+    """Return the wall time of one command."""
     flags = [*more, *(word for probe in probes for word in ("--probe", probe))]
     with tempfile.TemporaryDirectory() as name:
         places = ["--out", str(Path(name) / "run"), "--store", str(Path(name) / "store")]
-        command = [sys.executable, "-c", TIMED, *COMMAND, *flags, *places]
+        command = [sys.executable, "-m", "plastic_core", *COMMAND, *flags, *places]
         begun = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        wall = time.perf_counter() - begun
-    return wall, float(done.stderr.split()[-1])
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - begun
 
 
 def main(rounds, more):
     seconds(PROBES, more)  # what is compiled and cached at first use
-    ratios, shares = [], []
+    times = {(): [], PROBES: []}
     for number in range(rounds):
-        order = [(), PROBES][:: -1 if number % 2 else 1]
-        times = {bool(probes): seconds(probes, more) for probes in order}
-        without, (wall, spent) = times[False][0], times[True]
-        ratios.append(wall / without)
-        shares.append(spent / (wall - spent))
+        for probes in list(times)[:: -1 if number % 2 else 1]:
+            times[probes].append(seconds(probes, more))
+        without, measured = times[()][-1], times[PROBES][-1]
         print(
-            f"round {number + 1}: {without:.2f} s without, {wall:.2f} s with: ratio "
-            f"{ratios[-1]:.3f}; {spent:.2f} s in probes, {shares[-1]:.1%} of all the rest",
+            f"round {number + 1}: {without:.2f} s without, {measured:.2f} s with: ratio "
+            f"{measured / without:.3f}",
             flush=True,
         )
-    print(f"medians: ratio {statistics.median(ratios):.3f}, {statistics.median(shares):.1%}")
+    without, measured = (statistics.median(values) for values in times.values())
+    print(f"medians: {without:.2f} s, {measured:.2f} s: ratio {measured / without:.3f}")
 
 
 if __name__ == "__main__":
