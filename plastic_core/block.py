@@ -61,6 +61,11 @@ class Block:
             network, seeds, hooks.feedback, dtype, device
         )
         hooks.add_states(self.parameters)
+        # Threads of torch share one operation and wait for each other, for very long where the
+        # machine does something else too; so several networks are evaluated at once, each by one,
+        # but for rules with a forward hook of their own, which may draw random numbers in order.
+        together = device == "cpu" and not hooks.forward
+        self._at_once = min(len(replicas), self._threads) if together else 1
         thetas = {
             rule.name: torch.tensor(
                 [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
@@ -114,6 +119,7 @@ class Block:
             self._classes,
             self.curves,
             self._threads,
+            self._at_once,
             on_point,
             self._probing,
         )

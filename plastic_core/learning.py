@@ -15,6 +15,7 @@ from plastic_core.build import Hooks, LocalRule
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
+from plastic_core.products import aligned_zeros, product
 from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
@@ -23,13 +24,14 @@ from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
 
 _SIDES: Final = ("left", "right")
 _MATRICES: Final = frozenset({"weight", "feedback"})
+_LINE: Final = 16  # numbers of a cache line
 
 
 @dataclass(frozen=True)
 class FactoredIncrements:
     r"""Increments of one matrix, each :math:`\sum_j left_{pj}\, right_{pj}^\top + rest_p`.
 
-    P counts points, or the points of one network after those of another.
+    P counts points, or the rows of one network after those of another.
 
     Attributes:
         left: ``[P, J, n_post]``, the factors along the rows; J may be 0.
@@ -57,7 +59,7 @@ class FactoredIncrements:
             return norm(self.dense(slice(None)), dim=(1, 2))
         if self.left.shape[1] == 1:
             return norm(self.left, dim=(1, 2)) * norm(self.right, dim=(1, 2))
-        gram = torch.bmm(self.left, self.left.mT) * torch.bmm(self.right, self.right.mT)
+        gram = _gram(self.left) * _gram(self.right)
         # terms that cancel may leave a rounding error below zero
         return gram.sum((1, 2)).clamp_min_(0).sqrt_()
 
@@ -87,6 +89,7 @@ class Learner:
         parameters: of the G networks; read, never written.
         points: ``[P, n_0]``.
         targets: ``[P, n_L]``, one-hot.
+        matrices: give the rules W and B too, for every point.
     """
 
     def __init__(
@@ -96,8 +99,9 @@ class Learner:
         parameters: Parameters,
         points: Tensor,
         targets: Tensor,
+        matrices: bool,
     ) -> None:
-        self.spec, self.hooks, self.parameters = spec, hooks, parameters
+        self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
         self.network = Feedforward(spec, hooks, parameters)
         self._points = points.expand(parameters.replicas, -1, -1)
         self.targets = targets.expand(parameters.replicas, -1, -1)
@@ -119,14 +123,17 @@ class Look:
         self, learner: Learner, spaces: list[Workspace], thetas: Mapping[str, Tensor]
     ) -> None:
         self._learner, self._spaces = learner, spaces
-        count = learner.targets.shape[1]
+        self._rows = _rows(learner.targets.shape[1])
         self._thetas = {
-            name: theta.repeat_interleave(count).view(-1, 1, 1) for name, theta in thetas.items()
+            name: theta.repeat_interleave(self._rows).view(-1, 1, 1)
+            for name, theta in thetas.items()
         }
 
     def of(self, network: int) -> LookAtOne:
         """Return what one of the networks would learn."""
-        return LookAtOne(self, network, self._learner.targets.shape[1])
+        begin = network * self._rows
+        points = slice(begin, begin + self._learner.targets.shape[1])
+        return LookAtOne(self, network, points)
 
     @cached_property
     def errors(self) -> list[Tensor | None]:
@@ -144,21 +151,23 @@ class Look:
         errors = [spaces[-1].signals.post - self._learner.targets]
         arrived: Tensor | None = None
         for below, space in zip(spaces[-2::-1], spaces[:0:-1], strict=True):
-            sent_back = torch.bmm(errors[-1], space.signals.weight)
+            weight = space.signals.weight
+            sent_back = aligned_zeros(len(weight), *below.signals.post.shape[1:], like=weight)
+            product(_aligned(errors[-1]), weight, sent_back)()
             arrived = sent_back + arrived if space.skip and arrived is not None else sent_back
             errors.append(gate(arrived, below.signals.post, below))
         return errors[::-1]
 
     @cached_property
     def increments(self) -> list[dict[str, FactoredIncrements]]:
-        """The increments of each layer, G times P of them, by rule and under "" in all."""
+        """The increments of each layer, those of all networks, by rule and under "" in all."""
         return [self._increments_of(space) for space in self._spaces]
 
     def _increments_of(self, space: Workspace) -> dict[str, FactoredIncrements]:
         hooks, projection = self._learner.hooks, space.projection
         here = [rule for rule in hooks.local if projection in rule.layers]
         reads = frozenset[str]().union(*(rule.reads for rule in here))
-        s = _alone(space.signals, reads, matrices=not learns_by_factors(hooks))
+        s = _alone(space.signals, reads, self._rows, self._learner.matrices)
         found: dict[str, FactoredIncrements] = {}
         for rule in here:
             if "forward" in rule.spec.modifies:
@@ -189,16 +198,14 @@ class Look:
         """Return the states of each network for as many networks as there are points."""
         if states is None:
             return None
-        points = self._learner.targets.shape[1]
-        return SimpleNamespace(**{k: _per_point(v, points) for k, v in vars(states).items()})
+        return SimpleNamespace(**{k: _per_row(v, self._rows) for k, v in vars(states).items()})
 
 
 class LookAtOne:
     """What one network would learn; see `plastic_core.snapshot.Learning`."""
 
-    def __init__(self, look: Look, network: int, points: int) -> None:
-        self._look, self._network = look, network
-        self._slice = slice(network * points, (network + 1) * points)
+    def __init__(self, look: Look, network: int, points: slice) -> None:
+        self._look, self._network, self._points = look, network, points
 
     def errors(self) -> list[Tensor | None]:
         """Return what the rules propagate."""
@@ -211,12 +218,12 @@ class LookAtOne:
     def increments(self) -> list[dict[str, IncrementsOfOne]]:
         """Return the increments of each rule and of all."""
         return [
-            {name: IncrementsOfOne(value, self._slice) for name, value in layer.items()}
+            {name: IncrementsOfOne(value, self._points) for name, value in layer.items()}
             for layer in self._look.increments
         ]
 
 
-def learns_by_factors(hooks: Hooks) -> bool:
+def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
     """Return whether all increments of W are outer products of vectors, of which few are large.
 
     Then many networks are looked at together: no matrix is needed for each of their points.
@@ -227,7 +234,7 @@ def learns_by_factors(hooks: Hooks) -> bool:
         if rule.reads & _MATRICES or any(s.over == "weight" for s in rule.spec.state.values()):
             return False
         if "forward" in rule.spec.modifies:
-            update = _forward_update(rule, trial_signals(rule, torch.float32))
+            update = _forward_update(rule, trial_signals(rule, dtype))
             if not all(isinstance(part, Outer) for part in update.parts):
                 return False
     return True
@@ -242,29 +249,53 @@ def _forward_update(rule: LocalRule, s: Any) -> Update:
     return as_update(update)
 
 
-def _alone(s: Signals, reads: frozenset[str], matrices: bool) -> Signals:
-    """Return signals in which each point is a network of its own, with one event.
+def _rows(points: int) -> int:
+    """Return the rows of a network: its points and zeros, up to a multiple of a cache line.
+
+    So the numbers of every network begin at one, and are the same alone and among others: what is
+    computed a vector at a time may differ in the last digit from what is left over.
+    """
+    return -(-points // _LINE) * _LINE
+
+
+def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Signals:
+    """Return signals in which each row is a network of its own, with one event.
 
     Args:
         s: of G networks and P points, ``[G, P, n]``.
         reads: the signals that are read; post and pre give the sizes besides.
-        matrices: with W and B too, a copy for each point where there are several networks.
+        rows: of each network, at least P.
+        matrices: with W and B too, a copy for each row where there are several networks.
     """
-    points, alone = s.post.shape[1], Signals()
+    alone = Signals()
     for name in SIGNAL_NAMES:
         if name in _MATRICES:
             if matrices and hasattr(s, name):
-                setattr(alone, name, _per_point(getattr(s, name), points))
+                setattr(alone, name, _per_row(getattr(s, name), rows))
         elif hasattr(s, name) and name in reads | {"post", "pre"}:
             value = getattr(s, name)
-            setattr(alone, name, value.reshape(-1, 1, value.shape[-1]))
+            room = value.new_zeros(len(value), rows, value.shape[-1])
+            room[:, : value.shape[1]] = value
+            setattr(alone, name, room.view(-1, 1, value.shape[-1]))
     alone.batch = 1
     return alone
 
 
-def _per_point(value: Tensor, points: int) -> Tensor:
-    """Return what belongs to a network, for each of its points; no copy where there is one."""
-    return value.unsqueeze(1).expand(-1, points, -1, -1).flatten(0, 1)
+def _per_row(value: Tensor, rows: int) -> Tensor:
+    """Return what belongs to a network, for each of its rows; no copy where there is one."""
+    return value.unsqueeze(1).expand(-1, rows, -1, -1).flatten(0, 1)
+
+
+def _aligned(value: Tensor) -> Tensor:
+    return aligned_zeros(*value.shape, like=value).copy_(value)
+
+
+def _gram(vectors: Tensor) -> Tensor:
+    """Return the scalar products of J vectors in each row, ``[P, J, J]``.
+
+    Not by a product of matrices, which sums in an order that depends on where the numbers lie.
+    """
+    return (vectors.unsqueeze(2) * vectors.unsqueeze(1)).sum(-1)
 
 
 def _scaled(parts: Iterable[Part], theta: Tensor, s: Signals) -> FactoredIncrements:

@@ -127,11 +127,13 @@ class Camera:
         if isinstance(self.network, RecurrentSpec):
             raise TypeError("errors and increments are looked at in feed-forward networks alone")
         if self._learner is None:
-            self._together = learns_by_factors(self._hooks)
+            self._together = learns_by_factors(self._hooks, self._targets.dtype)
             few = min(_LEARNING_POINTS, len(self._targets))
             x, target = inputs[:few], self._targets[:few]
             parameters = self._parameters if self._together else self._copy
-            self._learner = Learner(self.network, self._hooks, parameters, x, target)
+            self._learner = Learner(
+                self.network, self._hooks, parameters, x, target, matrices=not self._together
+            )
         if not self._together:
             own = {name: theta[replica : replica + 1] for name, theta in self._thetas.items()}
             return self._learner.look(own).of(0)

@@ -127,14 +127,18 @@ class MatrixSum:
             total = total - fraction * self._matrix
         if dense is not None:
             total = total + dense
+        new_states = []
         for function, states in self._transforms:
             result = function(Increment(total, self._matrix, states))
             if states is None:
                 total = result
             else:
                 total, new = result
-                write_state(states, new)
+                # copied, because it may be a view of what is about to change
+                new_states.append((states, {key: value.clone() for key, value in new.items()}))
         self._matrix.add_(total)
+        for states, new in new_states:
+            write_state(states, new)
 
 
 class _Joined:

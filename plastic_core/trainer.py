@@ -72,6 +72,7 @@ def train(
     classes: int,
     curves: Curves,
     threads: int,
+    at_once: int,
     on_point: Callable[[Curves], Any],
     probing: Probing | None = None,
 ) -> None:
@@ -83,8 +84,8 @@ def train(
         held_out: inputs ``[N, n]`` and labels ``[N]``.
         classes: number of classes; chance level is one in that many.
         curves: filled in place.
-        threads: networks evaluated at once. Training, made of small operations, is fastest with
-            one thread of torch.
+        threads: of torch in evaluations; training, made of small operations, is fastest with one.
+        at_once: networks evaluated at once, which share the threads.
         on_point: called after each evaluation.
         probing: measures at each evaluation, if anything is to be measured.
     """
@@ -100,7 +101,8 @@ def train(
             alive = curves.diverged_at < 0
             curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
             curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
-            _evaluate(backend, held_out, classes, curves, point, threads, probing)
+            torch.set_num_threads(threads // at_once)
+            _evaluate(backend, held_out, classes, curves, point, at_once, probing)
             curves.done = point + 1
             on_point(curves)
     finally:
@@ -113,18 +115,11 @@ def _evaluate(
     classes: int,
     curves: Curves,
     point: int,
-    threads: int,
+    at_once: int,
     probing: Probing | None,
 ) -> None:
-    """Evaluate and measure all replicas, several at once.
-
-    Threads of torch share one operation and then wait for each other, for very long where the
-    machine does something else too; so there is more than one of them only for too few replicas.
-    """
+    """Evaluate and measure all replicas, several at once."""
     inputs, labels = held_out
-    replicas = len(curves.diverged_at)
-    at_once = min(replicas, threads)
-    torch.set_num_threads(threads // at_once)
     if probing is not None:
         probing.refresh()
     one_probe = threading.Lock()  # they share the camera, and torch's random numbers
@@ -146,4 +141,4 @@ def _evaluate(
                 probing.measure(curves, replica, point, activities)
 
     with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(evaluate, range(replicas)))
+        list(pool.map(evaluate, range(len(curves.diverged_at))))

@@ -285,6 +285,10 @@ def try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
             result, new = result
             if new.keys() != transform.spec.state.keys():
                 raise ValueError(f"the states {listing(new)} were returned")
+            for name, value in new.items():
+                found, expected = list(value.shape), list(getattr(given.state, name).shape)
+                if found != expected:
+                    raise ValueError(f"the state '{name}' became {found} in place of {expected}")
     except Exception as error:
         raise PlasticError(f"{what} raised {describe_exception(error)}") from error
     if not (torch.equal(before[0], increment) and torch.equal(before[1], weight)):

@@ -103,7 +103,8 @@ def _load(name: str, data_dir: DataDir, parts: tuple[bool, ...]) -> list[tuple[A
 def _read(image_set: ImageSet, folder: Path, first: int) -> tuple[Any, Any]:
     """Return pixels and labels of the files `first` and `first` + 1 of an image set."""
     raw = folder / image_set.folder
-    pixels, labels = (_read_idx(raw / file) for file in image_set.files[first : first + 2])
+    images, marks = image_set.files[first : first + 2]
+    pixels, labels = _read_idx(raw / images, 3), _read_idx(raw / marks, 1)
     if len(pixels) != len(labels):
         raise ValueError(f"{len(pixels)} images and {len(labels)} labels")
     if image_set.transposed:
@@ -113,15 +114,14 @@ def _read(image_set: ImageSet, folder: Path, first: int) -> tuple[Any, Any]:
     return inputs, labels.astype(np.int64)
 
 
-def _read_idx(file: Path) -> Any:
+def _read_idx(file: Path, dimensions: int) -> Any:
     """Return the array of bytes in a file of the format IDX, in which MNIST is given out.
 
     torchvision reads it too, but takes seconds to be imported.
     """
     content = file.read_bytes()
-    if content[:3] != b"\0\0\x08":  # 8: unsigned bytes
-        raise ValueError(f"{file.name} is no IDX file of bytes")
-    dimensions = content[3]
+    if content[:4] != bytes([0, 0, 8, dimensions]):  # 8: unsigned bytes
+        raise ValueError(f"{file.name} is no IDX file of bytes in {dimensions} dimensions")
     shape = np.frombuffer(content, ">i4", dimensions, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 

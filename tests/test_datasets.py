@@ -141,7 +141,10 @@ def test_damaged_files_are_explained(small_mnist):
     with pytest.raises(DataError, match=beginning + r"\(ValueError: cannot reshape array"):
         load("mnist-mlp", small_mnist)
     file.write_bytes(b"<html>")
-    reason = r"\(ValueError: train-images-idx3-ubyte is no IDX file of bytes\)"
+    reason = r"\(ValueError: train-images-idx3-ubyte is no IDX file of bytes in 3 dimensions\)"
+    with pytest.raises(DataError, match=beginning + reason):
+        load("mnist-mlp", small_mnist)
+    write_idx(file, np.zeros(60))
     with pytest.raises(DataError, match=beginning + reason):
         load("mnist-mlp", small_mnist)
     write_idx(file, np.zeros((59, 28, 28)))

@@ -101,5 +101,7 @@ class MetaFolder(ResultFolder):
             if state:
                 groups = optimizer.state_dict()["param_groups"]
                 optimizer.load_state_dict({"state": {0: state}, "param_groups": groups})
+                # loading makes all of it as precise as the thetas
+                optimizer.state[parameter].update({k: v.clone() for k, v in state.items()})
             with torch.no_grad():
                 parameter.copy_(torch.from_numpy(history.theta[:, done]))

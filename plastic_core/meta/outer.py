@@ -25,9 +25,9 @@ _SHORTER: Final = 0.5
 class Outer:
     """The thetas ``[S, P]`` of S independent meta-trainings, and their optimiser.
 
-    An episode whose networks all diverge has no gradient. Its thetas go back to those of ten
-    episodes before it, of twenty where it is the second in a row, and so on, and all further steps
-    of that meta-training are half as long.
+    An episode whose networks all diverge has no gradient. The last ten steps that led to its thetas
+    are undone, twenty where it is the second in a row, and so on, and all further steps of that
+    meta-training are half as long.
 
     Attributes:
         parameter: the thetas, as the optimiser has them.
@@ -78,9 +78,9 @@ class Outer:
         after = thetas + length * (self.thetas - thetas)
         for seed in np.flatnonzero(lost[:, -1]):
             after[seed] = history.theta[seed, _place_to_go_back_to(lost[seed])]
-            for name, value in before.items():  # as if the episode had not been
+            for name, value in state.items():  # what the optimiser remembers, but its step count
                 if value.shape == self.parameter.shape:
-                    state[name][seed] = value[seed]
+                    value[seed] = before[name][seed] if before else 0
         with torch.no_grad():
             self.parameter.copy_(torch.from_numpy(after))
             for column, bounds in zip(self.parameter.unbind(1), self._bounds, strict=True):
@@ -93,10 +93,15 @@ def _place_to_go_back_to(lost: NDArray[np.bool_]) -> int:
     Args:
         lost: of each episode so far, whether all its networks diverged.
     """
-    kept = np.flatnonzero(~lost)
-    in_a_row = len(lost) - (kept[-1] + 1 if len(kept) else 0)
-    back = _BACK * in_a_row
-    return int(kept[-back]) if back <= len(kept) else 0
+    path: list[int] = []  # the episodes that led to where the thetas are, without what was undone
+    place = 0
+    for episode, is_lost in enumerate(lost):
+        if is_lost:
+            place = path[-_BACK] if len(path) >= _BACK else 0
+            del path[-_BACK:]
+        else:
+            path.append(episode)
+    return place
 
 
 def optimizers() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from plastic_core.api import State, Transform, TransformSpec, hookimpl
+from plastic_core.api import Rule, State, Transform, TransformSpec, hookimpl
 from plastic_core.backends.eager import EagerBackend
 from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
@@ -11,6 +11,7 @@ from plastic_core.network_specs import RecurrentSpec
 from tests.backends import test_native_recurrent
 from tests.backends.parts import POINTS, assert_same, make, order
 from tests.backends.test_native import Populations, compare
+from tests.engine.test_step import spec_of
 
 SIZES = (17, 9, 7, 5)
 
@@ -36,7 +37,7 @@ def transform_of(update, name="made", **state):
 
 
 def homeostasis(u):
-    """States over rows, columns and the matrix, each of which reads the others."""
+    """States over rows, columns and the matrix; the last reads the others."""
     s = u.state
     new = {
         "gain": 0.9 * s.gain + 0.1,
@@ -68,6 +69,64 @@ def test_built_in_transforms(name, rule, batch):
             transforms=[name],
             settings={name: SETTINGS[name]},
         )
+
+
+def late(u):
+    """The increment of the update before, and states that take the old values of others."""
+    s = u.state
+    return s.last, {"last": u.increment, "first": s.second, "second": s.first + 1}
+
+
+Late = transform_of(
+    late,
+    last=State(over="weight"),
+    first=State(over="post"),
+    second=State(over="post"),
+)
+
+
+def test_new_states_are_made_of_the_old_ones():
+    more = {"transform_classes": [Late], "transforms": ["made"], "dtype": "float64"}
+    compare("0.05*bp", SIZES, tolerance=1e-9, **more)
+    for backend in (NativeBackend, EagerBackend):
+        made, parameters = make(backend, "0.05*bp", SIZES, **more)
+        before = [w.clone() for w in parameters.weights]
+        made.advance(order(1, 1))
+        assert all(map(torch.equal, before, parameters.weights))
+        made.advance(order(1, 3))
+        assert not any(map(torch.equal, before, parameters.weights))
+        states = [parameters.state[f"made.forward.1.{name}"] for name in ("first", "second")]
+        # (0, 0) becomes (second, first + 1): (0, 1), (1, 1), (1, 2), (2, 2)
+        assert [s.unique().tolist() for s in states] == [[2.0], [2.0]]
+
+
+def test_truths_are_no_numbers():
+    for update, operation in (
+        (lambda u: u.increment * u.weight.to(torch.bool), "to"),
+        (lambda u: u.increment * ((u.weight > 0) + (u.increment > 0)), "add"),
+    ):
+        more = {"transform_classes": [transform_of(update)], "transforms": ["made"]}
+        with pytest.raises(NotNativeError) as caught:
+            make(NativeBackend, "bp", (4, 3, 2), **more)
+        expected = f"the transform 'made': '{operation}' gives numbers of type torch.bool"
+        assert str(caught.value) == expected
+
+
+class Messenger(Rule):
+    spec = spec_of("messenger", reads={"weight_error"}, propagates=True)
+
+    @hookimpl
+    def plastic_propagate_error(self, s):
+        return s.weight_error
+
+
+def test_where_nothing_changes_there_is_nothing_to_be_transformed():
+    made, parameters = make(
+        NativeBackend, "messenger", SIZES, rules=[Messenger], transforms=["adam"]
+    )
+    before = [w.clone() for w in parameters.weights]
+    assert made.advance(order(1, 5)).tolist() == [-1]
+    assert all(map(torch.equal, before, parameters.weights))
 
 
 @pytest.mark.parametrize("sizes", [SIZES, (1, 1, 2), (33, 50, 26, 3)])

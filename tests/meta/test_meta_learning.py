@@ -103,15 +103,13 @@ def test_where_all_diverge_the_thetas_go_back_and_steps_become_shorter():
         history[name].to_numpy()[0] for name in ("theta", "gradient", "diverged")
     )
     assert 2 <= diverged.sum() <= 40, "there is nothing to see"
-    kept, in_a_row = [], 0
+    way = []  # that led to the thetas of the episode, without what was undone
     for k in range(80):
         if diverged[k]:
-            in_a_row += 1
-            back = 10 * in_a_row
-            expected = theta[kept[-back] if back <= len(kept) else 0]
+            expected = theta[0] if len(way) < 10 else way[-10]
+            way = way[:-10]
         else:
-            in_a_row = 0
-            kept.append(k)
+            way.append(theta[k])
             length = 2e-2 * 0.5 ** diverged[:k].sum()
             step = length * (gradient[k] + 0.5 * np.sign(theta[k]))
             expected = np.maximum(theta[k] - step, 0)

@@ -109,6 +109,18 @@ def test_the_built_in_transforms_and_a_faulty_one(tmp_path, capsys):
         "  accepted  expected the new increment, here [2, 4, 5]\n"
         "  example   return 0.5 * u.increment\n"
     )
+    file.write_text(
+        "from plastic_core.api import State, Transform, TransformSpec, hookimpl\n"
+        "class Shrink(Transform):\n"
+        "    spec = TransformSpec(name='shrink', summary='s', reference='r',\n"
+        "                         state={'mean': State(over='post')})\n"
+        "    @hookimpl\n"
+        "    def plastic_transform_update(self, u):\n"
+        "        return u.increment, {'mean': u.increment.mean(1, keepdim=True)}\n"
+    )
+    assert execute(["check", str(file)]) == 1
+    found = "raised ValueError: the state 'mean' became [2, 1, 5] in place of [2, 1, 4]"
+    assert f"  found     {found}\n" in capsys.readouterr().out
 
 
 def test_a_faulty_probe(tmp_path, capsys):

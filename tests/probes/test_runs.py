@@ -95,13 +95,48 @@ def test_variables_have_dimensions_units_and_descriptions():
     assert all(np.isfinite(curves[name]).any() for name in dims)
 
 
-@pytest.mark.parametrize("rule", ["oja+bp", "fa+hebbian-error"])
-def test_a_seed_is_measured_the_same_alone_and_among_others(rule):
-    alone, among = (
-        run(RunSpec(rule=rule, first_seed=first, seeds=seeds, probes=ALL, **SMALL)).curves
-        for first, seeds in ((2, 1), (0, 4))
+class Curved(Rule):
+    """Several outer products, of functions that are computed a vector at a time."""
+
+    spec = spec_of("curved", reads={"post", "pre", "error"})
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        curved = outer(torch.tanh(s.error), torch.exp(-s.pre)) + outer(s.post.sin(), s.pre)
+        return 1e-3 * (curved - outer(s.error, s.pre.sigmoid()))
+
+
+@pytest.mark.parametrize("sizes", [[64, 12, 12, 10], [64, 99, 37, 10]])
+@pytest.mark.parametrize("rule", ["oja+bp", "fa+hebbian-error", "bp+curved", "bp+weight-decay"])
+def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, sizes):
+    fields = {"rule": rule, "probes": ALL, **SMALL, "options": {"sizes": sizes}}
+    alone, among, beside = (
+        run(
+            RunSpec(first_seed=first, seeds=seeds, **fields), rules=[Curved], threads=threads
+        ).curves
+        for first, seeds, threads in ((2, 1, 1), (0, 6, 1), (0, 6, 3))
     )
     assert alone.sel(seed=2).equals(among.sel(seed=2))
+    assert beside.equals(among)
+
+
+class OwnForward(Rule):
+    """z with noise of its own, which is drawn in order."""
+
+    spec = spec_of("own-forward", reads={"post", "pre", "weight"})
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return torch.bmm(s.pre + 0.1 * torch.randn(s.pre.shape), s.weight.mT)
+
+
+def test_noise_of_a_forward_hook_is_drawn_in_order():
+    spec = RunSpec(rule="bp+own-forward", seeds=4, backend="eager", **SMALL)
+    curves = []
+    for threads in (1, 3):
+        torch.manual_seed(0)
+        curves.append(run(spec, rules=[OwnForward], threads=threads).curves)
+    assert curves[0].equals(curves[1])
 
 
 def test_settings_of_probes():

@@ -56,7 +56,7 @@ _POINTERS = (
 
 
 class Job(ctypes.Structure):
-    """The struct `job_t` of kernels.c."""
+    """The struct `job_t` of network.c."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in _INTEGERS),

@@ -41,9 +41,16 @@ class TransformSlots:
         return self.first + self.units.index((owner, name))
 
 
+def transformed(hooks: Hooks) -> bool:
+    """Return whether anything is transformed: only where a matrix changes are there states."""
+    return bool(hooks.transforms) and any(rule.spec.modifies for rule in hooks.local)
+
+
 def transform_slots(hooks: Hooks, first: int) -> TransformSlots:
     """Return a slot for each state of a transform; `first` come before those over units."""
     slots = TransformSlots(first, [], [])
+    if not transformed(hooks):
+        return slots
     for owner, transform, _ in hooks.transforms:
         for name, state in transform.spec.state.items():
             group = slots.matrices if state.over == "weight" else slots.units
@@ -65,7 +72,7 @@ def capture_transforms(
     Raises:
         NotNativeError: with the reason.
     """
-    if not hooks.transforms:
+    if not transformed(hooks):
         return None
     if any("feedback" in rule.spec.modifies for rule in hooks.local):
         raise NotNativeError("transforms of a change of B")

@@ -110,12 +110,16 @@ class Follower:
     def _check_shape(self, operation: str, trial: Any) -> None:
         if not isinstance(trial, Tensor):
             return
-        if trial.dtype not in (self._dtype, torch.bool):
+        # in C true and false are 1 and 0, so that a number does not become one of them by itself
+        truths = trial.dtype == torch.bool and operation not in (*_CASTS, "add")
+        if trial.dtype != self._dtype and not truths:
             raise NotNativeError(f"'{operation}' gives numbers of type {trial.dtype}")
         if trial.dim() == 3 or trial.dim() == 0 or operation in ("sum", "mean", "amax", "amin"):
             return
         raise NotNativeError(f"'{operation}' gives {trial.dim()} dimensions in place of 3")
 
+
+_CASTS = ("to", "type_as")
 
 #: What the argument of a hook, and its attribute `state`, become.
 SIGNALS, STATE = object(), object()

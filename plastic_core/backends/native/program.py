@@ -18,12 +18,13 @@ class Value:
     """One intermediate result; equal ones are the same object.
 
     Attributes:
-        operation: "signal", "state", "number", "theta", "batch", "units", or a key of
-            `operations.ELEMENTWISE` or `operations.REDUCTIONS`. Where C is to differentiate, also
-            "tangent", of a signal, and "chosen", 1 where the direction is that of a theta.
+        operation: "signal", "state", "matrix_state", "number", "theta", "batch", "units", or a key
+            of `operations.ELEMENTWISE` or `operations.REDUCTIONS`. Where C is to differentiate,
+            also "tangent", of a signal, and "chosen", 1 where the direction is that of a theta.
         arguments: values, and for leaves what names them.
         events: whether it differs between the events of a mini-batch.
-        units: "pre", "post" or "out", the population that it varies over, or None.
+        units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
+            over the elements of W, or None.
         level: how many reductions lie below it.
     """
 
