@@ -34,7 +34,8 @@ class Block:
         plan: rules, task and network; its own thetas and seeds are not used.
         replicas: the networks.
         dataset: the task's data.
-        threads: networks trained at once, and threads of torch; None for all cores.
+        threads: networks trained or evaluated at once, and threads of torch where there are fewer;
+            None for all cores.
 
     Attributes:
         parameters: of all networks.

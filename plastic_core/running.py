@@ -92,7 +92,8 @@ def run(
             `rules`, `probes`, `transforms` and `data`, which a spec does not hold, must be those
             of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
-        threads: networks trained at once, and threads of torch; None for all cores.
+        threads: networks trained or evaluated at once, and threads of torch where there are fewer;
+            None for all cores.
         save_weights: also write weights.safetensors.
         store: where each finished network is added; None adds nothing. What was trained with
             `rules`, `probes`, `transforms` or `data` handed over is never added.

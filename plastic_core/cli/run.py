@@ -65,7 +65,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             resume: continue the run that --out holds.
             json: print one JSON object on standard output, everything else on standard error.
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
-            threads: networks trained at once, and threads of torch; default all cores.
+            threads: networks trained or evaluated at once; default all cores.
             save_weights: also write weights.safetensors.
             store: folder of finished networks, in place of PLASTIC_STORE.
             reuse: take the networks from the store where all of them are there.
