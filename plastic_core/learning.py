@@ -15,7 +15,7 @@ from plastic_core.build import Hooks, LocalRule
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
-from plastic_core.products import aligned_zeros, product
+from plastic_core.products import LINE, aligned_zeros, product
 from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
@@ -24,7 +24,6 @@ from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
 
 _SIDES: Final = ("left", "right")
 _MATRICES: Final = frozenset({"weight", "feedback"})
-_LINE: Final = 16  # numbers of a cache line
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,7 @@ def _rows(points: int) -> int:
     So the numbers of every network begin at one, and are the same alone and among others: what is
     computed a vector at a time may differ in the last digit from what is left over.
     """
-    return -(-points // _LINE) * _LINE
+    return -(-points // LINE) * LINE
 
 
 def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Signals:

@@ -79,7 +79,6 @@ class Camera:
         )
         self._learner: Learner | None = None
         self._look_at_all: Look | None = None
-        self._together = False
         self._recurrent: Recurrent | None = None
         if isinstance(network, RecurrentSpec):
             self._recurrent = Recurrent(network, hooks, self._copy)
@@ -127,14 +126,14 @@ class Camera:
         if isinstance(self.network, RecurrentSpec):
             raise TypeError("errors and increments are looked at in feed-forward networks alone")
         if self._learner is None:
-            self._together = learns_by_factors(self._hooks, self._targets.dtype)
+            together = learns_by_factors(self._hooks, self._targets.dtype)
             few = min(_LEARNING_POINTS, len(self._targets))
             x, target = inputs[:few], self._targets[:few]
-            parameters = self._parameters if self._together else self._copy
+            parameters = self._parameters if together else self._copy
             self._learner = Learner(
-                self.network, self._hooks, parameters, x, target, matrices=not self._together
+                self.network, self._hooks, parameters, x, target, matrices=not together
             )
-        if not self._together:
+        if self._learner.matrices:
             own = {name: theta[replica : replica + 1] for name, theta in self._thetas.items()}
             return self._learner.look(own).of(0)
         if self._look_at_all is None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 # Elements between the beginnings of two replicas are a multiple of this: a cache line of float32.
-_LINE: Final = 16
+LINE: Final = 16
 
 # torch multiplies batches of smaller products than this by a loop of its own, for one replica
 # and for many alike; above it, one replica must be sent to the routine that a batch whose result
@@ -31,7 +31,7 @@ def aligned_zeros(replicas: int, *shape: int, like: Tensor) -> Tensor:
     of them by itself.
     """
     size = math.prod(shape)
-    padded = (size // _LINE + 2) * _LINE
+    padded = (size // LINE + 2) * LINE
     return like.new_zeros(replicas, padded)[:, :size].view(replicas, *shape)
 
 

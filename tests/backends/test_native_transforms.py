@@ -214,4 +214,4 @@ def test_what_c_is_not_generated_for(update, reason):
 def test_the_feedback_is_not_transformed_in_c():
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "fa+b-update", (4, 3, 2), transforms=["momentum"])
-    assert str(caught.value) == "transforms of a change of B"
+    assert str(caught.value) == "C is not generated for transforms of a feedback matrix"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from plastic_core import result_folder
 from plastic_core.cli import execute
 from plastic_core.errors import PlasticError
 from plastic_core.meta.meta_learning import expression, load_episodes, meta_learn, plan_meta
@@ -114,6 +115,34 @@ def test_where_all_diverge_the_thetas_go_back_and_steps_become_shorter():
             step = length * (gradient[k] + 0.5 * np.sign(theta[k]))
             expected = np.maximum(theta[k] - step, 0)
         assert np.allclose(theta[k + 1], expected, rtol=1e-9), k
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "episodes", "after"), [("NAdam", 1e-3, 12, 5), ("SGD", 2e-2, 12, 4)]
+)
+def test_stopped_and_resumed_it_learns_the_same(
+    tmp_path, monkeypatch, optimizer, rate, episodes, after
+):
+    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
+    spec = small(episodes=episodes, optimizer=optimizer, learning_rate=rate)
+    whole = meta_learn(spec).history
+    # what SGD learns diverges, before it is stopped and after
+    lost = np.flatnonzero(whole["diverged"].to_numpy()[0])
+    assert optimizer == "NAdam" or lost.min() < after <= lost.max()
+
+    def stop(history):
+        if history.done == after:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        meta_learn(spec, out=tmp_path / "meta", on_episode=stop)
+    assert (tmp_path / "meta" / "checkpoint.safetensors").exists()
+    assert meta_learn(spec, out=tmp_path / "meta", resume=True).history.identical(whole)
 
 
 def test_gradients_are_clipped_and_counted():

@@ -75,7 +75,7 @@ def capture_transforms(
     if not transformed(hooks):
         return None
     if any("feedback" in rule.spec.modifies for rule in hooks.local):
-        raise NotNativeError("transforms of a change of B")
+        raise NotNativeError("C is not generated for transforms of a feedback matrix")
     values = _MatrixValues()
     values.constants = constants
     captured = MatrixTransform(values.signal("increment"), [], [])

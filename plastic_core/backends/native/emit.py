@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
 from plastic_core.backends.native.emit_transform import emit_transform
-from plastic_core.backends.native.operations import ELEMENTWISE, REDUCTIONS
+from plastic_core.backends.native.naming import Naming
+from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
 from plastic_core.networks.normalisation import EPSILON
 
@@ -266,28 +267,17 @@ static void bind_{index}(projection_t *p) {{
         return lines
 
 
-@dataclass
-class Nest:
+class Nest(Naming):
     """A loop over events around one over units, and what is computed in each."""
 
-    reduced: dict[Value, int]
-    owner: str
-    outer: list[str] = field(default_factory=list)
-    event: list[str] = field(default_factory=list)
-    inner: list[str] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)
-    names: dict[Value, str] = field(default_factory=dict)
-    pointers: set[str] = field(default_factory=set)
-
-    def text(self, value: Value) -> str:
-        """Return the name of a value, which is computed in the outermost loop that it allows."""
-        if value not in self.names:
-            text = self._definition(value)
-            scope = self.inner if value.units else self.event if value.events else self.outer
-            name = f"v{len(self.names)}"
-            scope.append(f"const real {name} = {text};")
-            self.names[value] = name
-        return self.names[value]
+    def __init__(self, reduced: dict[Value, int], owner: str) -> None:
+        super().__init__()
+        self._reduced, self._owner = reduced, owner
+        self.outer: list[str] = []
+        self.event: list[str] = []
+        self.inner: list[str] = []
+        self.after: list[str] = []
+        self._pointers: set[str] = set()
 
     def lines(self, events: bool, count: str, pragma: str) -> list[str]:
         """Return the loops."""
@@ -297,18 +287,21 @@ class Nest:
             inside = ["for (long e = 0; e < events; e++) {", *inside, "}"]
         return ["{", *self.outer, *inside, "}"]
 
-    def _definition(self, value: Value) -> str:
+    def _scope(self, value: Value) -> list[str]:
+        return self.inner if value.units else self.event if value.events else self.outer
+
+    def _leaf(self, value: Value) -> str | None:
         if value.operation in ("signal", "tangent"):
             signal, owner = value.arguments[0], "p" if value.operation == "signal" else "q"
             name = f"{owner}_{signal}"
-            if name not in self.pointers:
-                self.pointers.add(name)
+            if name not in self._pointers:
+                self._pointers.add(name)
                 pad = f"p->{value.units}_pad"
                 self.event.append(f"const real *{name} = {owner}->{signal} + e * {pad};")
             return f"{name}[i]"
-        if value in self.reduced:
+        if value in self._reduced:
             index = "i" if value.units else "e" if value.events else "0"
-            return f"{self.owner}->buffers[{self.reduced[value]}][{index}]"
+            return f"{self._owner}->buffers[{self._reduced[value]}][{index}]"
         leaves = {
             "state": "p->state[{}][i]",
             "number": "net->constant[{}]",
@@ -317,9 +310,8 @@ class Nest:
             "units": "(real)p->n_{}",
             "chosen": "(real)(direction == {})",
         }
-        if value.operation in leaves:
-            return leaves[value.operation].format(*value.arguments)
-        return ELEMENTWISE[value.operation].format(*map(self.text, value.arguments))
+        leaf = leaves.get(value.operation)
+        return None if leaf is None else leaf.format(*value.arguments)
 
 
 def _function(name: str, body: Iterable[str]) -> str:

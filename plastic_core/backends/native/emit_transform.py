@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from plastic_core.backends.native.operations import ELEMENTWISE
+from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.program import MatrixTransform, Value
 
 
@@ -49,41 +47,31 @@ def _joined(lines: list[str], indent: str = "    ") -> str:
     return f"\n{indent}".join(lines)
 
 
-@dataclass
-class _Lines:
-    """What is computed, each value where it varies least.
+class _Lines(Naming):
+    """What is computed everywhere the same, for each row, and along a row.
 
-    Attributes:
-        index: C text of the index of a state over units.
-        every: of what is the same everywhere.
-        row: of what differs between rows.
-        inner: of what differs along a row too.
+    Args:
+        index: by units, C text of the index of a state over them.
     """
 
-    index: dict[str, str]
-    every: list[str] = field(default_factory=list)
-    row: list[str] = field(default_factory=list)
-    inner: list[str] = field(default_factory=list)
-    _names: dict[Value, str] = field(default_factory=dict)
+    def __init__(self, index: dict[str, str]) -> None:
+        super().__init__()
+        self._index = index
+        self.every: list[str] = []
+        self.row: list[str] = []
+        self.inner: list[str] = []
 
-    def text(self, value: Value) -> str:
-        """Return the name of a value, which is computed once."""
-        if value not in self._names:
-            text = self._definition(value)
-            name = f"v{len(self._names)}"
-            scope = {None: self.every, "post": self.row}.get(value.units, self.inner)
-            scope.append(f"const real {name} = {text};")
-            self._names[value] = name
-        return self._names[value]
+    def _scope(self, value: Value) -> list[str]:
+        return {None: self.every, "post": self.row}.get(value.units, self.inner)
 
-    def _definition(self, value: Value) -> str:
+    def _leaf(self, value: Value) -> str | None:
         if value.operation == "signal":
             return f"{value.arguments[0]}[j]"
         if value.operation == "matrix_state":
             return f"state[{value.arguments[0]}][j]"
         if value.operation == "state":
             slot, units = value.arguments
-            return f"p->state[{slot}][{self.index[units]}]"
+            return f"p->state[{slot}][{self._index[units]}]"
         if value.operation == "number":
             return f"net->constant[{value.arguments[0]}]"
-        return ELEMENTWISE[value.operation].format(*map(self.text, value.arguments))
+        return None
