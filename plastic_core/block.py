@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,6 +18,10 @@ from plastic_core.plan import Plan
 from plastic_core.plugins import Dataset
 from plastic_core.probing import Camera, Probing
 from plastic_core.trainer import Curves, evaluation_steps, train
+
+# What all networks of a group would learn is looked at together, which costs least for about ten:
+# fewer do not make up for the calls of torch, and more do not fit into a core's cache.
+_LARGEST_GROUP: Final = 10
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,10 @@ class Block:
             network, seeds, hooks.feedback, dtype, device
         )
         hooks.add_states(self.parameters)
-        # Threads of torch share one operation and wait for each other, for very long where the
-        # machine does something else too; so several networks are evaluated at once, each by one,
-        # but for rules with a forward hook of their own, which may draw random numbers in order.
+        # Rules with a forward hook of their own may draw random numbers, which must be in order.
         together = device == "cpu" and not hooks.forward
         self._at_once = min(len(replicas), self._threads) if together else 1
+        self._groups = _groups(len(replicas), self._at_once)
         thetas = {
             rule.name: torch.tensor(
                 [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
@@ -97,9 +101,24 @@ class Block:
         if plan.probes:
             targets = one_hot[self._held_out[1]]
             points = min(spec.probe_samples, len(targets))
-            camera = Camera(network, hooks, self.parameters, thetas, targets, points)
-            before = self.chosen.backend.activities(self._held_out[0].unsqueeze(0), 0)
-            self._probing = Probing(plan.probes, camera, [y[0] for y in before])
+            cameras = {
+                group: Camera(
+                    network,
+                    hooks,
+                    self.parameters.slice(group.start, group.stop),
+                    {name: theta[group.start : group.stop] for name, theta in thetas.items()},
+                    targets,
+                    points,
+                )
+                for group in self._groups
+            }
+            backend, inputs = self.chosen.backend, self._held_out[0].unsqueeze(0)
+            self._probing = Probing(
+                plan.probes,
+                cameras,
+                lambda: [y[0] for y in backend.activities(inputs, 0)],
+                side_by_side=self._at_once > 1,
+            )
             self.curves.probes = self._probing.empty(len(replicas), len(steps))
             if points < spec.probe_samples:
                 self.notes.append(
@@ -119,7 +138,7 @@ class Block:
             self._held_out,
             self._classes,
             self.curves,
-            self._threads,
+            self._groups,
             self._at_once,
             on_point,
             self._probing,
@@ -147,3 +166,10 @@ class Block:
             )
         device = spec.device
         return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
+
+
+def _groups(replicas: int, at_once: int) -> list[range]:
+    """Divide replicas into groups of about one size, as many for each of those at once."""
+    count = at_once * -(-replicas // (at_once * _LARGEST_GROUP))
+    edges = [replicas * i // count for i in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(edges) if start < stop]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -22,30 +24,57 @@ from plastic_core.transforming import Increment
 from plastic_core.trial import trial_signals
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
 
-_SIDES: Final = ("left", "right")
 _MATRICES: Final = frozenset({"weight", "feedback"})
 
 
 @dataclass(frozen=True)
-class FactoredIncrements:
-    r"""Increments of one matrix, each :math:`\sum_j left_{pj}\, right_{pj}^\top + rest_p`.
-
-    P counts points, or the rows of one network after those of another.
+class OuterProducts:
+    r"""One outer product, :math:`left_p\, right_p^\top`, for each of P rows.
 
     Attributes:
-        left: ``[P, J, n_post]``, the factors along the rows; J may be 0.
-        right: ``[P, J, n_pre]``, the factors along the columns.
-        rest: ``[P, n_post, n_pre]``, what is no outer product, or None.
+        left: ``[P, n_post]``.
+        right: ``[P, n_pre]``.
     """
 
     left: Tensor
     right: Tensor
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """The Frobenius norms, ``[P]``."""
+        norm: Callable[..., Tensor] = torch.linalg.vector_norm
+        return norm(self.left, dim=-1) * norm(self.right, dim=-1)
+
+    def times(self, other: OuterProducts) -> Tensor:
+        """Return the scalar products with other matrices, ``[P]``.
+
+        Not by a product of matrices, which sums in an order that depends on where the numbers lie.
+        """
+        return (self.left * other.left).sum(-1) * (self.right * other.right).sum(-1)
+
+
+@dataclass(frozen=True)
+class FactoredIncrements:
+    r"""Increments of one matrix, each :math:`\sum_j left_{jp}\, right_{jp}^\top + rest_p`.
+
+    P counts points, or the rows of one network after those of another.
+
+    Attributes:
+        outers: the outer products; none only where there is a rest.
+        rest: ``[P, n_post, n_pre]``, what is no outer product, or None.
+    """
+
+    outers: tuple[OuterProducts, ...] = ()
     rest: Tensor | None = None
 
     def dense(self, points: slice) -> Tensor:
         """Return the increments of some points multiplied out."""
-        product = self.left[points].mT @ self.right[points]
-        return product if self.rest is None else product + self.rest[points]
+        rest = None if self.rest is None else self.rest[points]
+        if rest is not None and not self.outers:
+            return rest
+        left = torch.stack([outer.left[points] for outer in self.outers], -1)
+        product = left @ torch.stack([outer.right[points] for outer in self.outers], -2)
+        return product if rest is None else product + rest
 
     @cached_property
     def norms(self) -> Tensor:
@@ -56,11 +85,12 @@ class FactoredIncrements:
         norm: Callable[..., Tensor] = torch.linalg.vector_norm
         if self.rest is not None:
             return norm(self.dense(slice(None)), dim=(1, 2))
-        if self.left.shape[1] == 1:
-            return norm(self.left, dim=(1, 2)) * norm(self.right, dim=(1, 2))
-        gram = _gram(self.left) * _gram(self.right)
+        if len(self.outers) == 1:
+            return self.outers[0].norms
+        terms = [outer.norms.square() for outer in self.outers]
+        terms += [2 * a.times(b) for a, b in itertools.combinations(self.outers, 2)]
         # terms that cancel may leave a rounding error below zero
-        return gram.sum((1, 2)).clamp_min_(0).sqrt_()
+        return functools.reduce(torch.add, terms).clamp_min(0).sqrt()
 
 
 @dataclass(frozen=True)
@@ -172,7 +202,7 @@ class Look:
             if "forward" in rule.spec.modifies:
                 update = self._call(rule, s, projection)
                 found[rule.name] = _scaled(update.parts, self._thetas[rule.name], s)
-        return {**found, "": self._transformed(_summed([*found.values()], s), s, projection)}
+        return {**found, "": self._transformed(_summed(found.values(), s), s, projection)}
 
     def _call(self, rule: LocalRule, s: Signals, projection: int) -> Update:
         states = state_namespace(self._learner.parameters, rule.name, projection, rule.spec.state)
@@ -191,7 +221,7 @@ class Look:
             states = state_namespace(learner.parameters, key, projection, transform.spec.state)
             result = function(Increment(value, s.weight, self._repeated(states)))
             value = result if states is None else result[0]
-        return FactoredIncrements(total.left[:, :0], total.right[:, :0], value)
+        return FactoredIncrements(rest=value)
 
     def _repeated(self, states: SimpleNamespace | None) -> SimpleNamespace | None:
         """Return the states of each network for as many networks as there are points."""
@@ -267,15 +297,18 @@ def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Sign
         matrices: with W and B too, a copy for each row where there are several networks.
     """
     alone = Signals()
+    rooms: dict[int, Tensor] = {}  # by what is in them: pre and source are mostly one tensor
     for name in SIGNAL_NAMES:
         if name in _MATRICES:
             if matrices and hasattr(s, name):
                 setattr(alone, name, _per_row(getattr(s, name), rows))
         elif hasattr(s, name) and name in reads | {"post", "pre"}:
             value = getattr(s, name)
-            room = value.new_zeros(len(value), rows, value.shape[-1])
-            room[:, : value.shape[1]] = value
-            setattr(alone, name, room.view(-1, 1, value.shape[-1]))
+            if id(value) not in rooms:
+                room = value.new_zeros(len(value), rows, value.shape[-1])
+                room[:, : value.shape[1]] = value
+                rooms[id(value)] = room.view(-1, 1, value.shape[-1])
+            setattr(alone, name, rooms[id(value)])
     alone.batch = 1
     return alone
 
@@ -289,14 +322,6 @@ def _aligned(value: Tensor) -> Tensor:
     return aligned_zeros(*value.shape, like=value).copy_(value)
 
 
-def _gram(vectors: Tensor) -> Tensor:
-    """Return the scalar products of J vectors in each row, ``[P, J, J]``.
-
-    Not by a product of matrices, which sums in an order that depends on where the numbers lie.
-    """
-    return (vectors.unsqueeze(2) * vectors.unsqueeze(1)).sum(-1)
-
-
 def _scaled(parts: Iterable[Part], theta: Tensor, s: Signals) -> FactoredIncrements:
     """Return the increments of one rule, times its theta."""
     return _summed([_of_part(part, theta * part.scale, s) for part in parts], s)
@@ -304,24 +329,19 @@ def _scaled(parts: Iterable[Part], theta: Tensor, s: Signals) -> FactoredIncreme
 
 def _of_part(part: Part, scale: Tensor, s: Signals) -> FactoredIncrements:
     if isinstance(part, Outer):
-        return FactoredIncrements(part.post * scale, part.pre)
+        pairs = zip((part.post * scale).unbind(1), part.pre.unbind(1), strict=True)
+        return FactoredIncrements(tuple(OuterProducts(left, right) for left, right in pairs))
     if isinstance(part, Decay):
-        rest = (-scale if part.factor is None else -scale * part.factor.mT) * s.weight
-    else:
-        assert isinstance(part, Dense)
-        rest = scale * part.value
-    return FactoredIncrements(s.post[:, :0], s.pre[:, :0], rest)
+        factor = -scale if part.factor is None else -scale * part.factor.mT
+        return FactoredIncrements(rest=factor * s.weight)
+    assert isinstance(part, Dense)
+    return FactoredIncrements(rest=scale * part.value)
 
 
-def _summed(increments: list[FactoredIncrements], s: Signals) -> FactoredIncrements:
-    """Return the sum of increments, factors side by side."""
-    if not increments:
-        return FactoredIncrements(s.post[:, :0], s.pre[:, :0])
-    if len(increments) == 1:
-        return increments[0]
-    rest: Tensor | None = None
-    for one in increments:
-        if one.rest is not None:
-            rest = one.rest if rest is None else rest + one.rest
-    left, right = (torch.cat([getattr(one, side) for one in increments], 1) for side in _SIDES)
-    return FactoredIncrements(left, right, rest)
+def _summed(increments: Collection[FactoredIncrements], s: Signals) -> FactoredIncrements:
+    """Return the sum of increments, zero where there are none."""
+    outers = [outer for one in increments for outer in one.outers]
+    rests = [one.rest for one in increments if one.rest is not None]
+    if not outers and not rests:
+        outers = [OuterProducts(torch.zeros_like(s.post[:, 0]), torch.zeros_like(s.pre[:, 0]))]
+    return FactoredIncrements(tuple(outers), functools.reduce(torch.add, rests) if rests else None)

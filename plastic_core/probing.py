@@ -1,12 +1,15 @@
 """The probes of a block: tried once before training, then asked at the evaluation points.
 
 A probe is given copies of one network's parameters, so that it cannot change what is trained, and
-torch's random numbers are put back after it.
+torch's random numbers are put back after it. Networks of different groups are measured side by
+side, unless a probe draws random numbers: threads share torch's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -48,12 +51,12 @@ class ProbeFaultError(Exception):
 
 
 class Camera:
-    """Takes snapshots of the networks of a block, one after the other.
+    """Takes snapshots of the networks of a group, one after the other.
 
     Args:
         network: the network.
         hooks: the resolved hooks.
-        parameters: of all replicas; read, never written.
+        parameters: of the group's replicas; read, never written.
         thetas: by rule, ``[R]``.
         targets: ``[M, n_L]``, one-hot, of all points that are evaluated.
         points: number of probe points, the first of those.
@@ -71,7 +74,7 @@ class Camera:
         self.network, self.rules = network, tuple(thetas)
         self._hooks, self._parameters = hooks, parameters
         self._thetas = dict(thetas)
-        self._targets = targets[:points]
+        self.targets = targets[:points]
         self._copy = Parameters(
             [_room(w) for w in parameters.weights],
             [_room(b) for b in parameters.feedback],
@@ -91,7 +94,7 @@ class Camera:
         """Return a snapshot of one replica.
 
         Args:
-            replica: its index.
+            replica: its index in the group.
             evaluated: y_0 .. y_L, ``[M, n_l]``.
         """
         for copy, original in zip(
@@ -103,11 +106,11 @@ class Camera:
         return Snapshot(
             network=self.network,
             rules=self.rules,
-            activities=[y[: len(self._targets)] for y in evaluated],
+            activities=[y[: len(self.targets)] for y in evaluated],
             evaluated=evaluated,
             states=states,
             hidden=hidden,
-            targets=self._targets,
+            targets=self.targets,
             weights=[w[0] for w in self._copy.weights],
             feedback=[b[0] for b in self._copy.feedback],
             feedback_kind=kind,
@@ -117,7 +120,7 @@ class Camera:
     def _trajectory(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         if self._recurrent is None:
             return [], []
-        x = inputs[: len(self._targets)].unsqueeze(0)
+        x = inputs[: len(self.targets)].unsqueeze(0)
         states, hidden = self._recurrent.trajectory(x, 0)
         return [z[0] for z in states], [y[0] for y in hidden]
 
@@ -126,9 +129,9 @@ class Camera:
         if isinstance(self.network, RecurrentSpec):
             raise TypeError("errors and increments are looked at in feed-forward networks alone")
         if self._learner is None:
-            together = learns_by_factors(self._hooks, self._targets.dtype)
-            few = min(_LEARNING_POINTS, len(self._targets))
-            x, target = inputs[:few], self._targets[:few]
+            together = learns_by_factors(self._hooks, self.targets.dtype)
+            few = min(_LEARNING_POINTS, len(self.targets))
+            x, target = inputs[:few], self.targets[:few]
             parameters = self._parameters if together else self._copy
             self._learner = Learner(
                 self.network, self._hooks, parameters, x, target, matrices=not together
@@ -146,21 +149,31 @@ class Probing:
 
     Args:
         probes: of the run.
-        camera: takes the snapshots.
-        evaluated: y_0 .. y_L of replica 0 before training, with which each probe is tried.
+        cameras: of each group of replicas.
+        evaluate: computes y_0 .. y_L of replica 0, with which each probe is tried.
+        side_by_side: measure replicas of different groups at once, if no probe draws random
+            numbers.
 
     Raises:
         PlasticError: a probe raises, or returns what its spec does not say.
     """
 
     def __init__(
-        self, probes: Sequence[PlannedProbe], camera: Camera, evaluated: Sequence[Tensor]
+        self,
+        probes: Sequence[PlannedProbe],
+        cameras: Mapping[range, Camera],
+        evaluate: Callable[[], Sequence[Tensor]],
+        side_by_side: bool,
     ) -> None:
-        self._probes, self._camera = probes, camera
-        self._sizes = {"layer": camera.network.depth, "rule": len(camera.rules)}
-        self._shapes = {
-            name: array.shape for name, array in self._measured(0, evaluated, probes).items()
-        }
+        self._probes, self._cameras = probes, cameras
+        self._one = threading.Lock()
+        first = next(iter(cameras.values()))
+        self._device = first.targets.device
+        self._sizes = {"layer": first.network.depth, "rule": len(first.rules)}
+        with self._own_random_numbers() as begun:
+            tried = self._measured(first, 0, evaluate(), probes)
+            self._side_by_side = side_by_side and torch.equal(begun, torch.get_rng_state())
+        self._shapes = {name: array.shape for name, array in tried.items()}
         variables = {*self._shapes, *RESERVED_VARIABLES} - {"layer", "rule"}
         for name in self._sizes.keys() & variables:
             raise PlasticError(
@@ -179,14 +192,30 @@ class Probing:
                 arrays[name] = np.full((*over, *self._shapes[name]), np.nan, np.float32)
         return arrays
 
-    def refresh(self) -> None:
-        """See `Camera.refresh`."""
-        self._camera.refresh()
+    @contextmanager
+    def at_point(self) -> Iterator[None]:
+        """Measure all replicas at one evaluation point in here.
+
+        Raises:
+            PlasticError: probes that are asked side by side draw random numbers, so that what they
+                measure would depend on the threads.
+        """
+        before = torch.get_rng_state()
+        for camera in self._cameras.values():
+            camera.refresh()
+        yield
+        if self._side_by_side and not torch.equal(before, torch.get_rng_state()):
+            named = listing(f"'{planned.entry.name}'" for planned in self._probes)
+            raise PlasticError(
+                f"the probes {named}: one of them, or a rule that it looks at, drew random numbers "
+                "and had drawn none before training; expected them at every point or at none, or "
+                "one network at a time (--threads 1)"
+            )
 
     def measure(
-        self, curves: Curves, replica: int, point: int, evaluated: Sequence[Tensor]
+        self, curves: Curves, group: range, replica: int, point: int, evaluated: Sequence[Tensor]
     ) -> None:
-        """Measure one replica at one evaluation point into `curves`.
+        """Measure one replica of a group at one evaluation point into `curves`.
 
         Raises:
             PlasticError: a probe raises, or returns what its spec does not say.
@@ -194,26 +223,39 @@ class Probing:
         last = point == len(curves.steps) - 1
         chosen = [planned for planned in self._probes if last or planned.when == "every"]
         every = {n for p in chosen if p.when == "every" for n in p.probe.spec.measures}
-        for name, array in self._measured(replica, evaluated, chosen).items():
+        with nullcontext() if self._side_by_side else self._own_random_numbers():
+            camera = self._cameras[group]
+            measured = self._measured(camera, replica - group.start, evaluated, chosen)
+        for name, array in measured.items():
             curves.probes[name][(replica, point) if name in every else replica] = array
 
     def _measured(
-        self, replica: int, evaluated: Sequence[Tensor], probes: Sequence[PlannedProbe]
+        self,
+        camera: Camera,
+        replica: int,
+        evaluated: Sequence[Tensor],
+        probes: Sequence[PlannedProbe],
     ) -> Arrays:
-        device = evaluated[0].device
         arrays: Arrays = {}
-        with (
-            torch.inference_mode(),
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-        ):
-            _seed(device)
-            snapshot = self._camera.take(replica, evaluated)
+        with torch.inference_mode():
+            snapshot = camera.take(replica, evaluated)
             for planned in probes:
                 try:
                     arrays |= ask(planned.probe, snapshot, self._sizes)
                 except ProbeFaultError as error:
                     raise PlasticError(f"the probe '{planned.entry.name}': {error}") from error
         return arrays
+
+    @contextmanager
+    def _own_random_numbers(self) -> Iterator[Tensor]:
+        """Let torch's random numbers begin anew, for one thread at a time; give their state."""
+        cuda = self._device.type == "cuda"
+        with self._one, torch.random.fork_rng([self._device] if cuda else []):
+            # torch.manual_seed would look at every kind of device
+            torch.default_generator.manual_seed(0)
+            if cuda:
+                torch.cuda.manual_seed(0)
+            yield torch.get_rng_state()
 
 
 def ask(probe: Probe, snapshot: Snapshot, sizes: dict[str, int]) -> Arrays:
@@ -272,10 +314,3 @@ def _array(name: str, value: Any, measure: Measure, sizes: dict[str, int]) -> ND
 def _room(tensor: Tensor) -> Tensor:
     """Return room for one replica of a tensor of parameters."""
     return aligned_zeros(1, *tensor.shape[1:], like=tensor)
-
-
-def _seed(device: torch.device) -> None:
-    """Let random numbers begin anew; torch.manual_seed would look at every kind of device."""
-    torch.default_generator.manual_seed(0)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(0)

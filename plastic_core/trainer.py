@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def train(
     held_out: tuple[Tensor, Tensor],
     classes: int,
     curves: Curves,
-    threads: int,
+    groups: Sequence[range],
     at_once: int,
     on_point: Callable[[Curves], Any],
     probing: Probing | None = None,
@@ -84,28 +84,33 @@ def train(
         held_out: inputs ``[N, n]`` and labels ``[N]``.
         classes: number of classes; chance level is one in that many.
         curves: filled in place.
-        threads: of torch in evaluations; training, made of small operations, is fastest with one.
-        at_once: networks evaluated at once, which share the threads.
+        groups: of replicas; those of a group are evaluated one after the other.
+        at_once: groups evaluated at once.
         on_point: called after each evaluation.
         probing: measures at each evaluation, if anything is to be measured.
     """
     before = torch.get_num_threads()
+    # One thread of torch each: small operations are fastest so, threads that share one operation
+    # wait for each other, for very long where the machine does something else too, and products
+    # that are shared are summed in another order, so that a network would not be evaluated the
+    # same alone and among others. A new thread has to be told before its first product.
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
         for point in range(curves.done, len(curves.steps)):
             start = int(curves.steps[point - 1]) if point else 0
             stop = int(curves.steps[point])
-            torch.set_num_threads(1)
             begun = time.perf_counter()
             failed = backend.advance(order[:, start:stop]).numpy()
             curves.train_seconds += time.perf_counter() - begun
             alive = curves.diverged_at < 0
             curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
             curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
-            torch.set_num_threads(threads // at_once)
-            _evaluate(backend, held_out, classes, curves, point, at_once, probing)
+            _evaluate(backend, held_out, classes, curves, point, groups, pool, probing)
             curves.done = point + 1
             on_point(curves)
     finally:
+        pool.shutdown()
         torch.set_num_threads(before)
 
 
@@ -115,19 +120,14 @@ def _evaluate(
     classes: int,
     curves: Curves,
     point: int,
-    at_once: int,
+    groups: Sequence[range],
+    pool: Executor,
     probing: Probing | None,
 ) -> None:
-    """Evaluate and measure all replicas, several at once."""
+    """Evaluate and measure all replicas, those of several groups at once."""
     inputs, labels = held_out
-    if probing is not None:
-        probing.refresh()
-    one_probe = threading.Lock()  # they share the camera, and torch's random numbers
 
-    def evaluate(replica: int) -> None:
-        if curves.diverged_at[replica] >= 0:
-            curves.accuracy[replica, point] = 1 / classes
-            return
+    def evaluate(group: range, replica: int) -> None:
         activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
         outputs = activities[-1]
         right = outputs.argmax(-1) == labels
@@ -137,8 +137,13 @@ def _evaluate(
         tiny = torch.finfo(outputs.dtype).tiny
         curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()
         if probing is not None:
-            with one_probe:
-                probing.measure(curves, replica, point, activities)
+            probing.measure(curves, group, replica, point, activities)
 
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(evaluate, range(len(curves.diverged_at))))
+    def evaluate_all(group: range) -> None:
+        for replica in group:
+            if curves.diverged_at[replica] < 0:
+                evaluate(group, replica)
+
+    curves.accuracy[curves.diverged_at >= 0, point] = 1 / classes
+    with probing.at_point() if probing else nullcontext():
+        list(pool.map(evaluate_all, groups))

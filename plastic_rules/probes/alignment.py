@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from plastic_core.api import Measure, Probe, ProbeSpec, Snapshot, hookimpl
 
@@ -46,24 +46,23 @@ class Alignment(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return both angles."""
-        nothing = n.weights[0].new_full((), math.nan, dtype=torch.float64)
+        nothing = n.targets.new_full((), math.nan, dtype=torch.float64)
         feedback = [nothing] * n.network.depth
         if n.feedback_kind == "layer":
             pairs = zip(n.feedback, n.weights, strict=True)
             feedback = [_angle(b.flatten(), w.mT.flatten()) for b, w in pairs]
-        errors = torch.stack([nothing] * n.network.depth)
+        errors = [nothing] * n.network.depth
         known = {layer: e for layer, e in enumerate(n.errors) if e is not None}
         if known:
             angles = _angle(_joined(known.values()), _joined(n.gradients[i] for i in known))
-            errors[[*known]] = angles.mean(-1)
-        return {"feedback_angle": torch.stack(feedback), "error_angle": errors}
+            for layer, angle in zip(known, angles.mean(-1), strict=True):
+                errors[layer] = angle
+        return {"feedback_angle": torch.stack(feedback), "error_angle": torch.stack(errors)}
 
 
 def _joined(errors: Iterable[Tensor]) -> Tensor:
     """Return vectors of several layers in one tensor; zeros behind them change no angle."""
-    errors = [*errors]
-    widest = max(e.shape[-1] for e in errors)
-    return torch.stack([pad(e, (0, widest - e.shape[-1])) for e in errors])
+    return pad_sequence([e.mT for e in errors], batch_first=True).mT
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:
@@ -73,5 +72,6 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
     float32 could not tell angles below 0.02 degrees from 0.
     """
     norm = torch.linalg.vector_norm
-    a, b = (v / norm(v, dim=-1, keepdim=True) for v in (a.double(), b.double()))
+    vectors = torch.stack([a, b]).double()
+    a, b = vectors / norm(vectors, dim=-1, keepdim=True)
     return (2 * torch.atan2(norm(a - b, dim=-1), norm(a + b, dim=-1))).rad2deg()

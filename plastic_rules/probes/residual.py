@@ -45,7 +45,7 @@ class Residual(Probe):
         for x, y, weight in zip(n.activities[:-1], n.branches, n.weights, strict=True):
             residuals.append(norm(torch.addmm(x, y, weight, alpha=-1)))
             sizes.append(norm(x))
-        residual, size = torch.stack(residuals).square(), torch.stack(sizes).square()
+        residual, size = torch.stack([*residuals, *sizes]).square().view(2, -1)
         return {
             "residual": residual / len(n.targets),
             "relative_residual": residual / size,
