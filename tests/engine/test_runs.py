@@ -54,6 +54,18 @@ def test_seed_3_is_the_same_on_the_whole_network_of_the_paper(mnist_dir):
         assert torch.equal(value, replica(among, 3)[name]), name
 
 
+def test_a_network_is_evaluated_the_same_whatever_threads_there_are():
+    # so large that BLAS would share a product among threads, and sum it in another order
+    fields = {"samples": 4, "evaluations": 1, "options": {"sizes": [64, 400, 300, 10]}}
+    among, beside = (
+        run(RunSpec(rule="bp", seeds=4, backend="eager", **fields), threads=threads).curves
+        for threads in (1, 3)
+    )
+    assert beside.equals(among)
+    alone = run(RunSpec(rule="bp", first_seed=3, seeds=1, backend="eager", **fields), threads=3)
+    assert alone.curves.sel(seed=3).equals(among.sel(seed=3))
+
+
 def test_seeds_differ_and_do_not_depend_on_the_rule():
     results = [
         run(RunSpec(rule=rule, seeds=3, samples=1, evaluations=1, dtype="float64"))

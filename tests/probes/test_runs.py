@@ -1,5 +1,6 @@
 """Probes in whole runs: they change nothing, and are kept wherever curves are kept."""
 
+import itertools
 import json
 
 import numpy as np
@@ -55,13 +56,31 @@ class Noisy(Rule):
         return outer(s.post * torch.rand_like(s.post), s.pre)
 
 
-def test_random_numbers_of_a_rule_are_not_disturbed():
-    spec = {"rule": "0.01*noisy", "seeds": 1, "backend": "eager", **SMALL}
-    weights = []
-    for probes in ((), ("update-norm",)):
-        torch.manual_seed(0)
-        weights.append(run(RunSpec(probes=probes, **spec), rules=[Noisy]).parameters.weights)
-    assert all(map(torch.equal, *weights))
+class OwnForward(Rule):
+    """z with noise of its own, which is drawn in order."""
+
+    spec = spec_of("own-forward", reads={"post", "pre", "weight"})
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return torch.bmm(s.pre + 0.1 * torch.randn(s.pre.shape), s.weight.mT)
+
+
+@pytest.mark.parametrize("rule", ["0.01*noisy", "bp+own-forward"])
+def test_random_numbers_of_a_rule_are_not_disturbed(rule):
+    spec = {"rule": rule, "seeds": 2, "backend": "eager", **SMALL}
+    plain, measured = (
+        repeatable(RunSpec(probes=probes, **spec), rules=[Noisy, OwnForward])
+        for probes in ((), ("update-norm", "explained-variance"))
+    )
+    assert all(map(torch.equal, plain.parameters.weights, measured.parameters.weights))
+    assert measured.curves["loss"].equals(plain.curves["loss"])
+
+
+def repeatable(spec, **arguments):
+    """Return the result of a run whose random numbers of torch begin at 0."""
+    torch.manual_seed(0)
+    return run(spec, **arguments)
 
 
 def test_variables_have_dimensions_units_and_descriptions():
@@ -120,23 +139,37 @@ def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, si
     assert beside.equals(among)
 
 
-class OwnForward(Rule):
-    """z with noise of its own, which is drawn in order."""
-
-    spec = spec_of("own-forward", reads={"post", "pre", "weight"})
-
-    @hookimpl
-    def plastic_forward(self, s):
-        return torch.bmm(s.pre + 0.1 * torch.randn(s.pre.shape), s.weight.mT)
-
-
 def test_noise_of_a_forward_hook_is_drawn_in_order():
     spec = RunSpec(rule="bp+own-forward", seeds=4, backend="eager", **SMALL)
-    curves = []
-    for threads in (1, 3):
-        torch.manual_seed(0)
-        curves.append(run(spec, rules=[OwnForward], threads=threads).curves)
-    assert curves[0].equals(curves[1])
+    one, three = (repeatable(spec, rules=[OwnForward], threads=threads) for threads in (1, 3))
+    assert one.curves.equals(three.curves)
+
+
+def test_what_draws_random_numbers_is_measured_the_same_by_any_number_of_threads():
+    drawing = probe_of(lambda n: {"mine": torch.rand(n.network.depth)})
+    spec = RunSpec(rule="0.01*noisy", seeds=6, probes=("mine", "update-norm"), **SMALL)
+    one, three = (
+        repeatable(spec, rules=[Noisy], probes=[drawing], threads=threads) for threads in (1, 3)
+    )
+    assert one.curves["mine"].equals(three.curves["mine"])
+
+
+def test_random_numbers_that_are_drawn_at_some_points_only_are_an_error():
+    def drawing_late():
+        asked = itertools.count()
+        return probe_of(
+            lambda n: {"mine": torch.rand(3) if next(asked) else torch.zeros(n.network.depth)}
+        )
+
+    spec = RunSpec(rule="bp", seeds=4, probes=("residual", "mine"), **SMALL)
+    with pytest.raises(PlasticError) as caught:
+        run(spec, probes=[drawing_late()], threads=2)
+    assert str(caught.value) == (
+        "the probes 'residual', 'mine': one of them, or a rule that it looks at, drew random "
+        "numbers and had drawn none before training; expected them at every point or at none, or "
+        "one network at a time (--threads 1)"
+    )
+    assert (run(spec, probes=[drawing_late()], threads=1).curves["mine"] > 0).all()
 
 
 def test_settings_of_probes():
