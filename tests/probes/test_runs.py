@@ -165,7 +165,7 @@ def test_random_numbers_that_are_drawn_at_some_points_only_are_an_error():
     with pytest.raises(PlasticError) as caught:
         run(spec, probes=[drawing_late()], threads=2)
     assert str(caught.value) == (
-        "the probes 'residual', 'mine': one of them, or a rule that it looks at, drew random "
+        "the probes 'mine', 'residual': one of them, or a rule that it looks at, drew random "
         "numbers and had drawn none before training; expected them at every point or at none, or "
         "one network at a time (--threads 1)"
     )
