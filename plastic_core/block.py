@@ -13,10 +13,11 @@ import torch
 from plastic_core import datasets
 from plastic_core.backends.choosing import BackendRequest, Chosen, choose_backend
 from plastic_core.build import resolve_hooks
+from plastic_core.camera import Camera
 from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plan import Plan
 from plastic_core.plugins import Dataset
-from plastic_core.probing import Camera, Probing
+from plastic_core.probing import Probing
 from plastic_core.trainer import Curves, evaluation_steps, train
 
 # What all networks of a group would learn is looked at together, which costs least for about ten:
@@ -116,8 +117,7 @@ class Block:
             self._probing = Probing(
                 plan.probes,
                 cameras,
-                lambda: [y[0] for y in backend.activities(inputs, 0)],
-                side_by_side=self._at_once > 1,
+                lambda replica: [y[0] for y in backend.activities(inputs, replica)],
             )
             self.curves.probes = self._probing.empty(len(replicas), len(steps))
             if points < spec.probe_samples:

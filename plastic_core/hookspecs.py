@@ -71,7 +71,8 @@ class ProbeHooks(Protocol):
 
     @hookspec
     def plastic_measure(self, n: Snapshot) -> Mapping[str, Any]:
-        """Return each measure of the spec, as a tensor or an array of its dimensions.
+        """Return each measure of the spec for each network, as a tensor or an array ``[R, ...]``.
 
-        A number that does not exist, such as the angle of a matrix that is not there, is NaN.
+        Behind R are the dimensions of the measure. A number that does not exist, such as the angle
+        of a matrix that is not there, is NaN.
         """

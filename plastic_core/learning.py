@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks, LocalRule
+from plastic_core.increments import FactoredIncrements, scaled, summed
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
@@ -22,91 +21,9 @@ from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
 from plastic_core.trial import trial_signals
-from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
+from plastic_core.updates import Outer, Update, as_update
 
 _MATRICES: Final = frozenset({"weight", "feedback"})
-
-
-@dataclass(frozen=True)
-class OuterProducts:
-    r"""One outer product, :math:`left_p\, right_p^\top`, for each of P rows.
-
-    Attributes:
-        left: ``[P, n_post]``.
-        right: ``[P, n_pre]``.
-    """
-
-    left: Tensor
-    right: Tensor
-
-    @cached_property
-    def norms(self) -> Tensor:
-        """The Frobenius norms, ``[P]``."""
-        norm: Callable[..., Tensor] = torch.linalg.vector_norm
-        return norm(self.left, dim=-1) * norm(self.right, dim=-1)
-
-    def times(self, other: OuterProducts) -> Tensor:
-        """Return the scalar products with other matrices, ``[P]``.
-
-        Not by a product of matrices, which sums in an order that depends on where the numbers lie.
-        """
-        return (self.left * other.left).sum(-1) * (self.right * other.right).sum(-1)
-
-
-@dataclass(frozen=True)
-class FactoredIncrements:
-    r"""Increments of one matrix, each :math:`\sum_j left_{jp}\, right_{jp}^\top + rest_p`.
-
-    P counts points, or the rows of one network after those of another.
-
-    Attributes:
-        outers: the outer products; none only where there is a rest.
-        rest: ``[P, n_post, n_pre]``, what is no outer product, or None.
-    """
-
-    outers: tuple[OuterProducts, ...] = ()
-    rest: Tensor | None = None
-
-    def dense(self, points: slice) -> Tensor:
-        """Return the increments of some points multiplied out."""
-        rest = None if self.rest is None else self.rest[points]
-        if rest is not None and not self.outers:
-            return rest
-        left = torch.stack([outer.left[points] for outer in self.outers], -1)
-        product = left @ torch.stack([outer.right[points] for outer in self.outers], -2)
-        return product if rest is None else product + rest
-
-    @cached_property
-    def norms(self) -> Tensor:
-        r"""The Frobenius norms ``[P]``; outer products are not multiplied out.
-
-        .. math:: \lVert \sum_j a_j b_j^\top \rVert^2 = \sum_{jk} (a_j^\top a_k)(b_j^\top b_k)
-        """
-        norm: Callable[..., Tensor] = torch.linalg.vector_norm
-        if self.rest is not None:
-            return norm(self.dense(slice(None)), dim=(1, 2))
-        if len(self.outers) == 1:
-            return self.outers[0].norms
-        terms = [outer.norms.square() for outer in self.outers]
-        terms += [2 * a.times(b) for a, b in itertools.combinations(self.outers, 2)]
-        # terms that cancel may leave a rounding error below zero
-        return functools.reduce(torch.add, terms).clamp_min(0).sqrt()
-
-
-@dataclass(frozen=True)
-class IncrementsOfOne:
-    """The increments that the points give one of several networks; see `PointIncrements`."""
-
-    of_all: FactoredIncrements
-    points: slice
-
-    def dense(self) -> Tensor:
-        """Return the increments multiplied out."""
-        return self.of_all.dense(self.points)
-
-    def norm(self) -> Tensor:
-        """Return their norms."""
-        return self.of_all.norms[self.points]
 
 
 class Learner:
@@ -158,11 +75,19 @@ class Look:
             for name, theta in thetas.items()
         }
 
-    def of(self, network: int) -> LookAtOne:
-        """Return what one of the networks would learn."""
+    def of(self, networks: Sequence[int]) -> LookAtSome:
+        """Return what some of the networks would learn."""
+        return LookAtSome(self, networks)
+
+    def points_of(self, network: int) -> slice:
+        """Return the rows in which the points of a network are."""
         begin = network * self._rows
-        points = slice(begin, begin + self._learner.targets.shape[1])
-        return LookAtOne(self, network, points)
+        return slice(begin, begin + self._learner.targets.shape[1])
+
+    def norms(self, layer: int, name: str) -> Tensor:
+        """Return the norms of increments, of all networks, ``[G, P]``."""
+        points = self._learner.targets.shape[1]
+        return self.increments[layer][name].norms.view(-1, self._rows)[:, :points]
 
     @cached_property
     def errors(self) -> list[Tensor | None]:
@@ -201,8 +126,8 @@ class Look:
         for rule in here:
             if "forward" in rule.spec.modifies:
                 update = self._call(rule, s, projection)
-                found[rule.name] = _scaled(update.parts, self._thetas[rule.name], s)
-        return {**found, "": self._transformed(_summed(found.values(), s), s, projection)}
+                found[rule.name] = scaled(update.parts, self._thetas[rule.name], s)
+        return {**found, "": self._transformed(summed(found.values(), s), s, projection)}
 
     def _call(self, rule: LocalRule, s: Signals, projection: int) -> Update:
         states = state_namespace(self._learner.parameters, rule.name, projection, rule.spec.state)
@@ -230,26 +155,94 @@ class Look:
         return SimpleNamespace(**{k: _per_row(v, self._rows) for k, v in vars(states).items()})
 
 
-class LookAtOne:
-    """What one network would learn; see `plastic_core.snapshot.Learning`."""
+@dataclass(frozen=True)
+class LookAtSome:
+    """What some of the networks would learn; see `plastic_core.snapshot.Learning`."""
 
-    def __init__(self, look: Look, network: int, points: slice) -> None:
-        self._look, self._network, self._points = look, network, points
+    look: Look
+    networks: Sequence[int]
 
     def errors(self) -> list[Tensor | None]:
         """Return what the rules propagate."""
-        return [None if e is None else e[self._network] for e in self._look.errors]
+        return [None if e is None else self._some(e) for e in self.look.errors]
 
     def gradients(self) -> list[Tensor]:
         """Return what W' propagates."""
-        return [e[self._network] for e in self._look.gradients]
+        return [self._some(e) for e in self.look.gradients]
 
-    def increments(self) -> list[dict[str, IncrementsOfOne]]:
+    def increments(self) -> list[dict[str, Increments]]:
         """Return the increments of each rule and of all."""
         return [
-            {name: IncrementsOfOne(value, self._points) for name, value in layer.items()}
-            for layer in self._look.increments
+            {name: self._increments_of(layer, name) for name in increments}
+            for layer, increments in enumerate(self.look.increments)
         ]
+
+    def _increments_of(self, layer: int, name: str) -> Increments:
+        def dense() -> Tensor:
+            one = self.look.increments[layer][name]
+            return torch.stack([one.dense(self.look.points_of(n)) for n in self.networks])
+
+        return Increments(dense, lambda: self._some(self.look.norms(layer, name)))
+
+    def _some(self, of_all: Tensor) -> Tensor:
+        return of_all if len(self.networks) == len(of_all) else of_all[list(self.networks)]
+
+
+@dataclass(frozen=True)
+class LookAtEach:
+    """What networks would learn, of which one is looked at after the other."""
+
+    look_at: Callable[[int], Look]
+    networks: Sequence[int]
+
+    def errors(self) -> list[Tensor | None]:
+        """Return what the rules propagate."""
+        seen = [
+            [None if e is None else e[0].clone() for e in self.look_at(network).errors]
+            for network in self.networks
+        ]
+        return [
+            None if layer[0] is None else torch.stack(layer) for layer in zip(*seen, strict=True)
+        ]
+
+    def gradients(self) -> list[Tensor]:
+        """Return what W' propagates."""
+        seen = [[e[0].clone() for e in self.look_at(n).gradients] for n in self.networks]
+        return [torch.stack(layer) for layer in zip(*seen, strict=True)]
+
+    def increments(self) -> list[dict[str, Increments]]:
+        """Return the increments of each rule and of all."""
+        seen = [
+            [
+                {name: look.norms(layer, name)[0] for name in increments}
+                for layer, increments in enumerate(look.increments)
+            ]
+            for look in map(self.look_at, self.networks)
+        ]
+        return [
+            {
+                name: self._increments_of(layer, name, [one[layer][name] for one in seen])
+                for name in increments
+            }
+            for layer, increments in enumerate(seen[0])
+        ]
+
+    def _increments_of(self, layer: int, name: str, norms: list[Tensor]) -> Increments:
+        def dense() -> Tensor:
+            looks = map(self.look_at, self.networks)
+            return torch.stack(
+                [look.increments[layer][name].dense(look.points_of(0)) for look in looks]
+            )
+
+        return Increments(dense, lambda: torch.stack(norms))
+
+
+@dataclass(frozen=True)
+class Increments:
+    """The increments that points give one matrix of networks; see `PointIncrements`."""
+
+    dense: Callable[[], Tensor]
+    norm: Callable[[], Tensor]
 
 
 def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
@@ -320,28 +313,3 @@ def _per_row(value: Tensor, rows: int) -> Tensor:
 
 def _aligned(value: Tensor) -> Tensor:
     return aligned_zeros(*value.shape, like=value).copy_(value)
-
-
-def _scaled(parts: Iterable[Part], theta: Tensor, s: Signals) -> FactoredIncrements:
-    """Return the increments of one rule, times its theta."""
-    return _summed([_of_part(part, theta * part.scale, s) for part in parts], s)
-
-
-def _of_part(part: Part, scale: Tensor, s: Signals) -> FactoredIncrements:
-    if isinstance(part, Outer):
-        pairs = zip((part.post * scale).unbind(1), part.pre.unbind(1), strict=True)
-        return FactoredIncrements(tuple(OuterProducts(left, right) for left, right in pairs))
-    if isinstance(part, Decay):
-        factor = -scale if part.factor is None else -scale * part.factor.mT
-        return FactoredIncrements(rest=factor * s.weight)
-    assert isinstance(part, Dense)
-    return FactoredIncrements(rest=scale * part.value)
-
-
-def _summed(increments: Collection[FactoredIncrements], s: Signals) -> FactoredIncrements:
-    """Return the sum of increments, zero where there are none."""
-    outers = [outer for one in increments for outer in one.outers]
-    rests = [one.rest for one in increments if one.rest is not None]
-    if not outers and not rests:
-        outers = [OuterProducts(torch.zeros_like(s.post[:, 0]), torch.zeros_like(s.pre[:, 0]))]
-    return FactoredIncrements(tuple(outers), functools.reduce(torch.add, rests) if rests else None)

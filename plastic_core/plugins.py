@@ -50,7 +50,7 @@ class Transform:
 
 
 class Probe:
-    """Base of probes, which measure a network at the evaluation points and change nothing.
+    """Base of probes, which measure networks at the evaluation points and change nothing.
 
     Its hook, marked with ``@hookimpl``, is `plastic_measure`.
     """

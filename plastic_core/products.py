@@ -30,9 +30,18 @@ def aligned_zeros(replicas: int, *shape: int, like: Tensor) -> Tensor:
     There is always a gap between two replicas, so that elementwise operations, too, handle each
     of them by itself.
     """
+    return _aligned(like.new_zeros, replicas, shape)
+
+
+def aligned_room(replicas: int, *shape: int, like: Tensor) -> Tensor:
+    """Return room likewise, to be written over."""
+    return _aligned(like.new_empty, replicas, shape)
+
+
+def _aligned(new: Callable[..., Tensor], replicas: int, shape: tuple[int, ...]) -> Tensor:
     size = math.prod(shape)
     padded = (size // LINE + 2) * LINE
-    return like.new_zeros(replicas, padded)[:, :size].view(replicas, *shape)
+    return new((replicas, padded))[:, :size].view(replicas, *shape)
 
 
 def product(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], Tensor]:

@@ -1,4 +1,4 @@
-"""What a probe sees: one network at one evaluation point, and what it would learn there.
+"""What a probe sees: networks at one evaluation point, and what they would learn there.
 
 It loads no torch.
 """
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 
 class PointIncrements(Protocol):
-    """The increments that single points would give one matrix, thetas included."""
+    """The increments that single points would give one matrix of networks, thetas included."""
 
-    def dense(self) -> Tensor:
-        """Return the increments multiplied out, ``[P, n_post, n_pre]``."""
+    @property
+    def dense(self) -> Callable[[], Tensor]:
+        """Returns the increments multiplied out, ``[R, P, n_post, n_pre]``."""
         ...
 
-    def norm(self) -> Tensor:
-        """Return the Frobenius norm of each increment, ``[P]``, at less cost than `dense`."""
+    @property
+    def norm(self) -> Callable[[], Tensor]:
+        """Returns the Frobenius norm of each increment, ``[R, P]``, at less cost than `dense`."""
         ...
 
 
 class Learning(Protocol):
-    """What the first probe points would teach the network; computed where it is asked for."""
+    """What the first probe points would teach networks; computed where it is asked for."""
 
     def errors(self) -> list[Tensor | None]:
         """Return what the rules propagate."""
@@ -46,46 +48,93 @@ class Learning(Protocol):
         ...
 
 
+class Subject(Protocol):
+    """The networks of a snapshot: gives what is copied or computed where it is asked for."""
+
+    def matrices(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return copies of W and of B."""
+        ...
+
+    def evaluated(self) -> list[Tensor]:
+        """Return the activities at all points that are evaluated."""
+        ...
+
+    def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return states and hidden activities over time, of recurrent networks."""
+        ...
+
+    def learning(self) -> Learning:
+        """Return what the networks would learn."""
+        ...
+
+
 @dataclass
 class Snapshot:
-    r"""One network at one evaluation point. Lists over layers begin with layer 1, but for y_0.
+    r"""R networks at one evaluation point. Lists over layers begin with layer 1, but for y_0.
 
-    A probe measures a network by itself, so that no tensor has a dimension of replicas. N counts
-    the probe points, M all held-out points that the run evaluates on, of which they are the first;
-    P the few points of which learning is looked at, the first of the probe points. The tensors
-    are copies that are written over afterwards: what is to be kept is computed at once.
+    The networks differ in seed and theta alone, and are measured together, for that takes less
+    time; every tensor but the targets begins with the dimension R, as the signals of rules do. How
+    many they are, and which, says nothing: a probe measures each by itself. N counts the probe
+    points, M all held-out points that the run evaluates on, of which they are the first; P the few
+    points of which learning is looked at, the first of the probe points.
 
     Attributes:
-        network: its specification, sizes and activation among it.
+        network: their specification, sizes and activation among it.
         rules: names of the rules, in the order of the expression.
-        activities: y_0 .. y_L, ``[N, n_l]``; y_L is softmax(z_L). Of a recurrent network the
+        activities: y_0 .. y_L, ``[R, N, n_l]``; y_L is softmax(z_L). Of recurrent networks the
             input, the hidden activity at the last step, and the output.
-        evaluated: y_0 .. y_L on all points, ``[M, n_l]``.
-        states: z_1 .. z_T of a recurrent network, ``[N, n_h]``; nothing of any other.
-        hidden: sigma(z_1) .. sigma(z_T), likewise.
         targets: ``[N, n_L]``, one-hot.
-        weights: W_1 .. W_L, ``[n_l, n_{l-1}]``; of a recurrent network W_x, W_h and W_o.
-        feedback: B_1 .. B_L, ``[n_{l-1}, n_l]`` (or ``[n_{l-1}, n_L]``), or nothing.
         feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
             None where no rule has feedback matrices.
-        learn: gives what is learned; read `errors`, `gradients` and `increments` in its place.
+        subject: gives what is copied or computed; read the properties in its place.
     """
 
     network: AnyNetwork
     rules: tuple[str, ...]
     activities: Sequence[Tensor]
-    evaluated: Sequence[Tensor]
-    states: Sequence[Tensor]
-    hidden: Sequence[Tensor]
     targets: Tensor
-    weights: Sequence[Tensor]
-    feedback: Sequence[Tensor]
     feedback_kind: Literal["layer", "output"] | None
-    learn: Callable[[], Learning]
+    subject: Subject
+
+    @cached_property
+    def evaluated(self) -> list[Tensor]:
+        """y_0 .. y_L on all held-out points that the run evaluates on, ``[R, M, n_l]``.
+
+        They are computed anew: a rule that draws random numbers in its forward hook draws others.
+        """
+        return self.subject.evaluated()
+
+    @cached_property
+    def _matrices(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.subject.matrices()
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """W_1 .. W_L, ``[R, n_l, n_{l-1}]``; of recurrent networks W_x, W_h and W_o."""
+        return self._matrices[0]
+
+    @property
+    def feedback(self) -> list[Tensor]:
+        """B_1 .. B_L, ``[R, n_{l-1}, n_l]`` (or ``[R, n_{l-1}, n_L]``), or nothing."""
+        return self._matrices[1]
+
+    @cached_property
+    def _unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.subject.unrolled()
+
+    @property
+    def states(self) -> list[Tensor]:
+        """z_1 .. z_T of recurrent networks, ``[R, N, n_h]``; nothing of any other."""
+        return self._unrolled[0]
+
+    @property
+    def hidden(self) -> list[Tensor]:
+        """sigma(z_1) .. sigma(z_T) of recurrent networks, ``[R, N, n_h]``; nothing of others."""
+        return self._unrolled[1]
 
     @cached_property
     def branches(self) -> list[Tensor]:
-        """y_l without what skipped the layer, sigma(z_l), for each layer, ``[N, n_l]``.
+        """y_l without what skipped the layer, sigma(z_l), for each layer, ``[R, N, n_l]``.
 
         Of feed-forward networks, as are the errors and increments below.
         """
@@ -95,16 +144,16 @@ class Snapshot:
 
     @cached_property
     def _learning(self) -> Learning:
-        return self.learn()
+        return self.subject.learning()
 
     @cached_property
     def errors(self) -> list[Tensor | None]:
-        """e_1 .. e_L as the rules propagate them, ``[P, n_l]``; None where no rule reads e_l."""
+        """e_1 .. e_L as the rules propagate them, ``[R, P, n_l]``; None where no rule reads e_l."""
         return self._learning.errors()
 
     @cached_property
     def gradients(self) -> list[Tensor]:
-        """The errors that backpropagation would give, through every W', ``[P, n_l]``."""
+        """The errors that backpropagation would give, through every W', ``[R, P, n_l]``."""
         return self._learning.gradients()
 
     @cached_property

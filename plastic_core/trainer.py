@@ -17,6 +17,7 @@ from torch import Tensor
 from plastic_core.backends import Backend
 
 if TYPE_CHECKING:
+    from plastic_core.camera import Film
     from plastic_core.probing import Probing
 
 
@@ -127,7 +128,7 @@ def _evaluate(
     """Evaluate and measure all replicas, those of several groups at once."""
     inputs, labels = held_out
 
-    def evaluate(group: range, replica: int) -> None:
+    def evaluate(replica: int, film: Film | None) -> None:
         activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
         outputs = activities[-1]
         right = outputs.argmax(-1) == labels
@@ -136,13 +137,16 @@ def _evaluate(
         # softmax may have rounded a probability to zero
         tiny = torch.finfo(outputs.dtype).tiny
         curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()
-        if probing is not None:
-            probing.measure(curves, group, replica, point, activities)
+        if film is not None:
+            film.add(activities)
 
     def evaluate_all(group: range) -> None:
-        for replica in group:
-            if curves.diverged_at[replica] < 0:
-                evaluate(group, replica)
+        alive = [replica for replica in group if curves.diverged_at[replica] < 0]
+        film = probing.film(group) if probing else None
+        for replica in alive:
+            evaluate(replica, film)
+        if probing is not None and film is not None:
+            probing.measure(curves, group, point, alive, film)
 
     curves.accuracy[curves.diverged_at >= 0, point] = 1 / classes
     with probing.at_point() if probing else nullcontext():

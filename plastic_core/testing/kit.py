@@ -104,8 +104,12 @@ class ProbeConformance:
         _none(self.probe, probe_checks.check_purity(self.probe))
 
     def test_is_deterministic(self) -> None:
-        """The same network gives the same numbers, whatever was measured before."""
+        """The same networks give the same numbers, whatever was measured before."""
         _none(self.probe, probe_checks.check_deterministic(self.probe))
+
+    def test_measures_each_network_by_itself(self) -> None:
+        """A network gives the same numbers alone and beside another."""
+        _none(self.probe, probe_checks.check_each(self.probe))
 
 
 class TaskConformance:

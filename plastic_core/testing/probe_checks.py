@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import resolve_hooks
+from plastic_core.camera import Camera
 from plastic_core.faults import Fault
 from plastic_core.hookspecs import hookimpl
 from plastic_core.network_specs import AnyNetwork, NetworkSpec, RecurrentSpec
 from plastic_core.networks import make_network
 from plastic_core.parameters import initial_parameters
 from plastic_core.plugins import Probe, Rule
-from plastic_core.probing import Arrays, Camera, ProbeFaultError, ask
+from plastic_core.probing import Arrays, ProbeFaultError, ask
 from plastic_core.signals import Signals
 from plastic_core.snapshot import Snapshot
 from plastic_core.specs import RuleSpec, Theta
@@ -76,7 +77,7 @@ class _Unsupervised(Rule):
 
 
 class Studio:
-    """Small untrained networks, and snapshots of them.
+    """Two small untrained networks, and snapshots of them.
 
     Args:
         rule: an instance.
@@ -100,10 +101,13 @@ class Studio:
         ]
         self.sizes = {"layer": network.depth, "rule": 1}
 
-    def snapshot(self, replica: int = 0) -> Snapshot:
-        """Return a new snapshot of one of the two networks."""
+    def snapshot(self, networks: Sequence[int] = (0, 1)) -> Snapshot:
+        """Return a new snapshot of some of the two networks."""
         self._camera.refresh()
-        return self._camera.take(replica, self._activities[replica])
+        film = self._camera.film(len(networks))
+        for network in networks:
+            film.add(self._activities[network])
+        return self._camera.take(networks, film, lambda network: self._activities[network])
 
 
 _RECURRENT: Final = RecurrentSpec(inputs=6, hidden=5, classes=3, present=2, steps=4)
@@ -141,7 +145,7 @@ def check_something(probe: type[Probe]) -> list[Fault]:
             _PLACE,
             f"returned '{name}' without one finite number",
             "expected numbers, and NaN only where there is nothing to measure",
-            f'"{name}": torch.stack([y.mean() for y in n.activities[1:]])',
+            f'"{name}": torch.stack([y.mean((1, 2)) for y in n.activities[1:]], 1)',
         )
         for name, array in _asked(probe(), _full(probe)).items()
         if np.isnan(array).all()
@@ -177,10 +181,10 @@ def check_purity(probe: type[Probe]) -> list[Fault]:
 
 
 def check_deterministic(probe: type[Probe]) -> list[Fault]:
-    """The same network gives the same numbers, whatever the probe has seen before."""
+    """The same networks give the same numbers, whatever the probe has seen before."""
     studio, made = _full(probe), probe()
     first = _asked(made, studio)
-    _asked(made, studio, replica=1)
+    _asked(made, studio, (1,))
     for found in (_asked(made, studio), _asked(probe(), studio)):
         for name, array in found.items():
             if not np.array_equal(array, first[name], equal_nan=True):
@@ -195,14 +199,33 @@ def check_deterministic(probe: type[Probe]) -> list[Fault]:
     return []
 
 
+def check_each(probe: type[Probe]) -> list[Fault]:
+    """A network gives the same numbers alone and beside another."""
+    studio = _full(probe)
+    together = _asked(probe(), studio)
+    for network in (0, 1):
+        for name, array in _asked(probe(), studio, (network,)).items():
+            if not np.allclose(array[0], together[name][network], rtol=1e-4, equal_nan=True):
+                return [
+                    Fault(
+                        _PLACE,
+                        f"gives other numbers for a network alone than beside another, in '{name}'",
+                        "measure each network by itself: R, the first dimension, counts them",
+                        "y.mean((1, 2))  # [R], and not y.mean()",
+                    )
+                ]
+    return []
+
+
 #: In the order in which they are run; where the first finds something, the others cannot run.
 PROBE_CHECKS: Final[tuple[Check, ...]] = (
     check_measures,
     check_something,
     check_purity,
     check_deterministic,
+    check_each,
 )
 
 
-def _asked(probe: Probe, studio: Studio, replica: int = 0) -> Arrays:
-    return ask(probe, studio.snapshot(replica), studio.sizes)
+def _asked(probe: Probe, studio: Studio, networks: Sequence[int] = (0, 1)) -> Arrays:
+    return ask(probe, studio.snapshot(networks), studio.sizes)

@@ -37,7 +37,7 @@ class ActivationNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return mean, and standard deviation over mean, of |y_l|."""
-        norms = torch.stack([torch.linalg.vector_norm(y, dim=-1) for y in n.activities[1:]])
+        norms = torch.stack([torch.linalg.vector_norm(y, dim=-1) for y in n.activities[1:]], 1)
         mean = norms.mean(-1)
         variation = norms.std(-1, correction=0) / mean
         return {"activation_norm": mean, "activation_norm_cv": variation}

@@ -6,13 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from plastic_core.api import Measure, Probe, ProbeSpec, Snapshot, hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor
 
 
@@ -46,23 +43,16 @@ class Alignment(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return both angles."""
-        nothing = n.targets.new_full((), math.nan, dtype=torch.float64)
+        nothing = n.targets.new_full((len(n.activities[0]),), math.nan, dtype=torch.float64)
         feedback = [nothing] * n.network.depth
         if n.feedback_kind == "layer":
             pairs = zip(n.feedback, n.weights, strict=True)
-            feedback = [_angle(b.flatten(), w.mT.flatten()) for b, w in pairs]
-        errors = [nothing] * n.network.depth
-        known = {layer: e for layer, e in enumerate(n.errors) if e is not None}
-        if known:
-            angles = _angle(_joined(known.values()), _joined(n.gradients[i] for i in known))
-            for layer, angle in zip(known, angles.mean(-1), strict=True):
-                errors[layer] = angle
-        return {"feedback_angle": torch.stack(feedback), "error_angle": torch.stack(errors)}
-
-
-def _joined(errors: Iterable[Tensor]) -> Tensor:
-    """Return vectors of several layers in one tensor; zeros behind them change no angle."""
-    return pad_sequence([e.mT for e in errors], batch_first=True).mT
+            feedback = [_angle(b.flatten(1), w.mT.flatten(1)) for b, w in pairs]
+        errors = [
+            nothing if e is None else _angle(e, gradient).mean(-1)
+            for e, gradient in zip(n.errors, n.gradients, strict=True)
+        ]
+        return {"feedback_angle": torch.stack(feedback, 1), "error_angle": torch.stack(errors, 1)}
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:

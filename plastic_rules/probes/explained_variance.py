@@ -44,14 +44,22 @@ class ExplainedVariance(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, NDArray[Any]]:
         """Return the cumulative shares, and the number of components for 95%."""
-        from sklearn.decomposition import PCA
-
-        most = max(min(y.shape) for y in n.evaluated[1:])
-        shares = np.full((n.network.depth, most), np.nan)
-        for row, y in zip(shares, n.evaluated[1:], strict=True):
-            with np.errstate(invalid="ignore"):  # an activity that never varies has no shares
-                ratio = PCA(random_state=0).fit(y.double().cpu().numpy()).explained_variance_ratio_
-            row[: len(ratio)] = ratio.cumsum()
+        layers = n.evaluated[1:]
+        most = max(min(y.shape[1:]) for y in layers)
+        shares = np.full((len(layers[0]), n.network.depth, most), np.nan)
+        for rows, layer in zip(shares.swapaxes(0, 1), layers, strict=True):
+            for row, y in zip(rows, layer, strict=True):
+                ratio = _explained(y.double().cpu().numpy())
+                row[: len(ratio)] = ratio.cumsum()
         enough = shares >= _SHARE
         count = np.where(enough.any(-1), enough.argmax(-1) + 1, np.nan)
         return {"explained_variance": shares, "components_95": count}
+
+
+def _explained(activity: NDArray[Any]) -> NDArray[Any]:
+    """Return the share of the variance that each component explains."""
+    from sklearn.decomposition import PCA
+
+    with np.errstate(invalid="ignore"):  # an activity that never varies has no shares
+        ratio: NDArray[Any] = PCA(random_state=0).fit(activity).explained_variance_ratio_
+    return ratio

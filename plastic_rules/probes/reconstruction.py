@@ -53,11 +53,12 @@ class Reconstruction(Probe):
         points: int = self.params.points
         images = []
         for layer, y in enumerate(n.activities[1:], start=1):
-            image = y[:points]
+            image = y[:, :points]
             for weight in n.weights[layer - 1 :: -1]:
-                image = image @ weight
+                # each product by itself, whose rounding then does not depend on other networks
+                image = torch.stack([x @ w for x, w in zip(image, weight, strict=True)])
             images.append(image)
         return {
-            "reconstruction": torch.stack(images),
-            "reconstruction_input": n.activities[0][:points],
+            "reconstruction": torch.stack(images, 1),
+            "reconstruction_input": n.activities[0][:, :points],
         }

@@ -45,11 +45,19 @@ class RecurrentStates(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean of |z_t|, and both residuals."""
-        states, weight = torch.stack(tuple(n.states)), n.weights[1]
-        rebuilt = torch.stack(tuple(n.hidden)) @ weight.mT @ weight
-        residual = (states - rebuilt).square().sum()
+        states, hidden = torch.stack(n.states, 1), torch.stack(n.hidden, 1)  # [R, T, N, n_h]
+        # each product by itself, whose rounding then does not depend on other networks
+        pairs = zip(hidden, n.weights[1], strict=True)
+        rebuilt = torch.stack([y @ w.mT @ w for y, w in pairs])
+        residual = _sum_of_squares(states - rebuilt)
         return {
             "state_norm": torch.linalg.vector_norm(states, dim=-1).mean(-1),
             "recurrent_residual": residual / len(n.targets),
-            "relative_recurrent_residual": residual / states.square().sum(),
+            "relative_recurrent_residual": residual / _sum_of_squares(states),
         }
+
+
+def _sum_of_squares(vectors: Tensor) -> Tensor:
+    """Return the sum of |v|^2 over all vectors of each network."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return norms.square().flatten(1).sum(-1)

@@ -41,12 +41,18 @@ class Residual(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean of |y_{l-1} - W' y_l|^2, and its share of |y_{l-1}|^2."""
-        norm, residuals, sizes = torch.linalg.vector_norm, [], []
-        for x, y, weight in zip(n.activities[:-1], n.branches, n.weights, strict=True):
-            residuals.append(norm(torch.addmm(x, y, weight, alpha=-1)))
-            sizes.append(norm(x))
-        residual, size = torch.stack([*residuals, *sizes]).square().view(2, -1)
-        return {
-            "residual": residual / len(n.targets),
-            "relative_residual": residual / size,
-        }
+        residuals, sizes = [], []
+        for inputs, outputs, weights in zip(n.activities[:-1], n.branches, n.weights, strict=True):
+            # each product by itself, whose rounding then does not depend on other networks
+            each = zip(inputs, outputs, weights, strict=True)
+            lost = torch.stack([torch.addmm(x, y, w, alpha=-1) for x, y, w in each])
+            residuals.append(_mean_square(lost))
+            sizes.append(_mean_square(inputs))
+        residual = torch.stack(residuals, 1)
+        return {"residual": residual, "relative_residual": residual / torch.stack(sizes, 1)}
+
+
+def _mean_square(vectors: Tensor) -> Tensor:
+    """Return the mean over the points of |v|^2, of each network."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return norms.square().mean(-1)

@@ -42,12 +42,12 @@ class UpdateNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean norms."""
-        total = [layer[""].norm() for layer in n.increments]
-        nothing = torch.full_like(total[0], torch.nan)
+        total = torch.stack([layer[""].norm().mean(-1) for layer in n.increments], 1)
+        nothing = torch.full_like(total[:, 0], torch.nan)
         by_rule = [
-            layer[rule].norm() if rule in layer else nothing
-            for rule in n.rules
-            for layer in n.increments
+            torch.stack(
+                [layer[r].norm().mean(-1) if r in layer else nothing for layer in n.increments], 1
+            )
+            for r in n.rules
         ]
-        means = torch.stack([*by_rule, *total]).mean(-1).view(-1, n.network.depth)
-        return {"rule_update_norm": means[:-1], "update_norm": means[-1]}
+        return {"rule_update_norm": torch.stack(by_rule, 1), "update_norm": total}

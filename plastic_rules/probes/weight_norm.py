@@ -36,10 +36,20 @@ class WeightNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return |W| and |W W' - I|."""
-        norm, norms, gaps = torch.linalg.vector_norm, [], []
+        norms, gaps = [], []
         for weight in n.weights:
-            norms.append(norm(weight))
-            products = weight @ weight.mT
-            products.diagonal().sub_(1)
-            gaps.append(norm(products))
-        return {"weight_norm": torch.stack(norms), "orthonormality_gap": torch.stack(gaps)}
+            # each product by itself, whose rounding then does not depend on other networks
+            products = torch.stack([w @ w.mT for w in weight])
+            products.diagonal(dim1=1, dim2=2).sub_(1)
+            norms.append(_norm(weight))
+            gaps.append(_norm(products))
+        return {
+            "weight_norm": torch.stack(norms, 1),
+            "orthonormality_gap": torch.stack(gaps, 1),
+        }
+
+
+def _norm(matrices: Tensor) -> Tensor:
+    """Return the Frobenius norm of each of several matrices."""
+    rows: Tensor = torch.linalg.vector_norm(matrices, dim=-1)
+    return rows.square().sum(-1).sqrt()

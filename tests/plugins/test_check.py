@@ -132,15 +132,15 @@ def test_a_faulty_probe(tmp_path, capsys):
         "                     measures={'mean': Measure(long_name='mean')})\n"
         "    @hookimpl\n"
         "    def plastic_measure(self, n):\n"
-        "        return {'mean': n.activities[-1].mean()}\n"
+        "        return {'mean': n.activities[-1].mean((1, 2))}\n"
     )
     assert execute(["check", str(file)]) == 1
     assert capsys.readouterr().out == (
         f"{file}: 1 fault in probe mean\n\n"
         "probe mean, mean.py:5, Mean.plastic_measure\n"
-        "  found     returned 'mean' of shape []\n"
-        "  accepted  expected [layer], here layer 3\n"
-        '  example   "mean": torch.stack([... for y in n.activities[1:]])\n'
+        "  found     returned 'mean' of shape [2]\n"
+        "  accepted  expected [R, layer], here R 2, layer 3\n"
+        '  example   "mean": torch.stack([... for y in n.activities[1:]], 1)\n'
     )
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
+from plastic_core.camera import Camera
 from plastic_core.catalogue import Catalogue
 from plastic_core.networks.feedforward import Feedforward
-from plastic_core.probing import Camera, ask
+from plastic_core.probing import ask
 from tests.building import resolve
 
 EVALUATED, POINTS = 40, 15
@@ -23,6 +24,7 @@ class Photographed:
     Attributes:
         x: ``[M, n_0]`` and `target` ``[M, n_L]`` in NumPy.
         thetas: by rule, ``[R]``.
+        seen: y_0 .. y_L of each network, on all points.
     """
 
     def __init__(self, rule, sizes, *, seeds=1, dtype="float32", factors=None, **arguments):
@@ -38,18 +40,24 @@ class Photographed:
         self.thetas = {r.name: r.theta * scale for r in plan.rules}
         network = Feedforward(plan.network, hooks, self.parameters)
         camera = Camera(plan.network, hooks, self.parameters, self.thetas, target, POINTS)
-        self._seen = [[y[0] for y in network.activities(x[None], r)] for r in range(seeds)]
+        self.seen = [[y[0] for y in network.activities(x[None], r)] for r in range(seeds)]
         self._camera = camera
         self.sizes = {"layer": plan.network.depth, "rule": len(plan.rules)}
 
-    def snapshot(self, replica=0):
+    def snapshot(self, *networks):
+        """Return a snapshot of some networks; of the first, unless others are named."""
+        networks = networks or (0,)
         self._camera.refresh()
-        return self._camera.take(replica, self._seen[replica])
+        film = self._camera.film(len(networks))
+        for network in networks:
+            film.add(self.seen[network])
+        return self._camera.take(networks, film, lambda network: self.seen[network])
 
     def measured(self, name, replica=0):
-        """Return what a built-in probe measures."""
+        """Return what a built-in probe measures of one network."""
         with torch.inference_mode():
-            return ask(BUILT_IN[name](), self.snapshot(replica), dict(self.sizes))
+            found = ask(BUILT_IN[name](), self.snapshot(replica), dict(self.sizes))
+        return {measure: array[0] for measure, array in found.items()}
 
     def arrays(self, replica=0):
         """Return weights and feedback in NumPy's float64."""

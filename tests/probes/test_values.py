@@ -62,7 +62,7 @@ def test_explained_variance_is_that_of_scikit_learn():
     made = Photographed("bp", SIZES)
     found = made.measured("explained-variance")
     assert found["explained_variance"].shape == (3, 9)
-    for layer, y in enumerate(made.snapshot().evaluated[1:]):
+    for layer, [y] in enumerate(made.snapshot().evaluated[1:]):
         pca = PCA().fit(y.double().numpy())
         shares = np.cumsum(pca.explained_variance_ratio_)
         row = found["explained_variance"][layer]
@@ -76,8 +76,7 @@ def test_explained_variance_is_that_of_scikit_learn():
 def test_an_activity_that_never_varies_has_no_components():
     made = Photographed("bp", SIZES)
     made.parameters.weights[0].zero_()
-    snapshot = made.snapshot()
-    snapshot.evaluated[1].fill_(0.1)
+    made.seen[0][1].fill_(0.1)
     found = made.measured("explained-variance")
     assert np.isnan(found["components_95"]).tolist() == [True, False, False]
 
@@ -232,12 +231,14 @@ def test_alignment_is_nan_where_there_is_nothing_to_align(rule, feedback, errors
         np.testing.assert_allclose(found["error_angle"], 0, atol=1e-4)
 
 
-def test_increments_multiplied_out_have_the_norms_that_are_told():
-    made = Photographed("fa + oja + weight-decay", SIZES, dtype="float64")
+@pytest.mark.parametrize("networks", [(0, 1, 2), (2, 0)])
+@pytest.mark.parametrize("expression", ["fa + oja", "fa + oja + weight-decay"])
+def test_increments_multiplied_out_have_the_norms_that_are_told(expression, networks):
+    made = Photographed(expression, SIZES, seeds=3, dtype="float64")
     with torch.inference_mode():
-        for layer in made.snapshot().increments:
-            assert set(layer) == {"fa", "oja", "weight-decay", ""}
+        for layer in made.snapshot(*networks).increments:
+            assert set(layer) == {*expression.split(" + "), ""}
             for one in layer.values():
-                torch.testing.assert_close(one.dense().flatten(1).norm(dim=1), one.norm())
+                torch.testing.assert_close(one.dense().flatten(2).norm(dim=2), one.norm())
             parts = sum(one.dense() for name, one in layer.items() if name)
             torch.testing.assert_close(layer[""].dense(), parts)
