@@ -44,8 +44,9 @@ class Residual(Probe):
         residuals, sizes = [], []
         for inputs, outputs, weights in zip(n.activities[:-1], n.branches, n.weights, strict=True):
             # each product by itself, whose rounding then does not depend on other networks
-            each = zip(inputs, outputs, weights, strict=True)
-            lost = torch.stack([torch.addmm(x, y, w, alpha=-1) for x, y, w in each])
+            lost = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
+            for x, y, w, out in zip(inputs, outputs, weights, lost, strict=True):
+                torch.addmm(x, y, w, alpha=-1, out=out)
             residuals.append(_mean_square(lost))
             sizes.append(_mean_square(inputs))
         residual = torch.stack(residuals, 1)
