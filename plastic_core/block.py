@@ -20,9 +20,10 @@ from plastic_core.plugins import Dataset
 from plastic_core.probing import Probing
 from plastic_core.trainer import Curves, evaluation_steps, train
 
-# What all networks of a group would learn is looked at together, which costs least for about ten:
-# fewer do not make up for the calls of torch, and more do not fit into a core's cache.
+# Networks of a group are measured together, which costs least for about ten: fewer do not make up
+# for the calls of torch, and more do not fit into a core's cache. Their parameters are copied.
 _LARGEST_GROUP: Final = 10
+_LARGEST_COPY: Final = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Block:
         # Rules with a forward hook of their own may draw random numbers, which must be in order.
         together = device == "cpu" and not hooks.forward
         self._at_once = min(len(replicas), self._threads) if together else 1
-        self._groups = _groups(len(replicas), self._at_once)
+        self._groups = _groups(self.parameters, self._at_once)
         thetas = {
             rule.name: torch.tensor(
                 [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
@@ -168,8 +169,10 @@ class Block:
         return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
 
 
-def _groups(replicas: int, at_once: int) -> list[range]:
+def _groups(parameters: Parameters, at_once: int) -> list[range]:
     """Divide replicas into groups of about one size, as many for each of those at once."""
-    count = at_once * -(-replicas // (at_once * _LARGEST_GROUP))
+    replicas = parameters.replicas
+    largest = min(_LARGEST_GROUP, _LARGEST_COPY // parameters.bytes_per_replica + 1)
+    count = at_once * -(-replicas // (at_once * largest))
     edges = [replicas * i // count for i in range(count + 1)]
     return [range(start, stop) for start, stop in itertools.pairwise(edges) if start < stop]

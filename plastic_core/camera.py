@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from plastic_core.build import Hooks
-from plastic_core.learning import Learner, Look, LookAtEach, LookAtSome, learns_by_factors
+from plastic_core.learning import (
+    Learner,
+    Look,
+    LookAtEach,
+    LookAtSome,
+    learns_by_factors,
+    some,
+)
 from plastic_core.network_specs import AnyNetwork, RecurrentSpec
 from plastic_core.networks.recurrent import Recurrent
 from plastic_core.parameters import Parameters
@@ -197,5 +204,4 @@ class _Subject:
 
 def _copied(matrix: Tensor, networks: Sequence[int]) -> Tensor:
     copy = aligned_room(len(networks), *matrix.shape[1:], like=matrix)
-    everything = len(networks) == len(matrix)
-    return copy.copy_(matrix if everything else matrix[list(networks)])
+    return copy.copy_(some(matrix, networks))

@@ -164,11 +164,11 @@ class LookAtSome:
 
     def errors(self) -> list[Tensor | None]:
         """Return what the rules propagate."""
-        return [None if e is None else self._some(e) for e in self.look.errors]
+        return [None if e is None else some(e, self.networks) for e in self.look.errors]
 
     def gradients(self) -> list[Tensor]:
         """Return what W' propagates."""
-        return [self._some(e) for e in self.look.gradients]
+        return [some(e, self.networks) for e in self.look.gradients]
 
     def increments(self) -> list[dict[str, Increments]]:
         """Return the increments of each rule and of all."""
@@ -182,10 +182,7 @@ class LookAtSome:
             one = self.look.increments[layer][name]
             return torch.stack([one.dense(self.look.points_of(n)) for n in self.networks])
 
-        return Increments(dense, lambda: self._some(self.look.norms(layer, name)))
-
-    def _some(self, of_all: Tensor) -> Tensor:
-        return of_all if len(self.networks) == len(of_all) else of_all[list(self.networks)]
+        return Increments(dense, lambda: some(self.look.norms(layer, name), self.networks))
 
 
 @dataclass(frozen=True)
@@ -235,6 +232,12 @@ class LookAtEach:
             )
 
         return Increments(dense, lambda: torch.stack(norms))
+
+
+def some(of_all: Tensor, networks: Sequence[int]) -> Tensor:
+    """Return what belongs to some of the networks, ``[G, ...]``; no copy where it is all."""
+    chosen = list(networks)
+    return of_all if chosen == list(range(len(of_all))) else of_all[chosen]
 
 
 @dataclass(frozen=True)

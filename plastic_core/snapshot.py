@@ -72,11 +72,11 @@ class Subject(Protocol):
 class Snapshot:
     r"""R networks at one evaluation point. Lists over layers begin with layer 1, but for y_0.
 
-    The networks differ in seed and theta alone, and are measured together, for that takes less
-    time; every tensor but the targets begins with the dimension R, as the signals of rules do. How
-    many they are, and which, says nothing: a probe measures each by itself. N counts the probe
-    points, M all held-out points that the run evaluates on, of which they are the first; P the few
-    points of which learning is looked at, the first of the probe points.
+    The networks differ in seed and theta alone, and are measured together to save time, each by
+    itself: every tensor but the targets begins with the dimension R, as the signals of rules do. N
+    counts the probe points, M all held-out points that the run evaluates on, of which they are the
+    first; P the few points of which learning is looked at, the first of the probe points. What is
+    here are copies: nothing that is done to them reaches the networks.
 
     Attributes:
         network: their specification, sizes and activation among it.
