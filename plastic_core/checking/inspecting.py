@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from plastic_core.checking.source import source_faults
 from plastic_core.checking.targets import Candidate, Target, find_target
-from plastic_core.errors import DataError, PlasticError, describe_exception
+from plastic_core.errors import DataError, describe_exception
 from plastic_core.faults import Fault
 from plastic_core.plugin_faults import Kind, plugin_faults
 from plastic_core.plugins import Probe, Rule, Task, Transform
@@ -81,7 +81,7 @@ def _check_one(candidate: Candidate, target: Target, report: Report) -> Iterator
 
 
 def _try_rule(rule: type[Rule], candidate: Candidate, report: Report) -> list[Fault]:
-    from plastic_core.testing.rule_checks import RULE_CHECKS, refusals
+    from plastic_core.testing.rule_checks import RULE_CHECKS, backends
 
     signals, *others = RULE_CHECKS
     faults = signals(rule)
@@ -93,25 +93,23 @@ def _try_rule(rule: type[Rule], candidate: Candidate, report: Report) -> list[Fa
         except Exception as error:
             faults.append(_unexpected(error))
     if not faults:
-        refused = refusals(rule)
-        takes = [*(name for name, reason in refused.items() if not reason), "eager"]
-        reasons = [f"; not {name}: {reason}" for name, reason in refused.items() if reason]
-        report.plugins[candidate.title] = ", ".join(takes) + "".join(reasons)
+        report.plugins[candidate.title] = backends(rule)
     return faults
 
 
-def _try_transform(transform: type[Transform], *_: Any) -> list[Fault]:
-    from plastic_core.trial import try_transform
+def _try_transform(transform: type[Transform], candidate: Candidate, report: Report) -> list[Fault]:
+    from plastic_core.testing.transform_checks import TRANSFORM_CHECKS, backends
 
-    made: Any = transform()
-    try:
-        try_transform(made, made.plastic_transform_update)
-    except PlasticError as error:
-        said = str(error).partition("plastic_transform_update ")[2]
-        found, _semicolon, accepted = said.partition("; ")
-        example = "return 0.5 * u.increment"
-        return [Fault("plastic_transform_update", found, accepted or "expected a tensor", example)]
-    return []
+    increment, *others = TRANSFORM_CHECKS
+    faults = increment(transform)
+    if not faults:
+        try:
+            faults = [fault for check_it in others for fault in check_it(transform)]
+        except Exception as error:
+            return [_unexpected(error)]
+    if not faults:
+        report.plugins[candidate.title] = backends(transform)
+    return faults
 
 
 def _try_probe(probe: type[Probe], *_: Any) -> list[Fault]:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from plastic_core.backends import Backend
-from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
 from plastic_core.backends.functional import FunctionalStep
-from plastic_core.backends.native.backend import NativeBackend
-from plastic_core.backends.native.compiler import CompilerError
-from plastic_core.backends.native.program import NotNativeError
 from plastic_core.faults import Fault
-from plastic_core.parameters import Parameters
 from plastic_core.plugins import Rule
-from plastic_core.testing.small import NETWORK, STEPS, SmallNetwork, theta_of
+from plastic_core.testing.backend_checks import backends_of, difference_on
+from plastic_core.testing.small import NETWORK, SmallNetwork, difference, theta_of
 from plastic_core.trial import Trial
 
 Check = Callable[[type[Rule]], list[Fault]]
 
 _EXAMPLE: Final = "return outer(s.post, s.pre)"
-_TOLERANCE: Final = 1e-9
-
-_BACKENDS: Final[dict[str, Callable[..., Backend]]] = {
-    "native": NativeBackend,
-    # two updates a call, the fewest that follow each other: compiling takes longer with more
-    "compiled": functools.partial(CompiledBackend, chunk=2),
-}
-_REFUSED: Final = (NotNativeError, CompilerError, CannotCompileError)
 
 
 def check_signals(rule: type[Rule]) -> list[Fault]:
@@ -185,41 +171,21 @@ RULE_CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def refusals(rule: type[Rule]) -> dict[str, str]:
-    """Return for each backend why it does not take the rule, or nothing where it does."""
-    found = {}
-    for name, make in _BACKENDS.items():
-        network = SmallNetwork(rule(), [theta_of(rule)])
-        try:
-            make(*_made_of(network, network.initial()))
-            found[name] = ""
-        except _REFUSED as error:
-            found[name] = str(error).removeprefix(f"the rule '{rule.spec.name}': ")
-    return found
+def backends(rule: type[Rule]) -> str:
+    """Return which backends take the rule, and why the others do not."""
+    return backends_of(lambda: _network(rule), f"rule '{rule.spec.name}'")
 
 
 def _check_backend(rule: type[Rule], name: str) -> list[Fault]:
-    network = SmallNetwork(rule(), [theta_of(rule)])
-    parameters = network.initial()
-    try:
-        backend = _BACKENDS[name](*_made_of(network, parameters))
-    except _REFUSED:
-        return []
-    backend.advance(torch.arange(network.x.shape[2] * STEPS).unsqueeze(0))
-    return _same(
-        f"gives other numbers on the backend {name} than on eager, in",
-        network.train(STEPS),
-        parameters.named(),
-        "let a hook depend on its signals alone, without branching on their values",
-        "torch.where(s.post > 0.5, s.post, 0)  # not: if s.post.max() > 0.5",
-    )
+    off = difference_on(name, lambda: _network(rule))
+    found = f"gives other numbers on the backend {name} than on eager, in {off}"
+    accepted = "let a hook depend on its signals alone, without branching on their values"
+    example = "torch.where(s.post > 0.5, s.post, 0)  # not: if s.post.max() > 0.5"
+    return [_fault(found, accepted, example)] if off else []
 
 
-def _made_of(network: SmallNetwork, parameters: Parameters) -> tuple[Any, ...]:
-    """Return the arguments of a backend, its training points those of the network in order."""
-    batch = network.x.shape[2]
-    inputs, targets = network.x.flatten(0, 2), network.target.flatten(0, 2)
-    return NETWORK, network.hooks, network.thetas, parameters, inputs, targets, batch
+def _network(rule: type[Rule]) -> SmallNetwork:
+    return SmallNetwork(rule(), [theta_of(rule)])
 
 
 def _same(
@@ -229,12 +195,8 @@ def _same(
     accepted: str,
     example: str,
 ) -> list[Fault]:
-    """Compare tensors relative to the largest number of each."""
-    for name, value in one.items():
-        off = (value - other[name]).abs().max().item()
-        if not off <= _TOLERANCE * max(1e-3, value.abs().max().item()):
-            return [_fault(f"{found} {name}: off by {off:.2g}", accepted, example)]
-    return []
+    off = difference(one, other)
+    return [_fault(f"{found} {off}", accepted, example)] if off else []
 
 
 def _fault(found: str, accepted: str, example: str = _EXAMPLE) -> Fault:

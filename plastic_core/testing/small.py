@@ -14,7 +14,7 @@ from plastic_core.engine import Engine
 from plastic_core.hookspecs import hookimpl
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.parameters import Parameters, initial_parameters
-from plastic_core.plugins import Rule
+from plastic_core.plugins import Rule, Transform
 from plastic_core.signals import Signals
 from plastic_core.specs import RuleSpec, Theta
 
@@ -54,6 +54,7 @@ class SmallNetwork:
         seeds: of the replicas, as many as thetas.
         batch: points in one update.
         dtype: of all tensors.
+        transforms: instances, applied to the increments.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SmallNetwork:
         seeds: Sequence[int] = (0,),
         batch: int = 2,
         dtype: torch.dtype = torch.float64,
+        transforms: Sequence[Transform] = (),
     ) -> None:
         self.rule, self.seeds, self.dtype = rule, list(seeds), dtype
         self.thetas = {rule.spec.name: torch.tensor(list(thetas), dtype=dtype)}
@@ -70,7 +72,8 @@ class SmallNetwork:
         if rule.spec.reads_error and not rule.spec.propagates:
             rules.append(Carrier())
         everywhere = frozenset(range(NETWORK.depth))
-        self.hooks: Hooks = resolve_hooks([(r, everywhere) for r in rules], dtype=dtype)
+        acting = [(r, everywhere) for r in rules]
+        self.hooks: Hooks = resolve_hooks(acting, transforms, dtype)
         self.parameters = self.initial()
         points = [torch.Generator().manual_seed(seed) for seed in self.seeds]
         self.x = torch.stack([_rand(STEPS, batch, NETWORK.sizes[0], source=s) for s in points], 1)
@@ -97,6 +100,17 @@ class SmallNetwork:
                 self.engine.step(self.x[step], self.target[step])
         return self.parameters.named()
 
+
+def difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> str:
+    """Return where tensors differ by more than rounding, relative to the largest number of each."""
+    for name, value in one.items():
+        off = (value - other[name]).abs().max().item()
+        if not off <= _TOLERANCE * max(1e-3, value.abs().max().item()):
+            return f"{name}: off by {off:.2g}"
+    return ""
+
+
+_TOLERANCE: Final = 1e-9
 
 #: Points that each replica has.
 STEPS: Final = 20

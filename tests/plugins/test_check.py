@@ -123,6 +123,43 @@ def test_the_built_in_transforms_and_a_faulty_one(tmp_path, capsys):
     assert f"  found     {found}\n" in capsys.readouterr().out
 
 
+TRANSFORM = """
+import torch
+from plastic_core.api import Transform, TransformSpec, hookimpl
+class Shrink(Transform):
+    spec = TransformSpec(name="shrink", summary="s", reference="r")
+    @hookimpl
+    def plastic_transform_update(self, u):
+        return {}
+"""
+
+
+def test_it_says_which_backends_take_a_transform(tmp_path, capsys):
+    file = tmp_path / "shrink.py"
+    file.write_text(TRANSFORM.format("0.5 * u.increment"))
+    assert execute(["check", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        f"{file}: no faults in transform shrink\n"
+        "  transform shrink: runs on native, compiled, eager\n"
+    )
+    file.write_text(
+        TRANSFORM.format("u.increment / (1 + u.increment.norm(dim=(1, 2), keepdim=True))")
+    )
+    assert execute(["check", str(file)]) == 0
+    assert capsys.readouterr().out.endswith(
+        "runs on compiled, eager; not native: C is not generated for 'norm'\n"
+    )
+
+
+def test_a_transform_that_does_something_else_where_it_is_followed(tmp_path, capsys):
+    file = tmp_path / "shrink.py"
+    file.write_text(TRANSFORM.format("u.increment * (1 + torch.is_grad_enabled())"))
+    assert execute(["check", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert "gives other numbers on the backend native than on eager, in weight.1: off by " in out
+    assert "  accepted  compute from the increment, the weight and the states alone\n" in out
+
+
 def test_a_faulty_probe(tmp_path, capsys):
     file = tmp_path / "mean.py"
     file.write_text(

@@ -1,0 +1,63 @@
+"""Which backends take a small network, and whether they give the numbers of eager."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from plastic_core.backends import Backend
+from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
+from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.program import NotNativeError
+from plastic_core.parameters import Parameters
+from plastic_core.testing.small import NETWORK, STEPS, SmallNetwork, difference
+
+Make = Callable[[], SmallNetwork]
+
+_BACKENDS: Final[dict[str, Callable[..., Backend]]] = {
+    "native": NativeBackend,
+    # two updates a call, the fewest that follow each other: compiling takes longer with more
+    "compiled": functools.partial(CompiledBackend, chunk=2),
+}
+_REFUSED: Final = (NotNativeError, CompilerError, CannotCompileError)
+
+
+def backends_of(make: Make, plugin: str) -> str:
+    """Return which backends take a network with a plugin, and why the others do not.
+
+    Args:
+        make: returns a new network.
+        plugin: its kind and name, which reasons need not repeat, such as "rule 'oja'".
+    """
+    takes, reasons = [], []
+    for name, backend in _BACKENDS.items():
+        network = make()
+        try:
+            backend(*_arguments(network, network.initial()))
+            takes.append(name)
+        except _REFUSED as error:
+            reasons.append(f"; not {name}: {str(error).removeprefix(f'the {plugin}: ')}")
+    return ", ".join((*takes, "eager")) + "".join(reasons)
+
+
+def difference_on(name: str, make: Make) -> str:
+    """Return where a backend gives other numbers than eager; nothing where it does not take it."""
+    network = make()
+    parameters = network.initial()
+    try:
+        backend = _BACKENDS[name](*_arguments(network, parameters))
+    except _REFUSED:
+        return ""
+    backend.advance(torch.arange(network.x.shape[2] * STEPS).unsqueeze(0))
+    return difference(network.train(STEPS), parameters.named())
+
+
+def _arguments(network: SmallNetwork, parameters: Parameters) -> tuple[Any, ...]:
+    """Return the arguments of a backend, its training points those of the network in order."""
+    batch = network.x.shape[2]
+    inputs, targets = network.x.flatten(0, 2), network.target.flatten(0, 2)
+    return NETWORK, network.hooks, network.thetas, parameters, inputs, targets, batch
