@@ -67,8 +67,9 @@ class Probing:
         self._shapes: dict[str, tuple[int, ...]] = {}
         with self._own_random_numbers() as begun:
             film = camera.film(2)  # two networks, so that a dimension too few is seen
-            for _ in range(2):
-                film.add(evaluate(0))
+            evaluated = evaluate(0)
+            film.add(evaluated)
+            film.add(evaluated)
             snapshot = self._snapshot(group, [0, 0], film)
             for planned in probes:
                 tried = self._ask(planned, snapshot)

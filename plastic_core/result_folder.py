@@ -28,7 +28,7 @@ CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 
 # Checkpoints are written so seldom that they take at most this share of the time, and none in the
 # first moments.
-_CHECKPOINT_SHARE: Final = 0.05
+_CHECKPOINT_SHARE: Final = 0.02
 _FIRST_CHECKPOINT: Final = 0.2
 
 _REMEDY: Final = "free or allow it, or give another folder with --out"
