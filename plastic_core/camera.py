@@ -22,7 +22,7 @@ from plastic_core.learning import (
 from plastic_core.network_specs import AnyNetwork, RecurrentSpec
 from plastic_core.networks.recurrent import Recurrent
 from plastic_core.parameters import Parameters
-from plastic_core.products import aligned_room
+from plastic_core.products import aligned_room, product_of_each
 from plastic_core.snapshot import Snapshot
 
 # Probe points of which learning is looked at: what a rule does with a point costs more than the
@@ -192,6 +192,10 @@ class _Subject:
         seen = [self.evaluate(network) for network in self.networks]
         inputs = seen[0][0].clone().expand(len(seen), -1, -1)  # the same for all
         return [inputs, *map(torch.stack, zip(*(layers[1:] for layers in seen), strict=True))]
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``a @ b`` of each network by itself."""
+        return product_of_each(a, b)
 
     def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return states and hidden activities over time."""

@@ -57,6 +57,25 @@ def product(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], Tensor]:
     return partial(torch.bmm, a, b, out=out)
 
 
+def product_of_each(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``a @ b`` for each replica, ``[R, m, n]``.
+
+    Args:
+        a: ``[R, m, k]``.
+        b: ``[R, k, n]``.
+    """
+    out = aligned_room(len(a), a.shape[1], b.shape[2], like=a)
+    product(_at_a_line(a), _at_a_line(b), out)()
+    return out
+
+
+def _at_a_line(tensor: Tensor) -> Tensor:
+    """Return a tensor each replica of which begins at a cache line; no copy where it does."""
+    if tensor.stride(0) % LINE == 0:
+        return tensor
+    return aligned_room(*tensor.shape, like=tensor).copy_(tensor)
+
+
 def added_product(matrix: Tensor, left: Tensor, right: Tensor) -> Callable[[], Tensor]:
     """Return a function that adds left' right to the matrix of each replica.
 

@@ -59,6 +59,10 @@ class Subject(Protocol):
         """Return the activities at all points that are evaluated."""
         ...
 
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``a @ b`` of each network by itself."""
+        ...
+
     def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return states and hidden activities over time, of recurrent networks."""
         ...
@@ -117,6 +121,18 @@ class Snapshot:
     def feedback(self) -> list[Tensor]:
         """B_1 .. B_L, ``[R, n_{l-1}, n_l]`` (or ``[R, n_{l-1}, n_L]``), or nothing."""
         return self._matrices[1]
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``a @ b`` of each network, ``[R, m, n]``.
+
+        Its rounding is the same whether a network is measured alone or beside others, which that of
+        ``a @ b`` is not.
+
+        Args:
+            a: ``[R, m, k]``.
+            b: ``[R, k, n]``.
+        """
+        return self.subject.product(a, b)
 
     @cached_property
     def _unrolled(self) -> tuple[list[Tensor], list[Tensor]]:

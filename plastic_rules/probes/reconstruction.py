@@ -55,8 +55,7 @@ class Reconstruction(Probe):
         for layer, y in enumerate(n.activities[1:], start=1):
             image = y[:, :points]
             for weight in n.weights[layer - 1 :: -1]:
-                # each product by itself, whose rounding then does not depend on other networks
-                image = torch.stack([x @ w for x, w in zip(image, weight, strict=True)])
+                image = n.product(image, weight)
             images.append(image)
         return {
             "reconstruction": torch.stack(images, 1),

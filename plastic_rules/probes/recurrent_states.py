@@ -46,9 +46,9 @@ class RecurrentStates(Probe):
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean of |z_t|, and both residuals."""
         states, hidden = torch.stack(n.states, 1), torch.stack(n.hidden, 1)  # [R, T, N, n_h]
-        # each product by itself, whose rounding then does not depend on other networks
-        pairs = zip(hidden, n.weights[1], strict=True)
-        rebuilt = torch.stack([y @ w.mT @ w for y, w in pairs])
+        weight = n.weights[1]
+        seen = n.product(n.product(hidden.flatten(1, 2), weight.mT), weight)
+        rebuilt = seen.reshape(states.shape)
         residual = _sum_of_squares(states - rebuilt)
         return {
             "state_norm": torch.linalg.vector_norm(states, dim=-1).mean(-1),

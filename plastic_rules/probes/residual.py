@@ -43,11 +43,7 @@ class Residual(Probe):
         """Return the mean of |y_{l-1} - W' y_l|^2, and its share of |y_{l-1}|^2."""
         residuals, sizes = [], []
         for inputs, outputs, weights in zip(n.activities[:-1], n.branches, n.weights, strict=True):
-            # each product by itself, whose rounding then does not depend on other networks
-            lost = torch.empty(inputs.shape, dtype=inputs.dtype, device=inputs.device)
-            for x, y, w, out in zip(inputs, outputs, weights, lost, strict=True):
-                torch.addmm(x, y, w, alpha=-1, out=out)
-            residuals.append(_mean_square(lost))
+            residuals.append(_mean_square(inputs - n.product(outputs, weights)))
             sizes.append(_mean_square(inputs))
         residual = torch.stack(residuals, 1)
         return {"residual": residual, "relative_residual": residual / torch.stack(sizes, 1)}

@@ -38,8 +38,7 @@ class WeightNorm(Probe):
         """Return |W| and |W W' - I|."""
         norms, gaps = [], []
         for weight in n.weights:
-            # each product by itself, whose rounding then does not depend on other networks
-            products = torch.stack([w @ w.mT for w in weight])
+            products = n.product(weight, weight.mT)
             products.diagonal(dim1=1, dim2=2).sub_(1)
             norms.append(_norm(weight))
             gaps.append(_norm(products))

@@ -125,10 +125,17 @@ class Curved(Rule):
         return 1e-3 * (curved - outer(s.error, s.pre.sigmoid()))
 
 
-@pytest.mark.parametrize("sizes", [[64, 12, 12, 10], [64, 99, 37, 10]])
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"sizes": [64, 12, 12, 10]},
+        {"sizes": [64, 99, 37, 10]},
+        {"sizes": [64, 37, 37, 10], "residual": True},
+    ],
+)
 @pytest.mark.parametrize("rule", ["oja+bp", "fa+hebbian-error", "bp+curved", "bp+weight-decay"])
-def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, sizes):
-    fields = {"rule": rule, "probes": ALL, **SMALL, "options": {"sizes": sizes}}
+def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, network):
+    fields = {"rule": rule, "probes": ALL, **SMALL, "options": network, "probe_samples": 33}
     alone, among, beside = (
         run(
             RunSpec(first_seed=first, seeds=seeds, **fields), rules=[Curved], threads=threads
