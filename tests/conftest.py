@@ -12,18 +12,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
-# Files of long tests that share nothing: each goes to the worker that is free. The tests of every
-# other file stay with one worker, so that what they share is made once.
-SPREAD = {"test_install.py", "test_kills.py", "test_killed.py", "test_native_sanitized.py"}
-
-
-def pytest_collection_modifyitems(items):
-    """Say which tests stay together, to pytest --dist loadgroup."""
-    for item in items:
-        if item.path.name not in SPREAD:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.name}"))
-
-
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path_factory):
     """Keep the user's settings out of the tests."""
