@@ -22,7 +22,7 @@ from plastic_core.learning import (
 from plastic_core.network_specs import AnyNetwork, RecurrentSpec
 from plastic_core.networks.recurrent import Recurrent
 from plastic_core.parameters import Parameters
-from plastic_core.products import aligned_room, product_of_each
+from plastic_core.products import aligned_copy, aligned_room, product_of_each
 from plastic_core.snapshot import Snapshot
 
 # Probe points of which learning is looked at: what a rule does with a point costs more than the
@@ -182,7 +182,7 @@ class _Subject:
         """Return copies of W and of B."""
         parameters = self.camera.parameters
         weights, feedback = (
-            [_copied(matrix, self.networks) for matrix in matrices]
+            [aligned_copy(some(matrix, self.networks)) for matrix in matrices]
             for matrices in (parameters.weights, parameters.feedback)
         )
         return weights, feedback
@@ -204,8 +204,3 @@ class _Subject:
     def learning(self) -> LookAtSome | LookAtEach:
         """Return what the networks would learn."""
         return self.camera.learning(self.networks, self.inputs)
-
-
-def _copied(matrix: Tensor, networks: Sequence[int]) -> Tensor:
-    copy = aligned_room(len(networks), *matrix.shape[1:], like=matrix)
-    return copy.copy_(some(matrix, networks))

@@ -16,7 +16,7 @@ from plastic_core.increments import FactoredIncrements, scaled, summed
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward, Workspace
 from plastic_core.parameters import Parameters
-from plastic_core.products import LINE, aligned_zeros, product
+from plastic_core.products import LINE, product_of_each
 from plastic_core.signals import SIGNAL_NAMES, Signals
 from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
@@ -106,8 +106,7 @@ class Look:
         arrived: Tensor | None = None
         for below, space in zip(spaces[-2::-1], spaces[:0:-1], strict=True):
             weight = space.signals.weight
-            sent_back = aligned_zeros(len(weight), *below.signals.post.shape[1:], like=weight)
-            product(_aligned(errors[-1]), weight, sent_back)()
+            sent_back = product_of_each(errors[-1], weight)
             arrived = sent_back + arrived if space.skip and arrived is not None else sent_back
             errors.append(gate(arrived, below.signals.post, below))
         return errors[::-1]
@@ -194,18 +193,17 @@ class LookAtEach:
 
     def errors(self) -> list[Tensor | None]:
         """Return what the rules propagate."""
-        seen = [
-            [None if e is None else e[0].clone() for e in self.look_at(network).errors]
-            for network in self.networks
-        ]
-        return [
-            None if layer[0] is None else torch.stack(layer) for layer in zip(*seen, strict=True)
-        ]
+        seen = [self.look_at(network).errors for network in self.networks]
+        joined = []
+        for layer in zip(*seen, strict=True):
+            known = [error for error in layer if error is not None]
+            joined.append(torch.cat(known) if known else None)
+        return joined
 
     def gradients(self) -> list[Tensor]:
         """Return what W' propagates."""
-        seen = [[e[0].clone() for e in self.look_at(n).gradients] for n in self.networks]
-        return [torch.stack(layer) for layer in zip(*seen, strict=True)]
+        seen = [self.look_at(network).gradients for network in self.networks]
+        return [torch.cat(layer) for layer in zip(*seen, strict=True)]
 
     def increments(self) -> list[dict[str, Increments]]:
         """Return the increments of each rule and of all."""
@@ -244,8 +242,16 @@ def some(of_all: Tensor, networks: Sequence[int]) -> Tensor:
 class Increments:
     """The increments that points give one matrix of networks; see `PointIncrements`."""
 
-    dense: Callable[[], Tensor]
-    norm: Callable[[], Tensor]
+    multiplied_out: Callable[[], Tensor]
+    norms: Callable[[], Tensor]
+
+    def dense(self) -> Tensor:
+        """Return the increments multiplied out."""
+        return self.multiplied_out()
+
+    def norm(self) -> Tensor:
+        """Return their norms."""
+        return self.norms()
 
 
 def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
@@ -312,7 +318,3 @@ def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Sign
 def _per_row(value: Tensor, rows: int) -> Tensor:
     """Return what belongs to a network, for each of its rows; no copy where there is one."""
     return value.unsqueeze(1).expand(-1, rows, -1, -1).flatten(0, 1)
-
-
-def _aligned(value: Tensor) -> Tensor:
-    return aligned_zeros(*value.shape, like=value).copy_(value)

@@ -38,6 +38,11 @@ def aligned_room(replicas: int, *shape: int, like: Tensor) -> Tensor:
     return _aligned(like.new_empty, replicas, shape)
 
 
+def aligned_copy(tensor: Tensor) -> Tensor:
+    """Return a copy in which each replica begins at a cache line."""
+    return aligned_room(*tensor.shape, like=tensor).copy_(tensor)
+
+
 def _aligned(new: Callable[..., Tensor], replicas: int, shape: tuple[int, ...]) -> Tensor:
     size = math.prod(shape)
     padded = (size // LINE + 2) * LINE
@@ -71,9 +76,7 @@ def product_of_each(a: Tensor, b: Tensor) -> Tensor:
 
 def _at_a_line(tensor: Tensor) -> Tensor:
     """Return a tensor each replica of which begins at a cache line; no copy where it does."""
-    if tensor.stride(0) % LINE == 0:
-        return tensor
-    return aligned_room(*tensor.shape, like=tensor).copy_(tensor)
+    return tensor if tensor.stride(0) % LINE == 0 else aligned_copy(tensor)
 
 
 def added_product(matrix: Tensor, left: Tensor, right: Tensor) -> Callable[[], Tensor]:

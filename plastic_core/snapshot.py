@@ -5,7 +5,7 @@ It loads no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 class PointIncrements(Protocol):
     """The increments that single points would give one matrix of networks, thetas included."""
 
-    @property
-    def dense(self) -> Callable[[], Tensor]:
-        """Returns the increments multiplied out, ``[R, P, n_post, n_pre]``."""
+    def dense(self) -> Tensor:
+        """Return the increments multiplied out, ``[R, P, n_post, n_pre]``."""
         ...
 
-    @property
-    def norm(self) -> Callable[[], Tensor]:
-        """Returns the Frobenius norm of each increment, ``[R, P]``, at less cost than `dense`."""
+    def norm(self) -> Tensor:
+        """Return the Frobenius norm of each increment, ``[R, P]``, at less cost than `dense`."""
         ...
 
 

@@ -21,6 +21,7 @@ from plastic_core.probing import Arrays, ProbeFaultError, ask
 from plastic_core.signals import Signals
 from plastic_core.snapshot import Snapshot
 from plastic_core.specs import RuleSpec, Theta
+from plastic_core.testing.small import Hebbian
 from plastic_core.updates import Update, outer
 
 Check = Callable[[type[Probe]], list[Fault]]
@@ -55,25 +56,6 @@ class _Aligning(Rule):
     def plastic_local_update(self, s: Signals) -> Update:
         """Return -e x'."""
         return -outer(s.error, s.pre)
-
-
-class _Unsupervised(Rule):
-    """Has neither errors nor feedback."""
-
-    spec = RuleSpec(
-        name="unsupervised",
-        summary="Hebbian",
-        equation=r"y_l\, y_{l-1}^\top",
-        reference="of the conformance kit",
-        modifies="forward",
-        reads={"post", "pre"},
-        theta=Theta(default=0.05),
-    )
-
-    @hookimpl
-    def plastic_local_update(self, s: Signals) -> Update:
-        """Return y x'."""
-        return outer(s.post, s.pre)
 
 
 class Studio:
@@ -123,9 +105,9 @@ def _studios(probe: type[Probe]) -> Iterator[Studio]:
     yield _full(probe)
     if "feedforward" in probe.spec.networks:
         network = NetworkSpec(sizes=(7, 5, 5, 3), residual=True)
-        yield Studio(_Unsupervised(), network, torch.float64)
+        yield Studio(Hebbian(), network, torch.float64)
     if "recurrent" in probe.spec.networks:
-        yield Studio(_Unsupervised(), _RECURRENT, torch.float64)
+        yield Studio(Hebbian(), _RECURRENT, torch.float64)
 
 
 def check_measures(probe: type[Probe]) -> list[Fault]:

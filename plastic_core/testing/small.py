@@ -17,6 +17,7 @@ from plastic_core.parameters import Parameters, initial_parameters
 from plastic_core.plugins import Rule, Transform
 from plastic_core.signals import Signals
 from plastic_core.specs import RuleSpec, Theta
+from plastic_core.updates import Update, outer
 
 if TYPE_CHECKING:
     from plastic_core.build import Hooks
@@ -43,6 +44,25 @@ class Carrier(Rule):
     def plastic_propagate_error(self, s: Signals) -> Tensor:
         """Return W' e."""
         return s.weight_error
+
+
+class Hebbian(Rule):
+    """Learns without errors and feedback."""
+
+    spec = RuleSpec(
+        name="unsupervised",
+        summary="Hebbian",
+        equation=r"y_l\, y_{l-1}^\top",
+        reference="of the conformance kit",
+        modifies="forward",
+        reads={"post", "pre"},
+        theta=Theta(default=0.05),
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s: Signals) -> Update:
+        """Return y x'."""
+        return outer(s.post, s.pre)
 
 
 class SmallNetwork:

@@ -7,37 +7,14 @@ from typing import Any, Final
 
 from plastic_core.errors import PlasticError
 from plastic_core.faults import Fault
-from plastic_core.hookspecs import hookimpl
-from plastic_core.plugins import Rule, Transform
-from plastic_core.signals import Signals
-from plastic_core.specs import RuleSpec, Theta
+from plastic_core.plugins import Transform
 from plastic_core.testing.backend_checks import backends_of, difference_on
-from plastic_core.testing.small import SmallNetwork
+from plastic_core.testing.small import Hebbian, SmallNetwork
 from plastic_core.trial import try_transform
-from plastic_core.updates import Update, outer
 
 Check = Callable[[type[Transform]], list[Fault]]
 
 _PLACE: Final = "plastic_transform_update"
-
-
-class _Hebbian(Rule):
-    """Makes the increments that are transformed."""
-
-    spec = RuleSpec(
-        name="increments",
-        summary="Hebbian",
-        equation=r"y_l\, y_{l-1}^\top",
-        reference="of the conformance kit",
-        modifies="forward",
-        reads={"post", "pre"},
-        theta=Theta(default=0.05),
-    )
-
-    @hookimpl
-    def plastic_local_update(self, s: Signals) -> Update:
-        """Return y x'."""
-        return outer(s.post, s.pre)
 
 
 def check_increment(transform: type[Transform]) -> list[Fault]:
@@ -72,7 +49,7 @@ def backends(transform: type[Transform]) -> str:
 
 
 def _network(transform: type[Transform]) -> SmallNetwork:
-    return SmallNetwork(_Hebbian(), [0.05], transforms=[transform()])
+    return SmallNetwork(Hebbian(), [0.05], transforms=[transform()])
 
 
 #: In the order in which they are run; where the first finds something, the other cannot run.

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from plastic_core.api import Measure, Probe, ProbeSpec, hookimpl
 from plastic_core.camera import Camera
 from plastic_core.catalogue import Catalogue
 from plastic_core.networks.feedforward import Feedforward
@@ -16,6 +17,9 @@ BUILT_IN = {
     for entry in Catalogue().entries("probe")
     if entry.distribution == "plastic-learning" and "feedforward" in entry.plugin.spec.networks
 }
+
+SMALL = {"samples": 60, "evaluations": 2, "options": {"sizes": [64, 12, 12, 10]}}
+ALL = tuple(BUILT_IN)
 
 
 class Photographed:
@@ -64,3 +68,25 @@ class Photographed:
         weights = [w[replica].double().numpy().copy() for w in self.parameters.weights]
         feedback = [b[replica].double().numpy().copy() for b in self.parameters.feedback]
         return weights, feedback or [np.zeros(w.shape[::-1]) for w in weights]
+
+
+def probe_of(measure, **fields):
+    """Return the class of a probe with one measure, unless its spec says otherwise."""
+
+    class Mine(Probe):
+        spec = ProbeSpec(
+            **{
+                "name": "mine",
+                "summary": "of a test",
+                "equation": "x",
+                "reference": "none",
+                "measures": {"mine": Measure(long_name="mine")},
+                **fields,
+            }
+        )
+
+        @hookimpl
+        def plastic_measure(self, n):
+            return measure(n)
+
+    return Mine

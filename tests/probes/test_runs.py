@@ -1,6 +1,5 @@
 """Probes in whole runs: they change nothing, and are kept wherever curves are kept."""
 
-import itertools
 import json
 
 import numpy as np
@@ -9,78 +8,15 @@ import torch
 import xarray as xr
 
 from plastic_core import PlasticError, RunSpec, result_folder, run
-from plastic_core.api import Measure, Probe, ProbeSpec, Rule, hookimpl, outer
+from plastic_core.api import Measure
 from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
 from plastic_core.store import Store
 from plastic_core.sweeping.arms import SweepSpec, expand
 from plastic_core.sweeping.sweep import sweep, train_arms
-from tests.engine.test_step import spec_of
-from tests.probes.parts import BUILT_IN
+from tests.probes.parts import ALL, SMALL, probe_of
 
-SMALL = {"samples": 60, "evaluations": 2, "options": {"sizes": [64, 12, 12, 10]}}
-ALL = tuple(BUILT_IN)
 CHEAP = ("residual", "update-norm", "alignment")
-
-
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize(
-    ("backend", "rule"),
-    [
-        ("eager", "oja + fa + weight-decay + b-update"),
-        ("eager", "0.001*sanger + bp"),
-        ("native", "oja + bp"),
-        ("native", "kolen-pollack"),
-    ],
-)
-def test_the_same_weights_with_and_without_bit_for_bit(backend, rule, batch_size):
-    spec = {"rule": rule, "seeds": 2, "batch_size": batch_size, "backend": backend, **SMALL}
-    options = {**SMALL["options"], "residual": batch_size == 3}
-    plain, measured = (
-        run(RunSpec(**{**spec, "options": options, "probes": probes})) for probes in ((), ALL)
-    )
-    assert measured.record["backend"] == backend
-    for name, value in plain.parameters.named().items():
-        assert torch.equal(value, measured.parameters.named()[name]), name
-    for name in plain.curves.data_vars:
-        assert plain.curves[name].equals(measured.curves[name])
-
-
-class Noisy(Rule):
-    """Draws torch's numbers in its update."""
-
-    spec = spec_of("noisy")
-
-    @hookimpl
-    def plastic_local_update(self, s):
-        return outer(s.post * torch.rand_like(s.post), s.pre)
-
-
-class OwnForward(Rule):
-    """z with noise of its own, which is drawn in order."""
-
-    spec = spec_of("own-forward", reads={"post", "pre", "weight"})
-
-    @hookimpl
-    def plastic_forward(self, s):
-        return torch.bmm(s.pre + 0.1 * torch.randn(s.pre.shape), s.weight.mT)
-
-
-@pytest.mark.parametrize("rule", ["0.01*noisy", "bp+own-forward"])
-def test_random_numbers_of_a_rule_are_not_disturbed(rule):
-    spec = {"rule": rule, "seeds": 2, "backend": "eager", **SMALL}
-    plain, measured = (
-        repeatable(RunSpec(probes=probes, **spec), rules=[Noisy, OwnForward])
-        for probes in ((), ("update-norm", "explained-variance"))
-    )
-    assert all(map(torch.equal, plain.parameters.weights, measured.parameters.weights))
-    assert measured.curves["loss"].equals(plain.curves["loss"])
-
-
-def repeatable(spec, **arguments):
-    """Return the result of a run whose random numbers of torch begin at 0."""
-    torch.manual_seed(0)
-    return run(spec, **arguments)
 
 
 def test_variables_have_dimensions_units_and_descriptions():
@@ -112,71 +48,6 @@ def test_variables_have_dimensions_units_and_descriptions():
         "comment": "NaN from divergence on",
     }
     assert all(np.isfinite(curves[name]).any() for name in dims)
-
-
-class Curved(Rule):
-    """Several outer products, of functions that are computed a vector at a time."""
-
-    spec = spec_of("curved", reads={"post", "pre", "error"})
-
-    @hookimpl
-    def plastic_local_update(self, s):
-        curved = outer(torch.tanh(s.error), torch.exp(-s.pre)) + outer(s.post.sin(), s.pre)
-        return 1e-3 * (curved - outer(s.error, s.pre.sigmoid()))
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        {"sizes": [64, 12, 12, 10]},
-        {"sizes": [64, 99, 37, 10]},
-        {"sizes": [64, 37, 37, 10], "residual": True},
-    ],
-)
-@pytest.mark.parametrize("rule", ["oja+bp", "fa+hebbian-error", "bp+curved", "bp+weight-decay"])
-def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, network):
-    fields = {"rule": rule, "probes": ALL, **SMALL, "options": network, "probe_samples": 33}
-    alone, among, beside = (
-        run(
-            RunSpec(first_seed=first, seeds=seeds, **fields), rules=[Curved], threads=threads
-        ).curves
-        for first, seeds, threads in ((2, 1, 1), (0, 6, 1), (0, 6, 3))
-    )
-    assert alone.sel(seed=2).equals(among.sel(seed=2))
-    assert beside.equals(among)
-
-
-def test_noise_of_a_forward_hook_is_drawn_in_order():
-    spec = RunSpec(rule="bp+own-forward", seeds=4, backend="eager", **SMALL)
-    one, three = (repeatable(spec, rules=[OwnForward], threads=threads) for threads in (1, 3))
-    assert one.curves.equals(three.curves)
-
-
-def test_what_draws_random_numbers_is_measured_the_same_by_any_number_of_threads():
-    drawing = probe_of(lambda n: {"mine": torch.rand(len(n.weights[0]), n.network.depth)})
-    spec = RunSpec(rule="0.01*noisy", seeds=6, probes=("mine", "update-norm"), **SMALL)
-    one, three = (
-        repeatable(spec, rules=[Noisy], probes=[drawing], threads=threads).curves
-        for threads in (1, 3)
-    )
-    assert one["mine"].equals(three["mine"])
-    assert one["mine"].sel(seed=0).equals(one["mine"].sel(seed=5).assign_coords(seed=0))
-
-
-def test_random_numbers_that_are_drawn_at_some_points_only_are_an_error():
-    def drawing_late():
-        asked = itertools.count()
-        return probe_of(
-            lambda n: {"mine": (torch.rand if next(asked) else torch.zeros)(len(n.weights[0]), 3)}
-        )
-
-    spec = RunSpec(rule="bp", seeds=4, probes=("residual", "mine"), **SMALL)
-    with pytest.raises(PlasticError) as caught:
-        run(spec, probes=[drawing_late()])
-    assert str(caught.value) == (
-        "the probes 'mine', 'residual': one of them, or a rule that it looks at, drew random "
-        "numbers and had drawn none before training; expected them at every point or at none"
-    )
 
 
 def test_settings_of_probes():
@@ -275,26 +146,6 @@ def test_an_arm_of_many_thetas_reads_its_measures_from_the_store(tmp_path):
             assert alone[name].equals(curves[name])
         grown = curves["rule_update_norm"].sel(rule="oja").mean()
         assert grown == pytest.approx(float(alone["rule_update_norm"].sel(rule="oja").mean()))
-
-
-def probe_of(measure, **fields):
-    class Mine(Probe):
-        spec = ProbeSpec(
-            **{
-                "name": "mine",
-                "summary": "of a test",
-                "equation": "x",
-                "reference": "none",
-                "measures": {"mine": Measure(long_name="mine")},
-                **fields,
-            }
-        )
-
-        @hookimpl
-        def plastic_measure(self, n):
-            return measure(n)
-
-    return Mine
 
 
 PAIR = {"measures": {"a": Measure(long_name="a", dims=("unit",)), "b": Measure(long_name="b")}}
