@@ -75,8 +75,18 @@ def product_of_each(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _at_a_line(tensor: Tensor) -> Tensor:
-    """Return a tensor each replica of which begins at a cache line; no copy where it does."""
-    return tensor if tensor.stride(0) % LINE == 0 else aligned_copy(tensor)
+    """Return matrices that begin at a cache line, without gaps; no copy where they do.
+
+    A transposed matrix stays one, for it is multiplied by another routine.
+    """
+    rows = tensor if tensor.stride(-1) == 1 else tensor.mT
+    compact = rows.stride(-1) == 1 and rows.stride(-2) == rows.shape[-1]
+    # the stride of a single replica says nothing
+    begins = [rows.data_ptr() // rows.element_size(), *rows.stride()[: len(rows) > 1]]
+    if compact and all(begin % LINE == 0 for begin in begins):
+        return tensor
+    copy = aligned_copy(rows)
+    return copy if rows is tensor else copy.mT
 
 
 def added_product(matrix: Tensor, left: Tensor, right: Tensor) -> Callable[[], Tensor]:

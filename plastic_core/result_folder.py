@@ -169,7 +169,7 @@ class ResultFolder:
 
         file = self.path / name
         try:
-            measured = xr.load_dataset(file, engine="h5netcdf")
+            measured = xr.load_dataset(file, engine="netcdf4")
             for variable, over in dims.items():
                 if measured[variable].dims != over:
                     raise ValueError(f"{variable} is over {measured[variable].dims}")
@@ -181,7 +181,9 @@ class ResultFolder:
 
     def write_dataset(self, name: str, measured: xr.Dataset) -> None:
         """Write a file of what was measured."""
-        self._write(name, lambda path: measured.to_netcdf(path, engine="h5netcdf"))
+        # made in memory, so that what the system says of the file arrives as it says it
+        content = measured.to_netcdf(engine="netcdf4")
+        self._write(name, lambda path: path.write_bytes(content))
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a finished result."""

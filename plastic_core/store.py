@@ -51,7 +51,7 @@ class Measured(BaseModel):
     @classmethod
     def of(cls, array: NDArray[np.float32]) -> Self:
         """Return an array as plain numbers, each as short as float32 allows."""
-        shortest = array.ravel().astype(str).astype(np.float64).tolist()
+        shortest = map(float, array.ravel().astype(str).tolist())
         values = [None if math.isnan(value) else value for value in shortest]
         return cls(shape=array.shape, values=tuple(values))
 

@@ -75,7 +75,7 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
     assert record["backend"] == "native"
     assert record["backend_reason"] == "auto: the fastest"
     assert {"torch", "python", "git_commit", "threads"} <= record["environment"].keys()
-    curves = xr.load_dataset(folder / "curves.nc", engine="h5netcdf")
+    curves = xr.load_dataset(folder / "curves.nc")
     assert dict(curves.sizes) == {"seed": 3, "step": 4}
     assert curves["accuracy"][:, -1].mean() == pytest.approx(record["result"]["accuracy"]["mean"])
     assert (folder / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"

@@ -17,7 +17,7 @@ RUN += ["--threads", "1", "--json"]
 KILLS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-import h5netcdf, plastic_core.figures, plastic_core.running, sklearn.datasets, xarray
+import netCDF4, plastic_core.figures, plastic_core.running, sklearn.datasets, xarray
 from plastic_core.cli import execute
 
 out, arguments = Path(sys.argv[1]), sys.argv[2:]
@@ -58,11 +58,11 @@ def test_twenty_kills_at_any_moment_end_with_the_same_numbers(tmp_path):
     assert ends.count("killed") >= 10
     results = {file.name: json.loads(file.read_text()) for file in (tmp_path / "printed").iterdir()}
     whole = results.pop("whole")
-    expected = xr.load_dataset(tmp_path / "whole" / "curves.nc", engine="h5netcdf")
+    expected = xr.load_dataset(tmp_path / "whole" / "curves.nc")
     assert len(results) == 20
     for name, result in results.items():
         assert result["accuracy"] == whole["accuracy"]
-        curves = xr.load_dataset(tmp_path / name / "curves.nc", engine="h5netcdf")
+        curves = xr.load_dataset(tmp_path / name / "curves.nc")
         assert curves.identical(expected)
         assert not (tmp_path / name / "checkpoint.safetensors").exists()
     notes = [" ".join(result["notes"]) for result in results.values()]

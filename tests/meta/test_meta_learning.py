@@ -35,7 +35,7 @@ def test_a_learned_rule_is_taken_by_run(tmp_path, capsys):
     ]  # fmt: skip
     record = json.loads((folder / "meta.json").read_text())
     assert record["result"]["learned"] == printed["learned"]
-    history = xr.load_dataset(folder / "history.nc", engine="h5netcdf")
+    history = xr.load_dataset(folder / "history.nc")
     assert history["theta"].dims == ("seed", "step", "rule")
     assert history["theta"].sizes == {"seed": 2, "step": 6, "rule": 2}
     assert (history["theta"][:, 0] == [0.01, 0]).all()
@@ -172,7 +172,7 @@ def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
     histories = [
-        xr.load_dataset(folder / "history.nc", engine="h5netcdf") for folder in (whole, killed)
+        xr.load_dataset(folder / "history.nc") for folder in (whole, killed)
     ]
     assert histories[0].identical(histories[1])
     assert not (killed / "checkpoint.safetensors").exists()

@@ -8,7 +8,7 @@ import torch
 from plastic_core import PlasticError, RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from tests.engine.test_step import spec_of
-from tests.probes.parts import ALL, SMALL, probe_of
+from tests.probes.parts import ALL, SMALL, Photographed, probe_of
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -101,6 +101,23 @@ def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, ne
     )
     assert alone.sel(seed=2).equals(among.sel(seed=2))
     assert beside.equals(among)
+
+
+@pytest.mark.parametrize("sizes", [[64, 37, 12, 10], [48, 16, 16, 3]])
+def test_products_of_a_network_are_the_same_alone_and_among_others(sizes):
+    photographed = Photographed("bp", sizes, seeds=6)
+    alone, among = (list(products(photographed.snapshot(*seeds))) for seeds in ((2,), range(6)))
+    for (one, _, _), (all_six, a, b) in zip(alone, among, strict=True):
+        assert torch.equal(one[0], all_six[2]), (a.stride(), b.stride())
+        torch.testing.assert_close(all_six, a @ b)
+
+
+def products(n):
+    """Yield products of what has other strides, begins elsewhere or is transposed; and factors."""
+    for w, y in zip(n.weights, n.activities[1:], strict=True):
+        squares = [w, w[:, :2], w[:, 1:], w[..., 3:], w[..., ::2], w.mT, y, y + 1, y[:, 1:], y.mT]
+        for a, b in [(y, w), (y.mT[:, 1:], y - 1), *((x, x.mT) for x in squares)]:
+            yield n.product(a, b), a, b
 
 
 def test_noise_of_a_forward_hook_is_drawn_in_order():

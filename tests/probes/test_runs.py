@@ -261,7 +261,7 @@ def test_all_probes_from_the_command_line(tmp_path, capsys):
     assert (
         execute(["run", *flags, "--sizes", "64,8,10", "--probe", "all", "--out", str(folder)]) == 0
     )
-    curves = xr.load_dataset(folder / "curves.nc", engine="h5netcdf")
+    curves = xr.load_dataset(folder / "curves.nc")
     assert {v.attrs["probe"] for v in curves.values() if "probe" in v.attrs} == set(ALL)
     assert RunSpec.from_file(folder / "run.json").probes == tuple(sorted(ALL))
 
