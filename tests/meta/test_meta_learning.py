@@ -171,9 +171,7 @@ def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
-    histories = [
-        xr.load_dataset(folder / "history.nc") for folder in (whole, killed)
-    ]
+    histories = [xr.load_dataset(folder / "history.nc") for folder in (whole, killed)]
     assert histories[0].identical(histories[1])
     assert not (killed / "checkpoint.safetensors").exists()
 
