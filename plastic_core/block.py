@@ -115,11 +115,11 @@ class Block:
                 for group in self._groups
             }
             backend, inputs = self.chosen.backend, self._held_out[0].unsqueeze(0)
-            self._probing = Probing(
-                plan.probes,
-                cameras,
-                lambda replica: [y[0] for y in backend.activities(inputs, replica)],
-            )
+
+            def evaluate(replica: int, points: int | None) -> list[torch.Tensor]:
+                return [y[0] for y in backend.activities(inputs[:, :points], replica)]
+
+            self._probing = Probing(plan.probes, cameras, evaluate)
             self.curves.probes = self._probing.empty(len(replicas), len(steps))
             if points < spec.probe_samples:
                 self.notes.append(

@@ -85,7 +85,7 @@ class Camera:
         points: int,
     ) -> None:
         self.network, self.rules = network, tuple(thetas)
-        self.parameters = parameters
+        self.parameters, self.points = parameters, points
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
         self._learner: Learner | None = None
         self._look_at_all: Look | None = None
@@ -99,9 +99,8 @@ class Camera:
 
     def film(self, networks: int) -> Film:
         """Return room for the activities of networks."""
-        points, like = len(self._targets), self._targets
-        sizes = self.network.sizes[1:]
-        rooms = [aligned_room(networks, points, size, like=like) for size in sizes]
+        like, sizes = self._targets, self.network.sizes[1:]
+        rooms = [aligned_room(networks, self.points, size, like=like) for size in sizes]
         return Film(like.new_empty(0), rooms)
 
     def take(

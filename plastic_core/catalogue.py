@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,7 +96,7 @@ class Catalogue:
         probes: Sequence[type[Probe]] = (),
         transforms: Sequence[type[Transform]] = (),
     ) -> None:
-        self._entries = [entry for kind in GROUPS for entry in _installed(kind)]
+        self._entries = _installed()
         given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
             ("rule", rules),
             ("probe", probes),
@@ -209,13 +209,19 @@ def _prints_aside() -> contextlib.AbstractContextManager[Any]:
     return contextlib.redirect_stdout(sys.stderr)
 
 
-def _installed(kind: Kind) -> list[Entry]:
-    found: dict[tuple[str, str], Entry] = {}
-    for point in entry_points(group=f"plastic.{kind}s"):
-        distribution = point.dist.name if point.dist else "unknown"
-        version = point.dist.version if point.dist else "unknown"
-        entry = Entry(kind, point.name, distribution, version, point.value, point=point)
-        found.setdefault((distribution, point.name), entry)
+def _installed() -> list[Entry]:
+    """Return the entries of all kinds; the metadata of each distribution are read once."""
+    points = entry_points()
+    known: dict[Distribution | None, tuple[str, str]] = {None: ("unknown", "unknown")}
+    found: dict[tuple[str, str, str], Entry] = {}
+    for kind in GROUPS:
+        for point in points.select(group=f"plastic.{kind}s"):
+            if point.dist and point.dist not in known:
+                metadata = point.dist.metadata
+                known[point.dist] = metadata["Name"], metadata["Version"]
+            distribution, version = known[point.dist]
+            entry = Entry(kind, point.name, distribution, version, point.value, point=point)
+            found.setdefault((kind, distribution, point.name), entry)
     return list(found.values())
 
 

@@ -47,7 +47,8 @@ class Probing:
     Args:
         probes: of the run.
         cameras: of each group of networks.
-        evaluate: computes y_0 .. y_L of one network at all points that are evaluated.
+        evaluate: computes y_0 .. y_L of one network, at the first points of those that are
+            evaluated, or at all where None are named.
 
     Raises:
         PlasticError: a probe raises, or returns what its spec does not say.
@@ -57,7 +58,7 @@ class Probing:
         self,
         probes: Sequence[PlannedProbe],
         cameras: Mapping[range, Camera],
-        evaluate: Callable[[int], Sequence[Tensor]],
+        evaluate: Callable[[int, int | None], Sequence[Tensor]],
     ) -> None:
         self._probes, self._cameras, self._evaluate = probes, cameras, evaluate
         self._one_thread = threading.Lock()
@@ -67,9 +68,9 @@ class Probing:
         self._shapes: dict[str, tuple[int, ...]] = {}
         with self._own_random_numbers() as begun:
             film = camera.film(2)  # two networks, so that a dimension too few is seen
-            evaluated = evaluate(0)
-            film.add(evaluated)
-            film.add(evaluated)
+            seen = evaluate(0, camera.points)
+            film.add(seen)
+            film.add(seen)
             snapshot = self._snapshot(group, [0, 0], film)
             for planned in probes:
                 tried = self._ask(planned, snapshot)
@@ -155,7 +156,7 @@ class Probing:
     def _snapshot(self, group: range, replicas: Sequence[int], film: Film) -> Snapshot:
         networks = [replica - group.start for replica in replicas]
         return self._cameras[group].take(
-            networks, film, lambda network: self._evaluate(network + group.start)
+            networks, film, lambda network: self._evaluate(network + group.start, None)
         )
 
     def _ask(self, planned: PlannedProbe, snapshot: Snapshot) -> Arrays:

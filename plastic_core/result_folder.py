@@ -181,7 +181,7 @@ class ResultFolder:
 
     def write_dataset(self, name: str, measured: xr.Dataset) -> None:
         """Write a file of what was measured."""
-        # made in memory, so that what the system says of the file arrives as it says it
+        # made in memory: the system's own words when it fails, and xarray loads no dask
         content = measured.to_netcdf(engine="netcdf4")
         self._write(name, lambda path: path.write_bytes(content))
 
