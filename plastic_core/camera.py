@@ -44,12 +44,16 @@ class Film:
     layers: list[Tensor]
     taken: int = 0
 
+    @property
+    def points(self) -> int:
+        """The number of probe points, N."""
+        return self.layers[0].shape[1]
+
     def add(self, evaluated: Sequence[Tensor]) -> None:
         """Keep the first points of y_0 .. y_L of one more network, ``[M, n_l]``."""
-        points = self.layers[0].shape[1]
-        self.inputs = evaluated[0][:points]
+        self.inputs = evaluated[0][: self.points]
         for room, y in zip(self.layers, evaluated[1:], strict=True):
-            room[self.taken] = y[:points]
+            room[self.taken] = y[: self.points]
         self.taken += 1
 
     @property
@@ -85,7 +89,7 @@ class Camera:
         points: int,
     ) -> None:
         self.network, self.rules = network, tuple(thetas)
-        self.parameters, self.points = parameters, points
+        self.parameters = parameters
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
         self._learner: Learner | None = None
         self._look_at_all: Look | None = None
@@ -99,8 +103,9 @@ class Camera:
 
     def film(self, networks: int) -> Film:
         """Return room for the activities of networks."""
-        like, sizes = self._targets, self.network.sizes[1:]
-        rooms = [aligned_room(networks, self.points, size, like=like) for size in sizes]
+        points, like = len(self._targets), self._targets
+        sizes = self.network.sizes[1:]
+        rooms = [aligned_room(networks, points, size, like=like) for size in sizes]
         return Film(like.new_empty(0), rooms)
 
     def take(

@@ -68,7 +68,7 @@ class Probing:
         self._shapes: dict[str, tuple[int, ...]] = {}
         with self._own_random_numbers() as begun:
             film = camera.film(2)  # two networks, so that a dimension too few is seen
-            seen = evaluate(0, camera.points)
+            seen = evaluate(0, film.points)
             film.add(seen)
             film.add(seen)
             snapshot = self._snapshot(group, [0, 0], film)

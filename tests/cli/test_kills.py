@@ -135,6 +135,9 @@ more = ["--layers", "5", "--samples", "30000", "--seeds", "2", "--evaluations", 
 codes.append(execute(["run", *more, *where, "--out", str(disk / "second")]))
 codes.append(execute(["sweep", "--rule", "bp", "--workers", "0", *small, "--grid", "bp=0.01:0.1:9",
                       *where, "--out", str(disk / "sweep")]))
+once = ["--evaluations", "1", "--store", str(disk.parent / "store"), "--out", str(disk / "third")]
+os.truncate(disk / "filler", left - 8192 - 32768)  # room for a record
+codes.append(execute(["run", *small[:-2], *once]))
 codes.append(execute(["store", "verify", *where]))
 codes.append(execute(["run", *small, *where, "--out", str(disk / "first"), "--resume"]))
 left_over = [str(p.relative_to(disk)) for p in disk.rglob(".*")]
@@ -160,11 +163,11 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_written(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     codes, left_over = json.loads(done.stdout.splitlines()[-1])
-    # first run; full disk twice; the store is sound; the first run is there; the second goes on
-    assert codes == [0, 2, 2, 0, 0, 0], done.stderr
+    # the first run; full disk three times; the store is sound; the first is there; the second goes on
+    assert codes == [0, 2, 2, 2, 0, 0, 0], done.stderr
     assert left_over == []
     full = [line for line in done.stderr.splitlines() if "No space left on device" in line]
-    assert len(full) == 2
+    assert len(full) == 3
     assert full[0] == (
         f"plastic: {disk}/second/checkpoint.safetensors: cannot be written: I/O error: No space left "
         "on device (os error 28); free or allow it, or give another folder with --out"
@@ -173,5 +176,9 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_written(tmp_path):
     assert full[1].endswith(
         ": cannot be written: No space left on device; free or allow it, or give another folder with "
         "--store or PLASTIC_STORE"
+    )
+    assert full[2] == (
+        f"plastic: {disk}/third/curves.nc: cannot be written: No space left on device; free or allow "
+        "it, or give another folder with --out"
     )
     assert "Traceback" not in done.stderr

@@ -91,7 +91,8 @@ RECORDS = {
 
 CURVES = {
     "empty": lambda content: b"",
-    "truncated": lambda content: content.rstrip(b"\0")[: -len(content) // 10],
+    # zeros at the end are padding, which nobody misses
+    "truncated": lambda content: content.rstrip(b"\0")[: len(content) // 10],
     "a header alone": lambda content: content[:512],
     "a pickle": lambda content: pickle.dumps(Payload()),
     "text": lambda content: b"seed,step,accuracy",
