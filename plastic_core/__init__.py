@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from plastic_core.errors import PlasticError
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from plastic_core.version import __version__
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from plastic_core.fewshot import FewShotOptions, divide
 from plastic_core.hookspecs import hookimpl
 from plastic_core.network_specs import NetworkOptions, NetworkSpec, RecurrentOptions, RecurrentSpec
 from plastic_core.plugins import DataDir, Dataset, Probe, Rule, Task, Transform
-from plastic_core.probe_specs import Measure, ProbeSpec
 from plastic_core.signals import Signals
 from plastic_core.snapshot import PointIncrements, Snapshot
 from plastic_core.specs import (
     API_VERSION,
+    Measure,
+    ProbeSpec,
     Recommended,
     RuleSpec,
     State,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,24 +13,17 @@ from plastic_core import datasets
 from plastic_core.backends.choosing import BackendRequest, Chosen, choose_backend
 from plastic_core.build import resolve_hooks
 from plastic_core.camera import Camera
-from plastic_core.parameters import Parameters, initial_parameters
-from plastic_core.plan import Plan
+from plastic_core.curves import Curves, evaluation_steps
+from plastic_core.parameters import Parameters, add_states, initial_parameters
+from plastic_core.plan import Plan, Replica
 from plastic_core.plugins import Dataset
 from plastic_core.probing import Probing
-from plastic_core.trainer import Curves, evaluation_steps, train
+from plastic_core.trainer import train
 
 # Networks of a group are measured together, which costs least for about ten: fewer do not make up
 # for the calls of torch, and more do not fit into a core's cache. Their parameters are copied.
 _LARGEST_GROUP: Final = 10
 _LARGEST_COPY: Final = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Replica:
-    """One network: its seed, and the theta of each rule."""
-
-    seed: int
-    thetas: Mapping[str, float]
 
 
 class Block:
@@ -68,7 +60,7 @@ class Block:
         self.parameters: Parameters = initial_parameters(
             network, seeds, hooks.feedback, dtype, device
         )
-        hooks.add_states(self.parameters)
+        add_states(self.parameters, hooks)
         # Rules with a forward hook of their own may draw random numbers, which must be in order.
         together = device == "cpu" and not hooks.forward
         self._at_once = min(len(replicas), self._threads) if together else 1

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from plastic_core.errors import PlasticError
 from plastic_core.hookspecs import RuleHooks, TransformHooks
-from plastic_core.parameters import Parameters
 from plastic_core.plugins import Rule, Transform
 from plastic_core.signals import Signals
 from plastic_core.specs import RuleSpec
@@ -65,18 +64,6 @@ class Hooks:
     def forward_at(self, projection: int) -> Callable[[Signals], Tensor | None] | None:
         """Return what gives z at one projection, or None for the default, z = W y."""
         return _first_result([f for layers, f in self.forward if projection in layers])
-
-    def add_states(self, parameters: Parameters) -> None:
-        """Allocate the states of the rules and transforms where they act."""
-        for rule in self.local:
-            for projection in rule.layers:
-                parameters.add_state(rule.name, projection, rule.spec.state)
-        modified = {m for rule in self.local for m in rule.spec.modifies}
-        for name, transform, _ in self.transforms:
-            for matrix in modified:
-                for projection in range(len(parameters.weights)):
-                    owner = f"{name}.{matrix}"
-                    parameters.add_state(owner, projection, transform.spec.state, matrix)
 
 
 def resolve_hooks(

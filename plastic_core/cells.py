@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from plastic_core.block import Replica
 from plastic_core.catalogue import Entry
-from plastic_core.plan import Plan
+from plastic_core.plan import Plan, Replica
 from plastic_core.plugins import Dataset
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from plastic_core.build import Hooks
 from plastic_core.network_specs import AnyNetwork
 from plastic_core.networks import Space, make_network
-from plastic_core.parameters import Parameters
-from plastic_core.summing import MatrixSum, state_namespace, write_state
+from plastic_core.parameters import Parameters, state_namespace, write_state
+from plastic_core.summing import MatrixSum
 from plastic_core.tracing import trace_factors
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plastic_core.curves import Curves
 from plastic_core.errors import PlasticError
 from plastic_core.plan import Plan
-from plastic_core.trainer import Curves
 
 if TYPE_CHECKING:
     import xarray as xr

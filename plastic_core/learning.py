@@ -15,10 +15,9 @@ from plastic_core.build import Hooks, LocalRule
 from plastic_core.increments import FactoredIncrements, scaled, summed
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.feedforward import Feedforward, Workspace
-from plastic_core.parameters import Parameters
+from plastic_core.parameters import Parameters, state_namespace
 from plastic_core.products import LINE, product_of_each
 from plastic_core.signals import SIGNAL_NAMES, Signals
-from plastic_core.summing import state_namespace
 from plastic_core.transforming import Increment
 from plastic_core.trial import trial_signals
 from plastic_core.updates import Outer, Update, as_update

@@ -1,15 +1,10 @@
-"""The machine that a run is on: whether it can do the run, and what it is, for the record."""
+"""The machine that a run is on: whether it can do the run."""
 
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import torch
 
 from plastic_core.errors import PlasticError
@@ -31,35 +26,6 @@ def check(plan: Plan, threads: int | None) -> None:
     _check_device(plan.spec.device)
     _check_range(plan)
     _check_memory(plan)
-
-
-def environment(threads: int | None) -> dict[str, Any]:
-    """Return versions, machine and threads."""
-    return {
-        "plastic-learning": version("plastic-learning"),
-        "git_commit": _git_commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "threads": threads or torch.get_num_threads(),
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the source that runs, where that is a git checkout of its own."""
-    source = Path(__file__).resolve().parent
-    try:
-        out = subprocess.run(
-            ["git", "-C", str(source), "log", "-1", "--format=%H", "--", str(source)],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return out.stdout.strip() or None
 
 
 def _check_range(plan: Plan) -> None:

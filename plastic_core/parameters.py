@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
+from plastic_core.build import Hooks
 from plastic_core.network_specs import AnyNetwork
 from plastic_core.networks.initialisation import initial_feedback, initial_weights
 from plastic_core.products import aligned_zeros
@@ -107,3 +109,33 @@ def initial_parameters(
         weights=stack(lambda seed: initial_weights(spec, seed)),
         feedback=stack(lambda seed: initial_feedback(spec, feedback, seed)) if feedback else [],
     )
+
+
+def add_states(parameters: Parameters, hooks: Hooks) -> None:
+    """Allocate the states of rules and transforms where they act."""
+    for rule in hooks.local:
+        for projection in rule.layers:
+            parameters.add_state(rule.name, projection, rule.spec.state)
+    modified = {m for rule in hooks.local for m in rule.spec.modifies}
+    for name, transform, _ in hooks.transforms:
+        for matrix in modified:
+            for projection in range(len(parameters.weights)):
+                owner = f"{name}.{matrix}"
+                parameters.add_state(owner, projection, transform.spec.state, matrix)
+
+
+def state_namespace(
+    parameters: Parameters, owner: str, projection: int, states: dict[str, State]
+) -> SimpleNamespace | None:
+    """Return views of the states of one rule in one projection, or None where it has none."""
+    if not states:
+        return None
+    return SimpleNamespace(
+        **{name: parameters.state[state_key(owner, projection, name)] for name in states}
+    )
+
+
+def write_state(states: SimpleNamespace, new: dict[str, Tensor]) -> None:
+    """Write the new values of states in place."""
+    for name, value in new.items():
+        getattr(states, name).copy_(value)

@@ -18,8 +18,8 @@ from plastic_core.errors import PlasticError, describe_exception, did_you_mean, 
 from plastic_core.expression import Term, parse
 from plastic_core.network_specs import AnyNetwork
 from plastic_core.plugins import Probe, Rule, Transform
-from plastic_core.probe_specs import When
-from plastic_core.specs import RunSpec, TaskSpec, Theta
+from plastic_core.run_spec import RunSpec
+from plastic_core.specs import TaskSpec, Theta, When
 from plastic_core.validation import SpecError, describe_faults
 
 
@@ -61,6 +61,14 @@ class PlannedProbe:
     entry: Entry
     probe: Probe
     when: When
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One network: its seed, and the theta of each rule."""
+
+    seed: int
+    thetas: Mapping[str, float]
 
 
 @dataclass(frozen=True)

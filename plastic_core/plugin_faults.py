@@ -15,8 +15,7 @@ from plastic_core.errors import describe_exception, did_you_mean
 from plastic_core.faults import Fault
 from plastic_core.hookspecs import ProbeHooks, RuleHooks, TransformHooks
 from plastic_core.plugins import Probe, Rule, Task, Transform
-from plastic_core.probe_specs import ProbeSpec
-from plastic_core.specs import API_VERSION, RuleSpec, TaskSpec, TransformSpec
+from plastic_core.specs import API_VERSION, ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 
 Kind = Literal["rule", "transform", "probe", "task"]
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel
 
 from plastic_core.network_specs import AnyNetwork
-from plastic_core.probe_specs import ProbeSpec
-from plastic_core.specs import RuleSpec, TaskSpec, TransformSpec
+from plastic_core.specs import ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,11 +22,11 @@ from plastic_core.errors import PlasticError, describe_exception, listing
 from plastic_core.faults import Fault
 from plastic_core.plan import PlannedProbe
 from plastic_core.plugins import Probe
-from plastic_core.probe_specs import RESERVED_VARIABLES, Measure
 from plastic_core.snapshot import Snapshot
+from plastic_core.specs import RESERVED_VARIABLES, Measure
 
 if TYPE_CHECKING:
-    from plastic_core.trainer import Curves
+    from plastic_core.curves import Curves
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, FiniteFloat
 
+from plastic_core.curves import Curves
 from plastic_core.parameters import Parameters
 from plastic_core.result_folder import ResultFolder, save_tensors
-from plastic_core.trainer import Curves
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plastic_core import datasets, machine
+from plastic_core import machine
 from plastic_core.backends.choosing import Chosen
-from plastic_core.block import Block, Replica
+from plastic_core.block import Block
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, cell_of, digest_of
-from plastic_core.errors import PlasticError
+from plastic_core.curves import Curves
 from plastic_core.labelling import curves_of, dataset_of
 from plastic_core.parameters import Parameters
-from plastic_core.plan import Plan, call_task, make_plan
-from plastic_core.plugins import Dataset, Probe, Rule, Transform
+from plastic_core.plan import Plan, Replica, make_plan
+from plastic_core.plugins import Probe, Rule, Transform
 from plastic_core.record import RunFolder
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from plastic_core.statistics import bootstrap_interval
 from plastic_core.store import CellResult, Store, results_of
-from plastic_core.trainer import Curves
+from plastic_core.task_data import load_data
 
 if TYPE_CHECKING:
     import os
@@ -156,7 +156,7 @@ def run(
         "state": "finished",
         "result": _summarise(plan, chosen.name, curves, begun, notes),
     }
-    for cell, cell_result in zip(cells, results_of(block), strict=False):
+    for cell, cell_result in zip(cells, results_of(block.curves, block.chosen.name), strict=False):
         assert store is not None
         store.add(cell, cell_result)
     result = RunResult(plan.spec, dataset_of(plan, curves), record, run_dir, parameters)
@@ -183,39 +183,6 @@ def _from_store(
         "result": _summarise(plan, backend, curves, begun, notes),
     }
     return RunResult(plan.spec, dataset_of(plan, curves), record, run_dir)
-
-
-def load_data(
-    plan: Plan, data: tuple[Any, Any] | None, data_dir: Any, notes: list[str]
-) -> tuple[Dataset, Plan]:
-    """Return the data, and the plan with the network that fits them.
-
-    Raises:
-        PlasticError: there are no data, or they fit neither themselves nor the network.
-    """
-    name, network = plan.task_entry.name, plan.network
-    if data is not None:
-        notes.append("trained on data handed over, which this record does not hold")
-    if data is None:
-        folders = datasets.data_folders(data_dir)
-        dataset = call_task(plan.task_entry, "load", folders, plan.options)
-        if not isinstance(dataset, Dataset):
-            raise PlasticError(
-                f"the task '{name}': load() returned {dataset!r}; expected a Dataset"
-            )
-        where = f"the data of {name}"
-    else:
-        dataset = datasets.split_arrays(*data)
-        where = "the data given"
-        fitting = network.between(dataset.inputs.shape[1], dataset.classes)
-        if fitting != network and not plan.spec.options.get("sizes"):
-            network = fitting
-            notes.append(
-                f"the network is {network.shape}: its first and last layer follow the data given"
-            )
-    datasets.check_dataset(dataset, where)
-    datasets.check_fit(network, dataset, where)
-    return dataset, replace(plan, network=network)
 
 
 def _continue(

@@ -5,22 +5,17 @@ This module loads no torch, so that plugins can be listed and runs checked at on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-import tomli_w
 from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
     FiniteFloat,
-    JsonValue,
-    PositiveInt,
     model_validator,
 )
 
-from plastic_core.network_specs import AnyNetwork, Initialisation
+from plastic_core.network_specs import AnyNetwork, Initialisation, NetworkKind
 from plastic_core.signals import ERROR_SIGNALS, SignalName
 from plastic_core.validation import Spec
 
@@ -33,6 +28,13 @@ NAME_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_-]*"
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Text = Annotated[str, Field(min_length=1)]
 Matrix = Literal["forward", "feedback"]
+VariableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+When = Literal["every", "last"]
+
+#: Variables and dimensions of every result, which no measure of a probe can be called.
+RESERVED_VARIABLES: Final = frozenset(
+    {"accuracy", "loss", "diverged_at", "seed", "step", "layer", "rule"}
+)
 
 
 def _set_of_names(value: Any) -> Any:
@@ -168,6 +170,66 @@ class TransformSpec(Spec):
     api: int = API_VERSION
 
 
+class Measure(Spec):
+    """One quantity that a probe measures, a variable of the result.
+
+    Attributes:
+        long_name: what it is, as an axis is labelled.
+        units: "1" where it has none.
+        dims: its dimensions beside seed and step. "layer" counts the weight matrices, "rule" the
+            rules of the expression; any other has the size that the probe gives it.
+    """
+
+    long_name: Text
+    units: Text = "1"
+    dims: tuple[VariableName, ...] = ("layer",)
+
+    @model_validator(mode="after")
+    def _dimensions_are_its_own(self) -> Self:
+        if {"seed", "step"} & set(self.dims) or len(set(self.dims)) < len(self.dims):
+            raise ValueError(
+                f"dims = {self.dims}: expected different names, without seed and step, which the "
+                "core adds"
+            )
+        return self
+
+
+class ProbeSpec(Spec):
+    """What a probe measures.
+
+    Attributes:
+        name: public name, the same as its entry point's.
+        summary: one line.
+        equation: what is measured, in LaTeX.
+        reference: its source.
+        measures: the quantities, by the name of their variable in the result.
+        when: "every" evaluation point or the "last" one; ``--set NAME.when=every`` changes it.
+        networks: the kinds of network that it measures, a set of "feedforward" and "recurrent".
+        params: a pydantic model class of parameters, all with defaults; ``--set
+            NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
+        api: major version of the contract that it was written against.
+    """
+
+    name: Name
+    summary: Text
+    equation: Text
+    reference: Text
+    measures: Annotated[dict[VariableName, Measure], Field(min_length=1)]
+    when: When = "every"
+    networks: Annotated[frozenset[NetworkKind], Field(min_length=1)] = frozenset({"feedforward"})
+    params: type[BaseModel] | None = None
+    api: int = API_VERSION
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = sorted(RESERVED_VARIABLES & self.measures.keys())
+        if taken:
+            raise ValueError(f"measures: the names {taken} belong to the core; rename them")
+        if self.params and "when" in self.params.model_fields:
+            raise ValueError("params: the name when belongs to the core; rename it")
+        return self
+
+
 class Recommended(Spec):
     """Thetas that a task recommends for one set of rules, on one kind of network.
 
@@ -209,68 +271,3 @@ class TaskSpec(Spec):
     options: type[BaseModel]
     recommended: tuple[Recommended, ...] = ()
     api: int = API_VERSION
-
-
-class RunSpec(Spec):
-    """Everything that decides a run. Repeating a spec repeats the numbers.
-
-    TOML and JSON go in and out: `from_file`, `to_toml`, `model_dump_json`.
-    """
-
-    rule: str = Field(
-        "oja+bp", description="sum of rules, such as 'oja+bp' or '0.01*bp + 1e-4*oja'"
-    )
-    task: str = Field("digits-mlp", description="name of a task")
-    options: dict[str, JsonValue] = Field({}, description="options of the task")
-    settings: dict[str, dict[str, JsonValue]] = Field(
-        {}, description="theta, layers and parameters by rule, transform or probe"
-    )
-    transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
-    probes: tuple[str, ...] = Field((), description="probes that measure the networks, or all")
-    probe_samples: PositiveInt = Field(100, le=10**9, description="held-out images of probes")
-    plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
-    seeds: PositiveInt = Field(
-        20, le=10**7, description="number of networks; their seeds are 0..N-1"
-    )
-    first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first network")
-    samples: PositiveInt = Field(
-        5000, le=10**12, description="training points that each network sees"
-    )
-    batch_size: PositiveInt = Field(1, le=10**9, description="training points in one update")
-    evaluations: PositiveInt = Field(20, le=10**6, description="points of the learning curve")
-    eval_samples: PositiveInt = Field(
-        2000, le=10**9, description="held-out images of one evaluation"
-    )
-    eval_half: Literal["report", "choose"] = Field(
-        "report", description="half of the held-out images: report, or choose for tuning theta"
-    )
-    dtype: Literal["float32", "float64"] = Field("float32", description="precision")
-    device: str = Field("cpu", description="torch device, such as cpu or cuda")
-    backend: Literal["auto", "native", "compiled", "eager"] = Field(
-        "auto", description="how the steps are computed"
-    )
-
-    @classmethod
-    def from_file(cls, path: Path, plugins: Sequence[str] = ()) -> Self:
-        """Read a spec from a TOML or JSON file, or from the `run.json` of a finished run.
-
-        Args:
-            path: the file.
-            plugins: files with plugins to be used in place of those that it names.
-
-        Raises:
-            PlasticError: the file cannot be read, is no spec, or names files with plugins, which
-                hold code, where none are given.
-        """
-        from plastic_core.spec_files import read_spec_file
-
-        return cls(**read_spec_file(path, plugins))
-
-    def to_toml(self) -> str:
-        """Return the spec as TOML, to be read by `from_file`."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
-
-    @property
-    def seed_list(self) -> list[int]:
-        """The seeds, one for each network."""
-        return list(range(self.first_seed, self.first_seed + self.seeds))

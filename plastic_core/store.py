@@ -18,8 +18,8 @@ import platformdirs
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
 
-from plastic_core.block import Block
 from plastic_core.cells import Cell, key_of
+from plastic_core.curves import Curves
 from plastic_core.errors import PlasticError
 from plastic_core.files import explained, write_atomically
 
@@ -93,16 +93,15 @@ class CellResult(BaseModel):
         return self
 
 
-def results_of(block: Block) -> list[CellResult]:
-    """Return the result of each network of a trained block."""
-    curves = block.curves
+def results_of(curves: Curves, backend: str) -> list[CellResult]:
+    """Return the result of each network of finished curves, and the backend that computed it."""
     return [
         CellResult(
             steps=curves.steps.tolist(),
             accuracy=curves.accuracy[i].tolist(),
             loss=[value if math.isfinite(value) else None for value in curves.loss[i].tolist()],
             diverged_at=int(curves.diverged_at[i]),
-            backend=block.chosen.name,
+            backend=backend,
             seconds=curves.train_seconds / len(curves.diverged_at),
             probes={name: Measured.of(array[i]) for name, array in curves.probes.items()},
         )

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from plastic_core.networks import Space
-from plastic_core.parameters import Parameters, state_key
+from plastic_core.parameters import write_state
 from plastic_core.products import added_product, aligned_zeros
-from plastic_core.specs import State
 from plastic_core.tracing import TracedFactors
 from plastic_core.transforming import Increment
 from plastic_core.updates import Decay, Dense, Outer, Part, Update, as_update
@@ -177,20 +176,3 @@ def _one_view(lefts: list[Tensor], space: Space) -> Tensor | None:
         return lefts[0]
     stacked = len(lefts) == len(space.pair) and all(map(is_, lefts, space.pair))
     return space.stack if stacked else None
-
-
-def state_namespace(
-    parameters: Parameters, owner: str, projection: int, states: dict[str, State]
-) -> SimpleNamespace | None:
-    """Return views of the states of one rule in one projection, or None where it has none."""
-    if not states:
-        return None
-    return SimpleNamespace(
-        **{name: parameters.state[state_key(owner, projection, name)] for name in states}
-    )
-
-
-def write_state(states: SimpleNamespace, new: dict[str, Tensor]) -> None:
-    """Write the new values of states in place."""
-    for name, value in new.items():
-        getattr(states, name).copy_(value)

@@ -6,64 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from plastic_core.backends import Backend
+from plastic_core.curves import Curves
 
 if TYPE_CHECKING:
     from plastic_core.camera import Film
     from plastic_core.probing import Probing
-
-
-@dataclass
-class Curves:
-    """What is measured at the evaluation points.
-
-    Attributes:
-        steps: samples seen at each point.
-        accuracy: ``[R, points]``, chance level from the point on where a replica diverged.
-        loss: ``[R, points]``, mean cross-entropy in nats, NaN where diverged.
-        diverged_at: ``[R]``, the sample at which a replica left the finite range, or -1.
-        done: number of points measured.
-        train_seconds: time in the training loop.
-        trained: samples that replicas were trained on, summed over the replicas.
-        probes: by variable, ``[R, points, ...]``, or ``[R, ...]`` for what is measured at the
-            last point alone; NaN where diverged.
-    """
-
-    steps: NDArray[np.int64]
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    diverged_at: NDArray[np.int64]
-    done: int = 0
-    train_seconds: float = 0.0
-    trained: int = 0
-    probes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-
-    @classmethod
-    def empty(cls, replicas: int, steps: NDArray[np.int64]) -> Curves:
-        """Return curves with nothing measured."""
-        shape = (replicas, len(steps))
-        return cls(
-            steps, np.full(shape, np.nan), np.full(shape, np.nan), np.full(replicas, -1, np.int64)
-        )
-
-
-def evaluation_steps(samples: int, evaluations: int, batch_size: int) -> NDArray[np.int64]:
-    """Return the evenly spaced points of the learning curve, in samples seen.
-
-    They fall on whole batches, so there may be fewer of them than asked for; the last is
-    `samples`.
-    """
-    ideal = samples * np.arange(1, evaluations + 1) / evaluations
-    steps = (np.ceil(ideal / batch_size) * batch_size).astype(np.int64)
-    return np.unique(np.minimum(steps, samples))
 
 
 def train(

@@ -5,9 +5,9 @@ import torch
 from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
 from plastic_core.engine import Engine
-from plastic_core.parameters import initial_parameters
+from plastic_core.parameters import add_states, initial_parameters
 from plastic_core.plan import make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 
 
 def resolve(
@@ -39,7 +39,7 @@ def resolve(
         kind,
     )
     parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
-    hooks.add_states(parameters)
+    add_states(parameters, hooks)
     return plan, hooks, parameters
 
 

@@ -15,9 +15,9 @@ from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.build import Hooks, resolve_hooks
 from plastic_core.catalogue import Catalogue
 from plastic_core.network_specs import NetworkOptions, NetworkSpec
-from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan import make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 
 BP: Final = 0.0046
 OJA: Final = 1e-4
@@ -81,7 +81,7 @@ class Case:
         hooks, thetas = self._resolve()
         seeds = range(self.replicas)
         parameters = initial_parameters(self.network, seeds, hooks.feedback)
-        hooks.add_states(parameters)
+        add_states(parameters, hooks)
         columns = {rule: torch.full((self.replicas,), theta) for rule, theta in thetas.items()}
         make = _BACKENDS[name]
         backend: Backend = make(

@@ -66,7 +66,7 @@ def reproduce_command(
     from plastic_core.files import explained
     from plastic_core.reproducing.figure_spec import FIGURES, META_FIGURES, read_figure
     from plastic_core.reproducing.search_record import read_choices
-    from plastic_core.specs import RunSpec
+    from plastic_core.run_spec import RunSpec
     from plastic_core.store import Store
 
     changes: dict[str, Any] = dict(_QUICK) if quick else {}
@@ -128,9 +128,9 @@ def _make(
     where: Any,
 ) -> dict[str, Any]:
     from plastic_core.cli.live import SweepView
+    from plastic_core.environment import environment
     from plastic_core.figures import draw_figure
     from plastic_core.files import explained, write_atomically, write_json
-    from plastic_core.machine import environment
     from plastic_core.reproducing import reproduce as reproducing
     from plastic_core.reproducing.search_record import add_choices
 

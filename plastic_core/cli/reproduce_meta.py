@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.cli.live import SweepView
+from plastic_core.environment import environment
 from plastic_core.errors import PlasticError
 from plastic_core.figures import draw_meta_figure, draw_metagrid
 from plastic_core.files import write_atomically, write_json
-from plastic_core.machine import environment
 from plastic_core.reproducing.figure_spec import read_figure
 from plastic_core.reproducing.meta_figure import make_meta_figure, read_meta_figure
 from plastic_core.reproducing.metagrid import make_metagrid, read_metagrid

@@ -15,8 +15,8 @@ from plastic_core.catalogue import Catalogue
 from plastic_core.cli.parameters import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.errors import PlasticError
+from plastic_core.run_spec import RunSpec
 from plastic_core.spec_files import read_spec_file
-from plastic_core.specs import RunSpec
 
 if TYPE_CHECKING:
     from plastic_core.running import RunResult

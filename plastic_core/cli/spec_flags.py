@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
 from plastic_core.meta.meta_spec import MetaSpec
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 
 # Fields of a RunSpec that are written otherwise on the command line.
 COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}

@@ -16,10 +16,10 @@ from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.backends.native.tangents import NativeTangents
 from plastic_core.build import Hooks, resolve_hooks
-from plastic_core.fewshot import Episode
+from plastic_core.meta.episodes import Episode
 from plastic_core.meta.tangents import TangentStep
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan import Plan
 
 
@@ -161,7 +161,7 @@ class InnerLoop:
     def _fresh(self, seeds: list[int]) -> Parameters:
         feedback = self._hooks.feedback
         parameters = initial_parameters(self._network, seeds, feedback, self._dtype)
-        self._hooks.add_states(parameters)
+        add_states(parameters, self._hooks)
         return parameters
 
     def _x(self, points: Tensor) -> Tensor:

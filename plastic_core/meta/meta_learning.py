@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from plastic_core import datasets, machine
 from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError, listing
-from plastic_core.fewshot import Episodes, FewShotOptions
+from plastic_core.fewshot import FewShotOptions
+from plastic_core.meta.episodes import Episodes
 from plastic_core.meta.folder import MetaFolder
 from plastic_core.meta.history import History
 from plastic_core.meta.inner import InnerLoop

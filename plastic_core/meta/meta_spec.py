@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, JsonValue, PositiveInt
 
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from plastic_core.validation import Spec
 
 

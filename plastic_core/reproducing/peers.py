@@ -16,20 +16,19 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from plastic_core.block import Replica
 from plastic_core.cells import Cell, cell_of, key_of
+from plastic_core.curves import evaluation_steps
 from plastic_core.datasets import held_out_half, training_order
 from plastic_core.errors import PlasticError
 from plastic_core.network_specs import NetworkSpec
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.initialisation import initial_weights
-from plastic_core.plan import Plan
+from plastic_core.plan import Plan, Replica
 from plastic_core.plugins import Dataset
 from plastic_core.store import CellResult, Store
 from plastic_core.sweeping.arms import Arm
-from plastic_core.sweeping.data import data_of
 from plastic_core.sweeping.sweep import ArmResult, Progress
-from plastic_core.trainer import evaluation_steps
+from plastic_core.task_data import data_of
 
 # Results of another version of this file are not these.
 _VERSION: Final = sha256(Path(__file__).read_bytes()).hexdigest()[:12]

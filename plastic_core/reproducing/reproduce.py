@@ -12,7 +12,7 @@ from plastic_core.plan import make_plan
 from plastic_core.reproducing.claims import judge
 from plastic_core.reproducing.figure_spec import ArmSpec, FigureSpec
 from plastic_core.reproducing.peers import check_batches, train_batch_norm
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from plastic_core.store import Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.sweeping.compare import choose

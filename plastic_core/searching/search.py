@@ -29,8 +29,8 @@ from plastic_core.searching.trials import Point, train_arm
 from plastic_core.statistics import bootstrap_interval
 from plastic_core.store import Store
 from plastic_core.sweeping.arms import Arm
-from plastic_core.sweeping.data import data_of
 from plastic_core.sweeping.executors import interrupts_held
+from plastic_core.task_data import data_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial

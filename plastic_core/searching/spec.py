@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.validation import Spec
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from plastic_core.block import Block, Replica
+from plastic_core.block import Block
 from plastic_core.cells import cell_of
+from plastic_core.plan import Replica
 from plastic_core.store import CellResult, Store, results_of
 from plastic_core.sweeping.arms import Arm
-from plastic_core.sweeping.data import data_of
+from plastic_core.task_data import data_of
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def train_arm(
         on_point(_point(int(curves.steps[i]), [accuracy[seed] for seed in seeds], at, last))
 
     block.train(after_point)
-    for seed, result in zip(missing, results_of(block), strict=True):
+    for seed, result in zip(missing, results_of(block.curves, block.chosen.name), strict=True):
         store.add(cells[seed], result)
         results[seed] = result
     return {seed: results[seed] for seed in seeds}

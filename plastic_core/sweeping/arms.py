@@ -13,7 +13,7 @@ from plastic_core.catalogue import Catalogue
 from plastic_core.errors import PlasticError, did_you_mean, listing
 from plastic_core.expression import parse
 from plastic_core.plan import Plan, make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from plastic_core.validation import Spec
 
 # Fields of a RunSpec that are no axes: the sweep has its own, or they hold several values.

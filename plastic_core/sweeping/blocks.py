@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from plastic_core.block import Block, Replica
+from plastic_core.block import Block
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, versions_of
 from plastic_core.errors import PlasticError
-from plastic_core.plan import Plan, make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.plan import Plan, Replica, make_plan
+from plastic_core.run_spec import RunSpec
 from plastic_core.store import results_of
-from plastic_core.sweeping.data import data_of
+from plastic_core.task_data import data_of
 
 # Weights times samples of one block: some ten seconds of one core. A killed worker loses no
 # more, and what it costs to hand a block over is small beside it.
@@ -115,4 +115,6 @@ def train_block(task: BlockTask, threads: int | None) -> list[dict[str, Any]]:
     replicas = [Replica(seed, thetas) for seed, thetas in task.replicas]
     block = Block(plan, replicas, dataset, threads)
     block.train(lambda curves: None)
-    return [result.model_dump(mode="json") for result in results_of(block)]
+    return [
+        result.model_dump(mode="json") for result in results_of(block.curves, block.chosen.name)
+    ]

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from plastic_core.block import Replica
 from plastic_core.catalogue import Catalogue
 from plastic_core.cells import Cell, cell_of
 from plastic_core.errors import PlasticError, describe_exception
 from plastic_core.labelling import curves_of, dataset_of
+from plastic_core.plan import Replica
 from plastic_core.store import CellResult, Store
 from plastic_core.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
-from plastic_core.sweeping.data import data_of
 from plastic_core.sweeping.executors import InProcess, Pool, pool_for
+from plastic_core.task_data import data_of
 
 if TYPE_CHECKING:
     import xarray as xr

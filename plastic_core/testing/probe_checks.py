@@ -15,7 +15,7 @@ from plastic_core.faults import Fault
 from plastic_core.hookspecs import hookimpl
 from plastic_core.network_specs import AnyNetwork, NetworkSpec, RecurrentSpec
 from plastic_core.networks import make_network
-from plastic_core.parameters import initial_parameters
+from plastic_core.parameters import add_states, initial_parameters
 from plastic_core.plugins import Probe, Rule
 from plastic_core.probing import Arrays, ProbeFaultError, ask
 from plastic_core.signals import Signals
@@ -70,7 +70,7 @@ class Studio:
     def __init__(self, rule: Rule, network: AnyNetwork, dtype: torch.dtype = torch.float32) -> None:
         hooks = resolve_hooks([(rule, frozenset(range(network.depth)))], dtype=dtype)
         self.parameters = initial_parameters(network, [0, 1], hooks.feedback, dtype)
-        hooks.add_states(self.parameters)
+        add_states(self.parameters, hooks)
         source = torch.Generator().manual_seed(0)
         x = torch.rand(1, _EVALUATED, network.sizes[0], generator=source, dtype=torch.float64)
         labels = torch.randint(network.sizes[-1], (_EVALUATED,), generator=source)

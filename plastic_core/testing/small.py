@@ -13,7 +13,7 @@ from plastic_core.build import resolve_hooks
 from plastic_core.engine import Engine
 from plastic_core.hookspecs import hookimpl
 from plastic_core.network_specs import NetworkSpec
-from plastic_core.parameters import Parameters, initial_parameters
+from plastic_core.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plugins import Rule, Transform
 from plastic_core.signals import Signals
 from plastic_core.specs import RuleSpec, Theta
@@ -104,7 +104,7 @@ class SmallNetwork:
     def initial(self) -> Parameters:
         """Return fresh parameters, as before training."""
         made = initial_parameters(NETWORK, self.seeds, self.hooks.feedback, self.dtype)
-        self.hooks.add_states(made)
+        add_states(made, self.hooks)
         return made
 
     @cached_property

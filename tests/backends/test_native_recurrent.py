@@ -9,9 +9,9 @@ from plastic_core.backends.native.program import NotNativeError
 from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
 from plastic_core.network_specs import RecurrentSpec
-from plastic_core.parameters import initial_parameters
+from plastic_core.parameters import add_states, initial_parameters
 from plastic_core.plan import make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from tests.backends.parts import POINTS, assert_same
 
 RULES = [
@@ -32,7 +32,7 @@ def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, transforms=(), 
     selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
     hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], kind)
     parameters = initial_parameters(spec, range(seeds), hooks.feedback, kind)
-    hooks.add_states(parameters)
+    add_states(parameters, hooks)
     thetas = {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}
     source = torch.Generator().manual_seed(0)
     x = torch.rand(POINTS, spec.inputs, generator=source, dtype=torch.float64).to(kind)

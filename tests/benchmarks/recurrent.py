@@ -18,7 +18,7 @@ from plastic_core.catalogue import Catalogue
 from plastic_core.network_specs import RecurrentSpec
 from plastic_core.parameters import initial_parameters
 from plastic_core.plan import make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 
 SPEC = RecurrentSpec(inputs=784, hidden=100, classes=10)
 ROUNDS = 9

@@ -10,9 +10,9 @@ import time
 
 import torch
 
-from plastic_core.block import Replica
 from plastic_core.catalogue import Catalogue
-from plastic_core.specs import RunSpec
+from plastic_core.plan import Replica
+from plastic_core.run_spec import RunSpec
 from plastic_core.sweeping.arms import SweepSpec, expand
 from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
 from plastic_core.sweeping.executors import pool_for

@@ -23,8 +23,8 @@ from plastic_core.reproducing.reproduce import run_spec_of
 from plastic_core.statistics import bootstrap_interval
 from plastic_core.store import Store
 from plastic_core.sweeping.arms import Arm
-from plastic_core.sweeping.data import data_of
 from plastic_core.sweeping.sweep import Progress
+from plastic_core.task_data import data_of
 from plastic_tasks.datasets import _torchvision_datasets
 from tests.conftest import write_idx
 

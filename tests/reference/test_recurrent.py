@@ -9,9 +9,9 @@ from plastic_core.build import resolve_hooks
 from plastic_core.catalogue import Catalogue
 from plastic_core.engine import Engine
 from plastic_core.network_specs import RecurrentSpec
-from plastic_core.parameters import initial_parameters
+from plastic_core.parameters import add_states, initial_parameters
 from plastic_core.plan import make_plan
-from plastic_core.specs import RunSpec
+from plastic_core.run_spec import RunSpec
 from tests.reference.test_backprop import ACTIVATIONS
 
 
@@ -22,7 +22,7 @@ def build(rule, spec, seeds=2, dtype=torch.float64):
     selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
     hooks = resolve_hooks(selected, dtype=dtype)
     parameters = initial_parameters(spec, range(seeds), hooks.feedback, dtype)
-    hooks.add_states(parameters)
+    add_states(parameters, hooks)
     before = {name: value.clone() for name, value in parameters.named().items()}
     return Engine(spec, hooks, {r.name: r.theta for r in plan.rules}, parameters), before
 
