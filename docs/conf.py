@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from plastic_core.scaffold import write_file
-from plastic_core.version import __version__
+from plastic_core import __version__
+from plastic_core.plugins.scaffold import write_file
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))

@@ -4,25 +4,14 @@
 >>> result = run(RunSpec(rule="oja+bp", task="digits-mlp", seeds=2, samples=200))
 >>> result.curves["accuracy"].dims
 ('seed', 'step')
+
+This is the one door for whoever uses plastic from Python; `plastic_core.api` is that of plugins,
+and `plastic_core.testing` that of their tests. What it holds stands in ``__init__.pyi``, and is
+imported when it is first asked for, so that no torch is loaded before.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-from plastic_core.errors import PlasticError
-from plastic_core.network_specs import NetworkSpec
-from plastic_core.run_spec import RunSpec
-from plastic_core.version import __version__
+__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
 
-if TYPE_CHECKING:
-    from plastic_core.running import RunResult, run
-
-__all__ = ["NetworkSpec", "PlasticError", "RunResult", "RunSpec", "__version__", "run"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first asked for."""
-    if name in ("RunResult", "run"):
-        from plastic_core import running
-
-        return getattr(running, name)
-    raise AttributeError(f"module 'plastic_core' has no attribute '{name}'")
+__all__ = sorted(_names)

@@ -2,12 +2,10 @@
 
 import torch
 
-from plastic_core.build import resolve_hooks
-from plastic_core.catalogue import Catalogue
-from plastic_core.engine import Engine
-from plastic_core.parameters import add_states, initial_parameters
-from plastic_core.plan import make_plan
-from plastic_core.run_spec import RunSpec
+from plastic_core import Engine, RunSpec, initial_parameters, resolve_hooks
+from plastic_core.networks.parameters import add_states
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
 
 
 def resolve(

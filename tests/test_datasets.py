@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plastic_core import PlasticError, RunSpec, run
+from plastic_core import PlasticError, RunSpec, bootstrap_interval, run
 from plastic_core.api import DataDir, DataError, Dataset
-from plastic_core.catalogue import Catalogue
-from plastic_core.datasets import data_folders, held_out_half, training_order
-from plastic_core.statistics import bootstrap_interval
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.training.datasets import data_folders, held_out_half, training_order
 from tests.conftest import write_idx
 
 
@@ -169,7 +168,7 @@ def test_mnist_task_trains_on_files(small_mnist):
 
 
 def test_torchvision_is_loaded_by_the_tasks_alone():
-    code = "import sys, plastic_core.running; print('torchvision' in sys.modules)"
+    code = "import sys, plastic_core.run; print('torchvision' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plastic_core.expression import ExpressionError, Term, parse
+from plastic_core.plan.expression import ExpressionError, Term, parse
 
 HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from plastic_core import PlasticError, RunSpec
-from plastic_core.catalogue import Catalogue
-from plastic_core.plan import make_plan
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
 
 
 def plan(rule, task="mnist-mlp", settings=None, **options):

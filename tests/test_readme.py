@@ -4,8 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
-from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
+from plastic_core.plugins.catalogue import Catalogue
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)

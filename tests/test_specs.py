@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from plastic_core import PlasticError, RunSpec
 from plastic_core.api import NetworkOptions, NetworkSpec, RuleSpec, Theta
-from plastic_core.validation import SpecError
+from plastic_core.base.spec import SpecError
 
 
 def rule_spec(**changes):

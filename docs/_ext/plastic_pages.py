@@ -16,8 +16,8 @@ from sphinx.util.nodes import nested_parse_with_titles
 
 import plastic_core
 from plastic_core import api
-from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
+from plastic_core.plugins.catalogue import Catalogue
 
 #: In the order of a newcomer's way.
 COMMANDS = (
@@ -146,7 +146,7 @@ def _find_public(app: Sphinx, env: Any, node: Any, child: Any) -> Any:
     documented = {
         "plastic_core.api": api.__all__,
         "plastic_core": plastic_core.__all__,
-        "plastic_core.validation": ["SpecError"],
+        "plastic_core.base.spec": ["SpecError"],
     }
     for module, names in documented.items():
         target = f"{module}.{name}"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from plastic_core.reproducing.describing import describe
+from plastic_core.experiments.reproducing.description import describe
 
 HERE = Path(__file__).resolve().parents[1] / "reproduced"
 

@@ -8,16 +8,16 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from plastic_core.backends import Backend
-from plastic_core.backends.compiled import CompiledBackend
-from plastic_core.backends.eager import EagerBackend
-from plastic_core.backends.native.backend import NativeBackend
-from plastic_core.build import Hooks, resolve_hooks
-from plastic_core.catalogue import Catalogue
-from plastic_core.network_specs import NetworkOptions, NetworkSpec
-from plastic_core.parameters import Parameters, add_states, initial_parameters
-from plastic_core.plan import make_plan
-from plastic_core.run_spec import RunSpec
+from plastic_core.api.network_spec import NetworkOptions, NetworkSpec
+from plastic_core.backends.backend import Backend
+from plastic_core.backends.compiled.compiled_backend import CompiledBackend
+from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.hooks.hooks import Hooks, resolve_hooks
+from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
+from plastic_core.plan.plan import make_plan
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plugins.catalogue import Catalogue
 
 BP: Final = 0.0046
 OJA: Final = 1e-4

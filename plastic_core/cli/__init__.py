@@ -9,24 +9,24 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
+from plastic_core.base.errors import PlasticError
 from plastic_core.cli import (
-    bench,
-    check,
-    compare,
-    install,
-    meta,
-    new,
-    plugins,
-    report,
-    reproduce,
-    rules,
-    run,
-    search,
-    store,
-    sweep,
-    tasks,
+    bench_command,
+    check_command,
+    compare_command,
+    install_command,
+    meta_command,
+    new_command,
+    plugins_command,
+    report_command,
+    reproduce_command,
+    rules_command,
+    run_command,
+    search_command,
+    store_command,
+    sweep_command,
+    tasks_command,
 )
-from plastic_core.errors import PlasticError
 from plastic_core.version import __version__
 
 EXAMPLES = """\
@@ -85,21 +85,21 @@ def _app(arguments: Sequence[str]) -> App:
         suppress_keyboard_interrupt=False,
     )
     # the flags of these depend on the task, which is looked up only where they are used
-    app.command(run.make_app(arguments[1:] if arguments[0] == "run" else None))
-    app.command(sweep.make_app(arguments[1:] if arguments[0] == "sweep" else None))
-    app.command(compare.app)
-    app.command(reproduce.app)
-    app.command(report.app)
-    app.command(search.make_app(arguments[1:] if arguments[0] == "search" else None))
-    app.command(meta.make_app(arguments[1:] if arguments[0] == "meta" else None))
-    app.command(store.app)
-    app.command(rules.app)
-    app.command(tasks.app)
-    app.command(plugins.app)
-    app.command(new.rule_app)
-    app.command(new.task_app)
-    app.command(install.install_app)
-    app.command(install.uninstall_app)
-    app.command(check.app)
-    app.command(bench.app)
+    app.command(run_command.make_app(arguments[1:] if arguments[0] == "run" else None))
+    app.command(sweep_command.make_app(arguments[1:] if arguments[0] == "sweep" else None))
+    app.command(compare_command.app)
+    app.command(reproduce_command.app)
+    app.command(report_command.app)
+    app.command(search_command.make_app(arguments[1:] if arguments[0] == "search" else None))
+    app.command(meta_command.make_app(arguments[1:] if arguments[0] == "meta" else None))
+    app.command(store_command.app)
+    app.command(rules_command.app)
+    app.command(tasks_command.app)
+    app.command(plugins_command.app)
+    app.command(new_command.rule_app)
+    app.command(new_command.task_app)
+    app.command(install_command.install_app)
+    app.command(install_command.uninstall_app)
+    app.command(check_command.app)
+    app.command(bench_command.app)
     return app

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 if TYPE_CHECKING:
-    from plastic_core.searching.search import SearchProgress
-    from plastic_core.sweeping.sweep import Progress
+    from plastic_core.experiments.searching.search import SearchProgress
+    from plastic_core.experiments.sweeping.sweep import Progress
 
 _LINE_SECONDS = 60.0
 

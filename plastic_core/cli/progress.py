@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from plastic_core.run_spec import RunSpec
+from plastic_core.plan.run_spec import RunSpec
 
 if TYPE_CHECKING:
-    from plastic_core.curves import Curves
-    from plastic_core.running import RunResult
+    from plastic_core.experiments.run import RunResult
+    from plastic_core.results.curves import Curves
 
 # Without a terminal, a line at most this often.
 _LINE_SECONDS = 10.0

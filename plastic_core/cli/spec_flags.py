@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from plastic_core.catalogue import Catalogue
-from plastic_core.errors import PlasticError
-from plastic_core.meta.meta_spec import MetaSpec
-from plastic_core.run_spec import RunSpec
+from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are written otherwise on the command line.
 COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}

@@ -2,9 +2,9 @@
 
 from plastic_core.figures.heat_maps import HeatMap, draw_heat_maps
 from plastic_core.figures.learning_curves import draw_learning_curves
-from plastic_core.figures.meta_figure import draw_meta_figure
-from plastic_core.figures.meta_learning import draw_meta_learning
-from plastic_core.figures.metagrid import draw_metagrid
+from plastic_core.figures.meta_curves import draw_meta_learning
+from plastic_core.figures.meta_panels import draw_meta_figure
+from plastic_core.figures.metagrid_panels import draw_metagrid
 from plastic_core.figures.panels import draw_figure
 
 __all__ = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-    from plastic_core.reproducing.figure_spec import FigureSpec, PanelSpec
+    from plastic_core.experiments.reproducing.figure_spec import FigureSpec, PanelSpec
 
     Results = Mapping[tuple[str, str], xr.Dataset]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.figures.bands import draw_band
 from plastic_core.figures.style import COLOURS
-from plastic_core.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-    from plastic_core.reproducing.figure_spec import PanelSpec
+    from plastic_core.experiments.reproducing.figure_spec import PanelSpec
 
 #: By variable: the label of the axis, and that of what it is drawn over.
 AXES: Final = {

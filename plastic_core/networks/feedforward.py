@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from plastic_core.build import Hooks
-from plastic_core.network_specs import NetworkSpec
+from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.api.signals import Signals
+from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.normalisation import normalise, normalise_back
-from plastic_core.parameters import Parameters
-from plastic_core.products import aligned_zeros, product
-from plastic_core.signals import Signals
+from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.products import aligned_zeros, product
 
 
 @dataclass(frozen=True)

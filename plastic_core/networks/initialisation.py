@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from plastic_core.network_specs import AnyNetwork, Initialisation
+from plastic_core.api.network_spec import AnyNetwork, Initialisation
 
 
 def generator(seed: int, purpose: int) -> Generator:

@@ -21,12 +21,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from plastic_core.build import Hooks
-from plastic_core.network_specs import RecurrentSpec
+from plastic_core.api.network_spec import RecurrentSpec
+from plastic_core.api.signals import SIGNAL_NAMES, Signals
+from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
-from plastic_core.parameters import Parameters
-from plastic_core.products import aligned_zeros, product
-from plastic_core.signals import SIGNAL_NAMES, Signals
+from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.products import aligned_zeros, product
 
 #: The projections W_x, W_h and W_o.
 INPUT, HIDDEN, OUTPUT = range(3)
@@ -73,7 +73,7 @@ def plan_needs(hooks: Hooks) -> Needs:
 
 @dataclass
 class Projection:
-    """See `plastic_core.networks.Space`; its factors lie in no stack."""
+    """See `plastic_core.networks.network.Space`; its factors lie in no stack."""
 
     projection: int
     signals: Signals
@@ -82,7 +82,7 @@ class Projection:
 
 
 class Recurrent:
-    """A recurrent network; see `plastic_core.networks.Network`."""
+    """A recurrent network; see `plastic_core.networks.network.Network`."""
 
     def __init__(self, spec: RecurrentSpec, hooks: Hooks, parameters: Parameters) -> None:
         self.spec = spec

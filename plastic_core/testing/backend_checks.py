@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import torch
 
-from plastic_core.backends import Backend
-from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.backend import Backend
+from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.parameters import Parameters
+from plastic_core.networks.parameters import Parameters
 from plastic_core.testing.small import NETWORK, STEPS, SmallNetwork, difference
 
 Make = Callable[[], SmallNetwork]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from plastic_core.faults import Fault
-from plastic_core.plugins import Probe, Rule, Task
+from plastic_core.api.plugin import Probe, Rule, Task
+from plastic_core.base.fault import Fault
 from plastic_core.testing import probe_checks, rule_checks, task_checks
 from plastic_core.testing.reference import check_reference
 from plastic_core.testing.task_checks import TriedTask

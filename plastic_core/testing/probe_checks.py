@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_core.build import resolve_hooks
-from plastic_core.camera import Camera
-from plastic_core.faults import Fault
-from plastic_core.hookspecs import hookimpl
-from plastic_core.network_specs import AnyNetwork, NetworkSpec, RecurrentSpec
-from plastic_core.networks import make_network
-from plastic_core.parameters import add_states, initial_parameters
-from plastic_core.plugins import Probe, Rule
-from plastic_core.probing import Arrays, ProbeFaultError, ask
-from plastic_core.signals import Signals
-from plastic_core.snapshot import Snapshot
-from plastic_core.specs import RuleSpec, Theta
+from plastic_core.api.hookspecs import hookimpl
+from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
+from plastic_core.api.plugin import Probe, Rule
+from plastic_core.api.signals import Signals
+from plastic_core.api.snapshot import Snapshot
+from plastic_core.api.specs import RuleSpec, Theta
+from plastic_core.api.update import Update, outer
+from plastic_core.base.fault import Fault
+from plastic_core.hooks.hooks import resolve_hooks
+from plastic_core.networks.network import make_network
+from plastic_core.networks.parameters import add_states, initial_parameters
+from plastic_core.probes.camera import Camera
+from plastic_core.probes.probing import Arrays, ProbeFaultError, ask
 from plastic_core.testing.small import Hebbian
-from plastic_core.updates import Update, outer
 
 Check = Callable[[type[Probe]], list[Fault]]
 

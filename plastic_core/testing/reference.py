@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_core.faults import Fault
-from plastic_core.plugins import Rule
-from plastic_core.specs import RuleSpec
-from plastic_core.trial import trial_signals
-from plastic_core.updates import Decay, Dense, Outer, Update, as_update
+from plastic_core.api.plugin import Rule
+from plastic_core.api.specs import RuleSpec
+from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
+from plastic_core.base.fault import Fault
+from plastic_core.hooks.trial import trial_signals
 
 
 def check_reference(rule: type[Rule], reference: Callable[[SimpleNamespace], Any]) -> list[Fault]:

@@ -8,12 +8,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from plastic_core.backends.functional import FunctionalStep
-from plastic_core.faults import Fault
-from plastic_core.plugins import Rule
+from plastic_core.api.plugin import Rule
+from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.base.fault import Fault
+from plastic_core.hooks.trial import Trial
 from plastic_core.testing.backend_checks import backends_of, difference_on
 from plastic_core.testing.small import NETWORK, SmallNetwork, difference, theta_of
-from plastic_core.trial import Trial
 
 Check = Callable[[type[Rule]], list[Fault]]
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from plastic_core.build import resolve_hooks
-from plastic_core.engine import Engine
-from plastic_core.hookspecs import hookimpl
-from plastic_core.network_specs import NetworkSpec
-from plastic_core.parameters import Parameters, add_states, initial_parameters
-from plastic_core.plugins import Rule, Transform
-from plastic_core.signals import Signals
-from plastic_core.specs import RuleSpec, Theta
-from plastic_core.updates import Update, outer
+from plastic_core.api.hookspecs import hookimpl
+from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.api.plugin import Rule, Transform
+from plastic_core.api.signals import Signals
+from plastic_core.api.specs import RuleSpec, Theta
+from plastic_core.api.update import Update, outer
+from plastic_core.backends.eager.engine import Engine
+from plastic_core.hooks.hooks import resolve_hooks
+from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 
 if TYPE_CHECKING:
-    from plastic_core.build import Hooks
+    from plastic_core.hooks.hooks import Hooks
 
 #: All sizes differ, so that nothing fits by chance.
 NETWORK: Final = NetworkSpec(sizes=(6, 5, 4, 3))

@@ -12,15 +12,15 @@ from unittest import mock
 import numpy as np
 import torch
 
-from plastic_core.build import resolve_hooks
-from plastic_core.datasets import check_dataset, check_fit, data_folders, training_order
-from plastic_core.engine import Engine
-from plastic_core.errors import DataError, PlasticError, describe_exception
-from plastic_core.faults import Fault
-from plastic_core.network_specs import AnyNetwork
-from plastic_core.parameters import initial_parameters
-from plastic_core.plan import build_model
-from plastic_core.plugins import DataDir, Dataset, Task
+from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.plugin import DataDir, Dataset, Task
+from plastic_core.backends.eager.engine import Engine
+from plastic_core.base.errors import DataError, PlasticError, describe_exception
+from plastic_core.base.fault import Fault
+from plastic_core.hooks.hooks import resolve_hooks
+from plastic_core.networks.parameters import initial_parameters
+from plastic_core.plan.plan import build_model
+from plastic_core.training.datasets import check_dataset, check_fit, data_folders, training_order
 
 _DATASET: Final = "return Dataset(inputs, labels, held_out_inputs, held_out_labels, classes=10)"
 _NETWORK: Final = "return options.network_for(64, 10)"

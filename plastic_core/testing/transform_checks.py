@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from plastic_core.errors import PlasticError
-from plastic_core.faults import Fault
-from plastic_core.plugins import Transform
+from plastic_core.api.plugin import Transform
+from plastic_core.base.errors import PlasticError
+from plastic_core.base.fault import Fault
+from plastic_core.hooks.trial import try_transform
 from plastic_core.testing.backend_checks import backends_of, difference_on
 from plastic_core.testing.small import Hebbian, SmallNetwork
-from plastic_core.trial import try_transform
 
 Check = Callable[[type[Transform]], list[Fault]]
 

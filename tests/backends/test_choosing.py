@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
-from plastic_core import RunSpec, result_folder, run
+from plastic_core import RunSpec, run
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl
 from plastic_core.backends.native import compiler
 from plastic_core.cli import execute
+from plastic_core.results import result_folder
 
 SMALL = {"task": "digits-mlp", "samples": 60, "evaluations": 2, "options": {"sizes": [64, 9, 10]}}
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
-from plastic_core.backends import compiled
-from plastic_core.backends.compiled import CannotCompileError, CompiledBackend
-from plastic_core.backends.eager import EagerBackend
+from plastic_core.backends.compiled import compiled_backend
+from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
+from plastic_core.backends.eager.eager_backend import EagerBackend
 from tests.backends.parts import assert_same, make, order
 
 
@@ -55,7 +55,7 @@ def test_agrees_with_eager_and_compiles_once(whole_equation):
             points = order(3, samples)
             assert torch.equal(ours.advance(points), eager.advance(points))
         assert_same(ours_parameters, eager_parameters, 1e-4)
-    assert len([key for key in compiled._KNOWN if "(3, 9, 17)" in key]) == 1
+    assert len([key for key in compiled_backend._KNOWN if "(3, 9, 17)" in key]) == 1
 
 
 def test_frozen_replicas_stay_as_they_are(whole_equation):

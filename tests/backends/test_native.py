@@ -14,8 +14,8 @@ from plastic_core.api import (
     hookimpl,
     outer,
 )
-from plastic_core.backends.eager import EagerBackend
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.parts import assert_same, make, order
 
 EQUATION_9 = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
-from plastic_core.backends.eager import EagerBackend
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.parts import assert_same, make, order
 
 SPEC = {

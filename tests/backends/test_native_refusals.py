@@ -9,8 +9,8 @@ import torch
 
 from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
 from plastic_core.backends.native import compiler
-from plastic_core.backends.native.backend import NativeBackend
 from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from tests.backends.parts import make
 

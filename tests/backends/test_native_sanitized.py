@@ -12,7 +12,7 @@ import pytest
 FLAGS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 PROGRAM = f"""
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.parts import make, order
 from tests.backends.test_native import EQUATION_9, Bcm, Direct, Populations
 from tests.backends.test_native_transforms import Homeostasis
@@ -39,9 +39,9 @@ native, _ = make(NativeBackend, "bp+oja", (9, 9, 9, 4), residual=True, activatio
 native.advance(order(1, 23))
 
 import torch
-from plastic_core.backends.native.tangents import NativeTangents
-from plastic_core.meta.tangents import TangentStep
-from plastic_core.network_specs import RecurrentSpec
+from plastic_core.backends.native.native_tangents import NativeTangents
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.api import RecurrentSpec
 from tests.backends import test_native_recurrent
 from tests.meta import test_tangents
 

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from plastic_core.api import Rule, State, Transform, TransformSpec, hookimpl
-from plastic_core.backends.eager import EagerBackend
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.api import RecurrentSpec, Rule, State, Transform, TransformSpec, hookimpl
+from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.network_specs import RecurrentSpec
 from tests.backends import test_native_recurrent
 from tests.backends.parts import POINTS, assert_same, make, order
 from tests.backends.test_native import Populations, compare

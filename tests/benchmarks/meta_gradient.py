@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from plastic_core.backends.functional import FunctionalStep
-from plastic_core.backends.native.tangents import NativeTangents
-from plastic_core.meta.tangents import TangentStep
+from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.backends.native.native_tangents import NativeTangents
 from tests.building import random_points, resolve
 
 RULE, SIZES = "0.001*bp+0.0001*oja", (784, 170, 130, 100, 70, 47)

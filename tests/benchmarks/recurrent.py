@@ -11,14 +11,12 @@ import time
 
 import torch
 
-from plastic_core.backends.eager import EagerBackend
-from plastic_core.backends.native.backend import NativeBackend
-from plastic_core.build import resolve_hooks
-from plastic_core.catalogue import Catalogue
-from plastic_core.network_specs import RecurrentSpec
-from plastic_core.parameters import initial_parameters
-from plastic_core.plan import make_plan
-from plastic_core.run_spec import RunSpec
+from plastic_core import RunSpec, initial_parameters, resolve_hooks
+from plastic_core.api import RecurrentSpec
+from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
 
 SPEC = RecurrentSpec(inputs=784, hidden=100, classes=10)
 ROUNDS = 9

@@ -10,13 +10,13 @@ import time
 
 import torch
 
-from plastic_core.catalogue import Catalogue
-from plastic_core.plan import Replica
-from plastic_core.run_spec import RunSpec
-from plastic_core.sweeping.arms import SweepSpec, expand
-from plastic_core.sweeping.blocks import Pending, pack, task_of, train_block
-from plastic_core.sweeping.executors import pool_for
-from plastic_core.sweeping.sweep import _with_cells
+from plastic_core import RunSpec, SweepSpec
+from plastic_core.experiments.sweeping.arms import expand
+from plastic_core.experiments.sweeping.executors import pool_for
+from plastic_core.experiments.sweeping.packing import Pending, pack, task_of, train_block
+from plastic_core.experiments.sweeping.sweep import _with_cells
+from plastic_core.plan.plan import Replica
+from plastic_core.plugins.catalogue import Catalogue
 
 
 def blocks_of(samples, blocks, networks):

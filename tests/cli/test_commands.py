@@ -204,7 +204,7 @@ def test_interrupted(monkeypatch, capsys):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("plastic_core.cli.run._run", interrupt)
+    monkeypatch.setattr("plastic_core.cli.run_command._run", interrupt)
     assert execute(["run"]) == 130
     assert "plastic run --resume --out DIR" in capsys.readouterr().err
 

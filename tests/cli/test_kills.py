@@ -17,7 +17,7 @@ RUN += ["--threads", "1", "--json"]
 KILLS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-import netCDF4, plastic_core.figures, plastic_core.running, sklearn.datasets, xarray
+import netCDF4, plastic_core.figures, plastic_core.run, sklearn.datasets, xarray
 from plastic_core.cli import execute
 
 out, arguments = Path(sys.argv[1]), sys.argv[2:]

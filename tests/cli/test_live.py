@@ -5,13 +5,10 @@ import time
 
 import pytest
 
-from plastic_core import RunSpec
-from plastic_core.catalogue import Catalogue
+from plastic_core import Counts, Progress, RunSpec, SearchProgress, SweepSpec
 from plastic_core.cli import execute, live
-from plastic_core.searching.search import SearchProgress
-from plastic_core.searching.study import Counts
-from plastic_core.sweeping.arms import SweepSpec, expand
-from plastic_core.sweeping.sweep import Progress
+from plastic_core.experiments.sweeping.arms import expand
+from plastic_core.plugins.catalogue import Catalogue
 
 BASE = RunSpec(seeds=2, samples=20, evaluations=1, options={"sizes": [64, 5, 10]})
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plastic_core.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.testing import ProbeConformance, RuleConformance, TaskConformance
 from tests.reference import slow
 

@@ -21,7 +21,7 @@ from plastic_core.api import (
     hookimpl,
     outer,
 )
-from plastic_core.backends.native.backend import NativeBackend
+from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.testing import ProbeConformance, RuleConformance, TaskConformance
 
 SOURCE = np.random.default_rng(0)

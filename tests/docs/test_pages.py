@@ -14,8 +14,8 @@ import pytest
 
 import plastic_core
 from plastic_core import api, testing
-from plastic_core.catalogue import Catalogue
 from plastic_core.cli import _app
+from plastic_core.plugins.catalogue import Catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -11,8 +11,9 @@ import torch
 import xarray as xr
 from safetensors.torch import load_file, save_file
 
-from plastic_core import RunSpec, result_folder, run
+from plastic_core import RunSpec, run
 from plastic_core.cli import execute
+from plastic_core.results import result_folder
 
 SPEC = RunSpec(seeds=2, samples=30, evaluations=3, options={"sizes": [64, 10, 10]})
 COMMAND = ["run", "--seeds", "2", "--samples", "30", "--evaluations", "3", "--sizes", "64,10,10"]

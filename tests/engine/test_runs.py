@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from plastic_core import PlasticError, RunSpec, result_folder, run
+from plastic_core import PlasticError, RunSpec, run
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.results import result_folder
 from tests.engine.test_step import Threshold, spec_of
 
 SMALL = {"samples": 300, "evaluations": 3, "options": {"sizes": [64, 33, 17, 10]}}

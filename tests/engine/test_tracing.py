@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from plastic_core import resolve_hooks
 from plastic_core.api import Rule, decay, hookimpl, outer
-from plastic_core.build import resolve_hooks
-from plastic_core.tracing import trace_factors
+from plastic_core.backends.eager.traced_factors import trace_factors
 from tests.building import build_engine, random_points
 from tests.engine.test_step import SIZES, spec_of
 

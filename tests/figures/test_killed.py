@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from plastic_core.store import Store
+from plastic_core import Store
 
 COMMAND = [sys.executable, "-c", "from plastic_core.cli import main; main()", "reproduce", "fig1a"]
 COMMAND += ["--seeds", "4", "--samples", "40", "--workers", "0", "--json"]

@@ -10,21 +10,17 @@ import scipy.stats
 import torch
 import xarray as xr
 
-from plastic_core import PlasticError, RunSpec
-from plastic_core.catalogue import Catalogue
+from plastic_core import Arm, PlasticError, Progress, RunSpec, Store, bootstrap_interval
 from plastic_core.cli import execute
-from plastic_core.datasets import held_out_half, training_order
+from plastic_core.experiments.reproducing.claims import judge
+from plastic_core.experiments.reproducing.figure_spec import FIGURES, ClaimSpec, read_figure
+from plastic_core.experiments.reproducing.peers import train_batch_norm
+from plastic_core.experiments.reproducing.reproduce import run_spec_of
 from plastic_core.networks.initialisation import initial_weights
-from plastic_core.plan import make_plan
-from plastic_core.reproducing.claims import judge
-from plastic_core.reproducing.figure_spec import FIGURES, ClaimSpec, read_figure
-from plastic_core.reproducing.peers import train_batch_norm
-from plastic_core.reproducing.reproduce import run_spec_of
-from plastic_core.statistics import bootstrap_interval
-from plastic_core.store import Store
-from plastic_core.sweeping.arms import Arm
-from plastic_core.sweeping.sweep import Progress
-from plastic_core.task_data import data_of
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.training.datasets import held_out_half, training_order
+from plastic_core.training.task_data import data_of
 from plastic_tasks.datasets import _torchvision_datasets
 from tests.conftest import write_idx
 
@@ -116,7 +112,9 @@ def test_thetas_are_searched_anew_and_the_record_is_kept(noise, tmp_path, monkey
         grid = {"bp": "0.01,0.02", "oja": "1e-4,1e-3"}
         return read_figure(name).model_copy(update={"grid": grid})
 
-    monkeypatch.setattr("plastic_core.reproducing.figure_spec.read_figure", with_a_small_grid)
+    monkeypatch.setattr(
+        "plastic_core.experiments.reproducing.figure_spec.read_figure", with_a_small_grid
+    )
     where = ["--data-dir", str(noise), "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
     assert execute(["reproduce", "fig1a", *SMALL, *where, "--search"]) == 0
     found = json.loads((tmp_path / "fig1a" / "claims.json").read_text())
@@ -142,7 +140,7 @@ def test_settings_of_transforms_are_searched_and_added_to_a_record(noise, tmp_pa
         changes = {"networks": {"5 layers": network}, "claims": (), "panels": (panel,)}
         return figure.model_copy(update=changes)
 
-    monkeypatch.setattr("plastic_core.reproducing.figure_spec.read_figure", small)
+    monkeypatch.setattr("plastic_core.experiments.reproducing.figure_spec.read_figure", small)
     where = ["--data-dir", str(noise), "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
     file = tmp_path / "kept.json"
     earlier = [{"network": "5 layers", "arm": "Adam"}, {"network": "mine", "arm": "Adam"}]
@@ -308,7 +306,7 @@ def test_settings_of_an_arm_are_those_of_its_run():
 
 
 def test_every_stored_theta_is_that_of_the_record_of_its_search():
-    folder = files("plastic_core.reproducing") / "figures"
+    folder = files("plastic_core.experiments.reproducing") / "figures"
     kept = [
         choice
         for name in ("networks", "tricks", "fig6gh", "fig7")

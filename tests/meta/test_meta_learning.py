@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plastic_core import result_folder
+from plastic_core import MetaSpec, PlasticError
 from plastic_core.cli import execute
-from plastic_core.errors import PlasticError
-from plastic_core.meta.meta_learning import expression, load_episodes, meta_learn, plan_meta
-from plastic_core.meta.meta_spec import MetaSpec
+from plastic_core.experiments.meta.meta_learning import (
+    expression,
+    load_episodes,
+    meta_learn,
+    plan_meta,
+)
+from plastic_core.results import result_folder
 
 SMALL = {"ways": 3, "shots": 8, "queries": 4, "sizes": "64,12,10"}
 FLAGS = ["--ways", "3", "--shots", "8", "--queries", "4", "--sizes", "64,12,10"]

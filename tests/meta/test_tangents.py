@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from plastic_core.backends.functional import FunctionalStep
+from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.backends.dual.dual import Dual, parts
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.backends.native.tangents import NativeTangents
-from plastic_core.meta.dual import Dual, parts
-from plastic_core.meta.tangents import TangentStep
 from plastic_core.networks.activations import ACTIVATIONS
 from tests.building import random_points, resolve
 

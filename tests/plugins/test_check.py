@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from plastic_core import __version__
 from plastic_core.cli import execute
-from plastic_core.version import __version__
 from tests.plugins.broken import MISTAKES, broken_wheel
 from tests.plugins.packages import rule_source, unpack
 

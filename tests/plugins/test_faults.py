@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plastic_core import PlasticError
-from plastic_core.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue
 from tests.plugins.packages import build_wheel, plastic, rule_source, unpack
 
 # source of the module, the state of the entry, what is wrong, the remedy

@@ -178,9 +178,9 @@ def test_bad_input_gets_one_message(tmp_path, monkeypatch, capsys, command):
 
 
 def test_without_pip_the_way_out_is_named(monkeypatch, capsys):
-    from plastic_core import installing
+    from plastic_core.plugins import installation
 
-    monkeypatch.setattr(installing, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
     assert execute(["install", "plastic-x"]) == 2
     assert capsys.readouterr().err == (
         f"plastic: {sys.executable} has no pip; 'python -m ensurepip' or your package manager installs "

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from plastic_core.api import Measure, Probe, ProbeSpec, hookimpl
-from plastic_core.camera import Camera
-from plastic_core.catalogue import Catalogue
 from plastic_core.networks.feedforward import Feedforward
-from plastic_core.probing import ask
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.probes.camera import Camera
+from plastic_core.probes.probing import ask
 from tests.building import resolve
 
 EVALUATED, POINTS = 40, 15

@@ -7,13 +7,12 @@ import pytest
 import torch
 import xarray as xr
 
-from plastic_core import PlasticError, RunSpec, result_folder, run
+from plastic_core import PlasticError, RunSpec, Store, SweepSpec, run, sweep, train_arms
 from plastic_core.api import Measure
-from plastic_core.catalogue import Catalogue
 from plastic_core.cli import execute
-from plastic_core.store import Store
-from plastic_core.sweeping.arms import SweepSpec, expand
-from plastic_core.sweeping.sweep import sweep, train_arms
+from plastic_core.experiments.sweeping.arms import expand
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results import result_folder
 from tests.probes.parts import ALL, SMALL, probe_of
 
 CHEAP = ("residual", "update-norm", "alignment")

@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from plastic_core.backends.compiled import CompiledBackend
-from plastic_core.backends.eager import EagerBackend
+from plastic_core.backends.compiled.compiled_backend import CompiledBackend
+from plastic_core.backends.eager.eager_backend import EagerBackend
 from tests.backends.parts import assert_same, make, order
 from tests.backends.test_native import compare
 from tests.building import build_engine, random_points

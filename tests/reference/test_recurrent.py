@@ -5,13 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from plastic_core.build import resolve_hooks
-from plastic_core.catalogue import Catalogue
-from plastic_core.engine import Engine
-from plastic_core.network_specs import RecurrentSpec
-from plastic_core.parameters import add_states, initial_parameters
-from plastic_core.plan import make_plan
-from plastic_core.run_spec import RunSpec
+from plastic_core import Engine, RunSpec, initial_parameters, resolve_hooks
+from plastic_core.api import RecurrentSpec
+from plastic_core.networks.parameters import add_states
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
 from tests.reference.test_backprop import ACTIVATIONS
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_core.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue
 from tests.building import build_engine, random_points
 from tests.reference import slow
 

@@ -12,11 +12,10 @@ import time
 import psutil
 import pytest
 
-from plastic_core import PlasticError, RunSpec, run
+from plastic_core import Counts, PlasticError, Range, RunSpec, Store, run
 from plastic_core.cli import execute
-from plastic_core.searching.spec import Range, parse_range
-from plastic_core.searching.study import Counts, Study
-from plastic_core.store import Store
+from plastic_core.experiments.searching.search_spec import parse_range
+from plastic_core.experiments.searching.study import Study
 from tests.plugins.packages import rule_source
 
 SMALL = ["--seeds", "3", "--samples", "300", "--sizes", "64,20,10", "--evaluations", "3"]

@@ -21,7 +21,7 @@ CASES = {
     ),
     "they cannot import torch": (
         "sys.modules['torch'] = None",
-        "the workers cannot import plastic_core.sweeping.blocks: "
+        "the workers cannot import plastic_core.experiments.sweeping.packing: "
         "ModuleNotFoundError: import of torch halted; None in sys.modules",
     ),
 }

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from plastic_core import RunSpec, run
+from plastic_core import RunSpec, bootstrap_interval, permutation_test, run
 from plastic_core.cli import execute
-from plastic_core.statistics import bootstrap_interval, permutation_test
 
 SWEEP = [
     *("sweep", "--rule", "bp", "--rule", "oja+bp", "--grid", "bp=0.001,0.02,0.05"),

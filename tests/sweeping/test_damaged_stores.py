@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 
-from plastic_core import PlasticError, RunSpec, run
+from plastic_core import PlasticError, RunSpec, Store, run
 from plastic_core.cli import execute
-from plastic_core.store import Store
 
 SPEC = RunSpec(seeds=1, samples=20, evaluations=2, options={"sizes": [64, 10, 10]})
 

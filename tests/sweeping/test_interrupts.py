@@ -8,10 +8,8 @@ import time
 
 import psutil
 
-from plastic_core import RunSpec
+from plastic_core import RunSpec, Store, SweepSpec
 from plastic_core.cli import execute
-from plastic_core.store import Store
-from plastic_core.sweeping.arms import SweepSpec
 
 SMALL = ("--seeds", "5", "--samples", "20000", "--sizes", "64,50,10", "--evaluations", "20")
 

@@ -11,7 +11,7 @@ import pytest
 
 from plastic_core import PlasticError
 from plastic_core.cli import execute
-from plastic_core.sweeping.slurm import open_cluster, parse_options
+from plastic_core.experiments.sweeping.slurm import open_cluster, parse_options
 
 SBATCH = """#!/bin/sh
 if [ "$1" = --test-only ]; then

@@ -11,14 +11,12 @@ import time
 import psutil
 import pytest
 
-from plastic_core import PlasticError, RunSpec, run
-from plastic_core.catalogue import Catalogue
+from plastic_core import PlasticError, RunSpec, Store, SweepSpec, run, sweep
 from plastic_core.cli import execute
-from plastic_core.store import Store
-from plastic_core.sweeping.arms import SweepSpec, expand
-from plastic_core.sweeping.grid import parse_axis
-from plastic_core.sweeping.sweep import sweep
-from plastic_core.sweeping.table import rows_of
+from plastic_core.experiments.sweeping.arms import expand
+from plastic_core.experiments.sweeping.grid import parse_axis
+from plastic_core.experiments.sweeping.table import rows_of
+from plastic_core.plugins.catalogue import Catalogue
 
 SMALL = RunSpec(seeds=3, samples=200, evaluations=2, options={"sizes": [64, 20, 10]})
 SPEC = SweepSpec(

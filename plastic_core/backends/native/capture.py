@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from plastic_core.backends.native.capture_transforms import capture_transforms, transform_slots
-from plastic_core.backends.native.following import Follower
+from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.update import Decay, Outer, as_update
+from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -22,12 +23,11 @@ from plastic_core.backends.native.program import (
     Value,
     Values,
 )
-from plastic_core.build import Hooks, LocalRule
-from plastic_core.network_specs import AnyNetwork, RecurrentSpec
+from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
+from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.networks import recurrent
 from plastic_core.networks.feedforward import Needs, plan_needs
-from plastic_core.parameters import state_key
-from plastic_core.updates import Decay, Outer, as_update
+from plastic_core.networks.parameters import state_key
 
 
 def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:

@@ -1,0 +1,66 @@
+"""The one module that plugins import: base classes, specs, hook marker and updates.
+
+It loads no torch.
+"""
+
+from plastic_core.api.few_shot import FewShotOptions, divide
+from plastic_core.api.hookspecs import hookimpl
+from plastic_core.api.increment import Increment
+from plastic_core.api.network_spec import (
+    NetworkOptions,
+    NetworkSpec,
+    RecurrentOptions,
+    RecurrentSpec,
+)
+from plastic_core.api.plugin import DataDir, Dataset, Probe, Rule, Task, Transform
+from plastic_core.api.signals import Signals
+from plastic_core.api.snapshot import PointIncrements, Snapshot
+from plastic_core.api.specs import (
+    API_VERSION,
+    Measure,
+    ProbeSpec,
+    Recommended,
+    RuleSpec,
+    State,
+    TaskSpec,
+    Theta,
+    TransformSpec,
+)
+from plastic_core.api.update import Update, decay, outer
+from plastic_core.base.errors import DataError, PlasticError
+from plastic_core.base.spec import Spec
+
+__all__ = [
+    "API_VERSION",
+    "DataDir",
+    "DataError",
+    "Dataset",
+    "FewShotOptions",
+    "Increment",
+    "Measure",
+    "NetworkOptions",
+    "NetworkSpec",
+    "PlasticError",
+    "PointIncrements",
+    "Probe",
+    "ProbeSpec",
+    "Recommended",
+    "RecurrentOptions",
+    "RecurrentSpec",
+    "Rule",
+    "RuleSpec",
+    "Signals",
+    "Snapshot",
+    "Spec",
+    "State",
+    "Task",
+    "TaskSpec",
+    "Theta",
+    "Transform",
+    "TransformSpec",
+    "Update",
+    "decay",
+    "divide",
+    "hookimpl",
+    "outer",
+]

@@ -1,0 +1,256 @@
+"""The specification of a network, and the options of tasks that have one.
+
+This module loads no torch.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
+
+from plastic_core.base.spec import Spec
+
+Activation = Literal["softplus", "relu", "tanh", "sigmoid", "linear"]
+Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive"]
+NetworkKind = Literal["feedforward", "recurrent"]
+
+
+class NetworkSpec(Spec):
+    r"""A feed-forward network without biases, :math:`y_l = \sigma(W_l y_{l-1})` (Equation 1).
+
+    The output layer is softmax with cross-entropy.
+
+    Attributes:
+        sizes: units of each layer, input and output included.
+        activation: of the hidden layers; softplus has beta = 10.
+        init: "xavier" (uniform, Equation 3), "kaiming" (normal), "orthogonal", "identity", or
+            "naive" (normal with standard deviation `init_std`).
+        init_std: of "naive"; the paper's N(0, 0.01).
+        residual: add y_{l-1} to y_l in every hidden layer of equal size.
+        layer_norm: normalise z_l over the units of every hidden layer, before the activation,
+            without gain and bias.
+    """
+
+    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
+    activation: Activation = "softplus"
+    init: Initialisation = "xavier"
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+    residual: bool = False
+    layer_norm: bool = False
+
+    @model_validator(mode="after")
+    def _residual_has_an_effect(self) -> Self:
+        if self.residual and not any(self.skips):
+            raise ValueError(
+                f"residual: no two successive layers of {self.shape} are of equal size, so "
+                "there is nothing to connect; give equal hidden sizes, such as sizes "
+                "784,100,100,100,10"
+            )
+        return self
+
+    @property
+    def kind(self) -> NetworkKind:
+        """The kind of network, which decides what can be measured in it."""
+        return "feedforward"
+
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices, the paper's L."""
+        return len(self.sizes) - 1
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
+        """n_post, n_pre and initialisation of each weight matrix."""
+        return tuple((n_post, n_pre, self.init) for n_pre, n_post in pairwise(self.sizes))
+
+    @property
+    def gradient_only(self) -> frozenset[int]:
+        """Layers, counted from 1, that learn by the rule that propagates the error alone."""
+        return frozenset()
+
+    def between(self, inputs: int, classes: int) -> NetworkSpec:
+        """Return the same network with other numbers of inputs and outputs."""
+        return self.model_copy(update={"sizes": (inputs, *self.sizes[1:-1], classes)})
+
+    @property
+    def shape(self) -> str:
+        """The sizes as the paper writes them, such as 784-100-10."""
+        return "-".join(map(str, self.sizes))
+
+    @property
+    def skips(self) -> tuple[bool, ...]:
+        """For each weight matrix, whether a residual connection goes around it."""
+        hidden = pairwise(self.sizes[:-1])
+        return (*(self.residual and a == b for a, b in hidden), False)
+
+
+class RecurrentSpec(Spec):
+    r"""A recurrent network that answers at its last step T (section 2.4 of the paper).
+
+    .. math::
+        z_1 = W_x x, \quad z_{t+1} = W_h\, \sigma(z_t) + W_x x_{t+1}, \quad
+        y_T = \mathrm{softmax}(W_o\, \sigma(z_T))
+
+    The input is shown for the first steps and is 0 after them. The weight matrices are, in this
+    order, :math:`W_x`, :math:`W_h` and :math:`W_o`. All rules act on :math:`W_h`; the other two
+    learn by the rule that propagates the error alone. Without biases; cross-entropy at T.
+
+    Attributes:
+        inputs: number of inputs.
+        hidden: number of hidden units.
+        classes: number of outputs.
+        present: steps for which the input is shown.
+        steps: T.
+        activation: of the hidden units; softplus has beta = 10.
+        init: of W_h, as in `NetworkSpec`; W_x and W_o are Xavier uniform.
+        init_std: of "naive".
+    """
+
+    inputs: PositiveInt
+    hidden: PositiveInt
+    classes: PositiveInt
+    present: PositiveInt = 5
+    steps: Annotated[int, Field(ge=2)] = 50
+    activation: Activation = "tanh"
+    init: Initialisation = "xavier"
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+
+    @model_validator(mode="after")
+    def _shown_before_the_answer(self) -> Self:
+        if self.present > self.steps:
+            raise ValueError(
+                f"present = {self.present}: the input cannot be shown for longer than the "
+                f"{self.steps} steps until the answer; give at most {self.steps}"
+            )
+        return self
+
+    @property
+    def kind(self) -> NetworkKind:
+        """The kind of network, which decides what can be measured in it."""
+        return "recurrent"
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Inputs, hidden units and outputs."""
+        return (self.inputs, self.hidden, self.classes)
+
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices."""
+        return 3
+
+    @property
+    def shape(self) -> str:
+        """The sizes, and the number of steps, such as 784-100-10 over 50 steps."""
+        return f"{self.inputs}-{self.hidden}-{self.classes} over {self.steps} steps"
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
+        """n_post, n_pre and initialisation of W_x, W_h and W_o."""
+        return (
+            (self.hidden, self.inputs, "xavier"),
+            (self.hidden, self.hidden, self.init),
+            (self.classes, self.hidden, "xavier"),
+        )
+
+    @property
+    def gradient_only(self) -> frozenset[int]:
+        """Layers, counted from 1, that learn by the rule that propagates the error alone."""
+        return frozenset({1, 3})
+
+    def between(self, inputs: int, classes: int) -> RecurrentSpec:
+        """Return the same network with other numbers of inputs and outputs."""
+        return self.model_copy(update={"inputs": inputs, "classes": classes})
+
+
+#: What a task's `network` may return.
+AnyNetwork = NetworkSpec | RecurrentSpec
+
+
+def _parse_sizes(value: Any) -> Any:
+    """Accept the sizes as text, such as "784,100,10"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise ValueError("expected whole numbers separated by commas, such as 784,100,10") from None
+
+
+#: Hidden layers of the presets, by number of weight matrices.
+HIDDEN_PRESETS: Final[dict[int, tuple[int, ...]]] = {
+    5: (170, 130, 100, 70),
+    10: (170, 150, 130, 120, 110, 100, 90, 80, 70),
+}
+
+
+class NetworkOptions(Spec):
+    """Options of a task whose network is feed-forward; a task's own options may extend them."""
+
+    layers: Literal[5, 10] | None = Field(None, description="number of weight matrices; default 5")
+    sizes: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(_parse_sizes)] = Field(
+        None, description="units of every layer, such as 784,100,10, in place of --layers"
+    )
+    activation: Activation = Field("softplus", description="of the hidden layers")
+    init: Initialisation = Field("xavier", description="initialisation of the weights")
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.01, description="standard deviation of --init naive"
+    )
+    residual: bool = Field(False, description="residual connections between layers of equal size")
+    layer_norm: bool = Field(False, description="layer normalisation before each activation")
+
+    @model_validator(mode="after")
+    def _sizes_or_layers(self) -> Self:
+        if self.sizes and self.layers:
+            raise ValueError("give either layers or sizes, not both")
+        return self
+
+    def network_for(self, inputs: int, classes: int) -> NetworkSpec:
+        """Return the network between `inputs` and `classes` units, or the one that `sizes` give."""
+        return NetworkSpec(
+            sizes=self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes),
+            activation=self.activation,
+            init=self.init,
+            init_std=self.init_std,
+            residual=self.residual,
+            layer_norm=self.layer_norm,
+        )
+
+
+class RecurrentOptions(Spec):
+    """Options of a task whose network is recurrent; a task's own options may extend them."""
+
+    hidden: PositiveInt = Field(100, le=10**6, description="hidden units")
+    present: PositiveInt = Field(5, le=10**6, description="steps for which the input is shown")
+    delay: Annotated[int, Field(ge=2, le=10**6)] = Field(
+        50, description="the step T at which the network answers; silence from --present on"
+    )
+    activation: Activation = Field("tanh", description="of the hidden units")
+    init: Initialisation = Field("xavier", description="initialisation of the recurrent weights")
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.01, description="standard deviation of --init naive"
+    )
+
+    @model_validator(mode="after")
+    def _shown_before_the_answer(self) -> Self:
+        if self.present > self.delay:
+            raise ValueError(
+                f"present = {self.present} is longer than delay = {self.delay}, the step of the "
+                f"answer; give present up to {self.delay}"
+            )
+        return self
+
+    def network_for(self, inputs: int, classes: int) -> RecurrentSpec:
+        """Return the network between `inputs` and `classes` units."""
+        return RecurrentSpec(
+            inputs=inputs,
+            hidden=self.hidden,
+            classes=classes,
+            present=self.present,
+            steps=self.delay,
+            activation=self.activation,
+            init=self.init,
+            init_std=self.init_std,
+        )

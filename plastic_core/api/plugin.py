@@ -1,0 +1,132 @@
+"""The base classes of plugins: rules, transforms, probes and tasks."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.specs import ProbeSpec, RuleSpec, TaskSpec, TransformSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+class Rule:
+    """Base of plasticity rules: a `spec`, and one method for each hook that it takes part in.
+
+    A rule is made without arguments, reads its parameters from ``self.params`` and never sees
+    its own theta: the engine scales what it returns. The hooks, marked with ``@hookimpl``, are
+    `plastic_forward`, `plastic_propagate_error` and `plastic_local_update`.
+    """
+
+    spec: ClassVar[RuleSpec]
+
+    def __init__(self) -> None:
+        self.params: Any = self.spec.params() if self.spec.params else None
+
+
+class Transform:
+    """Base of transforms, which change the summed increment of a matrix before it is added.
+
+    Its hook, marked with ``@hookimpl``, is `plastic_transform_update`.
+    """
+
+    spec: ClassVar[TransformSpec]
+
+    def __init__(self) -> None:
+        self.params: Any = self.spec.params() if self.spec.params else None
+
+
+class Probe:
+    """Base of probes, which measure networks at the evaluation points and change nothing.
+
+    Its hook, marked with ``@hookimpl``, is `plastic_measure`.
+    """
+
+    spec: ClassVar[ProbeSpec]
+
+    def __init__(self) -> None:
+        self.params: Any = self.spec.params() if self.spec.params else None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled points, to train on and to hold out.
+
+    Attributes:
+        inputs: ``[N, n]`` float32, the training points.
+        labels: ``[N]`` int64 in 0..classes-1.
+        held_out_inputs: ``[M, n]`` float32. The core permutes them once with a fixed seed; one
+            half is for choosing theta, the other for reporting.
+        held_out_labels: ``[M]`` int64.
+        classes: number of classes.
+    """
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    held_out_inputs: NDArray[np.float32]
+    held_out_labels: NDArray[np.int64]
+    classes: int
+
+
+class DataDir(os.PathLike[str]):
+    """The data folder; where several are set, the first is the one to write to.
+
+    Attributes:
+        folders: all of them, in order of search.
+    """
+
+    def __init__(self, folders: Sequence[str | Path]) -> None:
+        self.folders = tuple(_expand(Path(folder)) for folder in folders)
+
+    def __fspath__(self) -> str:
+        return str(self.folders[0])
+
+    def __str__(self) -> str:
+        return os.pathsep.join(map(str, self.folders))
+
+    def holding(self, *files: str) -> Path | None:
+        """Return the first folder that holds all of `files` (relative paths), or None."""
+        for folder in self.folders:
+            if all((folder / file).is_file() for file in files):
+                return folder
+        return None
+
+
+def _expand(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:  # "~name" of nobody is a folder of that name, as in a shell
+        return folder
+
+
+class Task(ABC, Generic[Options]):
+    """Base of tasks: a `spec`, the data, and the network that learns them.
+
+    Written ``Task[MyOptions]``, it says what its options are, for a type checker.
+    """
+
+    spec: ClassVar[TaskSpec]
+
+    @abstractmethod
+    def load(self, data_dir: DataDir, options: Options) -> Dataset:
+        """Return the data, read from `data_dir` or downloaded into it.
+
+        Raises:
+            DataError: there are no data; says where they were looked for and what to do.
+        """
+
+    @abstractmethod
+    def network(self, options: Options) -> AnyNetwork:
+        """Return the network for these options."""

@@ -1,0 +1,179 @@
+"""What a probe sees: networks at one evaluation point, and what they would learn there.
+
+It loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from plastic_core.api.network_spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from plastic_core.api.network_spec import AnyNetwork
+
+
+class PointIncrements(Protocol):
+    """The increments that single points would give one matrix of networks, thetas included."""
+
+    def dense(self) -> Tensor:
+        """Return the increments multiplied out, ``[R, P, n_post, n_pre]``."""
+        ...
+
+    def norm(self) -> Tensor:
+        """Return the Frobenius norm of each increment, ``[R, P]``, at less cost than `dense`."""
+        ...
+
+
+class Learning(Protocol):
+    """What the first probe points would teach networks; computed where it is asked for."""
+
+    def errors(self) -> list[Tensor | None]:
+        """Return what the rules propagate."""
+        ...
+
+    def gradients(self) -> list[Tensor]:
+        """Return what W' propagates."""
+        ...
+
+    def increments(self) -> Sequence[Mapping[str, PointIncrements]]:
+        """Return the increments of each rule and of all."""
+        ...
+
+
+class Subject(Protocol):
+    """The networks of a snapshot: gives what is copied or computed where it is asked for."""
+
+    def matrices(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return copies of W and of B."""
+        ...
+
+    def evaluated(self) -> list[Tensor]:
+        """Return the activities at all points that are evaluated."""
+        ...
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``a @ b`` of each network by itself."""
+        ...
+
+    def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return states and hidden activities over time, of recurrent networks."""
+        ...
+
+    def learning(self) -> Learning:
+        """Return what the networks would learn."""
+        ...
+
+
+@dataclass
+class Snapshot:
+    r"""R networks at one evaluation point. Lists over layers begin with layer 1, but for y_0.
+
+    The networks differ in seed and theta alone, and are measured together to save time, each by
+    itself: every tensor but the targets begins with the dimension R, as the signals of rules do. N
+    counts the probe points, M all held-out points that the run evaluates on, of which they are the
+    first; P the few points of which learning is looked at, the first of the probe points. What is
+    here are copies: nothing that is done to them reaches the networks.
+
+    Attributes:
+        network: their specification, sizes and activation among it.
+        rules: names of the rules, in the order of the expression.
+        activities: y_0 .. y_L, ``[R, N, n_l]``; y_L is softmax(z_L). Of recurrent networks the
+            input, the hidden activity at the last step, and the output.
+        targets: ``[N, n_L]``, one-hot.
+        feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
+            None where no rule has feedback matrices.
+        subject: gives what is copied or computed; read the properties in its place.
+    """
+
+    network: AnyNetwork
+    rules: tuple[str, ...]
+    activities: Sequence[Tensor]
+    targets: Tensor
+    feedback_kind: Literal["layer", "output"] | None
+    subject: Subject
+
+    @cached_property
+    def evaluated(self) -> list[Tensor]:
+        """y_0 .. y_L on all held-out points that the run evaluates on, ``[R, M, n_l]``.
+
+        They are computed anew: a rule that draws random numbers in its forward hook draws others.
+        """
+        return self.subject.evaluated()
+
+    @cached_property
+    def _matrices(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.subject.matrices()
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """W_1 .. W_L, ``[R, n_l, n_{l-1}]``; of recurrent networks W_x, W_h and W_o."""
+        return self._matrices[0]
+
+    @property
+    def feedback(self) -> list[Tensor]:
+        """B_1 .. B_L, ``[R, n_{l-1}, n_l]`` (or ``[R, n_{l-1}, n_L]``), or nothing."""
+        return self._matrices[1]
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``a @ b`` of each network, ``[R, m, n]``.
+
+        Its rounding is the same whether a network is measured alone or beside others, which that of
+        ``a @ b`` is not.
+
+        Args:
+            a: ``[R, m, k]``.
+            b: ``[R, k, n]``.
+        """
+        return self.subject.product(a, b)
+
+    @cached_property
+    def _unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.subject.unrolled()
+
+    @property
+    def states(self) -> list[Tensor]:
+        """z_1 .. z_T of recurrent networks, ``[R, N, n_h]``; nothing of any other."""
+        return self._unrolled[0]
+
+    @property
+    def hidden(self) -> list[Tensor]:
+        """sigma(z_1) .. sigma(z_T) of recurrent networks, ``[R, N, n_h]``; nothing of others."""
+        return self._unrolled[1]
+
+    @cached_property
+    def branches(self) -> list[Tensor]:
+        """y_l without what skipped the layer, sigma(z_l), for each layer, ``[R, N, n_l]``.
+
+        Of feed-forward networks, as are the errors and increments below.
+        """
+        assert isinstance(self.network, NetworkSpec)
+        pairs = zip(self.activities[1:], self.activities[:-1], self.network.skips, strict=True)
+        return [y - below if skip else y for y, below, skip in pairs]
+
+    @cached_property
+    def _learning(self) -> Learning:
+        return self.subject.learning()
+
+    @cached_property
+    def errors(self) -> list[Tensor | None]:
+        """e_1 .. e_L as the rules propagate them, ``[R, P, n_l]``; None where no rule reads e_l."""
+        return self._learning.errors()
+
+    @cached_property
+    def gradients(self) -> list[Tensor]:
+        """The errors that backpropagation would give, through every W', ``[R, P, n_l]``."""
+        return self._learning.gradients()
+
+    @cached_property
+    def increments(self) -> Sequence[Mapping[str, PointIncrements]]:
+        """The online increments of each W_l, thetas included, of single points.
+
+        By name of the rule those that change W_l, and under "" all together, transforms included.
+        """
+        return self._learning.increments()

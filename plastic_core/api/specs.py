@@ -1,0 +1,273 @@
+"""The specifications, checked by pydantic: rules, transforms, tasks and runs.
+
+This module loads no torch, so that plugins can be listed and runs checked at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    model_validator,
+)
+
+from plastic_core.api.network_spec import AnyNetwork, Initialisation, NetworkKind
+from plastic_core.api.signals import ERROR_SIGNALS, SignalName
+from plastic_core.base.spec import Spec
+
+#: Major version of the contract between the core and its plugins.
+API_VERSION: Final = 1
+
+#: A plugin's public name; also what an expression accepts.
+NAME_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_-]*"
+
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Text = Annotated[str, Field(min_length=1)]
+Matrix = Literal["forward", "feedback"]
+VariableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+When = Literal["every", "last"]
+
+#: Variables and dimensions of every result, which no measure of a probe can be called.
+RESERVED_VARIABLES: Final = frozenset(
+    {"accuracy", "loss", "diverged_at", "seed", "step", "layer", "rule"}
+)
+
+
+def _set_of_names(value: Any) -> Any:
+    """Accept one name in place of a set of one name."""
+    return {value} if isinstance(value, str) else value
+
+
+class Theta(Spec):
+    """The coefficient of a rule: its default and its bounds, both included.
+
+    Attributes:
+        default: the value used where neither the user nor the task gives one.
+        min: the least value, None for no bound.
+        max: the greatest value, None for no bound.
+    """
+
+    default: FiniteFloat
+    min: FiniteFloat | None = 0.0
+    max: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _default_within_bounds(self) -> Self:
+        if not self.contains(self.default):
+            raise ValueError(f"default = {self.default:g} is outside the bounds: {self.accepted}")
+        return self
+
+    def contains(self, value: float) -> bool:
+        """Return whether `value` is finite and within the bounds."""
+        low, high = self.bounds
+        return low <= value <= high and abs(value) != float("inf")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value, infinite where there is no bound."""
+        low = -float("inf") if self.min is None else self.min
+        return low, float("inf") if self.max is None else self.max
+
+    @property
+    def accepted(self) -> str:
+        """What is accepted, in words."""
+        if self.min is not None and self.max is not None:
+            return f"a number from {self.min:g} to {self.max:g}"
+        if self.min is not None:
+            return f"a finite number of at least {self.min:g}"
+        if self.max is not None:
+            return f"a finite number of at most {self.max:g}"
+        return "a finite number"
+
+
+class State(Spec):
+    """A state that a rule carries from step to step, for each projection and replica.
+
+    Attributes:
+        over: "post" and "pre" give ``[R, 1, n]``, a row that broadcasts against the signals of
+            that population; "weight" gives ``[R, n_post, n_pre]``.
+        initial: the value at the start.
+    """
+
+    over: Literal["post", "pre", "weight"]
+    initial: FiniteFloat = 0.0
+
+
+class RuleSpec(Spec):
+    """What a plasticity rule is and what it needs.
+
+    Attributes:
+        name: public name, the same as its entry point's.
+        summary: one line.
+        equation: the update in LaTeX, without theta.
+        reference: its source.
+        modifies: "forward" (every weight that carries activity), "feedback", or a set of both;
+            a rule that modifies both returns ``{"forward": update, "feedback": update}``.
+        reads: the signals it uses, in any of its hooks.
+        theta: default and bounds of its coefficient.
+        params: a pydantic model class of further parameters, all with defaults; ``--set
+            NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
+        state: its states, by name.
+        propagates: whether it propagates the error (implements `plastic_propagate_error`).
+        feedback: None, "layer" (a B for each layer) or "output" (a B from the output to each
+            layer): what the engine allocates for it.
+        gated: whether the engine multiplies the error that it propagates by sigma'.
+        api: major version of the contract that it was written against.
+    """
+
+    name: Name
+    summary: Text
+    equation: Text
+    reference: Text
+    modifies: Annotated[frozenset[Matrix], BeforeValidator(_set_of_names), Field(min_length=1)]
+    reads: Annotated[frozenset[SignalName], BeforeValidator(_set_of_names)]
+    theta: Theta
+    params: type[BaseModel] | None = None
+    state: dict[str, State] = Field({})
+    propagates: bool = False
+    feedback: Literal["layer", "output"] | None = None
+    gated: bool = True
+    api: int = API_VERSION
+
+    @model_validator(mode="after")
+    def _feedback_is_allocated(self) -> Self:
+        uses = sorted({"feedback", "feedback_error"} & self.reads)
+        if self.feedback is None and uses:
+            raise ValueError(
+                f"reads {', '.join(uses)} but feedback is None; write 'layer' or 'output'"
+            )
+        if self.feedback is None and "feedback" in self.modifies:
+            raise ValueError("modifies 'feedback' but feedback is None; write 'layer' or 'output'")
+        return self
+
+    @model_validator(mode="after")
+    def _parameters_keep_off_reserved_names(self) -> Self:
+        taken = sorted({"theta", "layers"} & set(self.params.model_fields if self.params else ()))
+        if taken:
+            raise ValueError(
+                f"params: the names theta and layers belong to the engine; rename {taken}"
+            )
+        return self
+
+    @property
+    def reads_error(self) -> bool:
+        """Whether the rule needs an error pass."""
+        return bool(ERROR_SIGNALS & self.reads)
+
+
+class TransformSpec(Spec):
+    """What a transform of the summed increment is; the fields are those of `RuleSpec`."""
+
+    name: Name
+    summary: Text
+    reference: Text
+    params: type[BaseModel] | None = None
+    state: dict[str, State] = Field({})
+    api: int = API_VERSION
+
+
+class Measure(Spec):
+    """One quantity that a probe measures, a variable of the result.
+
+    Attributes:
+        long_name: what it is, as an axis is labelled.
+        units: "1" where it has none.
+        dims: its dimensions beside seed and step. "layer" counts the weight matrices, "rule" the
+            rules of the expression; any other has the size that the probe gives it.
+    """
+
+    long_name: Text
+    units: Text = "1"
+    dims: tuple[VariableName, ...] = ("layer",)
+
+    @model_validator(mode="after")
+    def _dimensions_are_its_own(self) -> Self:
+        if {"seed", "step"} & set(self.dims) or len(set(self.dims)) < len(self.dims):
+            raise ValueError(
+                f"dims = {self.dims}: expected different names, without seed and step, which the "
+                "core adds"
+            )
+        return self
+
+
+class ProbeSpec(Spec):
+    """What a probe measures.
+
+    Attributes:
+        name: public name, the same as its entry point's.
+        summary: one line.
+        equation: what is measured, in LaTeX.
+        reference: its source.
+        measures: the quantities, by the name of their variable in the result.
+        when: "every" evaluation point or the "last" one; ``--set NAME.when=every`` changes it.
+        networks: the kinds of network that it measures, a set of "feedforward" and "recurrent".
+        params: a pydantic model class of parameters, all with defaults; ``--set
+            NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
+        api: major version of the contract that it was written against.
+    """
+
+    name: Name
+    summary: Text
+    equation: Text
+    reference: Text
+    measures: Annotated[dict[VariableName, Measure], Field(min_length=1)]
+    when: When = "every"
+    networks: Annotated[frozenset[NetworkKind], Field(min_length=1)] = frozenset({"feedforward"})
+    params: type[BaseModel] | None = None
+    api: int = API_VERSION
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = sorted(RESERVED_VARIABLES & self.measures.keys())
+        if taken:
+            raise ValueError(f"measures: the names {taken} belong to the core; rename them")
+        if self.params and "when" in self.params.model_fields:
+            raise ValueError("params: the name when belongs to the core; rename it")
+        return self
+
+
+class Recommended(Spec):
+    """Thetas that a task recommends for one set of rules, on one kind of network.
+
+    Attributes:
+        thetas: the theta of each rule of the set; it applies to exactly this set.
+        depth: number of weight matrices, None for any.
+        init: initialisation, None for any.
+        hidden: sizes of the hidden layers, None for any.
+    """
+
+    thetas: dict[str, FiniteFloat]
+    depth: int | None = None
+    init: Initialisation | None = None
+    hidden: tuple[int, ...] | None = None
+
+    def applies(self, rules: frozenset[str], network: AnyNetwork) -> bool:
+        """Return whether these thetas are meant for `rules` on `network`."""
+        return (
+            rules == self.thetas.keys()
+            and self.depth in (None, network.depth)
+            and self.init in (None, network.init)
+            and self.hidden in (None, network.sizes[1:-1])
+        )
+
+
+class TaskSpec(Spec):
+    """What a task is.
+
+    Attributes:
+        name: public name, the same as its entry point's.
+        summary: one line.
+        options: a pydantic model class, all fields with defaults; they become flags.
+        recommended: thetas by set of rules and network; the first that applies is used.
+        api: major version of the contract that it was written against.
+    """
+
+    name: Name
+    summary: Text
+    options: type[BaseModel]
+    recommended: tuple[Recommended, ...] = ()
+    api: int = API_VERSION

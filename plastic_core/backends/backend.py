@@ -1,0 +1,33 @@
+"""How steps are computed. Every backend trains the same parameters to the same numbers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Backend(Protocol):
+    """What the trainer asks of a backend."""
+
+    def advance(self, order: Tensor) -> Tensor:
+        """Train every living replica on the next points.
+
+        A replica whose outputs or weights leave the finite range is frozen from then on.
+
+        Args:
+            order: ``[R, n]``, indices into the training points, a row for each replica.
+
+        Returns:
+            ``[R]``, for each replica the index in `order` of the point at which it was found to
+            have left the finite range, or -1.
+        """
+        ...
+
+    def freeze(self, replica: int) -> None:
+        """Train this replica no further; used when a run resumes."""
+        ...
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return y_0 .. y_L of one replica for inputs ``[1, N, n_0]``, ``[1, N, n_l]`` each."""
+        ...

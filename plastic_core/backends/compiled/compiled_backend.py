@@ -1,0 +1,260 @@
+"""The compiled backend: several steps at a time in one function made by torch.compile.
+
+Replicas run block by block, each block small enough for the cache, on a copy that lies together.
+Every call takes a chunk of updates; where fewer are left, or a block has places without a
+replica, these are marked as not live and change nothing, so that nothing is compiled again.
+Thetas are tensors, for the same reason.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.feedforward import Feedforward
+from plastic_core.networks.parameters import Parameters
+
+# Weights of one block together, on a CPU: two networks side by side leave the cache.
+_BLOCK_BYTES: Final = 2**20
+
+# Replicas of one block on a GPU, where many are needed to fill it.
+_GPU_BLOCK: Final = 4096
+
+# Updates of one call, unless asked otherwise.
+_CHUNK: Final = 8
+
+
+class CannotCompileError(Exception):
+    """torch.compile refused the rules; the message says why."""
+
+
+class CompiledBackend:
+    """See `plastic_core.backends.backend.Backend`.
+
+    Args:
+        spec: the network.
+        hooks: the resolved hooks.
+        thetas: by rule, ``[R]``.
+        parameters: of all replicas, changed in place.
+        inputs: ``[N, n]``, the training points.
+        targets: ``[N, classes]``, one-hot.
+        batch_size: points in one update.
+        chunk: updates of one call; with more of them compiling takes longer.
+
+    Attributes:
+        compile_seconds: the time that compiling took.
+
+    Raises:
+        CannotCompileError: torch.compile cannot follow the rules, or there is no C++ compiler.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        hooks: Hooks,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int,
+        chunk: int = _CHUNK,
+    ) -> None:
+        self._chunk_size = chunk
+        self._parameters, self._inputs, self._targets = parameters, inputs, targets
+        self._thetas, self._batch = thetas, batch_size
+        self._network = Feedforward(spec, hooks, parameters)
+        self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
+        self._step = FunctionalStep(spec, hooks)
+        self._rules = sorted(thetas)
+        most = _GPU_BLOCK if inputs.is_cuda else _BLOCK_BYTES // parameters.bytes_per_replica
+        self._block = min(parameters.replicas, max(1, most))
+        # a copy of one block's parameters, by name, and what goes in beside them
+        self._working = {
+            name: value.new_zeros(self._block, *value.shape[1:])
+            for name, value in parameters.named().items()
+        }
+        keep_compiled_code()
+        begun = time.perf_counter()
+        try:
+            self._run = self._compile()
+        except Exception as error:  # whatever the compiler raises, another backend can do it
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise CannotCompileError(lines[0].strip() if lines else type(error).__name__) from error
+        self.compile_seconds = time.perf_counter() - begun
+
+    def advance(self, order: Tensor) -> Tensor:
+        """Train; see `Backend.advance`."""
+        failed = torch.full((len(order),), -1)
+        living = torch.nonzero(self._alive).flatten()
+        with torch.no_grad():
+            for replicas in torch.split(living, self._block):
+                failed[replicas] = self._advance_block(replicas, order[replicas])
+        self._alive &= failed < 0
+        return failed
+
+    def freeze(self, replica: int) -> None:
+        """Train this replica no further."""
+        self._alive[replica] = False
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return the activities; see `Backend.activities`."""
+        with torch.inference_mode():
+            return self._network.activities(x, replica)
+
+    def _compile(self) -> Callable[..., Tensor]:
+        """Return the compiled form of `_chunk`, its tensors handed over one by one.
+
+        The hooks are followed on tensors first, so that torch.compile sees operations alone:
+        nothing of a rule's Python can make it compile twice.
+        """
+        names, rules = list(self._working), self._rules
+
+        def flat(*tensors: Tensor) -> Tensor:
+            working = dict(zip(names, tensors, strict=False))
+            thetas = list(tensors[len(names) : len(names) + len(rules)])
+            inputs, targets, live = tensors[-3:]
+            return self._chunk(working, thetas, inputs, targets, live)
+
+        chunk = self._chunk_size
+        points = torch.zeros(chunk, self._block, self._batch, dtype=torch.int64)
+        points = points.to(self._inputs.device)
+        example = [
+            *self._working.values(),
+            *(self._thetas[rule].new_zeros(self._block, 1, 1) for rule in rules),
+            self._inputs[points],
+            self._targets[points],
+            torch.zeros(chunk, self._block, 1, 1, dtype=torch.bool, device=points.device),
+        ]
+        with torch.no_grad():
+            # once without being followed: constants that are made at first use are there then
+            flat(*example)
+            graph = make_fx(flat)(*example)
+            if make_fx(flat)(*example).code != graph.code:
+                raise ValueError("a rule does something else at each call")
+            compiled = _compiled(graph, example)
+
+        def run(working: dict[str, Tensor], thetas: list[Tensor], *points: Tensor) -> Tensor:
+            finite: Tensor = compiled(*working.values(), *thetas, *points)
+            return finite
+
+        return run
+
+    def _advance_block(self, replicas: Tensor, order: Tensor) -> Tensor:
+        """Train up to a block of replicas; return where each failed, or -1."""
+        count, samples = order.shape
+        tensors = self._parameters.named()
+        for name, working in self._working.items():
+            working[:count] = tensors[name][replicas]
+        whole = samples // self._batch * self._batch
+        healthy = [self._call(order[:, :whole], self._batch, replicas.tolist())]
+        if whole < samples:
+            # a smaller batch has another shape; once in a run is not worth compiling
+            healthy.append(self._call(order[:, whole:], samples - whole, replicas.tolist(), True))
+        for name, working in self._working.items():
+            tensors[name][replicas] = working[:count]
+        points = torch.arange(0, samples, self._batch).unsqueeze(1)
+        first = torch.where(torch.cat(healthy), samples, points).min(0).values
+        matrices = [
+            working[:count] for name, working in self._working.items() if "state" not in name
+        ]
+        finite = torch.stack([m.isfinite().all(-1).all(-1) for m in matrices]).all(0).cpu()
+        failed = torch.where(first < samples, first, -1)
+        return torch.where((failed < 0) & ~finite, samples - 1, failed)
+
+    def _call(
+        self, order: Tensor, events: int, replicas: list[int], by_steps: bool = False
+    ) -> Tensor:
+        """Take the updates of `order`; return ``[updates, R]``, whether outputs were finite."""
+        device, places = self._inputs.device, self._block
+        count, updates = len(replicas), order.shape[1] // events
+        chunk = 1 if by_steps else self._chunk_size
+        padded = -(-updates // chunk) * chunk
+        points = torch.zeros(places, padded * events, dtype=torch.int64)
+        live = torch.zeros(padded, places, 1, 1, dtype=torch.bool)
+        points[:count, : updates * events] = order[:count]
+        live[:updates, :count] = True
+        thetas = []
+        for rule in self._rules:
+            theta = self._thetas[rule].new_zeros(places, 1, 1)
+            theta[:count, 0, 0] = self._thetas[rule][replicas]
+            thetas.append(theta)
+        run = self._chunk if by_steps else self._run
+        healthy = []
+        # [chunks, updates, R, K], so that the points of each step lie together
+        picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).to(device)
+        for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
+            finite = run(self._working, thetas, self._inputs[pick], self._targets[pick], alive)
+            healthy.append(finite.cpu())
+        if not healthy:
+            return torch.ones(0, count, dtype=torch.bool)
+        return torch.cat(healthy)[:updates, :count]
+
+    def _chunk(
+        self,
+        working: dict[str, Tensor],
+        thetas: list[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        live: Tensor,
+    ) -> Tensor:
+        """Take one step for each row of `inputs`; return ``[updates, R]``, whether finite."""
+        values = dict(working)
+        by_name = dict(zip(self._rules, thetas, strict=True))
+        finite = []
+        for x, target, alive in zip(inputs.unbind(), targets.unbind(), live.unbind(), strict=True):
+            old = parameters_of(values)
+            new, outputs = self._step(old, by_name, x, target)
+            values = {
+                name: torch.where(alive, after, values[name]) for name, after in new.named().items()
+            }
+            finite.append(outputs.isfinite().all(-1).all(-1))
+        for name, value in working.items():
+            value.copy_(values[name])
+        return torch.stack(finite)
+
+
+def parameters_of(named: dict[str, Tensor]) -> Parameters:
+    """Return parameters made of tensors by the names of `Parameters.named`."""
+    return Parameters(
+        [value for name, value in named.items() if name.startswith("weight.")],
+        [value for name, value in named.items() if name.startswith("feedback.")],
+        {
+            name.removeprefix("state."): value
+            for name, value in named.items()
+            if name.startswith("state.")
+        },
+    )
+
+
+# What this process has compiled, by the operations and the shapes.
+_KNOWN: Final[dict[str, Callable[..., Tensor]]] = {}
+
+
+def _compiled(graph: fx.GraphModule, example: list[Tensor]) -> Callable[..., Tensor]:
+    """Return a graph compiled, the same one as before where nothing but a theta differs."""
+    constants = {name: value.tolist() for name, value in graph.named_buffers()}
+    shapes = [(tuple(t.shape), t.dtype, t.device.type) for t in example]
+    key = repr((graph.code, constants, shapes))
+    if key not in _KNOWN:
+        # what calls the kernels must not be Python: on a GPU a recorded graph, else C++
+        option = "triton.cudagraphs" if example[0].is_cuda else "cpp_wrapper"
+        _KNOWN[key] = torch.compile(graph, fullgraph=True, dynamic=False, options={option: True})
+        _KNOWN[key](*example)
+    return _KNOWN[key]
+
+
+def keep_compiled_code() -> None:
+    """Let torch keep what it compiles in the user's cache folder, unless told where already."""
+    folder = Path(platformdirs.user_cache_dir("plastic")) / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))

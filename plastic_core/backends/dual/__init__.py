@@ -1,0 +1,1 @@
+"""Derivatives of a step with respect to the thetas."""

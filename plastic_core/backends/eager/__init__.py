@@ -1,0 +1,1 @@
+"""PyTorch operation by operation: the reference."""

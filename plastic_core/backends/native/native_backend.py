@@ -1,0 +1,264 @@
+"""The native backend: networks trained by generated C, one network to a thread.
+
+A network is copied into a workspace of its thread, which stays in the second-level cache, and
+trained there on all points up to the next evaluation. No number depends on how many networks or
+threads run side by side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
+from plastic_core.backends.native.c_source import PERIOD, emit
+from plastic_core.backends.native.capture import capture
+from plastic_core.backends.native.compiler import compile_library
+from plastic_core.backends.native.program import NotNativeError, Program
+from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.activations import BETA
+from plastic_core.networks.network import make_network
+from plastic_core.networks.parameters import Parameters
+
+# What waits is divided by what has not decayed yet, which must not come near zero.
+_FAST_DECAY: Final = 0.1
+
+_INTEGERS = ("depth", "replicas", "samples", "batch", "classes", "stop", "next")
+_POINTERS = (
+    "sizes",
+    "skips",
+    "kinds",
+    "alive",
+    "periods",
+    "weights",
+    "weight_strides",
+    "feedback",
+    "feedback_strides",
+    "feedback_rows",
+    "states",
+    "state_strides",
+    "state_sizes",
+    "matrix_states",
+    "matrix_state_strides",
+    "thetas",
+    "constants",
+    "inputs",
+    "targets",
+    "order",
+    "failed",
+)
+
+
+class Job(ctypes.Structure):
+    """The struct `job_t` of network.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in _INTEGERS),
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+        ("directions", ctypes.c_int64),
+        ("weight_tangents", ctypes.c_void_p),
+        ("feedback_tangents", ctypes.c_void_p),
+        ("present", ctypes.c_int64),
+        ("steps", ctypes.c_int64),
+    ]
+
+
+@dataclass(frozen=True)
+class NativeCode:
+    """What the C of a run is made of, and what it became; used again for the same rules.
+
+    Attributes:
+        program: what the rules compute.
+        source: the C code.
+        loaded: the library.
+        compiled: see `compile_library`.
+    """
+
+    program: Program
+    source: str
+    loaded: ctypes.CDLL
+    compiled: bool
+
+
+class NativeBackend:
+    """See `plastic_core.backends.backend.Backend`.
+
+    Args:
+        spec: the network.
+        hooks: the resolved hooks.
+        thetas: by rule, ``[R]``.
+        parameters: of all replicas, changed in place.
+        inputs: ``[N, n]``, the training points.
+        targets: ``[N, classes]``, one-hot.
+        batch_size: points in one update.
+        threads: networks trained at once.
+        flags: more flags for the compiler.
+        code: of another backend with the same network, rules and precision, to be used again.
+
+    Attributes:
+        code: what was compiled.
+
+    Raises:
+        NotNativeError: the rules do something that C is not generated for.
+        CompilerError: there is no compiler, or it failed.
+    """
+
+    def __init__(
+        self,
+        spec: AnyNetwork,
+        hooks: Hooks,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int,
+        threads: int = 1,
+        flags: Sequence[str] = (),
+        code: NativeCode | None = None,
+    ) -> None:
+        self._recurrent = isinstance(spec, RecurrentSpec)
+        if self._recurrent and batch_size > 1:
+            raise NotNativeError("mini-batches of a recurrent network")
+        if code is None:
+            program = capture(hooks, spec, parameters.weights[0].dtype)
+            source = self._emit(program, spec, parameters)
+            code = NativeCode(program, source, *compile_library(source, flags))
+        self.code = code
+        self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
+        self._network = make_network(spec, hooks, parameters)
+        self._threads = threads
+        self._kept: list[Tensor] = []
+        self._job = self._make_job(
+            spec, code.program, thetas, parameters, inputs, targets, batch_size
+        )
+
+    def advance(self, order: Tensor) -> Tensor:
+        """Train; see `Backend.advance`."""
+        failed = torch.full((len(order),), -1)
+        if not order.shape[1]:
+            return failed
+        points = order.contiguous()
+        job = self._job
+        job.samples, job.next, job.stop = points.shape[1], 0, 0
+        job.order, job.failed = points.data_ptr(), failed.data_ptr()
+        count = min(self._threads, len(order))
+
+        def train(*_held: Tensor) -> int:
+            # An interrupt while a thread starts leaves it running and unknown to the pool: it
+            # holds on to all that it uses, whatever becomes of the caller.
+            status: int = self._entry(ctypes.byref(job))
+            return status
+
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                running = [pool.submit(train, points, failed) for _ in range(count)]
+                out_of_memory = sum(map(Future.result, running)) > 0  # of all of them
+            except KeyboardInterrupt:
+                job.stop = 1  # the threads end after their current sample
+                raise
+        if out_of_memory:
+            raise MemoryError("there is no memory for the workspace of one network")
+        self._alive[failed >= 0] = 0
+        return failed
+
+    def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
+        double = parameters.weights[0].dtype == torch.float64
+        return emit(program, spec.activation, BETA, double, self._recurrent)
+
+    @property
+    def _entry(self) -> Any:
+        """The function of the library that trains."""
+        loaded = self.code.loaded
+        return loaded.plastic_train_recurrent if self._recurrent else loaded.plastic_train
+
+    def freeze(self, replica: int) -> None:
+        """Train this replica no further."""
+        self._alive[replica] = 0
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return the activities; see `Backend.activities`."""
+        with torch.inference_mode():
+            return self._network.activities(x, replica)
+
+    def _make_job(
+        self,
+        spec: AnyNetwork,
+        program: Program,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int,
+    ) -> Job:
+        dtype = parameters.weights[0].dtype
+        states = _by_layer(program.states, parameters)
+        matrix_states = _by_layer(program.matrix_states, parameters)
+        columns = [thetas[name].to(dtype) for name in program.thetas]
+        table = torch.stack(columns, 1) if columns else torch.zeros(parameters.replicas, 1)
+        feedback = parameters.feedback
+        return Job(
+            depth=spec.depth,
+            replicas=parameters.replicas,
+            batch=batch_size,
+            classes=targets.shape[1],
+            sizes=self._integers([spec.sizes[0], *(rows for rows, _, _ in spec.matrices)]),
+            skips=self._integers(spec.skips if isinstance(spec, NetworkSpec) else [0] * 3),
+            present=spec.present if isinstance(spec, RecurrentSpec) else 0,
+            steps=spec.steps if isinstance(spec, RecurrentSpec) else 0,
+            kinds=self._integers(program.kind_of),
+            alive=self._alive.data_ptr(),
+            periods=self._keep(_periods(program, thetas, parameters.replicas)),
+            weights=self._pointers(parameters.weights),
+            weight_strides=self._strides(parameters.weights),
+            feedback=self._pointers(feedback) if feedback else None,
+            feedback_strides=self._strides(feedback),
+            feedback_rows=self._integers([b.shape[2] for b in feedback]),
+            states=self._pointers(states),
+            state_strides=self._strides(states),
+            state_sizes=self._integers([0 if s is None else s[0].numel() for s in states]),
+            matrix_states=self._pointers(matrix_states),
+            matrix_state_strides=self._strides(matrix_states),
+            thetas=self._keep(table.contiguous()),
+            constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
+            inputs=self._keep(inputs.contiguous()),
+            targets=self._keep(targets.contiguous()),
+        )
+
+    def _integers(self, values: Sequence[int | bool]) -> int:
+        return self._keep(torch.tensor([*map(int, values), 0], dtype=torch.int64))
+
+    def _pointers(self, tensors: Sequence[Tensor | None]) -> int:
+        return self._integers([0 if t is None else t.data_ptr() for t in tensors])
+
+    def _strides(self, tensors: Sequence[Tensor | None]) -> int:
+        return self._integers([0 if t is None else t.stride(0) for t in tensors])
+
+    def _keep(self, tensor: Tensor) -> int:
+        """Return the address of a tensor that lives as long as the backend."""
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+
+def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tensor:
+    """Return how many updates may wait in each replica: few where weights decay fast.
+
+    None where increments are transformed.
+    """
+    if program.transform is not None:
+        return torch.ones(replicas, dtype=torch.int64)
+    lost = torch.zeros(replicas, dtype=torch.float64)
+    for rule, scale in program.uniform_decays:
+        lost += (thetas[rule].double() * scale).abs()
+    return torch.where(lost > _FAST_DECAY, 1, PERIOD)
+
+
+def _by_layer(slots: list[list[str | None]], parameters: Parameters) -> list[Tensor | None]:
+    """Return the states of all slots, layer after layer."""
+    keys = [key for layer in zip(*slots, strict=True) for key in layer]
+    return [None if key is None else parameters.state[key] for key in keys]

@@ -1,0 +1,57 @@
+"""Native training that carries the tangents of all matrices; see `backends.dual.tangent_step`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.backends.native.c_tangents import emit_tangents
+from plastic_core.backends.native.derivatives import Differentiator
+from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.backends.native.program import NotNativeError, Program, Values
+from plastic_core.networks.activations import BETA
+from plastic_core.networks.parameters import Parameters
+
+
+class NativeTangents(NativeBackend):
+    """The native backend, which also carries tangents; made as `NativeBackend` is."""
+
+    def carry(self, tangents: Mapping[str, Tensor]) -> None:
+        """Take up the tangents, before anything is trained.
+
+        Args:
+            tangents: by name of the parameter, ``[R, P, ...]``, contiguous, one of the P for each
+                theta; changed in place.
+
+        Raises:
+            NotNativeError: a rule has a theta and no increment that it multiplies.
+        """
+        job = self._job
+        job.directions = len(self.code.program.thetas)
+        if tangents["weight.1"].shape[1] != job.directions:
+            raise NotNativeError("a rule learns nothing of its own (plastic_local_update)")
+        weights, feedback = (
+            [value for name, value in tangents.items() if name.startswith(f"{kind}.")]
+            for kind in ("weight", "feedback")
+        )
+        self._kept += weights + feedback
+        job.weight_tangents = self._pointers(weights)
+        job.feedback_tangents = self._pointers(feedback)
+
+    def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
+        if program.layer_norm or program.transform is not None:
+            raise NotNativeError("layer normalisation and transforms are not differentiated in C")
+        values = Values()
+        values.constants = program.constants  # those of derivatives are added to them
+        derive = Differentiator(values)
+        kinds = [derive.kind(kind) for kind in program.kinds]
+        double = parameters.weights[0].dtype == torch.float64
+        return emit_tangents(program, kinds, spec.activation, BETA, double)
+
+    @property
+    def _entry(self) -> Any:
+        return self.code.loaded.plastic_train_tangents

@@ -1,0 +1,158 @@
+"""What the transforms of a run compute, as expressions over the elements of a matrix.
+
+They are called once, in order, each with the result of the one before as its increment. What is
+not elementwise, such as the norm of an increment, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from plastic_core.api.specs import State
+from plastic_core.backends.native.follower import SIGNALS, STATE, Follower
+from plastic_core.backends.native.operations import REDUCTIONS
+from plastic_core.backends.native.program import MatrixTransform, NotNativeError, Value, Values
+from plastic_core.hooks.hooks import Hooks
+from plastic_core.hooks.trial import trial_increment
+
+
+@dataclass(frozen=True)
+class TransformSlots:
+    """Where the states of the transforms are: (owner, state) for each slot.
+
+    Attributes:
+        units: those over units, behind `first` slots of the rules.
+        matrices: those over a matrix.
+    """
+
+    first: int
+    units: list[tuple[str, str]]
+    matrices: list[tuple[str, str]]
+
+    def find(self, owner: str, name: str, state: State) -> int:
+        """Return the slot of a state."""
+        if state.over == "weight":
+            return self.matrices.index((owner, name))
+        return self.first + self.units.index((owner, name))
+
+
+def transformed(hooks: Hooks) -> bool:
+    """Return whether anything is transformed: only where a matrix changes are there states."""
+    return bool(hooks.transforms) and any(rule.spec.modifies for rule in hooks.local)
+
+
+def transform_slots(hooks: Hooks, first: int) -> TransformSlots:
+    """Return a slot for each state of a transform; `first` come before those over units."""
+    slots = TransformSlots(first, [], [])
+    if not transformed(hooks):
+        return slots
+    for owner, transform, _ in hooks.transforms:
+        for name, state in transform.spec.state.items():
+            group = slots.matrices if state.over == "weight" else slots.units
+            group.append((owner, name))
+    return slots
+
+
+def capture_transforms(
+    hooks: Hooks, slots: TransformSlots, constants: list[float], dtype: torch.dtype
+) -> MatrixTransform | None:
+    """Return what the transforms of a run compute, or None where there is none.
+
+    Args:
+        hooks: the resolved hooks.
+        slots: of the states.
+        constants: numbers of the program, which are added to.
+        dtype: of the run.
+
+    Raises:
+        NotNativeError: with the reason.
+    """
+    if not transformed(hooks):
+        return None
+    if any("feedback" in rule.spec.modifies for rule in hooks.local):
+        raise NotNativeError("C is not generated for transforms of a feedback matrix")
+    values = _MatrixValues()
+    values.constants = constants
+    captured = MatrixTransform(values.signal("increment"), [], [])
+    for owner, transform, function in hooks.transforms:
+        result = _TransformFollower(values, slots, owner, dtype).follow(transform, function)
+        if transform.spec.state:
+            result, new = result
+            for name, value in new.items():
+                state = transform.spec.state[name]
+                slot, value = slots.find(owner, name, state), values.value(value)
+                if state.over == "weight":
+                    captured.matrix_states.append((slot, value))
+                else:
+                    captured.states.append((slot, state.over, value))
+        captured.increment = values.known["increment"] = values.value(result)
+    return captured
+
+
+class _MatrixValues(Values):
+    """Values over W; what combines rows with columns, or either with W, varies over W."""
+
+    def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
+        if operation in REDUCTIONS:
+            raise NotNativeError("it looks at more than one element of a matrix at a time")
+        units = {v.units for v in arguments if isinstance(v, Value)} - {None}
+        over = "weight" if len(units) > 1 else next(iter(units), None)
+        if operation in ("signal", "matrix_state"):
+            over = "weight"
+        elif operation == "state":
+            over = arguments[1]
+        return Value(operation, arguments, False, over, 0)
+
+
+class _TransformFollower(Follower):
+    kind = "transform"
+
+    def __init__(
+        self, values: Values, slots: TransformSlots, owner: str, dtype: torch.dtype
+    ) -> None:
+        super().__init__(values, [], dtype)
+        self._places, self._owner = slots, owner
+
+    def _trial(self, owner: Any) -> Any:
+        self._trial_shape = (trial := trial_increment(owner, self._dtype)).weight.shape
+        return trial
+
+    def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
+        value = super()._node(node, found, trial, rule)
+        if isinstance(value, Value) and isinstance(trial, Tensor) and trial.dim() == 3:
+            self._check_population(value, trial.shape[1:])
+        return value
+
+    def _check_population(self, value: Value, shape: Sequence[int]) -> None:
+        """Refuse what does not lie along the matrix, such as its transpose."""
+        rows, columns = self._trial_shape[1:]
+        allowed = {
+            None: {(1, 1)},
+            "post": {(rows, 1), (1, rows)},
+            "pre": {(columns, 1), (1, columns)},
+            "weight": {(rows, columns)},
+        }[value.units]
+        if tuple(shape) not in allowed:
+            raise NotNativeError("it combines populations of different sizes")
+
+    def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
+        owner, name = args
+        if owner is SIGNALS:
+            return STATE if name == "state" else self._values.signal(name)
+        if owner is STATE:
+            state = rule.spec.state[name]
+            slot = self._places.find(self._owner, name, state)
+            if state.over == "weight":
+                return self._values.make("matrix_state", slot)
+            return self._values.make("state", slot, state.over)
+        if isinstance(owner, Value) and name == "mT":
+            return owner
+        raise NotNativeError(f"it reads the attribute '{name}' of a tensor")
+
+    def _size(self, operation: str, args: Sequence[Any]) -> Value:
+        raise NotNativeError("it reads the size of a matrix")

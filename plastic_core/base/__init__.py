@@ -1,0 +1,1 @@
+"""What every room stands on: errors, specifications, files, statistics. No torch."""

@@ -1,0 +1,71 @@
+"""The base of all specifications, and what it says of a fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plastic_core.base.errors import PlasticError, did_you_mean, listing
+
+
+class SpecError(PlasticError):
+    """A specification that does not validate; names field, value and what is accepted.
+
+    Attributes:
+        faults: the message without the name of the specification.
+    """
+
+    def __init__(self, name: str, faults: str) -> None:
+        super().__init__(f"{name}{faults}")
+        self.faults = faults
+
+
+class Spec(BaseModel):
+    """Base of all specifications: frozen, unknown fields forbidden, errors that help.
+
+    Raises:
+        SpecError: naming each field at fault, its value, what is accepted and the nearest name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise SpecError(type(self).__name__, describe_faults(error, type(self))) from None
+
+
+def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return ``": <fault>"``, or a line for each of several.
+
+    A fault is the field, its value, what is accepted and the nearest name.
+    """
+    faults = []
+    for fault in error.errors(include_url=False):
+        path = ".".join(str(part) for part in fault["loc"])
+        value, kind, context = fault["input"], fault["type"], fault.get("ctx", {})
+        if kind == "missing":
+            faults.append(f"{path}: is required and missing")
+        elif kind == "extra_forbidden":
+            known = model.model_fields
+            name = str(fault["loc"][-1])
+            faults.append(
+                f"{path} = {value!r}: there is no field '{name}'{did_you_mean(name, known) or '.'} "
+                f"The fields are {listing(known)}"
+            )
+        elif kind == "literal_error":
+            names = [
+                word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")
+            ]
+            near = did_you_mean(value, names) if isinstance(value, str) else ""
+            faults.append(f"{path} = {value!r}: accepted are {context['expected']}{near}")
+        elif kind == "value_error":
+            where = f"{path} = {value!r}: " if path else ""
+            faults.append(f"{where}{context['error']}")
+        else:
+            faults.append(f"{path} = {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
+    if len(faults) == 1:
+        return f": {faults[0]}"
+    return f" has {len(faults)} faults:\n" + "\n".join(f"  {f}" for f in faults)

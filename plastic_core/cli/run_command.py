@@ -1,0 +1,159 @@
+"""``plastic run``: train the networks of a spec and show their learning curve."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from pydantic import BaseModel
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.cli.flag_types import Settings, Switch, Texts
+from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.spec_file import read_spec_file
+from plastic_core.plugins.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from plastic_core.experiments.run import RunResult
+
+
+def make_app(arguments: Sequence[str] | None) -> App:
+    """Return the command, with the options of the task that `arguments` ask for as flags.
+
+    None, where another command was asked for, looks no task up.
+    """
+    app = App(name="run", help="Train networks by a rule and show their learning curve.")
+    options: type[BaseModel] | None = None
+    if arguments is not None:
+        options = task_options(arguments)
+
+    @app.default
+    def run(
+        source: Annotated[str | None, Parameter(show_default=False)] = None,
+        *,
+        spec: Annotated[Any, Parameter(name="*")] = None,
+        task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
+        set_: Settings = None,
+        transform: Texts = None,
+        probe: Texts = None,
+        plugin: Texts = None,
+        out: str | None = None,
+        resume: Switch = False,
+        json: Switch = False,
+        data_dir: str | None = None,
+        threads: int | None = None,
+        save_weights: Switch = False,
+        store: str | None = None,
+        reuse: Switch = False,
+    ) -> None:
+        """Train networks by a rule and show their learning curve.
+
+        Args:
+            source: a spec (.toml, .json), or the run.json of a run to repeat.
+            spec: the fields of the spec.
+            task_options: the options of the task.
+            set_: RULE.NAME=VALUE, such as oja.theta=1e-4 or oja.layers=1-4; may be repeated.
+            transform: name of a transform of the summed update; may be repeated.
+            probe: name of a probe that measures the networks, or all; may be repeated.
+            plugin: file with an unpackaged plugin; may be repeated.
+            out: the run folder; default ./runs/TIME-TASK-RULE.
+            resume: continue the run that --out holds.
+            json: print one JSON object on standard output, everything else on standard error.
+            data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
+            threads: networks trained or evaluated at once; default all cores.
+            save_weights: also write weights.safetensors.
+            store: folder of finished networks, in place of PLASTIC_STORE.
+            reuse: take the networks from the store where all of them are there.
+        """
+        given, chosen = given_of(spec), given_of(task_options)
+        changed = bool(chosen or {"rule", "task"} & given.keys())
+        fields = read_spec_file(Path(source), plugin or (), asked=changed) if source else {}
+        fields |= given
+        made = assemble(fields, options, chosen, set_, transform, probe, plugin)
+        _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
+
+    attach(run, options, skip=COLLECTED)
+    return app
+
+
+def _run(
+    spec: RunSpec,
+    out: str | None,
+    resume: bool,
+    as_json: bool,
+    data_dir: str | None,
+    threads: int | None,
+    save_weights: bool,
+    store: str | None,
+    reuse: bool,
+) -> None:
+    from plastic_core.cli.progress import RunView
+    from plastic_core.plan.plan import make_plan
+
+    if reuse and save_weights:
+        raise PlasticError("--reuse trains nothing, so that there are no weights to save")
+    if resume and out is None:
+        raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
+    make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
+    from plastic_core.experiments.run import run
+    from plastic_core.results.run_folder import default_folder
+    from plastic_core.results.store import Store
+
+    # what a plugin prints must not mix with the one JSON object
+    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with aside, RunView(spec) as view:
+        result = run(
+            spec,
+            out=default_folder(spec.task, spec.rule) if out is None else out,
+            resume=resume,
+            data_dir=data_dir,
+            threads=threads,
+            save_weights=save_weights,
+            store=Store(store),
+            reuse=reuse,
+            on_plan=view.begin,
+            on_point=view.show_point,
+        )
+    _report(result, as_json)
+
+
+def _report(result: RunResult, as_json: bool) -> None:
+    from rich.console import Console
+
+    from plastic_core.cli.output import print_json, print_table
+
+    summary = result.summary
+    accuracy = summary["accuracy"]
+    console = Console(stderr=as_json)
+    print_table(
+        ("rule", "accuracy %", "low", "high", "seeds", "diverged", "updates/s", "seconds"),
+        [
+            (
+                summary["rule"],
+                *(f"{100 * accuracy[key]:.2f}" for key in ("mean", "low", "high")),
+                summary["seeds"],
+                len(summary["diverged"]),
+                f"{summary['updates_per_second']:,.0f}",
+                f"{summary['seconds']:.1f}",
+            )
+        ],
+        console,
+    )
+    lines = [
+        f"low, high: 98% bootstrap interval of the mean over {summary['seeds']} seeds, "
+        "500 resamples"
+    ]
+    if summary["diverged"]:
+        where = ", ".join(f"seed {d['seed']} at sample {d['sample']}" for d in summary["diverged"])
+        lines.append(f"diverged, counted at chance level: {where}")
+    lines += [f"note: {note}" for note in summary["notes"]]
+    lines.append(f"written to {summary['run_dir']}")
+    for line in lines:
+        print(line, file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print_json(summary)

@@ -1,0 +1,175 @@
+"""``plastic sweep``: every rule at every point of a grid, many networks at once."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from pydantic import BaseModel
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.cli.flag_types import Settings, Switch, Texts
+from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plugins.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from plastic_core.experiments.sweeping.arms import SweepSpec
+
+# A table of more arms is in the file; the terminal shows the best of each rule.
+_SHOWN = 5
+
+
+def make_app(arguments: Sequence[str] | None) -> App:
+    """Return the command, with the options of the task that `arguments` ask for as flags."""
+    app = App(name="sweep", help="Train rules over a grid of thetas, seeds and options.")
+    options: type[BaseModel] | None = None
+    if arguments is not None:
+        options = task_options(arguments)
+
+    @app.default
+    def sweep(
+        *,
+        rule: Texts = None,
+        grid: Texts = None,
+        spec: Annotated[Any, Parameter(name="*")] = None,
+        task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
+        set_: Settings = None,
+        transform: Texts = None,
+        probe: Texts = None,
+        plugin: Texts = None,
+        out: str | None = None,
+        store: str | None = None,
+        json: Switch = False,
+        data_dir: str | None = None,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        slurm: str | None = None,
+        block: int | None = None,
+    ) -> int:
+        """Train rules over a grid of thetas, seeds and options.
+
+        What the store holds already is not trained again: the same command, given again after it
+        was stopped, does what is missing. Exit code 1: some networks failed.
+
+        Args:
+            rule: a rule expression; may be repeated, and the grid is applied to each.
+            grid: NAME=VALUES, such as bp=1e-4:1e-1:12log, layers=5,10 or adam.rate=1e-4,1e-3; may
+                be repeated.
+            spec: the fields of the spec, the same for all.
+            task_options: the options of the task.
+            set_: RULE.NAME=VALUE, the same for all points; may be repeated.
+            transform: name of a transform of the summed update; may be repeated.
+            probe: name of a probe that measures the networks, or all; may be repeated.
+            plugin: file with an unpackaged plugin; may be repeated.
+            out: folder for sweep.json and table.csv; default ./runs/TIME-TASK-sweep.
+            store: folder of finished networks, in place of PLASTIC_STORE.
+            json: print one JSON object on standard output, everything else on standard error.
+            data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
+            workers: processes, one thread each; 0 trains in this process, on all cores. Default
+                one a core, but 0 for a few blocks that C trains.
+            scheduler: address of a Dask scheduler that runs already.
+            slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
+            block: most networks that one task trains; default some ten seconds of work.
+        """
+        from plastic_core.experiments.sweeping.arms import SweepSpec, expand
+        from plastic_core.experiments.sweeping.grid import parse_axis
+
+        rules = tuple(rule or [RunSpec().rule])
+        axes = [parse_axis(text) for text in grid or []]
+        if len({name for name, _ in axes}) < len(axes):
+            raise PlasticError("--grid: one axis is given twice; write all its values in one")
+        fields = {"rule": rules[0], "eval_half": "choose", **given_of(spec)}
+        base = assemble(fields, options, given_of(task_options), set_, transform, probe, plugin)
+        made = SweepSpec(rules=rules, grid=dict(axes), base=base)
+        if workers is not None and not 0 <= workers <= 1024:
+            raise PlasticError(f"--workers {workers}: expected 0 to 1024")
+        if block is not None and block < 1:
+            raise PlasticError(f"--block {block}: expected at least 1")
+        expand(made, Catalogue(base.plugins))  # mistakes show before torch is loaded
+        return _sweep(made, out, store, json, data_dir, workers, scheduler, slurm, block)
+
+    attach(sweep, options, skip={*COLLECTED, "rule"})
+    return app
+
+
+def _sweep(
+    spec: SweepSpec,
+    out: str | None,
+    store: str | None,
+    as_json: bool,
+    data_dir: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    slurm: str | None,
+    block: int | None,
+) -> int:
+    from plastic_core.base.files import explained, write_atomically, write_json
+    from plastic_core.cli.live import SweepView
+    from plastic_core.cli.output import interrupted_with, print_json
+    from plastic_core.experiments.sweeping.sweep import sweep
+    from plastic_core.experiments.sweeping.table import csv_of, summary_of
+    from plastic_core.results.run_folder import default_folder
+    from plastic_core.results.store import Store
+
+    remedy = "free or allow it, or give another folder with --out"
+    folder = default_folder(spec.base.task, "sweep") if out is None else Path(out)
+    with explained(folder, remedy):
+        folder.mkdir(parents=True, exist_ok=True)
+    cells = Store(store)
+    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    how = f"the same command goes on; what was done is in the store {cells.folder}"
+    with aside, interrupted_with(how), SweepView() as view:
+        result = sweep(
+            spec,
+            cells,
+            workers=workers,
+            scheduler=scheduler,
+            slurm=slurm,
+            data_dir=data_dir,
+            limit=block,
+            on_progress=view.show,
+        )
+    summary = summary_of(spec, result, str(cells.folder))
+    write_json(folder / "sweep.json", summary, remedy)
+    table = csv_of(result)
+    write_atomically(
+        folder / "table.csv", lambda path: path.write_text(table, encoding="utf-8"), remedy
+    )
+    summary["out"] = str(folder)
+    if as_json:
+        print_json(summary)
+    else:
+        _show(summary)
+    return 1 if summary["failed"] else 0
+
+
+def _show(summary: dict[str, Any]) -> None:
+    from plastic_core.cli.output import print_table
+
+    rows = []
+    for rule in dict.fromkeys(arm["rule"] for arm in summary["arms"]):
+        arms = [a for a in summary["arms"] if a["rule"] == rule and a["accuracy"] is not None]
+        for arm in sorted(arms, key=lambda a: -a["accuracy"])[:_SHOWN]:
+            point = "  ".join(f"{axis} {_short(value)}" for axis, value in arm["point"].items())
+            percent = [f"{100 * arm[key]:.2f}" for key in ("accuracy", "low", "high")]
+            rows.append((rule, point, *percent, arm["seeds"], arm["diverged"]))
+    headers = ("rule", "point", "accuracy %", "low", "high", "seeds", "diverged")
+    print_table(headers, rows)
+    half = summary["spec"]["base"]["eval_half"]
+    print(f"the best {_SHOWN} points of each rule, on the half '{half}' of the held-out points")
+    print(
+        f"{summary['cells']} networks: {summary['from_store']} from the store, "
+        f"{summary['trained']} trained, {len(summary['failed'])} failed"
+    )
+    for reason in dict.fromkeys(one["reason"] for one in summary["failed"]):
+        print(f"failed: {reason}")
+    print(f"written to {summary['out']}; store {summary['store']}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

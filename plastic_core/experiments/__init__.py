@@ -1,0 +1,1 @@
+"""Runs, sweeps, searches, meta-learning, figures of the paper, reports."""

@@ -1,0 +1,106 @@
+"""What is kept of each episode of meta-learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plastic_core.experiments.meta.meta_spec import MetaSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Episodes over which the last accuracy is averaged.
+_LAST = 50
+
+
+@dataclass
+class History:
+    """Over (seed, episode); numbers of episodes to come are 0.
+
+    Attributes:
+        rules: names, in the order of the expression.
+        seeds: of the meta-trainings.
+        theta: ``[S, episodes + 1, P]``; the first are those at the start.
+        gradient: ``[S, episodes, P]``, of the query loss, clipped.
+        accuracy: ``[S, episodes]``, of the queries, mean over the parallel networks.
+        loss: ``[S, episodes]``, mean cross-entropy in nats; not finite where a network diverged.
+        diverged: ``[S, episodes]``, networks that left the finite range.
+        clipped: ``[S, episodes]``, networks whose gradient was clipped.
+        done: episodes done.
+    """
+
+    rules: list[str]
+    seeds: list[int]
+    theta: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    diverged: NDArray[np.int64]
+    clipped: NDArray[np.int64]
+    done: int = 0
+
+    @classmethod
+    def empty(cls, spec: MetaSpec, rules: list[str]) -> History:
+        """Return a history of nothing."""
+        seeds = list(range(spec.first_seed, spec.first_seed + spec.seeds))
+        shape, count = (len(seeds), spec.episodes), len(rules)
+        return cls(
+            rules,
+            seeds,
+            np.zeros((shape[0], shape[1] + 1, count)),
+            np.zeros((*shape, count)),
+            np.zeros(shape),
+            np.zeros(shape),
+            np.zeros(shape, np.int64),
+            np.zeros(shape, np.int64),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name, to be written and read back in place."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the record holds of it."""
+        last = self.accuracy[:, -_LAST:].mean(1)
+        return {
+            "thetas": [
+                dict(zip(self.rules, thetas, strict=True)) for thetas in self.theta[:, -1].tolist()
+            ],
+            "accuracy": last.tolist(),
+            "accuracy_over": min(_LAST, self.accuracy.shape[1]),
+            "diverged": int(self.diverged.sum()),
+            "clipped": int(self.clipped.sum()),
+        }
+
+    def dataset(self) -> xr.Dataset:
+        """Return the history with named dimensions, units and descriptions."""
+        import xarray as xr
+
+        over = ("seed", "episode")
+
+        def described(name: str, dims: tuple[str, ...], text: str, units: str = "1") -> Any:
+            return dims, getattr(self, name), {"long_name": text, "units": units}
+
+        return xr.Dataset(
+            {
+                "theta": described("theta", ("seed", "step", "rule"), "theta before each episode"),
+                "gradient": described(
+                    "gradient", (*over, "rule"), "gradient of the query loss", "nat"
+                ),
+                "accuracy": described("accuracy", over, "accuracy on the queries"),
+                "loss": described("loss", over, "mean cross-entropy on the queries", "nat"),
+                "diverged": described("diverged", over, "networks that diverged"),
+                "clipped": described("clipped", over, "networks whose gradient was clipped"),
+            },
+            coords={
+                "seed": ("seed", self.seeds, {"long_name": "seed of the meta-training"}),
+                "episode": ("episode", np.arange(1, self.accuracy.shape[1] + 1)),
+                "step": ("step", np.arange(self.theta.shape[1])),
+                "rule": ("rule", self.rules),
+            },
+        )

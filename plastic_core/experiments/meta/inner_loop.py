@@ -1,0 +1,201 @@
+"""The inner loop: networks that learn one episode each, and how they answer afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.backends.choice import BackendRequest, choose_backend
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.native_backend import NativeCode
+from plastic_core.backends.native.native_tangents import NativeTangents
+from plastic_core.backends.native.program import NotNativeError
+from plastic_core.experiments.meta.episodes import Episode
+from plastic_core.hooks.hooks import Hooks, resolve_hooks
+from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
+from plastic_core.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How R networks answer the queries of their episodes.
+
+    Attributes:
+        loss: ``[R]``, mean cross-entropy in nats; not finite where a network diverged.
+        accuracy: ``[R]``; chance level where a network diverged.
+        gradient: ``[R, P]``, of the loss with respect to the thetas.
+    """
+
+    loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+
+
+class InnerLoop:
+    """Trains a fresh network for each episode, online, each point once.
+
+    Args:
+        plan: rules and network.
+        inputs: ``[N, n]``, the points that episodes are drawn from.
+        backend: "native", "eager", or "auto" for the first that can do it.
+        threads: networks trained at once; eager trains them side by side.
+
+    Attributes:
+        backend: the one that is used.
+        reason: why, where it is not the one that was asked for.
+    """
+
+    def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
+        assert isinstance(plan.network, NetworkSpec)
+        self._network: NetworkSpec = plan.network
+        self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
+        self._names = [rule.name for rule in plan.rules]
+        selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+        self._hooks: Hooks = resolve_hooks(selected, dtype=self._dtype)
+        self._inputs = torch.from_numpy(inputs)
+        self._one_hot = torch.eye(self._network.sizes[-1], dtype=self._dtype)
+        self._threads = threads
+        self._code: NativeCode | None = None
+        self.backend, self.reason = "eager", ""
+        if backend != "eager":
+            self._try_native()
+
+    def learn(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
+        """Return how the networks answer, and the gradients of their losses.
+
+        Args:
+            thetas: ``[R, P]``, in the order of the expression.
+            episodes: one for each replica.
+        """
+        parameters = self._fresh([episode.network for episode in episodes])
+        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
+        named = dict(zip(self._names, columns, strict=True))
+        points, labels, queries, asked = _stacked(episodes)
+        with torch.inference_mode():
+            step = TangentStep(self._network, self._hooks, named, parameters)
+            x, target = self._x(points), self._one_hot[labels]
+            failed = torch.full((len(x),), -1)
+            if self._code is not None:
+                failed = self._native(step, named, parameters, x, target)
+            else:
+                for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
+                    step.step(one.unsqueeze(1), wanted.unsqueeze(1))
+            return _answers(*step.outputs(self._x(queries)), asked, failed)
+
+    def test(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
+        """Return how the networks answer, without gradients, by the fastest backend.
+
+        Args:
+            thetas: ``[R, P]``, in the order of the expression.
+            episodes: one for each replica.
+        """
+        parameters = self._fresh([episode.network for episode in episodes])
+        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
+        points, labels, queries, asked = _stacked(episodes)
+        x, target = self._x(points).flatten(0, 1), self._one_hot[labels].flatten(0, 1)
+        backend = choose_backend(
+            BackendRequest(
+                "auto",
+                self._network,
+                self._hooks,
+                dict(zip(self._names, columns, strict=True)),
+                parameters,
+                x,
+                target,
+                batch_size=1,
+                updates=points.shape[1],
+                threads=self._threads,
+            )
+        ).backend
+        failed = backend.advance(torch.arange(len(x)).view(len(points), -1))
+        outputs = [
+            backend.activities(self._x(one).unsqueeze(0), replica)[-1]
+            for replica, one in enumerate(queries)
+        ]
+        return _answers(torch.cat(outputs), None, asked, failed)
+
+    def _native(
+        self,
+        step: TangentStep,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        x: Tensor,
+        target: Tensor,
+    ) -> Tensor:
+        """Train, and return for each network where it diverged, or -1."""
+        backend = NativeTangents(
+            self._network,
+            self._hooks,
+            thetas,
+            parameters,
+            x.flatten(0, 1),
+            target.flatten(0, 1),
+            batch_size=1,
+            threads=self._threads,
+            code=self._code,
+        )
+        backend.carry(step.tangents)
+        self._code = backend.code
+        # every network has points of its own
+        return backend.advance(torch.arange(len(x) * x.shape[1]).view(len(x), -1))
+
+    def _try_native(self) -> None:
+        """Compile; where that is not possible, say why."""
+        parameters = self._fresh([0])
+        thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
+        step = TangentStep(self._network, self._hooks, thetas, parameters)
+        x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
+        try:
+            self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))
+            self.backend = "native"
+        except (NotNativeError, CompilerError) as error:
+            self.reason = f"not native: {error}"
+
+    def _fresh(self, seeds: list[int]) -> Parameters:
+        feedback = self._hooks.feedback
+        parameters = initial_parameters(self._network, seeds, feedback, self._dtype)
+        add_states(parameters, self._hooks)
+        return parameters
+
+    def _x(self, points: Tensor) -> Tensor:
+        return self._inputs[points].to(self._dtype)
+
+
+def _stacked(episodes: Sequence[Episode]) -> tuple[Tensor, ...]:
+    """Return points, labels, queries and their labels, ``[R, ...]``."""
+    names = ("points", "labels", "queries", "query_labels")
+    return tuple(torch.from_numpy(np.stack([getattr(e, n) for e in episodes])) for n in names)
+
+
+def _answers(outputs: Tensor, tangents: Tensor | None, labels: Tensor, failed: Tensor) -> Answers:
+    """Return the loss, and by the chain rule its gradient.
+
+    Args:
+        outputs: ``[R, Q, n_L]``, softmax.
+        tangents: ``[P, R, Q, n_L]``, or None for no gradient.
+        labels: ``[R, Q]``.
+        failed: ``[R]``, where a network diverged, or -1.
+    """
+    diverged = (failed >= 0) | ~outputs.isfinite().flatten(1).all(1)
+    index = labels.unsqueeze(-1)
+    picked = outputs.gather(-1, index).squeeze(-1).double()
+    # softmax may have rounded a probability to zero
+    picked = picked.clamp_min(torch.finfo(outputs.dtype).tiny)
+    change = picked.new_zeros(0, *picked.shape)
+    if tangents is not None:
+        index = index.expand(len(tangents), *index.shape)
+        change = tangents.gather(-1, index).squeeze(-1).double()
+    return Answers(
+        loss=torch.where(diverged, torch.nan, -picked.log().mean(-1)).numpy(),
+        accuracy=torch.where(
+            diverged, 1 / outputs.shape[-1], (outputs.argmax(-1) == labels).double().mean(-1)
+        ).numpy(),
+        gradient=-(change / picked).mean(-1).T.numpy(),
+    )

@@ -1,0 +1,107 @@
+"""A meta-learned rule on disk: meta.json, history.nc, figure, checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from pydantic import BaseModel, FiniteFloat
+
+from plastic_core.experiments.meta.history import History
+from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.results.result_folder import ResultFolder
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+META_FILE: Final = "meta.json"
+HISTORY_FILE: Final = "history.nc"
+FIGURE_FILE: Final = "meta_learning.png"
+
+
+def place(folder: Path, name: str, spec: MetaSpec) -> Path:
+    """Return where a figure keeps a meta-learned rule: another spec has another folder."""
+    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    return folder / f"{name}-{digest[:8]}"
+
+
+class MetaSummary(BaseModel):
+    """What the record of finished meta-learning holds as its result."""
+
+    thetas: list[dict[str, FiniteFloat]]
+    learned: list[str]
+    accuracy: list[FiniteFloat]
+    accuracy_over: int
+    diverged: int
+    clipped: int
+    seconds: FiniteFloat
+
+
+class MetaFolder(ResultFolder):
+    """The folder of one meta-learned rule."""
+
+    record_file, noun, result = META_FILE, "meta-learned rule", MetaSummary
+
+    def read_history(self) -> xr.Dataset:
+        """Return history.nc.
+
+        Raises:
+            PlasticError: it is missing or damaged.
+        """
+        return self.read_dataset(HISTORY_FILE, {"theta": ("seed", "step", "rule")})
+
+    def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> None:
+        """Write history.nc, the figure and, last, the record, which says that all is there."""
+        from plastic_core.figures import draw_meta_learning
+
+        self.write_dataset(HISTORY_FILE, history)
+        self._write(FIGURE_FILE, lambda path: draw_meta_learning(history, path))
+        self.write_record(record)
+        self.drop_checkpoint()
+
+    def write_checkpoint(self, history: History, optimizer: torch.optim.Optimizer) -> None:
+        """Write what is needed to continue, unless that was done a short while ago."""
+
+        def content() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+            state = optimizer.state_dict()["state"].get(0, {})
+            kept = {name: value for name, value in state.items() if value is not None}
+            tensors = {f"optimizer.{name}": torch.as_tensor(v) for name, v in kept.items()}
+            for name, array in history.arrays().items():
+                tensors[f"history.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+            return tensors, {"done": history.done}
+
+        self.checkpoint(content)
+
+    def read_checkpoint(
+        self, history: History, optimizer: torch.optim.Optimizer, parameter: torch.Tensor
+    ) -> None:
+        """Set history, optimiser and thetas to the last checkpoint, where there is one.
+
+        Raises:
+            PlasticError: the checkpoint is damaged.
+        """
+        with self.stored_checkpoint() as checkpoint:
+            if checkpoint is None:
+                return
+            stored, values = checkpoint
+            done = int(values["done"])
+            if not 0 <= done <= history.accuracy.shape[1]:
+                raise ValueError(f"{done} episodes are done")
+            for name, array in history.arrays().items():
+                np.copyto(array, stored[f"history.{name}"].numpy())
+            history.done = done
+            state = {
+                name.removeprefix("optimizer."): value
+                for name, value in stored.items()
+                if name.startswith("optimizer.")
+            }
+            if state:
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": {0: state}, "param_groups": groups})
+                # loading makes all of it as precise as the thetas
+                optimizer.state[parameter].update({k: v.clone() for k, v in state.items()})
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(history.theta[:, done]))

@@ -1,0 +1,200 @@
+"""Meta-learning: thetas that follow the gradient of the loss after learning, over episodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plastic_core.api.few_shot import FewShotOptions
+from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.base.errors import PlasticError, listing
+from plastic_core.experiments.meta.episodes import Episodes
+from plastic_core.experiments.meta.history import History
+from plastic_core.experiments.meta.inner_loop import InnerLoop
+from plastic_core.experiments.meta.meta_folder import MetaFolder
+from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.experiments.meta.outer_loop import Outer, optimizers
+from plastic_core.plan.plan import Plan, call_task, make_plan
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.training import datasets, machine
+
+if TYPE_CHECKING:
+    import os
+
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class MetaResult:
+    """A meta-learned rule.
+
+    Attributes:
+        spec: as given.
+        history: thetas, accuracy and loss over (seed, episode).
+        record: what meta.json holds.
+        folder: where it lies, or None.
+    """
+
+    spec: MetaSpec
+    history: xr.Dataset
+    record: dict[str, Any]
+    folder: Path | None
+
+    @property
+    def learned(self) -> list[str]:
+        """The rule of each seed, as an expression that `RunSpec.rule` takes."""
+        learned: list[str] = self.record["result"]["learned"]
+        return learned
+
+
+def meta_learn(
+    spec: MetaSpec,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    on_plan: Callable[[dict[str, Any]], Any] | None = None,
+    on_episode: Callable[[History], Any] | None = None,
+) -> MetaResult:
+    r"""Learn the thetas of a rule over episodes, each with a fresh network.
+
+    Args:
+        spec: everything that decides the result.
+        out: the folder to write; None writes nothing.
+        resume: continue what `out` holds, or return its result where it is finished.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        threads: threads of torch; None for all cores.
+        on_plan: called before the first episode with the record so far.
+        on_episode: called after each episode.
+
+    Raises:
+        PlasticError: anything wrong with the input.
+    """
+    begun = time.perf_counter()
+    plan = plan_meta(spec)
+    machine.check(plan, threads)
+    folder = None if out is None else MetaFolder(Path(out), spec, resume)
+    if folder is not None and folder.state == "finished":
+        return MetaResult(spec, folder.read_history(), folder.read_record(), folder.path)
+    episodes, inputs = load_episodes(plan, data_dir, held_out=False)
+    inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
+    outer = Outer(spec, plan)
+    history = History.empty(spec, [rule.name for rule in plan.rules])
+    history.theta[:, 0] = outer.thetas
+    record = _record(spec, plan, threads) | {"backend": inner.backend, "reason": inner.reason}
+    if folder is not None:
+        folder.make()
+        if folder.state == "started":
+            folder.read_checkpoint(history, outer.optimizer, outer.parameter)
+        folder.write_record(record)
+    if on_plan is not None:
+        on_plan(record)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(1)  # small operations are fastest with one
+    try:
+        for number in range(history.done, spec.episodes):
+            answers = inner.learn(
+                np.repeat(outer.thetas, spec.parallel, 0),
+                [
+                    episodes.draw(seed, number * spec.parallel + one)
+                    for seed in range(spec.first_seed, spec.first_seed + spec.seeds)
+                    for one in range(spec.parallel)
+                ],
+            )
+            outer.step(answers, history, number)
+            history.done = number + 1
+            if folder is not None and history.done < spec.episodes:
+                folder.write_checkpoint(history, outer.optimizer)
+            if on_episode is not None:
+                on_episode(history)
+    finally:
+        torch.set_num_threads(threads_before)
+    learned = [expression(dict(zip(history.rules, t, strict=True))) for t in outer.thetas.tolist()]
+    record = {
+        **record,
+        "state": "finished",
+        "result": history.summary() | {"learned": learned, "seconds": time.perf_counter() - begun},
+    }
+    result = MetaResult(spec, history.dataset(), record, None if folder is None else folder.path)
+    if folder is not None:
+        folder.write_result(result.history, record)
+    return result
+
+
+def plan_meta(spec: MetaSpec) -> Plan:
+    """Resolve a spec against what is installed.
+
+    Raises:
+        PlasticError: something of it is unknown, or cannot be meta-learned.
+    """
+    known = optimizers()
+    if spec.optimizer not in known:
+        raise PlasticError(
+            f"optimizer = {spec.optimizer!r}: expected one of torch.optim: {listing(sorted(known))}"
+        )
+    catalogue = Catalogue(spec.plugins)
+    plan = make_plan(spec.run_spec(), catalogue)
+    if not isinstance(plan.options, FewShotOptions):
+        offers = []
+        for entry in catalogue.entries("task"):
+            if entry.plugin and issubclass(entry.plugin.spec.options, FewShotOptions):
+                offers.append(entry.name)
+        raise PlasticError(
+            f"task '{spec.task}': it has no episodes; few-shot tasks are {listing(offers)}"
+        )
+    if not isinstance(plan.network, NetworkSpec):
+        raise PlasticError(f"task '{spec.task}': its network is recurrent; expected feed-forward")
+    if plan.network.layer_norm:
+        raise PlasticError("layer_norm: it is not differentiated in meta-learning; leave it out")
+    return plan
+
+
+def load_episodes(
+    plan: Plan, data_dir: Any, held_out: bool
+) -> tuple[Episodes, NDArray[np.float32]]:
+    """Return what draws episodes, and the points that they are drawn from.
+
+    Args:
+        plan: of a few-shot task.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        held_out: draw from the points for the meta-test.
+
+    Raises:
+        PlasticError: there are no data, or too few for such episodes.
+    """
+    name, options = plan.task_entry.name, plan.options
+    assert isinstance(options, FewShotOptions)
+    data = call_task(plan.task_entry, "load", datasets.data_folders(data_dir), options)
+    datasets.check_dataset(data, f"the data of {name}")
+    part = "held-out" if held_out else "training"
+    inputs = data.held_out_inputs if held_out else data.inputs
+    labels = data.held_out_labels if held_out else data.labels
+    return Episodes(labels, options, f"the {part} points of {name}"), inputs
+
+
+def expression(thetas: dict[str, float]) -> str:
+    """Return a rule as an expression; terms whose theta is 0 are left out."""
+    alive = {name: theta for name, theta in thetas.items() if theta}
+    return " + ".join(f"{theta:.9g}*{name}" for name, theta in (alive or thetas).items())
+
+
+def _record(spec: MetaSpec, plan: Plan, threads: int | None) -> dict[str, Any]:
+    entries = [*(rule.entry for rule in plan.rules), plan.task_entry]
+    return {
+        "format": 1,
+        "state": "started",
+        "spec": spec.model_dump(mode="json"),
+        "options": plan.options.model_dump(mode="json"),
+        "network": plan.network.model_dump(mode="json"),
+        "rules": [rule.name for rule in plan.rules],
+        "plugins": {entry.qualified: entry.version for entry in entries},
+        "environment": machine.environment(threads),
+    }

@@ -1,0 +1,52 @@
+"""The specification of meta-learning; it loads no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, JsonValue, PositiveInt
+
+from plastic_core.base.spec import Spec
+from plastic_core.plan.run_spec import RunSpec
+
+
+class MetaSpec(Spec):
+    r"""Everything that decides a meta-learned rule. Repeating a spec repeats the numbers.
+
+    .. math:: \theta \leftarrow \mathrm{project}\bigl(\theta - \eta\, \nabla_\theta
+        (\mathcal{L}_\mathrm{query}(\theta) + \lambda \lVert \theta \rVert_1)\bigr)
+    """
+
+    rule: str = Field(
+        "fa+hebbian-error+oja+weight-decay+b-update+b-decay",
+        description="sum of rules whose thetas are learned; a coefficient is where one starts",
+    )
+    task: str = Field("digits-fewshot", description="name of a few-shot task")
+    options: dict[str, JsonValue] = Field({}, description="options of the task")
+    settings: dict[str, dict[str, JsonValue]] = Field(
+        {}, description="initial theta, layers and parameters by rule"
+    )
+    plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
+    episodes: PositiveInt = Field(600, le=10**7, description="steps of the optimiser")
+    seeds: PositiveInt = Field(1, le=10**5, description="independent meta-trainings, 0..N-1")
+    first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first of them")
+    parallel: PositiveInt = Field(
+        1, le=10**5, description="networks over which one step averages the gradient"
+    )
+    optimizer: str = Field("Adam", description="any optimiser of torch.optim, by its name")
+    learning_rate: Annotated[FiniteFloat, Field(gt=0)] = Field(1e-3, description="of the optimiser")
+    l1: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.1, description="lambda, the weight of the sum of |theta| in the meta-loss"
+    )
+    clip: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        1e4, description="greatest norm of the gradient of one network"
+    )
+    dtype: Literal["float32", "float64"] = Field("float32", description="precision")
+    backend: Literal["auto", "native", "eager"] = Field(
+        "auto", description="how the steps are computed"
+    )
+
+    def run_spec(self) -> RunSpec:
+        """Return the spec of a run with the same rules and task."""
+        shared = ("rule", "task", "options", "settings", "plugins", "dtype")
+        return RunSpec(**{name: getattr(self, name) for name in shared})

@@ -1,0 +1,124 @@
+"""The outer loop: one step of the thetas along the gradient of an episode, or back."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plastic_core.experiments.meta.history import History
+from plastic_core.experiments.meta.inner_loop import Answers
+from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.plan.plan import Plan, PlannedRule
+
+# Episodes that the thetas go back where learning diverges: as many as Adam's mean gradient
+# remembers, which is what led there.
+_BACK: Final = 10
+
+# What is left of the steps then. A rule often learns fastest just below where it diverges, so that
+# the thetas are drawn there again.
+_SHORTER: Final = 0.5
+
+
+class Outer:
+    """The thetas ``[S, P]`` of S independent meta-trainings, and their optimiser.
+
+    An episode whose networks all diverge has no gradient. The last ten steps that led to its thetas
+    are undone, twenty where it is the second in a row, and so on, and all further steps of that
+    meta-training are half as long.
+
+    Attributes:
+        parameter: the thetas, as the optimiser has them.
+        optimizer: of torch.optim.
+    """
+
+    def __init__(self, spec: MetaSpec, plan: Plan) -> None:
+        self._spec = spec
+        self._bounds = [rule.rule.spec.theta.bounds for rule in plan.rules]
+        start = [_start(rule) for rule in plan.rules]
+        self.parameter = torch.tensor([start] * spec.seeds, dtype=torch.float64)
+        self.parameter.requires_grad_()
+        make = optimizers()[spec.optimizer]
+        self.optimizer: torch.optim.Optimizer = make([self.parameter], lr=spec.learning_rate)
+
+    @property
+    def thetas(self) -> NDArray[np.float64]:
+        """``[S, P]``."""
+        return self.parameter.detach().numpy().copy()
+
+    def step(self, answers: Answers, history: History, number: int) -> None:
+        """Follow the mean gradient of each seed's networks, then keep to the bounds."""
+        spec = self._spec
+        shape = (spec.seeds, spec.parallel)
+        gradient = answers.gradient.reshape(*shape, -1)
+        norm = np.linalg.norm(gradient, axis=-1)
+        diverged = ~(np.isfinite(norm) & np.isfinite(answers.loss.reshape(shape)))
+        clipped = ~diverged & (norm > spec.clip)
+        # of a network that diverged no direction is known; it counts in the mean, as 0
+        scale = np.where(clipped, spec.clip / np.where(clipped, norm, 1), 1.0)
+        gradient = np.where(diverged[..., None], 0, gradient) * scale[..., None]
+        history.gradient[:, number] = gradient.mean(1)
+        history.accuracy[:, number] = answers.accuracy.reshape(shape).mean(1)
+        history.loss[:, number] = answers.loss.reshape(shape).mean(1)
+        history.diverged[:, number] = diverged.sum(1)
+        history.clipped[:, number] = clipped.sum(1)
+        self._follow(gradient.mean(1), history, number)
+        history.theta[:, number + 1] = self.thetas
+
+    def _follow(self, gradient: NDArray[np.float64], history: History, number: int) -> None:
+        thetas = self.thetas
+        lost = history.diverged[:, : number + 1] == self._spec.parallel
+        length = _SHORTER ** lost.sum(1, keepdims=True)
+        state = self.optimizer.state[self.parameter]
+        before = {name: value.clone() for name, value in state.items()}
+        self.parameter.grad = torch.from_numpy(gradient + self._spec.l1 * np.sign(thetas))
+        self.optimizer.step()
+        after = thetas + length * (self.thetas - thetas)
+        for seed in np.flatnonzero(lost[:, -1]):
+            after[seed] = history.theta[seed, _place_to_go_back_to(lost[seed])]
+            for name, value in state.items():  # what the optimiser remembers, but its step count
+                if value.shape == self.parameter.shape:
+                    value[seed] = before[name][seed] if before else 0
+        with torch.no_grad():
+            self.parameter.copy_(torch.from_numpy(after))
+            for column, bounds in zip(self.parameter.unbind(1), self._bounds, strict=True):
+                column.clamp_(*bounds)
+
+
+def _place_to_go_back_to(lost: NDArray[np.bool_]) -> int:
+    """Return the episode whose thetas are taken again, after one that was lost.
+
+    Args:
+        lost: of each episode so far, whether all its networks diverged.
+    """
+    path: list[int] = []  # the episodes that led to where the thetas are, without what was undone
+    place = 0
+    for episode, is_lost in enumerate(lost):
+        if is_lost:
+            place = path[-_BACK] if len(path) >= _BACK else 0
+            del path[-_BACK:]
+        else:
+            path.append(episode)
+    return place
+
+
+def optimizers() -> dict[str, Any]:
+    """Return the optimisers of torch.optim by name."""
+    found = vars(torch.optim).items()
+    return {
+        name: made
+        for name, made in found
+        if isinstance(made, type)
+        and issubclass(made, torch.optim.Optimizer)
+        and made is not torch.optim.Optimizer
+    }
+
+
+def _start(planned: PlannedRule) -> float:
+    """Return where a theta begins: as given, or for a rule that adds a term at 0."""
+    if planned.rule.spec.propagates or planned.origin in ("expression", "setting"):
+        return planned.theta
+    low, high = planned.rule.spec.theta.bounds
+    return min(max(0.0, low), high)

@@ -1,0 +1,221 @@
+"""One HTML page that shows runs and figures and needs nothing beside itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.reproducing.description import describe
+
+_RUN, _FIGURE = "run.json", "claims.json"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        title: above it.
+        headers: of the columns.
+        rows: of as many cells.
+    """
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one folder.
+
+    Attributes:
+        title: of the section.
+        image: a data URI of the figure.
+        caption: below the figure.
+        tables: in order.
+        notes: what was done otherwise than asked.
+        command: repeats it.
+    """
+
+    title: str
+    image: str
+    caption: str
+    command: str
+    tables: list[Table] = field(default_factory=list)
+    notes: Sequence[str] = ()
+
+
+def make_report(folders: Sequence[Path]) -> str:
+    """Return the page about folders of runs and figures, in their order.
+
+    Everything that came from a file is escaped.
+
+    Raises:
+        PlasticError: a folder is neither, or something in it is missing or damaged.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    template = (files(__package__) / "report.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
+    return page.render(sections=[_section(folder) for folder in folders])
+
+
+def _section(folder: Path) -> Section:
+    for name, make in _KINDS.items():
+        file = folder / name
+        if not file.is_file():
+            continue
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise PlasticError(f"{file}: cannot be read ({error}); {_AGAIN[name]}") from None
+        try:
+            return make(folder, content)
+        except PlasticError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise PlasticError(
+                f"{file}: is no record of something finished "
+                f"({type(error).__name__}: {error}); {_AGAIN[name]}"
+            ) from None
+    raise PlasticError(
+        f"{folder}: is the folder of neither a run nor a figure; expected one with {_RUN}, from "
+        f"'plastic run', or {_FIGURE}, from 'plastic reproduce'"
+    )
+
+
+def _of_run(folder: Path, record: Any) -> Section:
+    spec, result = record["spec"], record["result"]
+    accuracy = result["accuracy"]
+    section = Section(
+        title=f"{spec['rule']} on {spec['task']}",
+        image=_image(folder / "learning_curve.png"),
+        caption="",
+        command=shlex.join(["plastic", "run", str(folder / _RUN), *_plugins(spec)]),
+        notes=[str(note) for note in record["notes"]],
+    )
+    summary = [
+        ("accuracy", f"{100 * accuracy['mean']:.2f}%"),
+        ("98% interval", f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}%"),
+        ("networks", f"{spec['seeds']}, {len(result['diverged'])} of them diverged"),
+        ("training points of each", f"{spec['samples']:,}"),
+        ("backend", f"{record['backend']} ({record['backend_reason']})"),
+        ("updates a second", f"{result['updates_per_second']:,.0f}"),
+        ("seconds", f"{result['seconds']:.1f}"),
+    ]
+    rules = [
+        (
+            str(rule["name"]),
+            f"{rule['theta']:g}",
+            str(rule["theta_from"]),
+            ", ".join(map(str, rule["layers"])),
+            _text(rule["params"]),
+        )
+        for rule in record["rules"]
+    ]
+    section.tables.append(Table("Result", ("", ""), summary))
+    section.tables.append(
+        Table("Rules", ("rule", "theta", "theta from", "layers", "parameters"), rules)
+    )
+    section.tables.append(_pairs("Network", record["network"]))
+    section.tables.append(_pairs("Specification", spec))
+    section.tables.append(_pairs("Plugins", record["plugins"]))
+    section.tables.append(_pairs("Environment", record["environment"]))
+    return section
+
+
+def _plugins(spec: Any) -> Iterator[str]:
+    """Yield the flags without which a run with plugin files is not repeated."""
+    for file in spec["plugins"]:
+        yield from ("--plugin", str(file))
+
+
+def _of_figure(folder: Path, report: Any) -> Section:
+    name = str(report["figure"])
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError(f"figure is called {name!r}")
+    section = Section(
+        title=f"{name}: {report['title']}",
+        image=_image(folder / f"{name}.png"),
+        caption="a small version" if report["small"] else "",
+        command=str(report["command"]),
+    )
+    rows = [row for claim in report["claims"] for row in _verdicts(claim)]
+    headers = ("claim", "compared", "first", "second", "difference", "98% interval", "seeds", "")
+    section.tables.append(Table("Claims", headers, rows))
+    if "networks" in report:
+        arms = [
+            (network, arm["label"], arm["rule"], _text(arm["thetas"]), _text(one["options"]))
+            for network, one in report["networks"].items()
+            for arm in one["arms"]
+        ]
+        section.tables.append(Table("Arms", ("network", "arm", "rule", "thetas", "options"), arms))
+    if "learned" in report:
+        section.tables.append(_pairs("Learned", report["learned"]))
+    if "search" in report:
+        choices = [
+            (c["network"], c["arm"], _text(c["thetas"]), str(c["points"]), _text(c["at_edge"]))
+            for c in report["search"]
+        ]
+        names = ("network", "arm", "thetas", "points tried", "at the edge of the grid")
+        section.tables.append(Table("Search", names, choices))
+    section.tables.append(_pairs("Specification", report["base"]))
+    section.tables.append(_pairs("Environment", report["environment"]))
+    return section
+
+
+def _verdicts(claim: Any) -> Iterator[tuple[str, ...]]:
+    text = str(claim["text"])
+    compared = describe(claim)
+    for one in claim["verdicts"]:
+        layer = f", layer {one['layer']}" if "layer" in one else ""
+        numbers: tuple[str, ...] = ("", "", "", "")
+        if one["n"]:
+            numbers = (
+                f"{one['first']:.4g}",
+                f"{one['second']:.4g}",
+                f"{one['difference']:+.4g}",
+                f"{one['low']:.4g} to {one['high']:.4g}",
+            )
+        seeds = f"{one.get('wins', 0)} of {one['n']}"
+        if one.get("left_out"):
+            seeds += f", {one['left_out']} left out"
+        yield text, compared + layer, *numbers, seeds, str(one["verdict"])
+
+
+def _pairs(title: str, values: Mapping[str, Any]) -> Table:
+    return Table(title, ("", ""), [(str(name), _text(value)) for name, value in values.items()])
+
+
+def _text(value: Any) -> str:
+    """Return a value as people write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_text(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _image(file: Path) -> str:
+    try:
+        content = base64.b64encode(file.read_bytes()).decode()
+    except OSError as error:
+        raise PlasticError(f"{file}: cannot be read ({error.strerror}); make it again") from None
+    return f"data:image/png;base64,{content}"
+
+
+_KINDS: Final[dict[str, Callable[[Path, Any], Section]]] = {_RUN: _of_run, _FIGURE: _of_figure}
+
+_AGAIN: Final = {
+    _RUN: "finish the run by 'plastic run --resume --out DIR'",
+    _FIGURE: "make the figure again by 'plastic reproduce'",
+}

@@ -1,0 +1,213 @@
+"""What a figure is: networks that are trained, panels that are drawn, claims that are judged."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from itertools import product
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, FiniteFloat, JsonValue, PositiveInt, model_validator
+
+from plastic_core.base.errors import PlasticError, did_you_mean, listing
+from plastic_core.base.spec import Spec
+from plastic_core.experiments.reproducing.measures import MEASURES
+
+#: In the order of the paper, and what it argues about without a figure.
+FIGURES: Final = (
+    "fig1a",
+    "fig1b",
+    "fig2",
+    "fig3",
+    "fig4",
+    "fig5",
+    "fig6",
+    "fig6gh",
+    "fig7",
+    "figS1",
+    "tricks",
+)
+
+#: Those that are about meta-learned rules, with specifications of their own.
+META_FIGURES: Final = ("fig8", "metagrid")
+
+# All of them wherever one is wanted, so that the figures share their networks.
+_PROBES: Final = (
+    "activation-norm",
+    "explained-variance",
+    "reconstruction",
+    "residual",
+    "update-norm",
+    "weight-norm",
+)
+
+_FOLDER: Final = files(__package__) / "figures"
+
+
+class ArmSpec(Spec):
+    """One way of training, and how it is called in the figure.
+
+    Attributes:
+        label: its name.
+        rule: the rule expression.
+        thetas: what a search chooses: the theta of a rule, or a setting of a rule or transform
+            (``NAME.SETTING``).
+        settings: of its rules, which no search changes; by rule.
+        transforms: of the summed increment, in order.
+        options: of the task, beside those of the network.
+        batch_size: points in one update.
+        batch_norm: trained by autograd with batch normalisation; see
+            `plastic_core.experiments.reproducing.peers`.
+        grid: axes on which thetas are searched, where they are not those of the figure.
+    """
+
+    label: str
+    rule: str
+    thetas: dict[str, FiniteFloat]
+    settings: dict[str, dict[str, JsonValue]] = Field({})
+    transforms: tuple[str, ...] = ()
+    options: dict[str, JsonValue] = Field({})
+    batch_size: PositiveInt = 1
+    batch_norm: bool = False
+    grid: dict[str, str] = Field({})
+
+
+class NetworkArms(Spec):
+    """One network, by the options of the task, and the arms that are trained on it."""
+
+    options: dict[str, JsonValue]
+    arms: tuple[ArmSpec, ...]
+
+
+class PanelSpec(Spec):
+    """One panel of a figure.
+
+    Attributes:
+        kind: "curves" (accuracies over training points), "course" (another number over them),
+            "layers" (a line for each layer over training points), "components" (over principal
+            components), "images", "scan" (over an option of the task) or "profile" (over the
+            dimension that the variable has beside seed and step).
+        variable: of the curves, what is drawn.
+        network: by name.
+        arm: by label; None draws all.
+        arms: those of the curves that are drawn, by label; None for all.
+        about: what they are, for the title; of a scan, the label of its axis.
+        points: of a scan, the place of each network.
+        layers: which are drawn; None for all.
+        rule: whose increment is drawn, where the variable has that dimension.
+    """
+
+    kind: Literal["curves", "layers", "components", "images", "scan", "course", "profile"]
+    variable: str
+    network: str
+    arm: str | None = None
+    arms: tuple[str, ...] | None = None
+    about: str | None = None
+    points: dict[str, FiniteFloat] = Field({})
+    layers: tuple[PositiveInt, ...] | None = None
+    rule: str | None = None
+
+
+class ClaimSpec(Spec):
+    """One statement of the paper, in our words, as a difference over seeds.
+
+    Attributes:
+        text: the statement.
+        measure: by name, in `plastic_core.experiments.reproducing.measures`.
+        network: of the first arm.
+        against: network of the second arm, None for the same.
+        arms: labels: the first less the second, paired by seed; or the first less `value`.
+        direction: of the difference.
+        step: training points seen; None for the last point.
+        each_layer: judged for every layer, else over all of them together.
+        layers: which ones; None for all.
+        value: what a single arm is compared with.
+    """
+
+    text: str
+    measure: Literal[tuple(MEASURES)]  # type: ignore[valid-type]
+    network: str
+    against: str | None = None
+    arms: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+    direction: Literal["above", "below"]
+    step: PositiveInt | None = None
+    each_layer: bool = False
+    layers: tuple[PositiveInt, ...] | None = None
+    value: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _has_something_to_compare(self) -> Self:
+        if (len(self.arms) == 1) == (self.value is None):
+            raise ValueError("arms: give two of them, or one and a value")
+        return self
+
+
+class FigureSpec(Spec):
+    """A figure of the paper.
+
+    Attributes:
+        name: such as "fig1b".
+        title: of the whole figure.
+        base: fields of the RunSpec that all its networks share.
+        networks: those that its panels and claims need, by name.
+        grid: axes on which thetas are searched, as ``--grid`` takes them, unless an arm has its
+            own.
+        columns: of panels.
+    """
+
+    name: str
+    title: str
+    base: dict[str, JsonValue]
+    networks: dict[str, NetworkArms]
+    grid: dict[str, str]
+    columns: PositiveInt = 2
+    panels: tuple[PanelSpec, ...]
+    claims: tuple[ClaimSpec, ...]
+
+
+def read_figure(name: str) -> FigureSpec:
+    """Return the stored specification of a figure.
+
+    Raises:
+        PlasticError: there is none of that name.
+    """
+    if name not in FIGURES:
+        names = [*FIGURES, *META_FIGURES]
+        raise PlasticError(
+            f"there is no figure '{name}'{did_you_mean(name, names)}\n"
+            f"  there are {listing(names)}; 'all' makes all but {listing(META_FIGURES)}"
+        )
+    own, shared = _read(name), _read("networks")
+    base, grid = shared.pop("base"), {**shared.pop("search"), **own.pop("search", {})}
+    if own.pop("probes", False):
+        base["probes"] = list(_PROBES)
+    else:
+        base.pop("settings")
+    base |= own.pop("base", {})
+    for network, one in own.pop("networks", {}).items():
+        shared[network] = {**shared[one.pop("like")], **one} if "like" in one else one
+    needed = {n for p in own["panels"] for n in (p["network"], *p.get("points", ()))}
+    own["claims"] = [*own.get("claims", ()), *_compared(own.pop("comparisons", ()))]
+    needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}
+    networks = {net: arms for net, arms in shared.items() if net in needed}
+    for net, arms in own.pop("arms", {}).items():
+        networks[net] = {**networks[net], "arms": [*networks[net]["arms"], *arms]}
+    return FigureSpec(name=name, base=base, networks=networks, grid=grid, **own)
+
+
+def _compared(comparisons: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a claim about the accuracy for each network and pair of arms of each comparison."""
+    for one in comparisons:
+        for network, first, second in product(one["networks"], one["first"], one["second"]):
+            yield {
+                "text": one["text"].format(network=network, first=first, second=second),
+                "measure": "accuracy",
+                "network": network,
+                "arms": [first, second],
+                "direction": one["direction"],
+            }
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,338 @@
+"""A search: trials are claimed and trained until the budget is used up, then the best is reported.
+
+Processes share nothing but the folder and the store: each claims a trial, trains it, and claims
+the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from plastic_core.base.errors import PlasticError, describe_exception
+from plastic_core.base.statistics import bootstrap_interval
+from plastic_core.experiments.searching.search_folder import SearchFolder
+from plastic_core.experiments.searching.search_spec import SearchSpec, arm_at, check
+from plastic_core.experiments.searching.search_trials import Point, train_arm
+from plastic_core.experiments.searching.study import Counts, Study, outcome_of
+from plastic_core.experiments.sweeping.arms import Arm
+from plastic_core.experiments.sweeping.executors import interrupts_held
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.store import Store
+from plastic_core.training.task_data import data_of
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+# How often what other processes do is looked at.
+_LOOK_SECONDS: Final = 0.3
+
+# How long a process may take to give its trial back when it is told to stop.
+_STOP_SECONDS: Final = 3.0
+
+_MOST_EARLY_DEATHS: Final = 3
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """How far a search is, all its processes together.
+
+    Attributes:
+        budget: trials in all.
+        counts: trials by what became of them.
+        best: accuracy of the best complete trial so far, None for none.
+        point: where that is.
+        rate: trials ended in a second, since this process began to look; 0 where none did.
+    """
+
+    budget: int
+    counts: Counts
+    best: float | None
+    point: dict[str, float]
+    rate: float
+
+
+class _Stopped(Exception):  # noqa: N818  (no error)
+    """A trial that is not worth its end."""
+
+    def __init__(self, outcome: str, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+def search(
+    spec: SearchSpec,
+    out: Path,
+    store: Store,
+    *,
+    trials: int,
+    workers: int = 0,
+    data_dir: str | None = None,
+    on_progress: Callable[[SearchProgress], Any] = lambda progress: None,
+) -> dict[str, Any]:
+    """Search for the best point of the ranges, and report it on points not used to choose it.
+
+    What `out` holds of this very search is gone on with, and other processes may work on it at
+    the same time. Written are search.json and study.jsonl.
+
+    Args:
+        spec: the rule, the ranges, and what is the same for all trials.
+        out: the folder of the search.
+        store: read first, and added to.
+        trials: the budget of the whole search, those that `out` holds included.
+        workers: processes, one thread each; 0 or 1 for none but this, on all cores.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        on_progress: called at the start, after each evaluation or a few times a second.
+
+    Returns:
+        The content of search.json, with the budget, the counts and the table of the trials, and
+        the best.
+
+    Raises:
+        PlasticError: anything wrong with the spec, the data, the folder or the store.
+    """
+    catalogue = Catalogue(spec.base.plugins)
+    plan = check(spec, catalogue).plan
+    folder = SearchFolder(out, spec, plan, data_of(plan, data_dir)[1])
+    notes: list[str] = []
+    study = Study(out, spec.ranges, trials)
+    try:
+        job = _Job(spec, out, store.folder, trials, data_dir)
+        _show(study, trials, on_progress)
+        if workers > 1:
+            notes += _work_in_processes(job, workers, study, on_progress)
+        _work(job, study, None, on_progress)
+        best = study.best()
+        counts, table = study.counts(), [_row(trial) for trial in study.trials()]
+    finally:
+        study.close()
+    chosen = None
+    if best is not None:
+        arm = arm_at(spec, best.params, catalogue)
+        chosen = {
+            "trial": best.number,
+            "point": best.params,
+            "thetas": arm.thetas,
+            "chosen_by": best.value,
+            **_report(arm, store, data_dir, catalogue),
+        }
+    ended = {name: n for name, n in asdict(counts).items() if name != "running"}
+    return folder.finish(
+        {
+            "store": str(store.folder),
+            "budget": trials,
+            "trials": ended,
+            "best": chosen,
+            "notes": notes,
+            "table": table,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process needs to know: plain values."""
+
+    spec: SearchSpec
+    out: Path
+    store: Path
+    budget: int
+    data_dir: str | None
+
+
+def _work(
+    job: _Job,
+    study: Study,
+    threads: int | None,
+    on_progress: Callable[[SearchProgress], Any],
+) -> None:
+    """Claim trials and train them until the budget is used up, and nobody trains any more."""
+    catalogue, store = Catalogue(job.spec.base.plugins), Store(job.store)
+
+    def show() -> SearchProgress:
+        return _show(study, job.budget, on_progress)
+
+    while True:
+        trial = study.claim()
+        if trial is None:
+            if show().counts.running == 0:
+                return
+            time.sleep(_LOOK_SECONDS)  # what others train may still be given back
+            continue
+        try:
+            arm = arm_at(job.spec, trial.params, catalogue)
+            accuracy = _train(arm, trial, store, job, threads, show)
+        except _Stopped as stopped:
+            study.stop(trial, stopped.outcome, str(stopped))
+        except (PlasticError, KeyboardInterrupt, SystemExit):
+            study.give_back(trial)
+            raise
+        except Exception as error:
+            study.stop(trial, "failed", describe_exception(error))
+        else:
+            study.end(trial, accuracy)
+        show()
+
+
+def _train(
+    arm: Arm, trial: Trial, store: Store, job: _Job, threads: int | None, show: Callable[[], Any]
+) -> float:
+    """Return the mean accuracy at the end of the training.
+
+    Raises:
+        _Stopped: most networks diverged, or it is hopeless.
+    """
+    points: list[Point] = []
+
+    def judge(point: Point) -> None:
+        points.append(point)
+        trial.report(point.accuracy, point.step)
+        show()
+        if not point.last:
+            _check_divergence(point)
+            if trial.should_prune():
+                best = 100 * max(p.accuracy for p in points)
+                raise _Stopped(
+                    "pruned",
+                    f"at sample {point.step} its best accuracy was {best:.2f}%, below the median "
+                    "of the complete trials",
+                )
+
+    train_arm(arm, store, job.data_dir, threads, judge)
+    _check_divergence(points[-1])
+    return points[-1].accuracy
+
+
+def _check_divergence(point: Point) -> None:
+    if 2 * point.diverged > point.seeds:
+        raise _Stopped(
+            "diverged",
+            f"{point.diverged} of {point.seeds} networks diverged before sample {point.step}",
+        )
+
+
+def _work_in_processes(
+    job: _Job, workers: int, study: Study, on_progress: Callable[[SearchProgress], Any]
+) -> list[str]:
+    """Let processes of their own do the work, and return what is to be noted.
+
+    Raises:
+        PlasticError: what one of them raised.
+    """
+    context = multiprocessing.get_context("spawn")
+    faults = context.SimpleQueue()
+    processes: list[Any] = []
+    before, died = len(study.trials()), 0
+
+    def start() -> None:
+        process = context.Process(target=_process, args=(job, faults), daemon=True)
+        with interrupts_held():  # and it inherits that: this process tells it to stop
+            process.start()
+            processes.append(process)
+
+    try:
+        for _ in range(workers):
+            start()
+        while faults.empty() and processes:
+            wait([process.sentinel for process in processes], timeout=_LOOK_SECONDS)
+            for process in [p for p in processes if not p.is_alive()]:
+                processes.remove(process)
+                if process.exitcode != 0:
+                    died += 1
+                    # each that trained left a trial; a few may have been killed before that
+                    if died > len(study.trials()) - before + _MOST_EARLY_DEATHS:
+                        raise PlasticError(
+                            "processes of the search die before their first trial, with exit code "
+                            f"{process.exitcode}; --workers 0 trains in this process"
+                        )
+                    start()
+            _show(study, job.budget, on_progress)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(_STOP_SECONDS)
+            process.kill()
+            process.join()
+        if processes:
+            study.give_back_dead()
+    if not faults.empty():
+        raise PlasticError(faults.get())
+    return [f"processes that died: {died}; their trials were begun again"] if died else []
+
+
+def _process(job: _Job, faults: Any) -> None:
+    """Work in a process of its own, until there is no more to do or the parent is gone."""
+    import torch
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+
+    def stop_without_parent(progress: SearchProgress) -> None:
+        if parent is not None and not parent.is_alive():
+            raise KeyboardInterrupt
+
+    # standard output is the parent's, for its result alone
+    with contextlib.suppress(KeyboardInterrupt), contextlib.redirect_stdout(sys.stderr):
+        try:
+            study = Study(job.out, job.spec.ranges, job.budget)
+            try:
+                _work(job, study, 1, stop_without_parent)
+            finally:
+                study.close()
+        except PlasticError as error:
+            faults.put(str(error))
+
+
+def _report(arm: Arm, store: Store, data_dir: str | None, catalogue: Catalogue) -> dict[str, Any]:
+    """Return the accuracy of the best on the half that is for reporting."""
+    spec = arm.plan.spec.model_copy(update={"eval_half": "report"})
+    reported = Arm(arm.rule, arm.point, make_plan(spec, catalogue))
+    results = train_arm(reported, store, data_dir, None, lambda point: None)
+    last = [result.accuracy[-1] for result in results.values()]
+    low, high = bootstrap_interval(last)
+    return {
+        "accuracy": float(np.mean(last)),
+        "low": float(low),
+        "high": float(high),
+        "seeds": len(last),
+        "diverged": sum(result.diverged_at >= 0 for result in results.values()),
+    }
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    step = trial.last_step
+    return {
+        "trial": trial.number,
+        "outcome": outcome_of(trial),
+        "reason": trial.user_attrs.get("reason"),
+        "point": trial.params,
+        "sample": step,
+        "accuracy": None if step is None else trial.intermediate_values[step],
+    }
+
+
+def _show(
+    study: Study, budget: int, on_progress: Callable[[SearchProgress], Any]
+) -> SearchProgress:
+    best = study.best()
+    point = best.params if best is not None else {}
+    value = best.value if best is not None else None
+    progress = SearchProgress(budget, study.counts(), value, point, study.rate())
+    on_progress(progress)
+    return progress

@@ -1,0 +1,87 @@
+"""One arm trained under watch: what the store lacks of its seeds, judged at each evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from plastic_core.experiments.sweeping.arms import Arm
+from plastic_core.plan.plan import Replica
+from plastic_core.results.cell import cell_of
+from plastic_core.results.store import CellResult, Store, results_of
+from plastic_core.training.block import Block
+from plastic_core.training.task_data import data_of
+
+
+@dataclass(frozen=True)
+class Point:
+    """All networks of an arm at one evaluation.
+
+    Attributes:
+        step: samples seen.
+        accuracy: mean over the seeds, diverged ones at chance level.
+        diverged: number of networks that have diverged.
+        seeds: number of networks.
+        last: whether it is the end of the training.
+    """
+
+    step: int
+    accuracy: float
+    diverged: int
+    seeds: int
+    last: bool
+
+
+def train_arm(
+    arm: Arm,
+    store: Store,
+    data_dir: str | None,
+    threads: int | None,
+    on_point: Callable[[Point], Any],
+) -> dict[int, CellResult]:
+    """Train the seeds that the store lacks, side by side, and return the results of all by seed.
+
+    Args:
+        arm: rule, thetas and seeds.
+        store: read first, and added to at the end.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        threads: networks trained at once; None for all cores.
+        on_point: called at each evaluation; what it raises stops the training, and nothing is
+            added to the store. What comes from the store passes by it in the same way, so that
+            the outcome does not depend on what the store holds.
+    """
+    dataset, digest = data_of(arm.plan, data_dir)
+    seeds = arm.plan.spec.seed_list
+    cells = {seed: cell_of(arm.plan, Replica(seed, arm.thetas), digest) for seed in seeds}
+    results = {seed: one for seed in seeds if (one := store.find(cells[seed])) is not None}
+    missing = [seed for seed in seeds if seed not in results]
+    if not missing:
+        for i, step in enumerate(results[seeds[0]].steps):
+            accuracy = [results[seed].accuracy[i] for seed in seeds]
+            at = [results[seed].diverged_at for seed in seeds]
+            on_point(_point(step, accuracy, at, i == len(results[seeds[0]].steps) - 1))
+        return results
+
+    block = Block(arm.plan, [Replica(seed, arm.thetas) for seed in missing], dataset, threads)
+
+    def after_point(curves: Any) -> None:
+        i = curves.done - 1
+        accuracy = {seed: one.accuracy[i] for seed, one in results.items()}
+        accuracy |= dict(zip(missing, curves.accuracy[:, i].tolist(), strict=True))
+        at = [one.diverged_at for one in results.values()] + curves.diverged_at.tolist()
+        last = curves.done == len(curves.steps)
+        on_point(_point(int(curves.steps[i]), [accuracy[seed] for seed in seeds], at, last))
+
+    block.train(after_point)
+    for seed, result in zip(missing, results_of(block.curves, block.chosen.name), strict=True):
+        store.add(cells[seed], result)
+        results[seed] = result
+    return {seed: results[seed] for seed in seeds}
+
+
+def _point(step: int, accuracy: list[float], diverged_at: list[int], last: bool) -> Point:
+    diverged = sum(0 <= at < step for at in diverged_at)
+    return Point(step, float(np.mean(accuracy)), diverged, len(accuracy), last)

@@ -1,0 +1,265 @@
+"""The trials of a search: an Optuna study in a journal of JSON lines, shared by processes.
+
+The only module that imports optuna.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from plastic_core.base.errors import PlasticError, describe_exception
+from plastic_core.base.files import explained
+from plastic_core.experiments.searching.search_spec import Range
+
+_REMEDY: Final = "free or allow it, or give another folder with --out"
+
+# A trial that was begun this often, and whose process died every time, is at fault itself.
+_MOST_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Trials by what became of them.
+
+    Attributes:
+        complete: trained to the end.
+        pruned: stopped as hopeless.
+        diverged: stopped because most of their networks diverged.
+        failed: whose rule raised, or killed its process repeatedly.
+        running: in some process.
+        reclaimed: of processes that died or were stopped; begun again, and not in the budget.
+    """
+
+    complete: int = 0
+    pruned: int = 0
+    diverged: int = 0
+    failed: int = 0
+    running: int = 0
+    reclaimed: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Trials of the budget that are done."""
+        return self.complete + self.pruned + self.diverged + self.failed
+
+
+class Study:
+    """One search as one process sees it; several may work on the same folder.
+
+    Each process holds a lock on a file of its own for as long as it lives, and names that file in
+    its trials: a trial that runs while its file is not locked belongs to a process that died.
+
+    Args:
+        folder: of the search; must be there.
+        ranges: by axis.
+        budget: trials in all.
+
+    Raises:
+        PlasticError: the journal is damaged, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, ranges: Mapping[str, Range], budget: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._folder, self._budget = folder, budget
+        self._axes = {
+            axis: FloatDistribution(r.low, r.high, log=r.log) for axis, r in ranges.items()
+        }
+        journal = folder / "study.jsonl"
+        self._alive = folder / "alive"
+        self._name = uuid.uuid4().hex
+        self._held = contextlib.ExitStack()
+        with explained(journal, _REMEDY):
+            self._alive.mkdir(exist_ok=True)
+            self._held.enter_context(_locked(self._alive / self._name))
+            backend = _Journal(str(journal))
+        try:
+            self._storage = JournalStorage(backend)
+            with self._claiming():
+                self._study = optuna.create_study(
+                    study_name="search",
+                    storage=self._storage,
+                    direction="maximize",
+                    pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+                    load_if_exists=True,
+                )
+        except Exception as error:  # whatever a journal that somebody changed leads to
+            self.close()
+            if isinstance(error, PlasticError):
+                raise
+            raise PlasticError(
+                f"{journal}: is no journal of a search ({describe_exception(error)}); move the "
+                "folder away, or give another --out"
+            ) from None
+
+        self._begun, self._ended_before = time.monotonic(), self.counts().ended
+
+    def close(self) -> None:
+        """Say that this process works on the study no more."""
+        self._held.close()
+        with contextlib.suppress(OSError):
+            (self._alive / self._name).unlink()
+
+    def claim(self) -> Trial | None:
+        """Return the next trial, or None where the budget is used up or in other hands.
+
+        Trials of processes that died are given back first. The sampler is seeded by the place in
+        the budget: one process that is stopped and goes on makes the trials of one that is not.
+        """
+        with self._claiming():
+            for known in self._trials():
+                if known.state == TrialState.RUNNING and not self._is_alive(known):
+                    self._reclaim(known, known.user_attrs.get("attempt", 1))
+            counts = self.counts()
+            place = counts.ended + counts.running
+            if place >= self._budget:
+                return None
+            self._study.sampler = optuna.samplers.TPESampler(
+                seed=place, multivariate=True, constant_liar=True
+            )
+            trial = self._study.ask(dict(self._axes))
+            trial.set_user_attr("process", self._name)
+            return trial
+
+    def end(self, trial: Trial, accuracy: float) -> None:
+        """Record that a trial was trained to the end."""
+        self._study.tell(trial, accuracy)
+
+    def stop(self, trial: Trial, outcome: str, reason: str) -> None:
+        """Record a trial as ``pruned``, ``diverged`` or ``failed``, and why."""
+        trial.set_user_attr("outcome", outcome)
+        trial.set_user_attr("reason", reason)
+        failed = outcome == "failed"
+        self._study.tell(trial, state=TrialState.FAIL if failed else TrialState.PRUNED)
+
+    def give_back(self, trial: Trial) -> None:
+        """Record that this process was stopped; the trial is begun again by the next one."""
+        with self._claiming():
+            frozen = self._storage.get_trial(trial._trial_id)
+            self._reclaim(frozen, frozen.user_attrs.get("attempt", 1) - 1)
+
+    def give_back_dead(self) -> None:
+        """Do so for processes that were told to stop, and had to be killed."""
+        with self._claiming():
+            for trial in self._trials():
+                if trial.state == TrialState.RUNNING and not self._is_alive(trial):
+                    self._reclaim(trial, trial.user_attrs.get("attempt", 1) - 1)
+
+    def counts(self) -> Counts:
+        """Return how many trials there are of each kind."""
+        found = Counter(outcome_of(trial) for trial in self._trials())
+        return Counts(**{name: found[name] for name in Counts.__dataclass_fields__})
+
+    def rate(self) -> float:
+        """Return how many trials ended in a second, by all processes, since this one began."""
+        ended = self.counts().ended - self._ended_before
+        return ended / max(time.monotonic() - self._begun, 1e-9)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials that ended or run, in the order of their beginning."""
+        return [trial for trial in self._trials() if outcome_of(trial) != "waiting"]
+
+    def best(self) -> FrozenTrial | None:
+        """Return the best of the complete trials, the first of equals."""
+        complete = [t for t in self._trials() if t.state == TrialState.COMPLETE]
+        return max(complete, key=lambda t: t.value or 0.0, default=None)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _is_alive(self, trial: FrozenTrial) -> bool:
+        # one without a name died while it was claiming: nobody else is, now
+        name = trial.user_attrs.get("process")
+        return isinstance(name, str) and _is_locked(self._alive / Path(name).name)
+
+    def _reclaim(self, trial: FrozenTrial, attempts: int) -> None:
+        """End a trial without a result, and put its point first in the queue."""
+        again = attempts < _MOST_ATTEMPTS
+        reason = "stopped before its end" if again else f"its process died {attempts} times"
+        outcome = "reclaimed" if again else "failed"
+        self._storage.set_trial_user_attr(trial._trial_id, "outcome", outcome)
+        self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+        self._study.tell(trial.number, state=TrialState.FAIL)
+        name = trial.user_attrs.get("process")
+        if isinstance(name, str) and name != self._name:
+            with contextlib.suppress(OSError):
+                (self._alive / Path(name).name).unlink()
+        # one that died while its point was drawn had not begun, and it is drawn as before
+        if again and trial.params.keys() == self._axes.keys():
+            self._study.enqueue_trial(trial.params, {"attempt": attempts + 1})
+
+    @contextlib.contextmanager
+    def _claiming(self) -> Iterator[None]:
+        file = self._folder / "claim.lock"
+        with explained(file, _REMEDY), _locked(file):
+            yield
+
+
+def outcome_of(trial: FrozenTrial) -> str:
+    """Return the name of the field of `Counts` that a trial is counted in, or ``waiting``."""
+    if trial.state == TrialState.FAIL:
+        return str(trial.user_attrs.get("outcome", "failed"))
+    if trial.state == TrialState.PRUNED:
+        return str(trial.user_attrs.get("outcome", "pruned"))
+    return trial.state.name.lower()
+
+
+class _Journal(JournalFileBackend):
+    """A journal whose writers may be killed at any moment.
+
+    Optuna's own locks outlive their process by half a minute, and a line that was cut off spoils
+    all that follow it.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = Path(path)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with explained(self._path, _REMEDY), _locked(self._path.with_suffix(".lock")):
+            lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+            with self._path.open("r+b") as file:
+                whole = file.seek(0, os.SEEK_END)
+                if whole:
+                    file.seek(whole - 1)
+                    if file.read(1) != b"\n":
+                        file.seek(0)
+                        whole = file.read().rfind(b"\n") + 1
+                        file.truncate(whole)
+                file.seek(whole)
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file, which the system takes away from a process that dies."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

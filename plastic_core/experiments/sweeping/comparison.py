@@ -1,0 +1,208 @@
+"""A fair comparison: theta chosen on one half of the held-out points, reported on the other."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.base.statistics import bootstrap_interval, permutation_test
+from plastic_core.experiments.sweeping.arms import Arm, SweepSpec
+from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
+from plastic_core.figures import HeatMap
+from plastic_core.plan.plan import make_plan
+from plastic_core.plan.spec_file import with_trusted_plugins
+from plastic_core.plugins.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best arm of one rule under the same conditions.
+
+    Attributes:
+        conditions: values of the axes that are no thetas or settings of rules.
+        arm: the best on the choosing half; the first of equals.
+        accuracy: its mean there.
+        tried: number of points that it was the best of.
+        at_edge: axes at whose first or last value it lies.
+    """
+
+    conditions: dict[str, Any]
+    arm: Arm
+    accuracy: float
+    tried: int
+    at_edge: tuple[str, ...]
+
+
+def read_sweep(folder: Path, plugins: Sequence[str] = ()) -> SweepSpec:
+    """Return the specification of a sweep, from the sweep.json in its folder.
+
+    Raises:
+        PlasticError: there is none, it is damaged, or it names files with plugins where none are
+            given.
+    """
+    file = folder / "sweep.json"
+    try:
+        spec = json.loads(file.read_text(encoding="utf-8"))["spec"]
+        return SweepSpec(**{**spec, "base": with_trusted_plugins(file, spec["base"], plugins)})
+    except PlasticError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ValidationError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise PlasticError(
+            f"{file}: is no record of a sweep ({reason}); name a folder that 'plastic sweep' wrote"
+        ) from None
+
+
+def choose(spec: SweepSpec, result: SweepResult) -> list[Choice]:
+    """Return the best arm of each rule, under each combination of the other axes.
+
+    Raises:
+        PlasticError: the sweep was evaluated on the half that is for reporting, or no arm of a
+            rule has a result.
+    """
+    if spec.base.eval_half != "choose":
+        raise PlasticError(
+            f"the sweep was evaluated on the half '{spec.base.eval_half}', and theta must be "
+            "chosen on the other: sweep with --eval-half choose, the default"
+        )
+    groups: dict[str, list[ArmResult]] = {}
+    for arm in result.arms:
+        key = json.dumps([arm.arm.rule, _conditions(arm.arm)], sort_keys=True)
+        groups.setdefault(key, []).append(arm)
+    return [_best(spec, group) for group in groups.values()]
+
+
+def reporting_arms(choices: Sequence[Choice], spec: SweepSpec) -> list[Arm]:
+    """Return the chosen arms, to be evaluated on the half that is for reporting."""
+    catalogue = Catalogue(spec.base.plugins)
+    return [
+        Arm(
+            choice.arm.rule,
+            choice.arm.point,
+            make_plan(choice.arm.plan.spec.model_copy(update={"eval_half": "report"}), catalogue),
+        )
+        for choice in choices
+    ]
+
+
+def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
+    """Return the table of the chosen arms, and the paired differences between rules."""
+    last = [_last(arm) for arm in reported.arms]
+    table = []
+    for choice, arm, values in zip(choices, reported.arms, last, strict=True):
+        low, high = bootstrap_interval(list(values.values()))
+        table.append(
+            {
+                "rule": choice.arm.rule,
+                "conditions": choice.conditions,
+                "thetas": choice.arm.thetas,
+                "point": choice.arm.point,
+                "chosen_by": choice.accuracy,
+                "tried": choice.tried,
+                "at_edge": list(choice.at_edge),
+                "accuracy": float(np.mean(list(values.values()))),
+                "low": float(low),
+                "high": float(high),
+                "seeds": len(values),
+                "diverged": sum(r.diverged_at >= 0 for r in arm.results.values()),
+            }
+        )
+    pairs = [
+        _difference(table[i], table[j], last[i], last[j])
+        for i, j in itertools.combinations(range(len(choices)), 2)
+        if choices[i].conditions == choices[j].conditions
+    ]
+    return {"format": 1, "half": "report", "rules": table, "differences": pairs}
+
+
+def heat_map_of(arms: Sequence[ArmResult]) -> HeatMap | None:
+    """Return accuracy over the first two theta axes of one rule, the best over any others."""
+    points = [arm.arm.point for arm in arms]
+    axes = [axis for axis in points[0] if axis not in _conditions(arms[0].arm)]
+    axes = [axis for axis in axes if len({p[axis] for p in points}) > 1]
+    if not axes:
+        return None
+    x_name, y_name = axes[0], axes[1] if len(axes) > 1 else ""
+    x = list(dict.fromkeys(p[x_name] for p in points))
+    y = list(dict.fromkeys(p[y_name] for p in points)) if y_name else [""]
+    accuracy: list[list[float | None]] = [[None] * len(x) for _ in y]
+    diverged = [[False] * len(x) for _ in y]
+    for arm in arms:
+        row = y.index(arm.arm.point[y_name]) if y_name else 0
+        column = x.index(arm.arm.point[x_name])
+        if arm.results:
+            mean = float(np.mean(list(_last(arm).values())))
+            before = accuracy[row][column]
+            accuracy[row][column] = mean if before is None else max(before, mean)
+        diverged[row][column] |= any(r.diverged_at >= 0 for r in arm.results.values())
+    return HeatMap(_label(x_name), _label(y_name), x, y, accuracy, diverged)
+
+
+def _label(axis: str) -> str:
+    return axis if "." in axis or not axis else f"theta of {axis}"
+
+
+def _conditions(arm: Arm) -> dict[str, Any]:
+    owners = {rule.name for rule in arm.plan.rules} | {*arm.plan.spec.transforms}
+    return {axis: v for axis, v in arm.point.items() if axis.split(".")[0] not in owners}
+
+
+def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
+    whole = [arm for arm in group if len(arm.results) == len(arm.cells)]
+    first = group[0].arm
+    if not whole:
+        raise PlasticError(
+            f"no point of the rule {first.rule} has all its seeds; run the sweep again first"
+        )
+    means = [float(np.mean(list(_last(arm).values()))) for arm in whole]
+    best = whole[int(np.argmax(means))].arm
+    conditions = _conditions(best)
+    edge = [
+        axis
+        for axis, value in best.point.items()
+        if axis not in conditions
+        and len(spec.grid[axis]) > 1
+        and value in (spec.grid[axis][0], spec.grid[axis][-1])
+    ]
+    return Choice(conditions, best, max(means), len(group), tuple(edge))
+
+
+def _last(arm: ArmResult) -> dict[int, float]:
+    return {seed: result.accuracy[-1] for seed, result in arm.results.items()}
+
+
+def _difference(
+    one: dict[str, Any], other: dict[str, Any], a: dict[int, float], b: dict[int, float]
+) -> dict[str, Any]:
+    """Return the second rule's accuracy less the first's, paired by seed."""
+    seeds = sorted(a.keys() & b.keys())
+    differences: NDArray[Any] = np.array([b[seed] - a[seed] for seed in seeds])
+    low, high = bootstrap_interval(differences)
+    return {
+        "rule": other["rule"],
+        "against": one["rule"],
+        "conditions": one["conditions"],
+        "difference": float(differences.mean()),
+        "low": float(low),
+        "high": float(high),
+        "wins": int((differences > 0).sum()),
+        "seeds": len(seeds),
+        "p": permutation_test(differences),
+    }

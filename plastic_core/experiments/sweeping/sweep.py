@@ -1,0 +1,264 @@
+"""A sweep: what the store holds is read, what is missing is trained, block by block."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from plastic_core.base.errors import PlasticError, describe_exception
+from plastic_core.experiments.sweeping.arms import Arm, SweepSpec, expand
+from plastic_core.experiments.sweeping.executors import InProcess, Pool, pool_for
+from plastic_core.experiments.sweeping.packing import Pending, pack, task_of, train_block
+from plastic_core.plan.plan import Replica
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.cell import Cell, cell_of
+from plastic_core.results.labelled_curves import curves_of, dataset_of
+from plastic_core.results.store import CellResult, Store
+from plastic_core.training.task_data import data_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# So many blocks are trained in this process: others take five seconds to start and to load data.
+_FEW_BLOCKS: Final = 4
+
+# How often it is looked at what is running, where nothing ends.
+_LOOK_SECONDS: Final = 1.0
+
+
+@dataclass
+class ArmResult:
+    """One arm, with the result of each seed that has one.
+
+    Attributes:
+        cells: by seed.
+        results: by seed; a seed of a failed block is missing.
+    """
+
+    arm: Arm
+    cells: dict[int, Cell]
+    results: dict[int, CellResult] = field(default_factory=dict)
+
+    def curves(self) -> xr.Dataset:
+        """Return accuracy, loss and what probes measured, over the seeds that have a result.
+
+        Raises:
+            PlasticError: no seed has one.
+        """
+        if not self.results:
+            raise PlasticError(f"{self.arm.rule}: no network of it has a result")
+        seeds = sorted(self.results)
+        curves = curves_of(self.arm.plan, [self.results[seed] for seed in seeds])
+        return dataset_of(self.arm.plan, curves, seeds)
+
+
+@dataclass
+class Progress:
+    """How far a sweep is.
+
+    Attributes:
+        found: networks whose result was in the store.
+        running: networks of the blocks that workers train now.
+        failed: reasons, by key of the cell.
+        best: accuracy of the best arm that has all its seeds, None for none.
+        best_arm: that arm, the first of equals.
+    """
+
+    total: int
+    found: int = 0
+    trained: int = 0
+    running: int = 0
+    diverged: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    best: float | None = None
+    best_arm: Arm | None = None
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Networks that have a result, or will have none."""
+        return self.found + self.trained + len(self.failed)
+
+    @property
+    def rate(self) -> float:
+        """Networks trained in a second."""
+        return self.trained / max(time.monotonic() - self.begun, 1e-9)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """All arms of a sweep, and what happened."""
+
+    arms: list[ArmResult]
+    progress: Progress
+
+
+def sweep(
+    spec: SweepSpec,
+    store: Store,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: str | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    on_progress: Callable[[Progress], Any] = lambda progress: None,
+) -> SweepResult:
+    """Train what the store lacks, and return all results.
+
+    A block whose worker dies repeatedly, or that raises, is recorded as failed, and the rest goes
+    on; one that kills this process, where it trains itself, ends the sweep. Each block is written
+    to the store as it ends, so that a sweep begun again trains only what is missing.
+
+    Args:
+        spec: rules, grid, and what is the same for all.
+        store: read first, and added to.
+        workers: processes of a local cluster; 0 for none: this process trains on all cores. None
+            for one a core, but none for a few blocks that C trains.
+        scheduler: address of a Dask scheduler that runs already.
+        slurm: options of jobs of SLURM, such as ``queue=short,walltime=01:00:00``.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        limit: most networks of one block; None for some ten seconds of work.
+        on_progress: called at the start, after each block, and every second.
+
+    Raises:
+        PlasticError: anything wrong with the spec, the data, the store or the workers.
+    """
+    planned = expand(spec, Catalogue(spec.base.plugins))
+    return train_arms(
+        planned,
+        store,
+        workers=workers,
+        scheduler=scheduler,
+        slurm=slurm,
+        data_dir=data_dir,
+        limit=limit,
+        on_progress=on_progress,
+    )
+
+
+def train_arms(
+    planned: Sequence[Arm],
+    store: Store,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: str | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    on_progress: Callable[[Progress], Any] = lambda progress: None,
+) -> SweepResult:
+    """Train what the store lacks of these arms; the arguments are those of `sweep`.
+
+    Raises:
+        PlasticError: anything wrong with the data, the store or the workers.
+    """
+    arms = [_with_cells(arm, data_dir) for arm in planned]
+    progress = Progress(sum(len(arm.cells) for arm in arms))
+    wanted: dict[str, list[tuple[ArmResult, int]]] = {}
+    pending = []
+    for arm in arms:
+        for seed, cell in arm.cells.items():
+            result = store.find(cell)
+            if result is not None:
+                _take(arm, seed, result, progress)
+                progress.found += 1
+                continue
+            if cell.key not in wanted:
+                pending.append(Pending(cell, arm.arm.plan, Replica(seed, arm.arm.thetas)))
+            wanted.setdefault(cell.key, []).append((arm, seed))
+    on_progress(progress)
+    if pending:
+        if workers is None and scheduler is None and slurm is None and _few(pending, limit):
+            workers = 0
+        with pool_for(workers, scheduler, slurm) as pool:
+            _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
+    for arm in arms:  # intervals depend on the order, which must not be that of the blocks' ends
+        arm.results = dict(sorted(arm.results.items()))
+    return SweepResult(arms, progress)
+
+
+def _few(pending: list[Pending], limit: int | None) -> bool:
+    """Return whether this process trains so much as soon as others could.
+
+    Only what is generated in C trains on all cores in one process.
+    """
+    for one in pending:
+        if one.plan.transforms or one.plan.spec.backend not in ("auto", "native"):
+            return False
+    return len(pack(pending, 1, limit)) <= _FEW_BLOCKS
+
+
+def _train(
+    pending: list[Pending],
+    pool: Pool,
+    data_dir: str | None,
+    limit: int | None,
+    progress: Progress,
+    on_progress: Callable[[Progress], Any],
+    wanted: dict[str, list[tuple[ArmResult, int]]],
+    store: Store,
+) -> None:
+    blocks = deque(pack(pending, pool.workers, limit))
+    # in this process a block is trained when it is handed over, so the next waits for its result
+    most = 1 if isinstance(pool.executor, InProcess) else len(blocks)
+    futures: dict[Future[Any], list[Pending]] = {}
+    while blocks or futures:
+        handed = [blocks.popleft() for _ in range(min(len(blocks), most - len(futures)))]
+        # blocks are begun in the order in which they are handed over
+        training = itertools.islice((*futures.values(), *handed), pool.present())
+        progress.running = sum(map(len, training))
+        on_progress(progress)
+        futures |= {
+            pool.executor.submit(train_block, task_of(b, data_dir), pool.threads): b for b in handed
+        }
+        done, _ = wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            _finish(future, futures.pop(future), wanted, store, progress)
+    progress.running = 0
+    on_progress(progress)
+
+
+def _with_cells(arm: Arm, data_dir: str | None) -> ArmResult:
+    _, digest = data_of(arm.plan, data_dir)
+    seeds = arm.plan.spec.seed_list
+    return ArmResult(arm, {s: cell_of(arm.plan, Replica(s, arm.thetas), digest) for s in seeds})
+
+
+def _finish(
+    future: Future[Any],
+    block: list[Pending],
+    wanted: dict[str, list[tuple[ArmResult, int]]],
+    store: Store,
+    progress: Progress,
+) -> None:
+    try:
+        results = future.result()
+    except PlasticError:
+        raise
+    except Exception as error:
+        for one in block:
+            progress.failed[one.cell.key] = describe_exception(error)
+        return
+    for one, plain in zip(block, results, strict=True):
+        result = CellResult.model_validate(plain)
+        store.add(one.cell, result)
+        progress.trained += 1
+        for arm, seed in wanted[one.cell.key]:
+            _take(arm, seed, result, progress)
+
+
+def _take(arm: ArmResult, seed: int, result: CellResult, progress: Progress) -> None:
+    arm.results[seed] = result
+    progress.diverged += result.diverged_at >= 0
+    if len(arm.results) == len(arm.cells):
+        mean = float(np.mean([one.accuracy[-1] for one in arm.results.values()]))
+        if progress.best is None or mean > progress.best:
+            progress.best, progress.best_arm = mean, arm.arm

@@ -1,0 +1,69 @@
+"""The table of a sweep: a row for each arm, from the results of its seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+
+from plastic_core.base.statistics import bootstrap_interval
+from plastic_core.experiments.sweeping.arms import SweepSpec
+from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
+
+
+def rows_of(result: SweepResult) -> list[dict[str, Any]]:
+    """Return for each arm its rule, point, thetas, and accuracy at the end over its seeds."""
+    return [_row(arm) for arm in result.arms]
+
+
+def summary_of(spec: SweepSpec, result: SweepResult, store: str) -> dict[str, Any]:
+    """Return all that sweep.json holds: the spec, every cell's key, the table, what failed."""
+    progress = result.progress
+    return {
+        "format": 1,
+        "spec": spec.model_dump(mode="json"),
+        "store": store,
+        "cells": progress.total,
+        "from_store": progress.found,
+        "trained": progress.trained,
+        "failed": [
+            {"key": cell.key, "reason": progress.failed[cell.key], "content": cell.content}
+            for arm in result.arms
+            for cell in arm.cells.values()
+            if cell.key in progress.failed
+        ],
+        "arms": [
+            {**row, "cells": {str(seed): cell.key for seed, cell in arm.cells.items()}}
+            for row, arm in zip(rows_of(result), result.arms, strict=True)
+        ],
+    }
+
+
+def csv_of(result: SweepResult) -> str:
+    """Return the table as text with commas, one column for each axis of the grid."""
+    rows = rows_of(result)
+    axes = list(dict.fromkeys(axis for row in rows for axis in row["point"]))
+    fields = ["rule", *axes, "accuracy", "low", "high", "seeds", "diverged", "missing"]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fields, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, **row["point"]} for row in rows)
+    return out.getvalue()
+
+
+def _row(arm: ArmResult) -> dict[str, Any]:
+    last = np.array([result.accuracy[-1] for result in arm.results.values()])
+    low, high = bootstrap_interval(last) if len(last) else (None, None)
+    return {
+        "rule": arm.arm.rule,
+        "point": arm.arm.point,
+        "thetas": arm.arm.thetas,
+        "accuracy": float(last.mean()) if len(last) else None,
+        "low": None if low is None else float(low),
+        "high": None if high is None else float(high),
+        "seeds": len(last),
+        "diverged": sum(result.diverged_at >= 0 for result in arm.results.values()),
+        "missing": len(arm.cells) - len(last),
+    }

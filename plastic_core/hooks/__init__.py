@@ -1,0 +1,1 @@
+"""The hooks of rules as plain functions, each tried once."""

@@ -1,0 +1,315 @@
+"""Every hook is called once on small random signals, before training begins.
+
+That shows what it really reads (so that nothing else is computed), and finds wrong shapes,
+undeclared reads and modified inputs, all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.increment import Increment
+from plastic_core.api.plugin import Transform
+from plastic_core.api.signals import SIGNAL_NAMES
+from plastic_core.api.specs import RuleSpec
+from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
+from plastic_core.base.errors import PlasticError, describe_exception, listing
+from plastic_core.base.fault import Fault
+
+# All different, so that no wrong shape fits by chance.
+_REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6
+
+_OUTER: Final = "return outer(s.post, s.pre)"
+_STATE: Final = 'return outer(s.post, s.pre), {"threshold": new}'
+
+
+class HasSpec(Protocol):
+    """A rule, or what was made of it."""
+
+    @property
+    def spec(self) -> RuleSpec:
+        """The specification of the rule."""
+        ...
+
+
+class Trial:
+    """Calls of one hook of a rule on small random signals.
+
+    Args:
+        rule: whose hook it is.
+        dtype: of the signals.
+
+    Attributes:
+        values: the signals by name, in which all sizes differ.
+        faults: what was found wrong; each place is the name of a hook.
+    """
+
+    def __init__(self, rule: HasSpec, dtype: torch.dtype) -> None:
+        self.spec, self._dtype = rule.spec, dtype
+        self.faults: list[Fault] = []
+        source = torch.Generator().manual_seed(0)
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(_REPLICAS, *shape, generator=source, dtype=dtype)
+
+        pre, post = (_EVENTS, _PRE), (_EVENTS, _POST)
+        columns = _OUT if self.spec.feedback == "output" else _POST
+        state = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
+        self._shapes: Final = {
+            name: (_REPLICAS, *state[kind.over]) for name, kind in self.spec.state.items()
+        }
+        self.values: dict[str, Any] = {
+            **{name: rand(*pre) for name in ("pre", "source", "recon", "pre_error")},
+            **{name: rand(*pre) for name in ("weight_error", "feedback_error")},
+            **{name: rand(*post) for name in ("post", "error")},
+            "output_error": rand(_EVENTS, _OUT),
+            "weight": rand(_POST, _PRE),
+            "feedback": rand(_PRE, columns),
+            "batch": _EVENTS,
+            "state": SimpleNamespace(
+                **{name: rand(*shape[1:]) for name, shape in self._shapes.items()}
+            ),
+        }
+
+    def forward(self, function: Callable[..., Any]) -> None:
+        """Try `plastic_forward`."""
+        self.values = {k: self.values[k] for k in ("pre", "weight", "batch")}
+        hook = "plastic_forward"
+        called = self._call(hook, function)
+        if called is not None and called[0] is not None:
+            shape = (_REPLICAS, _EVENTS, _POST)
+            example = "return torch.bmm(s.pre, s.weight.mT)"
+            self._check(hook, "z", called[0], shape, "[R, K, n_post]", example)
+
+    def propagate(self, function: Callable[..., Any]) -> frozenset[str]:
+        """Try `plastic_propagate_error`; return the signals that it read."""
+        hook = "plastic_propagate_error"
+        del self.values["state"]  # carried by the local update alone
+        called = self._call(hook, function)
+        if called is None:
+            return frozenset()
+        shape = (_REPLICAS, _EVENTS, _PRE)
+        self._check(hook, "the error", called[0], shape, "[R, K, n_pre]", "return s.weight_error")
+        return called[1]
+
+    def local(self, function: Callable[..., Any]) -> tuple[frozenset[str], str | None]:
+        """Try `plastic_local_update`.
+
+        Returns:
+            The signals that it read, and which of "post" and "error" is its first left factor.
+        """
+        hook = "plastic_local_update"
+        called = self._call(hook, function)
+        if called is None:
+            return frozenset(), None
+        result, seen = called
+        if self.spec.state:
+            if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+                expected = "(update, {name: new state})"
+                self._fault(hook, f"returned {_kind(result)}", expected, _STATE)
+                return seen, None
+            self._check_states(hook, result[1])
+            result = result[0]
+        updates = result if len(self.spec.modifies) > 1 else {min(self.spec.modifies): result}
+        if not isinstance(updates, dict) or updates.keys() != self.spec.modifies:
+            expected = "{'forward': update, 'feedback': update}"
+            example = 'return {"forward": outer(s.post, s.pre), "feedback": outer(s.pre, s.post)}'
+            self._fault(hook, f"returned {_kind(result)}", expected, example)
+            return seen, None
+        for matrix, update in updates.items():
+            self._check_update(hook, matrix, update)
+        if self.faults:
+            return seen, None
+        parts = [part for update in updates.values() for part in as_update(update).parts]
+        first = next((part.post for part in parts if isinstance(part, Outer)), None)
+        names = (name for name in ("post", "error") if first is self.values[name])
+        return seen, next(names, None)
+
+    def _call(self, hook: str, function: Callable[..., Any]) -> tuple[Any, frozenset[str]] | None:
+        """Return the result and what was read, or None where the hook raised."""
+        given = {f"signal '{k}'": v for k, v in self.values.items() if isinstance(v, Tensor)}
+        given |= {
+            f"state '{k}'": v for k, v in vars(self.values.get("state", SimpleNamespace())).items()
+        }
+        before = {what: value.clone() for what, value in given.items()}
+        recorder = _Recorder(self.values)
+        try:
+            result = function(recorder)
+        except Exception as error:
+            self._fault(
+                hook,
+                f"raised {describe_exception(error)}{_line_of(error)}",
+                "a result for signals of every size",
+                _OUTER,
+            )
+            return None
+        finally:
+            self._check_reads(hook, recorder.seen)
+        for what, value in given.items():
+            if not torch.equal(value, before[what]):
+                is_state = what.startswith("state")
+                accepted = "return the increment and let the engine add it"
+                accepted = "return the new state beside the update" if is_state else accepted
+                example = _STATE if is_state else _OUTER
+                self.faults.append(Fault(hook, f"modifies the {what} in place", accepted, example))
+        return result, frozenset(recorder.seen)
+
+    def _check_reads(self, hook: str, seen: set[str]) -> None:
+        declared = sorted(self.spec.reads)
+        for name in sorted(seen - self.spec.reads):
+            self.faults.append(
+                Fault(
+                    hook,
+                    f"reads the signal '{name}', which its spec does not declare",
+                    f"add '{name}' to reads={declared}",
+                    f"reads={{{', '.join(repr(n) for n in sorted(seen | self.spec.reads))}}}",
+                )
+            )
+
+    def _check_states(self, hook: str, new: Mapping[str, Any]) -> None:
+        if new.keys() != self._shapes.keys():
+            expected = f"the states {listing(self._shapes)}"
+            self._fault(hook, f"returned the states {listing(new)}", expected, _STATE)
+            return
+        for name, value in new.items():
+            over = self.spec.state[name].over
+            shape = "[R, n_post, n_pre]" if over == "weight" else f"[R, 1, n_{over}]"
+            example = f'return update, {{"{name}": s.{over}.mean(1, keepdim=True)}}'
+            if over == "weight":
+                example = f'return update, {{"{name}": 0.9 * s.state.{name}}}'
+            self._check(hook, f"the state '{name}'", value, self._shapes[name], shape, example)
+
+    def _check_update(self, hook: str, matrix: str, update: Any) -> None:
+        if not isinstance(update, Update | Tensor):
+            expected = "outer(a, b), decay(), sums of them, or a tensor"
+            self._fault(hook, f"returned {_kind(update)}", expected, _OUTER)
+            return
+        rows, columns = _POST, _PRE
+        names, example = ("n_post", "n_pre"), _OUTER
+        if matrix == "feedback":
+            rows, columns = self.values["feedback"].shape[1:]
+            names = ("n_pre", "n_L" if self.spec.feedback == "output" else "n_post")
+            example = "return outer(s.pre, s.error)"
+        for part in as_update(update).parts:
+            if not isinstance(part.scale, int | float):
+                self._fault(
+                    hook,
+                    f"multiplied an update by {_kind(part.scale)}",
+                    "a number there; multiply a factor of outer() by it",
+                    "return outer(s.post * s.post.mean(-1, keepdim=True), s.pre)",
+                )
+            if isinstance(part, Outer):
+                left, right = (_REPLICAS, _EVENTS, rows), (_REPLICAS, _EVENTS, columns)
+                named = f"[R, K, {names[0]}]", f"[R, K, {names[1]}]"
+                self._check(hook, "the left factor", part.post, left, named[0], example)
+                self._check(hook, "the right factor", part.pre, right, named[1], example)
+            elif isinstance(part, Decay) and part.factor is not None:
+                shape, named_rows = (_REPLICAS, _EVENTS, rows), f"[R, K, {names[0]}]"
+                example = "return decay(s.post.square())"
+                self._check(hook, "the decay factor", part.factor, shape, named_rows, example)
+            elif isinstance(part, Dense):
+                full, shape = f"[R, {names[0]}, {names[1]}]", (_REPLICAS, rows, columns)
+                example = "return -0.1 * s.weight"
+                self._check(hook, "the update", part.value, shape, full, example)
+
+    def _check(
+        self, hook: str, what: str, value: Any, shape: tuple[int, ...], named: str, example: str
+    ) -> None:
+        if not isinstance(value, Tensor):
+            self._fault(hook, f"returned {what} as {_kind(value)}", f"a tensor {named}", example)
+        elif tuple(value.shape) != shape:
+            sizes = f"R={_REPLICAS}, K={_EVENTS}, n_post={_POST}, n_pre={_PRE}"
+            found = f"returned {what} of shape {list(value.shape)}"
+            self._fault(hook, found, f"{named}, here {list(shape)} ({sizes})", example)
+        elif value.dtype != self._dtype:
+            found = f"returned {what} of type {value.dtype} from signals of type {self._dtype}"
+            self._fault(hook, found, f"{self._dtype}, as the signals are", example)
+
+    def _fault(self, hook: str, found: str, expected: str, example: str) -> None:
+        self.faults.append(Fault(hook, found, f"expected {expected}", example))
+
+
+class _Recorder:
+    """Signals that note what is read."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values, self.seen = values, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in SIGNAL_NAMES:
+            self.seen.add(name)
+        if name == "state" and name not in self._values:
+            raise AttributeError("only plastic_local_update has a state")
+        if name not in self._values:
+            raise AttributeError(
+                f"there is no signal '{name}' here; there are {listing(self._values)}"
+            )
+        return self._values[name]
+
+
+def trial_signals(rule: HasSpec, dtype: torch.dtype) -> SimpleNamespace:
+    """Return small random signals in which all sizes differ, such as a hook is tried with."""
+    return SimpleNamespace(**Trial(rule, dtype).values)
+
+
+def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:
+    """Return a small random increment, such as a transform is tried with; all sizes differ."""
+    source = torch.Generator().manual_seed(0)
+    increment, weight = torch.rand(2, _REPLICAS, _POST, _PRE, generator=source, dtype=dtype)
+    sizes = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
+    states = {
+        name: torch.full((_REPLICAS, *sizes[kind.over]), kind.initial, dtype=dtype)
+        for name, kind in transform.spec.state.items()
+    }
+    return Increment(increment, weight, SimpleNamespace(**states))
+
+
+def try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
+    """Call a transform once on small random tensors.
+
+    Raises:
+        PlasticError: it raises, modifies what it is given, or returns a wrong shape.
+    """
+    given = trial_increment(transform, torch.float32)
+    increment, weight = given.increment, given.weight
+    before = increment.clone(), weight.clone()
+    what = f"the transform '{transform.spec.name}': plastic_transform_update"
+    try:
+        result = function(given)
+        if transform.spec.state:
+            result, new = result
+            if new.keys() != transform.spec.state.keys():
+                raise ValueError(f"the states {listing(new)} were returned")
+            for name, value in new.items():
+                found, expected = list(value.shape), list(getattr(given.state, name).shape)
+                if found != expected:
+                    raise ValueError(f"the state '{name}' became {found} in place of {expected}")
+    except Exception as error:
+        raise PlasticError(f"{what} raised {describe_exception(error)}") from error
+    if not (torch.equal(before[0], increment) and torch.equal(before[1], weight)):
+        raise PlasticError(f"{what} modifies its input in place; return the new increment")
+    if not isinstance(result, Tensor) or result.shape != weight.shape:
+        shape = list(result.shape) if isinstance(result, Tensor) else _kind(result)
+        raise PlasticError(
+            f"{what} returned {shape}; expected the new increment, here {list(weight.shape)}"
+        )
+
+
+def _line_of(error: Exception) -> str:
+    """Return the place in the plugin's own file where an exception came from."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename != __file__ and "/torch/" not in code.co_filename:
+            line = f" in line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"

@@ -1,0 +1,1 @@
+"""From a specification to a checked plan, before torch is loaded."""

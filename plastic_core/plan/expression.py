@@ -1,0 +1,94 @@
+"""Rule expressions such as ``0.01*bp + 0.0003*oja``: a small grammar, parsed, never evaluated.
+
+    expression = term { "+" term }
+    term       = [ number "*" ] name
+    name       = [ distribution ":" ] letter { letter | digit | "_" | "-" }
+
+Names may hold hyphens, so there is no subtraction; a negative number is a number.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from plastic_core.api.specs import NAME_PATTERN
+from plastic_core.base.errors import PlasticError
+
+_SPACE = re.compile(r"\s*")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NAME = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]*:)?{NAME_PATTERN}")
+
+
+class ExpressionError(PlasticError):
+    """A malformed expression; the message shows the position and what was expected."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term: the rule's name as written, and its coefficient if one was given."""
+
+    name: str
+    coefficient: float | None
+
+
+def parse(text: str) -> tuple[Term, ...]:
+    """Return the terms of a rule expression, in order.
+
+    >>> parse("0.01*bp + oja")
+    (Term(name='bp', coefficient=0.01), Term(name='oja', coefficient=None))
+
+    Raises:
+        ExpressionError: the text does not follow the grammar, a number is not finite, or a rule
+            stands twice.
+    """
+    terms: list[Term] = []
+    position = 0
+
+    def skip_space() -> None:
+        nonlocal position
+        match = _SPACE.match(text, position)
+        position = match.end() if match else position
+
+    def expected(what: str) -> ExpressionError:
+        found = repr(text[position]) if position < len(text) else "the end"
+        return ExpressionError(
+            f"rule expression, position {position + 1}: expected {what}, found {found}\n"
+            f"  {text}\n  {' ' * position}^\n"
+            "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
+        )
+
+    while True:
+        skip_space()
+        coefficient = None
+        if number := _NUMBER.match(text, position):
+            coefficient = float(number.group())
+            if not math.isfinite(coefficient):
+                raise expected("a finite number")
+            position = number.end()
+            skip_space()
+            if not text.startswith("*", position):
+                raise expected("'*' and the name of a rule after the number")
+            position += 1
+            skip_space()
+        name = _NAME.match(text, position)
+        if name is None:
+            raise expected(
+                "the name of a rule"
+                if coefficient is not None
+                else "a number or the name of a rule"
+            )
+        if any(term.name == name.group() for term in terms):
+            raise ExpressionError(
+                f"rule expression, position {position + 1}: '{name.group()}' stands twice in "
+                f"{text!r}; write it once, with one coefficient"
+            )
+        terms.append(Term(name.group(), coefficient))
+        position = name.end()
+        skip_space()
+        if position == len(text):
+            return tuple(terms)
+        if text[position] != "+":
+            raise expected("'+' or the end")
+        position += 1

@@ -1,0 +1,76 @@
+"""The specification of a run, checked by pydantic; it loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import tomli_w
+from pydantic import Field, JsonValue, PositiveInt
+
+from plastic_core.base.spec import Spec
+from plastic_core.plan.spec_file import read_spec_file
+
+
+class RunSpec(Spec):
+    """Everything that decides a run. Repeating a spec repeats the numbers.
+
+    TOML and JSON go in and out: `from_file`, `to_toml`, `model_dump_json`.
+    """
+
+    rule: str = Field(
+        "oja+bp", description="sum of rules, such as 'oja+bp' or '0.01*bp + 1e-4*oja'"
+    )
+    task: str = Field("digits-mlp", description="name of a task")
+    options: dict[str, JsonValue] = Field({}, description="options of the task")
+    settings: dict[str, dict[str, JsonValue]] = Field(
+        {}, description="theta, layers and parameters by rule, transform or probe"
+    )
+    transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
+    probes: tuple[str, ...] = Field((), description="probes that measure the networks, or all")
+    probe_samples: PositiveInt = Field(100, le=10**9, description="held-out images of probes")
+    plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
+    seeds: PositiveInt = Field(
+        20, le=10**7, description="number of networks; their seeds are 0..N-1"
+    )
+    first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first network")
+    samples: PositiveInt = Field(
+        5000, le=10**12, description="training points that each network sees"
+    )
+    batch_size: PositiveInt = Field(1, le=10**9, description="training points in one update")
+    evaluations: PositiveInt = Field(20, le=10**6, description="points of the learning curve")
+    eval_samples: PositiveInt = Field(
+        2000, le=10**9, description="held-out images of one evaluation"
+    )
+    eval_half: Literal["report", "choose"] = Field(
+        "report", description="half of the held-out images: report, or choose for tuning theta"
+    )
+    dtype: Literal["float32", "float64"] = Field("float32", description="precision")
+    device: str = Field("cpu", description="torch device, such as cpu or cuda")
+    backend: Literal["auto", "native", "compiled", "eager"] = Field(
+        "auto", description="how the steps are computed"
+    )
+
+    @classmethod
+    def from_file(cls, path: Path, plugins: Sequence[str] = ()) -> Self:
+        """Read a spec from a TOML or JSON file, or from the `run.json` of a finished run.
+
+        Args:
+            path: the file.
+            plugins: files with plugins to be used in place of those that it names.
+
+        Raises:
+            PlasticError: the file cannot be read, is no spec, or names files with plugins, which
+                hold code, where none are given.
+        """
+        return cls(**read_spec_file(path, plugins))
+
+    def to_toml(self) -> str:
+        """Return the spec as TOML, to be read by `from_file`."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds, one for each network."""
+        return list(range(self.first_seed, self.first_seed + self.seeds))

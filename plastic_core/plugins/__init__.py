@@ -1,0 +1,1 @@
+"""Which plugins are installed, whether they are sound, and how to begin one."""

@@ -1,0 +1,259 @@
+"""What is installed: plugins found through entry points, loaded one by one, failures isolated.
+
+Built-in plugins come in by the same door as everybody's. This module loads no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from plastic_core.api.plugin import Probe, Rule, Transform
+from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
+from plastic_core.plugins.requirements import GROUPS, Kind, plugin_faults
+
+
+@dataclass
+class Entry:
+    """One plugin: where it comes from, and its state once it was looked at.
+
+    Attributes:
+        state: "ok", "failed", "disabled" or "clash".
+        error: what is wrong, if anything.
+        remedy: what to do about it.
+    """
+
+    kind: Kind
+    name: str
+    distribution: str
+    version: str
+    target: str
+    state: Literal["unread", "ok", "failed", "disabled", "clash"] = "unread"
+    error: str = ""
+    remedy: str = ""
+    api: int | None = None
+    point: EntryPoint | None = field(default=None, repr=False)
+    plugin: type[Any] | None = field(default=None, repr=False)
+
+    @property
+    def qualified(self) -> str:
+        """The name that no other distribution can take."""
+        return f"{self.distribution}:{self.name}"
+
+    def load(self) -> None:
+        """Load and check the plugin; a failure is kept in `state`, `error` and `remedy`."""
+        if self.state in ("ok", "failed", "disabled"):
+            return
+        clash = self.state == "clash"
+        try:
+            if self.plugin is None:
+                assert self.point is not None
+                with _prints_aside():
+                    self.plugin = self.point.load()
+            faults = plugin_faults(self.kind, self.name, self.plugin)
+        except (Exception, SystemExit) as error:  # a plugin may do anything while it is imported
+            self.state, self.error = (
+                "failed",
+                f"importing {self.target} raised {describe_exception(error)}",
+            )
+            name = self.distribution
+            self.remedy = f"update or uninstall {name}, or set PLASTIC_DISABLE={name}"
+        else:
+            self.state = "clash" if clash else "ok"
+            if faults:
+                self.state, self.error = "failed", faults[0].found
+                self.remedy = faults[0].accepted
+        spec = getattr(self.plugin, "spec", None)
+        self.api = getattr(spec, "api", None)
+
+
+class Catalogue:
+    """The rules, transforms, probes and tasks that are installed or were handed over.
+
+    Args:
+        files: paths of single-file plugins (``--plugin``).
+        rules: rule classes that are not installed, from a notebook.
+        probes: probe classes likewise.
+        transforms: transform classes likewise.
+
+    Raises:
+        PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
+            any installed plugin is at fault.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str] = (),
+        rules: Sequence[type[Rule]] = (),
+        probes: Sequence[type[Probe]] = (),
+        transforms: Sequence[type[Transform]] = (),
+    ) -> None:
+        self._entries = _installed()
+        given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
+            ("rule", rules),
+            ("probe", probes),
+            ("transform", transforms),
+        )
+        for kind, classes in given:
+            if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):
+                raise PlasticError(
+                    f"{kind}s = {classes!r}: expected a list of {kind} classes, such as "
+                    f"[My{kind.title()}]"
+                )
+            for one in classes:
+                self._hand_over(kind, one, "local", "unregistered")
+        for file in dict.fromkeys(files):
+            for kind, plugin in _plugins_of_file(file):
+                self._hand_over(kind, plugin, Path(file).stem, "file")
+        self._mark_disabled(os.environ.get("PLASTIC_DISABLE", ""))
+        self._mark_clashes()
+        if os.environ.get("PLASTIC_STRICT", "") not in ("", "0"):
+            faults = [e for e in self.entries() if e.state in ("failed", "clash")]
+            if faults:
+                raise PlasticError(
+                    "PLASTIC_STRICT is set and these plugins are at fault:\n"
+                    + "\n".join(f"  {e.kind} {e.qualified}: {e.error}; {e.remedy}" for e in faults)
+                )
+
+    def entries(self, kind: Kind | None = None) -> list[Entry]:
+        """Return the entries of one kind, or all, each loaded and checked, sorted by name."""
+        chosen = [entry for entry in self._entries if kind in (None, entry.kind)]
+        for entry in chosen:
+            entry.load()
+        order = list(GROUPS)
+        return sorted(chosen, key=lambda e: (order.index(e.kind), e.name, e.distribution))
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names that are taken, without loading anything."""
+        return [entry.name for entry in self._entries if entry.kind == kind]
+
+    def find(self, kind: Kind, name: str) -> Entry:
+        """Return the entry of that name, which may be written ``distribution:name``.
+
+        Raises:
+            PlasticError: there is none of that name, two distributions bring it, or it is
+                disabled or at fault.
+        """
+        entries = [entry for entry in self._entries if entry.kind == kind]
+        found = [entry for entry in entries if name in (entry.name, entry.qualified)]
+        if not found:
+            known = {entry.name for entry in entries}
+            raise PlasticError(
+                f"there is no {kind} '{name}'{did_you_mean(name, known)}\n"
+                f"  installed {kind}s: {listing(known)}\n"
+                f"  'plastic plugins' shows where each comes from"
+            )
+        entry = next((e for e in found if e.state != "disabled"), found[0])
+        if entry.state == "clash" and name != entry.qualified:
+            raise PlasticError(f"{entry.error}; {entry.remedy}")
+        entry.load()
+        if entry.state == "disabled":
+            raise PlasticError(f"the {kind} '{name}' is {entry.error}; {entry.remedy}")
+        if entry.state == "failed":
+            raise PlasticError(
+                f"the {kind} '{name}' of {entry.distribution} cannot be used: {entry.error}\n"
+                f"  {entry.remedy}"
+            )
+        return entry
+
+    def _hand_over(self, kind: Kind, plugin: type[Any], distribution: str, version: str) -> None:
+        spec = getattr(plugin, "spec", None)
+        name = getattr(spec, "name", plugin.__name__)
+        target = f"{plugin.__module__}:{plugin.__qualname__}"
+        entry = Entry(kind, name, distribution, version, target, plugin=plugin)
+        # a class that is installed too is no rival of itself
+        same = [e for e in self._entries if (e.kind, e.name, e.target) == (kind, name, target)]
+        if same:
+            entry = same[0]
+            self._entries.remove(entry)
+            entry.plugin = plugin
+        entry.load()
+        if entry.state == "failed":
+            raise PlasticError(
+                f"{target} cannot be used as a {kind}: {entry.error}\n  {entry.remedy}"
+            )
+        self._entries.append(entry)
+
+    def _mark_disabled(self, disable: str) -> None:
+        names = {name.strip() for name in disable.split(",")}
+        for entry in self._entries:
+            if names & {entry.name, entry.distribution, entry.qualified}:
+                entry.state, entry.error = "disabled", "disabled by PLASTIC_DISABLE"
+                entry.remedy = "take it out of PLASTIC_DISABLE to use it"
+
+    def _mark_clashes(self) -> None:
+        for entry in self._entries:
+            rivals = [
+                e
+                for e in self._entries
+                if (e.kind, e.name) == (entry.kind, entry.name) and e.state != "disabled"
+            ]
+            if len(rivals) > 1 and entry in rivals:
+                entry.state = "clash"
+                entry.error = f"the {entry.kind} '{entry.name}' comes from " + " and from ".join(
+                    f"{e.distribution} {e.version}" for e in rivals
+                )
+                entry.remedy = "write " + " or ".join(e.qualified for e in rivals)
+
+
+def _prints_aside() -> contextlib.AbstractContextManager[Any]:
+    """Send what a plugin prints at import to standard error; standard output is a result."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
+def _installed() -> list[Entry]:
+    """Return the entries of all kinds; the metadata of each distribution are read once."""
+    points = entry_points()
+    known: dict[Distribution | None, tuple[str, str]] = {None: ("unknown", "unknown")}
+    found: dict[tuple[str, str, str], Entry] = {}
+    for kind in GROUPS:
+        for point in points.select(group=f"plastic.{kind}s"):
+            if point.dist and point.dist not in known:
+                metadata = point.dist.metadata
+                known[point.dist] = metadata["Name"], metadata["Version"]
+            distribution, version = known[point.dist]
+            entry = Entry(kind, point.name, distribution, version, point.value, point=point)
+            found.setdefault((kind, distribution, point.name), entry)
+    return list(found.values())
+
+
+def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
+    path = Path(file)
+    if not path.is_file():
+        raise PlasticError(f"--plugin {file}: there is no such file")
+    name = f"plastic_plugin_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PlasticError(f"--plugin {file}: is no Python file; expected a name ending in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _prints_aside():
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise PlasticError(
+            f"--plugin {file}: importing it raised {describe_exception(error)}"
+        ) from error
+    found = [
+        (kind, value)
+        for value in vars(module).values()
+        for kind, group in GROUPS.items()
+        if inspect.isclass(value)
+        and issubclass(value, group.base)
+        and value.__module__ == name
+        and hasattr(value, "spec")  # without one it is a base class of others
+    ]
+    if not found:
+        raise PlasticError(
+            f"--plugin {file}: defines no rule, transform, probe or task; expected a subclass "
+            "of plastic_core.api.Rule, Transform, Probe or Task"
+        )
+    return found

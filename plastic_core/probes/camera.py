@@ -1,0 +1,210 @@
+"""Snapshots of networks, taken at an evaluation point: copies, and what would be learned there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.snapshot import Snapshot
+from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.products import aligned_copy, aligned_room, product_of_each
+from plastic_core.networks.recurrent import Recurrent
+from plastic_core.probes.point_learning import (
+    Learner,
+    Look,
+    LookAtEach,
+    LookAtSome,
+    learns_by_factors,
+    some,
+)
+
+# Probe points of which learning is looked at: what a rule does with a point costs more than the
+# point's activity does.
+_LEARNING_POINTS: Final = 10
+
+
+@dataclass
+class Film:
+    """The activities at the probe points of networks that were evaluated one after the other.
+
+    Attributes:
+        inputs: y_0, ``[N, n_0]``, the same for all.
+        layers: y_1 .. y_L, ``[G, N, n_l]``, room for G networks.
+        taken: number of networks that it holds.
+    """
+
+    inputs: Tensor
+    layers: list[Tensor]
+    taken: int = 0
+
+    @property
+    def points(self) -> int:
+        """The number of probe points, N."""
+        return self.layers[0].shape[1]
+
+    def add(self, evaluated: Sequence[Tensor]) -> None:
+        """Keep the first points of y_0 .. y_L of one more network, ``[M, n_l]``."""
+        self.inputs = evaluated[0][: self.points]
+        for room, y in zip(self.layers, evaluated[1:], strict=True):
+            room[self.taken] = y[: self.points]
+        self.taken += 1
+
+    @property
+    def activities(self) -> list[Tensor]:
+        """y_0 .. y_L, ``[R, N, n_l]``, of those that it holds."""
+        inputs = self.inputs.clone().expand(self.taken, -1, -1)
+        return [inputs, *(y[: self.taken] for y in self.layers)]
+
+    def only(self, place: int) -> Film:
+        """Return a film of one of the networks."""
+        return Film(self.inputs, [y[place : place + 1] for y in self.layers], 1)
+
+
+class Camera:
+    """Takes snapshots of the networks of a group.
+
+    Args:
+        network: the network.
+        hooks: the resolved hooks.
+        parameters: of the G networks of the group; read, never written.
+        thetas: by rule, ``[G]``.
+        targets: ``[M, n_L]``, one-hot, of all points that are evaluated.
+        points: number of probe points, N, the first of those.
+    """
+
+    def __init__(
+        self,
+        network: AnyNetwork,
+        hooks: Hooks,
+        parameters: Parameters,
+        thetas: Mapping[str, Tensor],
+        targets: Tensor,
+        points: int,
+    ) -> None:
+        self.network, self.rules = network, tuple(thetas)
+        self.parameters = parameters
+        self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
+        self._learner: Learner | None = None
+        self._look_at_all: Look | None = None
+        self._recurrent: Recurrent | None = None
+        if isinstance(network, RecurrentSpec):
+            self._recurrent = Recurrent(network, hooks, parameters)
+
+    def refresh(self) -> None:
+        """Look anew at all networks: they have changed since the last snapshot."""
+        self._look_at_all = None
+
+    def film(self, networks: int) -> Film:
+        """Return room for the activities of networks."""
+        points, like = len(self._targets), self._targets
+        sizes = self.network.sizes[1:]
+        rooms = [aligned_room(networks, points, size, like=like) for size in sizes]
+        return Film(like.new_empty(0), rooms)
+
+    def take(
+        self,
+        networks: Sequence[int],
+        film: Film,
+        evaluate: Callable[[int], Sequence[Tensor]],
+    ) -> Snapshot:
+        """Return a snapshot of some of the networks.
+
+        Args:
+            networks: indices in the group; one may stand several times.
+            film: their activities, in the same order.
+            evaluate: computes y_0 .. y_L of one of them at all points that are evaluated.
+        """
+        kind: Any = self._hooks.feedback
+        activities = film.activities
+        return Snapshot(
+            network=self.network,
+            rules=self.rules,
+            activities=activities,
+            targets=self._targets.clone(),
+            feedback_kind=kind,
+            subject=_Subject(self, networks, activities[0][0], evaluate),
+        )
+
+    def unrolled(
+        self, networks: Sequence[int], inputs: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return states and hidden activities of recurrent networks, nothing of others."""
+        if self._recurrent is None:
+            return [], []
+        seen = [self._recurrent.trajectory(inputs.unsqueeze(0), network) for network in networks]
+        states, hidden = (
+            [torch.cat(step) for step in zip(*of_all, strict=True)]
+            for of_all in zip(*seen, strict=True)
+        )
+        return states, hidden
+
+    def learning(self, networks: Sequence[int], inputs: Tensor) -> LookAtSome | LookAtEach:
+        """Return what networks would learn; where it costs no more memory, all are looked at."""
+        if isinstance(self.network, RecurrentSpec):
+            raise TypeError("errors and increments are looked at in feed-forward networks alone")
+        if not self._together:
+            return LookAtEach(lambda network: self._look_at(network, inputs), networks)
+        if self._learner is None:
+            self._learner = self._learner_of(self.parameters, inputs)
+        if self._look_at_all is None:
+            self._look_at_all = self._learner.look(self._thetas)
+        return self._look_at_all.of(networks)
+
+    @cached_property
+    def _together(self) -> bool:
+        return learns_by_factors(self._hooks, self._targets.dtype)
+
+    def _look_at(self, network: int, inputs: Tensor) -> Look:
+        alone = slice(network, network + 1)
+        learner = self._learner_of(self.parameters.slice(network, network + 1), inputs)
+        return learner.look({name: theta[alone] for name, theta in self._thetas.items()})
+
+    def _learner_of(self, parameters: Parameters, inputs: Tensor) -> Learner:
+        assert not isinstance(self.network, RecurrentSpec)
+        x, target = inputs[:_LEARNING_POINTS].clone(), self._targets[:_LEARNING_POINTS]
+        matrices = not self._together
+        return Learner(self.network, self._hooks, parameters, x, target, matrices)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Networks before a camera; see `plastic_core.api.snapshot.Subject`."""
+
+    camera: Camera
+    networks: Sequence[int]
+    inputs: Tensor
+    evaluate: Callable[[int], Sequence[Tensor]]
+
+    def matrices(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return copies of W and of B."""
+        parameters = self.camera.parameters
+        weights, feedback = (
+            [aligned_copy(some(matrix, self.networks)) for matrix in matrices]
+            for matrices in (parameters.weights, parameters.feedback)
+        )
+        return weights, feedback
+
+    def evaluated(self) -> list[Tensor]:
+        """Return the activities at all points that are evaluated."""
+        seen = [self.evaluate(network) for network in self.networks]
+        inputs = seen[0][0].clone().expand(len(seen), -1, -1)  # the same for all
+        return [inputs, *map(torch.stack, zip(*(layers[1:] for layers in seen), strict=True))]
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``a @ b`` of each network by itself."""
+        return product_of_each(a, b)
+
+    def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return states and hidden activities over time."""
+        return self.camera.unrolled(self.networks, self.inputs)
+
+    def learning(self) -> LookAtSome | LookAtEach:
+        """Return what the networks would learn."""
+        return self.camera.learning(self.networks, self.inputs)

@@ -1,0 +1,1 @@
+"""What a run leaves: curves, cells, the store, the folder of a run."""

@@ -1,0 +1,131 @@
+"""Curves with named dimensions, units and descriptions, as they are kept and returned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.plan.plan import Plan
+from plastic_core.results.curves import Curves
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from plastic_core.results.store import CellResult
+
+Variable = tuple[tuple[str, ...], Any, dict[str, str]]
+
+
+def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -> xr.Dataset:
+    """Return curves over (seed, step), and what probes measured over (seed, step, layer, ...).
+
+    Args:
+        plan: names and describes them.
+        curves: of the networks.
+        seeds: of the networks; None for those of the plan.
+    """
+    import xarray as xr
+
+    half = plan.spec.eval_half
+    rules = [rule.name for rule in plan.rules]
+    probes = dict(_probe_variables(plan, curves))
+    sizes = {
+        dim: size
+        for dims, array, _ in probes.values()
+        for dim, size in zip(dims, array.shape, strict=True)
+    }
+    coordinates: dict[str, Variable] = {
+        "seed": (
+            ("seed",),
+            np.array(plan.spec.seed_list if seeds is None else seeds),
+            {"long_name": "seed of the network"},
+        ),
+        "step": (
+            ("step",),
+            curves.steps,
+            {"units": "samples", "long_name": "training points seen"},
+        ),
+    }
+    for dim, size in sizes.items():
+        if dim not in coordinates:
+            values = rules if dim == "rule" else np.arange(1, size + 1)
+            coordinates[dim] = ((dim,), values, {"long_name": dim})
+    return xr.Dataset(
+        {
+            "accuracy": (
+                ("seed", "step"),
+                curves.accuracy,
+                {
+                    "units": "1",
+                    "long_name": f"accuracy on held-out points (half '{half}')",
+                    "comment": "chance level from the evaluation after divergence on",
+                },
+            ),
+            "loss": (
+                ("seed", "step"),
+                curves.loss,
+                {"units": "nat", "long_name": "mean cross-entropy on held-out points"},
+            ),
+            "diverged_at": (
+                ("seed",),
+                curves.diverged_at,
+                {"units": "samples", "long_name": "sample of divergence, -1 for none"},
+            ),
+            **probes,
+        },
+        coords=coordinates,
+        attrs={
+            "rule": " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules),
+            "task": plan.spec.task,
+            "network": plan.network.shape,
+        },
+    )
+
+
+def _probe_variables(plan: Plan, curves: Curves) -> Iterator[tuple[str, Variable]]:
+    for planned in plan.probes:
+        over = ("seed", "step") if planned.when == "every" else ("seed",)
+        for name, measure in planned.probe.spec.measures.items():
+            attributes = {
+                "units": measure.units,
+                "long_name": measure.long_name,
+                "probe": planned.entry.name,
+                "comment": "NaN from divergence on",
+            }
+            yield name, ((*over, *measure.dims), curves.probes[name], attributes)
+
+
+def curves_of(plan: Plan, results: Sequence[CellResult]) -> Curves:
+    """Return the curves of networks that were read from the store.
+
+    Raises:
+        PlasticError: they were not measured at the same points by the probes of the plan.
+    """
+    first = results[0]
+    curves = Curves.empty(len(results), np.array(first.steps))
+    shapes = {name: one.shape for name, one in first.probes.items()}
+    dimensions = {
+        name: len(measure.dims) + (planned.when == "every")
+        for planned in plan.probes
+        for name, measure in planned.probe.spec.measures.items()
+    }
+    fit = dimensions == {name: len(shape) for name, shape in shapes.items()}
+    for name, shape in shapes.items():
+        curves.probes[name] = np.full((len(results), *shape), np.nan, np.float32)
+    for i, cell in enumerate(results):
+        fit &= cell.steps == first.steps and shapes == {n: m.shape for n, m in cell.probes.items()}
+        if not fit:
+            raise PlasticError(
+                "the store holds results that were not measured at the same points by the probes "
+                "of this run; give another --store, or train without --reuse"
+            )
+        curves.accuracy[i] = cell.accuracy
+        curves.loss[i] = [np.nan if value is None else value for value in cell.loss]
+        curves.diverged_at[i] = cell.diverged_at
+        for name, one in cell.probes.items():
+            curves.probes[name][i] = one.array()
+    curves.done = len(curves.steps)
+    return curves

@@ -1,0 +1,220 @@
+"""A folder that holds one result: a record, what was measured, and a checkpoint on the way.
+
+Every file is written beside its place and moved there, so that a killed process leaves whole
+files. No format used here can hold code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from plastic_core.base.errors import PlasticError, differences
+from plastic_core.base.files import explained, write_atomically, write_json
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+CHECKPOINT_FILE: Final = "checkpoint.safetensors"
+
+# Checkpoints are written so seldom that they take at most this share of the time, and none in the
+# first moments.
+_CHECKPOINT_SHARE: Final = 0.02
+_FIRST_CHECKPOINT: Final = 0.2
+
+_REMEDY: Final = "free or allow it, or give another folder with --out"
+
+
+class ResultFolder:
+    """The folder of one result.
+
+    Args:
+        path: where it is, or shall be.
+        spec: the spec that decides the result.
+        resume: whether the folder may hold this very result, to be continued.
+
+    Attributes:
+        state: "new", "started" (by this spec, not finished) or "finished".
+        record_file: the file that says what the folder holds.
+        noun: what messages call the result.
+        result: what the record of a finished one holds, checked when it is read.
+
+    Raises:
+        PlasticError: the folder cannot be written, or holds something else.
+    """
+
+    record_file: ClassVar[str]
+    noun: ClassVar[str]
+    result: ClassVar[type[BaseModel]]
+
+    def __init__(self, path: Path, spec: BaseModel, resume: bool) -> None:
+        self.path, self._spec = path, spec
+        self.state: Literal["new", "started", "finished"] = "new"
+        self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT
+        with explained(path, _REMEDY):
+            exists = path.exists()
+        if exists and not path.is_dir():
+            raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
+        with explained(path, _REMEDY):
+            holds = sorted(p.name for p in path.iterdir()) if exists else []
+        if self.record_file in holds:
+            self.state = self._check_other(resume)
+        elif holds and not all(name.startswith(".") for name in holds):
+            raise PlasticError(
+                f"--out {path}: holds files that are no {self.noun} ({', '.join(holds[:3])}); "
+                "name a folder that is new or empty"
+            )
+
+    def make(self) -> None:
+        """Make the folder, once it is known that there will be something to write."""
+        with explained(self.path, _REMEDY):
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    def read_record(self) -> dict[str, Any]:
+        """Return the content of the record.
+
+        Raises:
+            PlasticError: it is damaged.
+        """
+        file = self.path / self.record_file
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(content["spec"], dict) or content["state"] not in (
+                "started",
+                "finished",
+            ):
+                raise ValueError("'spec' or 'state' has an unexpected value")
+            if content["state"] == "finished":
+                self.result.model_validate(content["result"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split("\n")[:3])
+            raise PlasticError(
+                f"{file}: is no record of a {self.noun} ({reason}); move the folder away, or give "
+                "another --out"
+            ) from None
+        return dict(content)
+
+    def write_record(self, content: dict[str, Any]) -> None:
+        """Write the record."""
+        write_json(self.path / self.record_file, content, _REMEDY)
+
+    def checkpoint(
+        self, content: Callable[[], tuple[dict[str, torch.Tensor], dict[str, Any]]]
+    ) -> None:
+        """Write what is needed to continue, unless that was done a short while ago.
+
+        Args:
+            content: returns tensors, and what goes beside them as JSON.
+        """
+        begun = time.monotonic()
+        if begun < self._next_checkpoint:
+            return
+        tensors, values = content()
+        metadata = {name: json.dumps(value) for name, value in values.items()}
+        self._write(CHECKPOINT_FILE, lambda path: save_tensors(tensors, path, metadata))
+        ended = time.monotonic()
+        self._next_checkpoint = ended + (ended - begun) / _CHECKPOINT_SHARE
+
+    @contextlib.contextmanager
+    def stored_checkpoint(
+        self,
+    ) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]] | None]:
+        """Give tensors and values of the last checkpoint, or None where there is none.
+
+        Raises:
+            PlasticError: it is damaged, or what is made of it within the context fails.
+        """
+        file = self.path / CHECKPOINT_FILE
+        if not file.exists():
+            yield None
+            return
+        try:
+            with safe_open(file, framework="pt") as checkpoint:
+                values = {k: json.loads(v) for k, v in checkpoint.metadata().items()}
+            yield load_file(file), values
+        except (
+            OSError,
+            SafetensorError,
+            AttributeError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            RecursionError,
+        ) as error:
+            raise PlasticError(
+                f"{file}: is damaged ({error}); delete it to begin this {self.noun} anew"
+            ) from None
+
+    def read_dataset(self, name: str, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
+        """Return a file of what was measured.
+
+        Args:
+            name: of the file.
+            dims: what its variables must be over.
+
+        Raises:
+            PlasticError: it is missing or damaged.
+        """
+        import xarray as xr
+
+        file = self.path / name
+        try:
+            measured = xr.load_dataset(file, engine="netcdf4")
+            for variable, over in dims.items():
+                if measured[variable].dims != over:
+                    raise ValueError(f"{variable} is over {measured[variable].dims}")
+            return measured
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise PlasticError(
+                f"{file}: cannot be read: {error}; run again with another --out"
+            ) from None
+
+    def write_dataset(self, name: str, measured: xr.Dataset) -> None:
+        """Write a file of what was measured."""
+        # made in memory: the system's own words when it fails, and xarray loads no dask
+        content = measured.to_netcdf(engine="netcdf4")
+        self._write(name, lambda path: path.write_bytes(content))
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint of a finished result."""
+        with explained(self.path, _REMEDY):
+            (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _check_other(self, resume: bool) -> Literal["started", "finished"]:
+        if not resume:
+            raise PlasticError(
+                f"--out {self.path}: holds a {self.noun} already; add --resume to continue it, or "
+                "give another folder"
+            )
+        record = self.read_record()
+        differs = differences(record["spec"], self._spec.model_dump(mode="json"))
+        if differs:
+            raise PlasticError(
+                f"--out {self.path}: holds another {self.noun}, so it cannot be resumed:\n  "
+                + "\n  ".join(differs)
+                + "\n  give another folder, or the same spec"
+            )
+        return "finished" if record["state"] == "finished" else "started"
+
+    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
+        write_atomically(self.path / name, write, _REMEDY)
+
+
+def save_tensors(
+    tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors; what the system says becomes the OSError that other writers raise."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(str(error).removeprefix("Error while serializing: ")) from None

@@ -1,0 +1,1 @@
+"""From data, plan and backend to learning curves."""

@@ -1,0 +1,170 @@
+"""A block: networks of one plan, trained side by side, that differ in seed and theta alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from plastic_core.api.plugin import Dataset
+from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
+from plastic_core.hooks.hooks import resolve_hooks
+from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
+from plastic_core.plan.plan import Plan, Replica
+from plastic_core.probes.camera import Camera
+from plastic_core.probes.probing import Probing
+from plastic_core.results.curves import Curves, evaluation_steps
+from plastic_core.training import datasets
+from plastic_core.training.trainer import train
+
+# Networks of a group are measured together, which costs least for about ten: fewer do not make up
+# for the calls of torch, and more do not fit into a core's cache. Their parameters are copied.
+_LARGEST_GROUP: Final = 10
+_LARGEST_COPY: Final = 64 * 2**20
+
+
+class Block:
+    """The networks, ready to be trained.
+
+    Args:
+        plan: rules, task and network; its own thetas and seeds are not used.
+        replicas: the networks.
+        dataset: the task's data.
+        threads: networks trained or evaluated at once, and threads of torch where there are fewer;
+            None for all cores.
+
+    Attributes:
+        parameters: of all networks.
+        chosen: the backend, and why.
+        curves: what was measured so far; a resumed run fills in what it had.
+        notes: what is done otherwise than asked.
+    """
+
+    def __init__(
+        self, plan: Plan, replicas: Sequence[Replica], dataset: Dataset, threads: int | None
+    ) -> None:
+        spec, network = plan.spec, plan.network
+        device, dtype = spec.device, getattr(torch, spec.dtype)
+        self.notes: list[str] = []
+        self._threads = threads or torch.get_num_threads()
+        self._classes = dataset.classes
+        self._held_out = self._evaluated(plan, dataset, dtype)
+        steps = self._steps(plan)
+
+        selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
+        hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
+        seeds = [replica.seed for replica in replicas]
+        self.parameters: Parameters = initial_parameters(
+            network, seeds, hooks.feedback, dtype, device
+        )
+        add_states(self.parameters, hooks)
+        # Rules with a forward hook of their own may draw random numbers, which must be in order.
+        together = device == "cpu" and not hooks.forward
+        self._at_once = min(len(replicas), self._threads) if together else 1
+        self._groups = _groups(self.parameters, self._at_once)
+        thetas = {
+            rule.name: torch.tensor(
+                [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
+            )
+            for rule in plan.rules
+        }
+        one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
+        self.chosen: Chosen = choose_backend(
+            BackendRequest(
+                spec.backend,
+                network,
+                hooks,
+                thetas,
+                self.parameters,
+                torch.from_numpy(dataset.inputs).to(device, dtype),
+                one_hot[torch.from_numpy(dataset.labels)],
+                spec.batch_size,
+                updates=-(-spec.samples // spec.batch_size),
+                threads=self._threads,
+            )
+        )
+        if self.chosen.differs and spec.backend != "auto":
+            self.notes.append(
+                f"backend {self.chosen.name} in place of {spec.backend}: {self.chosen.reason}"
+            )
+        self.curves = Curves.empty(len(replicas), steps)
+        self._probing: Probing | None = None
+        if plan.probes:
+            targets = one_hot[self._held_out[1]]
+            points = min(spec.probe_samples, len(targets))
+            cameras = {
+                group: Camera(
+                    network,
+                    hooks,
+                    self.parameters.slice(group.start, group.stop),
+                    {name: theta[group.start : group.stop] for name, theta in thetas.items()},
+                    targets,
+                    points,
+                )
+                for group in self._groups
+            }
+            backend, inputs = self.chosen.backend, self._held_out[0].unsqueeze(0)
+
+            def evaluate(replica: int, points: int | None) -> list[torch.Tensor]:
+                return [y[0] for y in backend.activities(inputs[:, :points], replica)]
+
+            self._probing = Probing(plan.probes, cameras, evaluate)
+            self.curves.probes = self._probing.empty(len(replicas), len(steps))
+            if points < spec.probe_samples:
+                self.notes.append(
+                    f"probes use {points} points, all that are evaluated, in place of "
+                    f"{spec.probe_samples}"
+                )
+        points = len(dataset.labels)
+        self._order = torch.from_numpy(
+            np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
+        )
+
+    def train(self, on_point: Callable[[Curves], Any]) -> None:
+        """Train from the first point of the curves that is not measured yet to the last."""
+        train(
+            self.chosen.backend,
+            self._order,
+            self._held_out,
+            self._classes,
+            self.curves,
+            self._groups,
+            self._at_once,
+            on_point,
+            self._probing,
+        )
+
+    def _steps(self, plan: Plan) -> np.ndarray[Any, np.dtype[np.int64]]:
+        spec = plan.spec
+        steps = evaluation_steps(spec.samples, spec.evaluations, spec.batch_size)
+        if len(steps) < spec.evaluations:
+            self.notes.append(
+                f"{len(steps)} evaluations in place of {spec.evaluations}: there are no more "
+                "updates"
+            )
+        return steps
+
+    def _evaluated(
+        self, plan: Plan, dataset: Dataset, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        spec = plan.spec
+        inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
+        if len(labels) < spec.eval_samples:
+            self.notes.append(
+                f"evaluations use {len(labels)} points, all that the half '{spec.eval_half}' "
+                f"holds, in place of {spec.eval_samples}"
+            )
+        device = spec.device
+        return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
+
+
+def _groups(parameters: Parameters, at_once: int) -> list[range]:
+    """Divide replicas into groups of about one size, as many for each of those at once."""
+    replicas = parameters.replicas
+    largest = min(_LARGEST_GROUP, _LARGEST_COPY // parameters.bytes_per_replica + 1)
+    count = at_once * -(-replicas // (at_once * largest))
+    edges = [replicas * i // count for i in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(edges) if start < stop]

@@ -1,0 +1,64 @@
+"""The machine that a run is on: whether it can do the run."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import torch
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.plan.plan import Plan
+
+# Far more than any core count; torch crashes when it is asked for a hundred thousand.
+_MOST_THREADS: Final = 1024
+
+
+def check(plan: Plan, threads: int | None) -> None:
+    """Check that this machine can do the run.
+
+    Raises:
+        PlasticError: the device is not there, the run does not fit into memory, a theta does not
+            fit into the precision, or no thread is left.
+    """
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise PlasticError(f"threads = {threads}: expected 1 to {_MOST_THREADS}")
+    _check_device(plan.spec.device)
+    _check_range(plan)
+    _check_memory(plan)
+
+
+def _check_range(plan: Plan) -> None:
+    largest = torch.finfo(getattr(torch, plan.spec.dtype)).max
+    for rule in plan.rules:
+        if abs(rule.theta) > largest:
+            raise PlasticError(
+                f"theta of '{rule.name}' = {rule.theta:g}: expected at most {largest:.3g}, the "
+                f"largest number of {plan.spec.dtype}"
+            )
+
+
+def _check_memory(plan: Plan) -> None:
+    spec = plan.spec
+    weights = sum(rows * columns for rows, columns, _ in plan.network.matrices)
+    weights *= 2 if plan.feedback else 1
+    needed = spec.seeds * (
+        spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8
+    )
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise PlasticError(
+            f"seeds = {spec.seeds} with samples = {spec.samples} need about "
+            f"{needed / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; "
+            "ask for fewer seeds or samples"
+        )
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.ones(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise PlasticError(
+            f"device = {name!r}: cannot be used here ({reason}); write cpu"
+        ) from None

@@ -1,0 +1,62 @@
+"""The data of a plan: loaded, checked, and kept for the blocks that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from plastic_core.api.plugin import Dataset
+from plastic_core.base.errors import PlasticError
+from plastic_core.plan.plan import Plan, call_task
+from plastic_core.results.cell import digest_of
+from plastic_core.training import datasets
+
+_KEPT: Final[dict[tuple[str, str, str | None], tuple[Dataset, str]]] = {}
+
+
+def load_data(
+    plan: Plan, data: tuple[Any, Any] | None, data_dir: Any, notes: list[str]
+) -> tuple[Dataset, Plan]:
+    """Return the data, and the plan with the network that fits them.
+
+    Raises:
+        PlasticError: there are no data, or they fit neither themselves nor the network.
+    """
+    name, network = plan.task_entry.name, plan.network
+    if data is not None:
+        notes.append("trained on data handed over, which this record does not hold")
+    if data is None:
+        folders = datasets.data_folders(data_dir)
+        dataset = call_task(plan.task_entry, "load", folders, plan.options)
+        if not isinstance(dataset, Dataset):
+            raise PlasticError(
+                f"the task '{name}': load() returned {dataset!r}; expected a Dataset"
+            )
+        where = f"the data of {name}"
+    else:
+        dataset = datasets.split_arrays(*data)
+        where = "the data given"
+        fitting = network.between(dataset.inputs.shape[1], dataset.classes)
+        if fitting != network and not plan.spec.options.get("sizes"):
+            network = fitting
+            notes.append(
+                f"the network is {network.shape}: its first and last layer follow the data given"
+            )
+    datasets.check_dataset(dataset, where)
+    datasets.check_fit(network, dataset, where)
+    return dataset, replace(plan, network=network)
+
+
+def data_of(plan: Plan, data_dir: str | None) -> tuple[Dataset, str]:
+    """Return the data of a plan's task, and their digest.
+
+    Raises:
+        PlasticError: there are none, or they do not fit the network.
+    """
+    key = (plan.task_entry.qualified, plan.options.model_dump_json(), data_dir)
+    if key not in _KEPT:
+        dataset, _ = load_data(plan, None, data_dir, [])
+        while len(_KEPT) > 1:  # MNIST takes 220 MB
+            _KEPT.pop(next(iter(_KEPT)))
+        _KEPT[key] = dataset, digest_of(dataset)
+    return _KEPT[key]

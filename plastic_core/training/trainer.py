@@ -1,0 +1,107 @@
+"""Training between evaluations: the stream of samples, the learning curve, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plastic_core.backends.backend import Backend
+from plastic_core.results.curves import Curves
+
+if TYPE_CHECKING:
+    from plastic_core.probes.camera import Film
+    from plastic_core.probes.probing import Probing
+
+
+def train(
+    backend: Backend,
+    order: Tensor,
+    held_out: tuple[Tensor, Tensor],
+    classes: int,
+    curves: Curves,
+    groups: Sequence[range],
+    at_once: int,
+    on_point: Callable[[Curves], Any],
+    probing: Probing | None = None,
+) -> None:
+    """Train all replicas, evaluating at the steps of `curves`, from the first one not yet done.
+
+    Args:
+        backend: trains and evaluates.
+        order: ``[R, samples]``, the training points of each replica.
+        held_out: inputs ``[N, n]`` and labels ``[N]``.
+        classes: number of classes; chance level is one in that many.
+        curves: filled in place.
+        groups: of replicas; those of a group are evaluated one after the other.
+        at_once: groups evaluated at once.
+        on_point: called after each evaluation.
+        probing: measures at each evaluation, if anything is to be measured.
+    """
+    before = torch.get_num_threads()
+    # One thread of torch each: small operations are fastest so, threads that share one operation
+    # wait for each other, for very long where the machine does something else too, and products
+    # that are shared are summed in another order, so that a network would not be evaluated the
+    # same alone and among others. A new thread has to be told before its first product.
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for point in range(curves.done, len(curves.steps)):
+            start = int(curves.steps[point - 1]) if point else 0
+            stop = int(curves.steps[point])
+            begun = time.perf_counter()
+            failed = backend.advance(order[:, start:stop]).numpy()
+            curves.train_seconds += time.perf_counter() - begun
+            alive = curves.diverged_at < 0
+            curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
+            curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
+            _evaluate(backend, held_out, classes, curves, point, groups, pool, probing)
+            curves.done = point + 1
+            on_point(curves)
+    finally:
+        pool.shutdown()
+        torch.set_num_threads(before)
+
+
+def _evaluate(
+    backend: Backend,
+    held_out: tuple[Tensor, Tensor],
+    classes: int,
+    curves: Curves,
+    point: int,
+    groups: Sequence[range],
+    pool: Executor,
+    probing: Probing | None,
+) -> None:
+    """Evaluate and measure all replicas, those of several groups at once."""
+    inputs, labels = held_out
+
+    def evaluate(replica: int, film: Film | None) -> None:
+        activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
+        outputs = activities[-1]
+        right = outputs.argmax(-1) == labels
+        curves.accuracy[replica, point] = right.double().mean().item()
+        picked = outputs.gather(-1, labels.unsqueeze(-1)).double()
+        # softmax may have rounded a probability to zero
+        tiny = torch.finfo(outputs.dtype).tiny
+        curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()
+        if film is not None:
+            film.add(activities)
+
+    def evaluate_all(group: range) -> None:
+        alive = [replica for replica in group if curves.diverged_at[replica] < 0]
+        film = probing.film(group) if probing else None
+        for replica in alive:
+            evaluate(replica, film)
+        if probing is not None and film is not None:
+            probing.measure(curves, group, point, alive, film)
+
+    curves.accuracy[curves.diverged_at >= 0, point] = 1 / classes
+    with probing.at_point() if probing else nullcontext():
+        list(pool.map(evaluate_all, groups))
