@@ -15,6 +15,7 @@ from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
 from plastic_core.api.specs import RuleSpec
 from plastic_core.base.errors import PlasticError
+from plastic_core.hooks.result import split_result
 from plastic_core.hooks.trial import Trial, try_transform
 
 
@@ -34,6 +35,10 @@ class LocalRule:
     layers: frozenset[int]
     reads: frozenset[str]
     first_left: str | None
+
+    def update(self, s: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Call the function; return the update of each matrix, and the new values of the states."""
+        return split_result(self.spec, self.function(s))
 
 
 @dataclass(frozen=True)

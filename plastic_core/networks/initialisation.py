@@ -9,11 +9,11 @@ import torch
 from torch import Generator, Tensor
 
 from plastic_core.api.network_spec import AnyNetwork, Initialisation
+from plastic_core.base.seeds import Purpose, seed_sequence
 
 
-def generator(seed: int, purpose: int) -> Generator:
-    """Return a generator of its own for each seed and purpose (0: weights, 1: feedback)."""
-    state = np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0]
+def _generator(purpose: Purpose, seed: int) -> Generator:
+    state = seed_sequence(purpose, seed).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state) % 2**63)
 
 
@@ -23,7 +23,7 @@ def initial_weights(spec: AnyNetwork, seed: int) -> list[Tensor]:
     They are drawn in float64 whatever the precision of the run, so that float32 and float64
     runs start from the same weights.
     """
-    source = generator(seed, 0)
+    source = _generator(Purpose.WEIGHTS, seed)
     return [_draw(spec, *matrix, source) for matrix in spec.matrices]
 
 
@@ -32,7 +32,7 @@ def initial_feedback(spec: AnyNetwork, kind: str, seed: int) -> list[Tensor]:
 
     ``[n_pre, n_post]`` each for kind "layer", ``[n_pre, n_L]`` for "output".
     """
-    source = generator(seed, 1)
+    source = _generator(Purpose.FEEDBACK, seed)
     outputs = spec.sizes[-1]
     return [
         _xavier(n_pre, n_post if kind == "layer" else outputs, source)

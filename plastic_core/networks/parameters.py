@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -124,15 +125,20 @@ def add_states(parameters: Parameters, hooks: Hooks) -> None:
                 parameters.add_state(owner, projection, transform.spec.state, matrix)
 
 
-def state_namespace(
-    parameters: Parameters, owner: str, projection: int, states: dict[str, State]
+def state_view(
+    owner: str, projection: int, states: dict[str, State], value: Callable[[str], Any]
 ) -> SimpleNamespace | None:
-    """Return views of the states of one rule in one projection, or None where it has none."""
+    """Return the states of a rule or transform in one projection as attributes.
+
+    Args:
+        owner: name of the rule, or "NAME.MATRIX" of a transform.
+        projection: counted from 0.
+        states: as declared; without any there is no view.
+        value: gives what is seen of the state of a key in `Parameters.state`.
+    """
     if not states:
         return None
-    return SimpleNamespace(
-        **{name: parameters.state[state_key(owner, projection, name)] for name in states}
-    )
+    return SimpleNamespace(**{name: value(state_key(owner, projection, name)) for name in states})
 
 
 def write_state(states: SimpleNamespace, new: dict[str, Tensor]) -> None:

@@ -5,11 +5,8 @@ Built-in plugins come in by the same door as everybody's. This module loads no t
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import inspect
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -18,6 +15,7 @@ from typing import Any, Literal
 
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
+from plastic_core.plugins.plugin_file import import_file, plugins_in, prints_aside
 from plastic_core.plugins.requirements import GROUPS, Kind, plugin_faults
 
 
@@ -56,7 +54,7 @@ class Entry:
         try:
             if self.plugin is None:
                 assert self.point is not None
-                with _prints_aside():
+                with prints_aside():
                     self.plugin = self.point.load()
             faults = plugin_faults(self.kind, self.name, self.plugin)
         except (Exception, SystemExit) as error:  # a plugin may do anything while it is imported
@@ -204,11 +202,6 @@ class Catalogue:
                 entry.remedy = "write " + " or ".join(e.qualified for e in rivals)
 
 
-def _prints_aside() -> contextlib.AbstractContextManager[Any]:
-    """Send what a plugin prints at import to standard error; standard output is a result."""
-    return contextlib.redirect_stdout(sys.stderr)
-
-
 def _installed() -> list[Entry]:
     """Return the entries of all kinds; the metadata of each distribution are read once."""
     points = entry_points()
@@ -229,28 +222,16 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
     path = Path(file)
     if not path.is_file():
         raise PlasticError(f"--plugin {file}: there is no such file")
-    name = f"plastic_plugin_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise PlasticError(f"--plugin {file}: is no Python file; expected a name ending in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        with _prints_aside():
-            spec.loader.exec_module(module)
+        module = import_file(path)
     except (Exception, SystemExit) as error:
         raise PlasticError(
             f"--plugin {file}: importing it raised {describe_exception(error)}"
         ) from error
-    found = [
-        (kind, value)
-        for value in vars(module).values()
-        for kind, group in GROUPS.items()
-        if inspect.isclass(value)
-        and issubclass(value, group.base)
-        and value.__module__ == name
-        and hasattr(value, "spec")  # without one it is a base class of others
-    ]
+    # without a spec a class is a base of others
+    found = [(kind, value) for kind, value in plugins_in(module) if hasattr(value, "spec")]
     if not found:
         raise PlasticError(
             f"--plugin {file}: defines no rule, transform, probe or task; expected a subclass "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any, Final
 
 import torch
@@ -18,7 +17,7 @@ from plastic_core.api.update import Outer, Update, as_update
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.trial import trial_signals
 from plastic_core.networks.feedforward import Feedforward, Workspace
-from plastic_core.networks.parameters import Parameters, state_namespace
+from plastic_core.networks.parameters import Parameters, state_view
 from plastic_core.networks.products import LINE, product_of_each
 from plastic_core.probes.factored_increments import FactoredIncrements, scaled, summed
 
@@ -128,8 +127,7 @@ class Look:
         return {**found, "": self._transformed(summed(found.values(), s), s, projection)}
 
     def _call(self, rule: LocalRule, s: Signals, projection: int) -> Update:
-        states = state_namespace(self._learner.parameters, rule.name, projection, rule.spec.state)
-        s.state = self._repeated(states)
+        s.state = state_view(rule.name, projection, rule.spec.state, self._state)
         return _forward_update(rule, s)
 
     def _transformed(
@@ -141,16 +139,14 @@ class Look:
         value = total.dense(slice(None))
         for owner, transform, function in learner.hooks.transforms:
             key = f"{owner}.forward"
-            states = state_namespace(learner.parameters, key, projection, transform.spec.state)
-            result = function(Increment(value, s.weight, self._repeated(states)))
+            states = state_view(key, projection, transform.spec.state, self._state)
+            result = function(Increment(value, s.weight, states))
             value = result if states is None else result[0]
         return FactoredIncrements(rest=value)
 
-    def _repeated(self, states: SimpleNamespace | None) -> SimpleNamespace | None:
-        """Return the states of each network for as many networks as there are points."""
-        if states is None:
-            return None
-        return SimpleNamespace(**{k: _per_row(v, self._rows) for k, v in vars(states).items()})
+    def _state(self, key: str) -> Tensor:
+        """Return a state of each network for as many networks as there are points."""
+        return _per_row(self._learner.parameters.state[key], self._rows)
 
 
 @dataclass(frozen=True)
@@ -271,12 +267,8 @@ def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
 
 
 def _forward_update(rule: LocalRule, s: Any) -> Update:
-    update: Any = rule.function(s)
-    if rule.spec.state:
-        update, _ = update
-    if len(rule.spec.modifies) > 1:
-        update = update["forward"]
-    return as_update(update)
+    updates, _ = rule.update(s)
+    return as_update(updates["forward"])
 
 
 def _rows(points: int) -> int:

@@ -14,6 +14,7 @@ from plastic_core.api.plugin import Rule
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.base.fault import Fault
+from plastic_core.hooks.result import split_result
 from plastic_core.hooks.trial import trial_signals
 
 
@@ -64,8 +65,7 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
 
 def _named(result: Any, spec: RuleSpec) -> dict[str, Any]:
     """Return increments by matrix and states by name, from what a hook or a reference returns."""
-    update, states = result if spec.state else (result, {})
-    updates = update if isinstance(update, dict) else {min(spec.modifies): update}
+    updates, states = split_result(spec, result)
     return {**updates, **{f"state {name}": value for name, value in states.items()}}
 
 

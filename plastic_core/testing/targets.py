@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import inspect
 import re
 import sys
 import tomllib
@@ -17,6 +15,7 @@ from typing import Any
 from plastic_core.api.specs import NAME_PATTERN
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.fault import Fault
+from plastic_core.plugins.plugin_file import import_file, plugins_in
 from plastic_core.plugins.requirements import GROUPS, Kind
 
 _KINDS: dict[str, Kind] = {f"plastic.{kind}s": kind for kind in GROUPS}
@@ -147,32 +146,18 @@ def _of_folder(folder: Path) -> Target:
 
 
 def _of_file(path: Path) -> Target:
-    name = f"plastic_plugin_file_{path.stem}"
     target = Target(str(path), [], folder=path.parent)
-
-    def module() -> Any:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        made = importlib.util.module_from_spec(spec)
-        sys.modules[name] = made
-        spec.loader.exec_module(made)
-        return made
-
     try:
-        found = vars(module())
+        module = import_file(path)
     except (Exception, SystemExit) as error:
         failing = functools.partial(_raise, error)
         target.candidates.append(Candidate("rule", path.stem, path.name, failing, path))
         return target
-    for value in found.values():
-        for kind, group in GROUPS.items():
-            own = inspect.isclass(value) and value.__module__ == name
-            if own and issubclass(value, group.base):
-                label = getattr(getattr(value, "spec", None), "name", value.__name__)
-                target.candidates.append(
-                    Candidate(kind, label, value.__name__, functools.partial(_given, value), path)
-                )
+    for kind, plugin in plugins_in(module):
+        label = getattr(getattr(plugin, "spec", None), "name", plugin.__name__)
+        target.candidates.append(
+            Candidate(kind, label, plugin.__name__, functools.partial(_given, plugin), path)
+        )
     if not target.candidates:
         raise PlasticError(
             f"check {path}: defines no rule, transform, probe or task; expected a subclass of "

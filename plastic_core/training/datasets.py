@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.plugin import DataDir, Dataset
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.seeds import Purpose, seed_sequence
 
 # The held-out images are permuted with this seed before they are halved: in file order the
 # halves of MNIST's test set differ by five points of accuracy.
 _HALVING_SEED: Final = 0
-
-# Purpose of the generators that order the data; 0 and 1 are initial weights and feedback.
-_ORDER: Final = 2
 
 
 def data_folders(given: str | os.PathLike[str] | None = None) -> DataDir:
@@ -132,6 +130,6 @@ def training_order(seed: int, points: int, samples: int) -> NDArray[np.int64]:
     Each seed draws its own points without replacement, reshuffled in passes where `samples`
     exceeds `points`. A longer run begins with the same points.
     """
-    source = np.random.default_rng([seed, _ORDER])
+    source = np.random.default_rng(seed_sequence(Purpose.TRAINING_ORDER, seed))
     passes = [source.permutation(points) for _ in range(-(-samples // points))]
     return np.concatenate(passes)[:samples].astype(np.int64)

@@ -8,7 +8,6 @@ what surrounds them; a call of BLAS it could not.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -22,7 +21,7 @@ from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import plan_needs
 from plastic_core.networks.normalisation import normalise, normalise_back
-from plastic_core.networks.parameters import Parameters, state_key
+from plastic_core.networks.parameters import Parameters, state_key, state_view
 
 
 class _Below(NamedTuple):
@@ -142,16 +141,12 @@ class FunctionalStep:
         for rule in self._hooks.local:
             if p not in rule.layers:
                 continue
-            s.state = _states(parameters, rule.name, p, [*rule.spec.state])
-            update = rule.function(s)
-            if rule.spec.state:
-                update, states = update
-                new.state |= {state_key(rule.name, p, n): v for n, v in states.items()}
-            if len(rule.spec.modifies) == 1:
-                update = {next(iter(rule.spec.modifies)): update}
-            for matrix, one in update.items():
+            s.state = state_view(rule.name, p, rule.spec.state, parameters.state.__getitem__)
+            updates, states = rule.update(s)
+            new.state |= {state_key(rule.name, p, n): v for n, v in states.items()}
+            for matrix, update in updates.items():
                 old = s.weight if matrix == "forward" else s.feedback
-                increment = _increment(one, old, thetas[rule.name], s.batch)
+                increment = _multiplied_out(update, old, thetas[rule.name], s.batch)
                 before = increments.get(matrix)
                 increments[matrix] = increment if before is None else before + increment
         for matrix, increment in increments.items():
@@ -159,23 +154,13 @@ class FunctionalStep:
             changed = new.weights if matrix == "forward" else new.feedback
             for name, transform, function in self._hooks.transforms:
                 owner = f"{name}.{matrix}"
-                states = _states(parameters, owner, p, [*transform.spec.state])
+                states = state_view(owner, p, transform.spec.state, parameters.state.__getitem__)
                 increment = function(Increment(increment, tensors[p], states))
                 if transform.spec.state:
                     increment, after = increment
                     # or the compiler computes them anew from the first of the steps each time
                     new.state |= {state_key(owner, p, n): _stored(v) for n, v in after.items()}
             changed[p] = tensors[p] + increment
-
-
-def _states(
-    parameters: Parameters, owner: str, projection: int, names: list[str]
-) -> SimpleNamespace | None:
-    if not names:
-        return None
-    return SimpleNamespace(
-        **{name: parameters.state[state_key(owner, projection, name)] for name in names}
-    )
 
 
 def _stored(value: Tensor) -> Tensor:
@@ -193,7 +178,7 @@ def _product(y: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(y, weight.mT)
 
 
-def _increment(update: Update | Tensor, matrix: Tensor, theta: Tensor, batch: int) -> Tensor:
+def _multiplied_out(update: Update | Tensor, matrix: Tensor, theta: Tensor, batch: int) -> Tensor:
     total: Tensor | None = None
     for part in as_update(update).parts:
         if isinstance(part, Outer):

@@ -74,7 +74,7 @@ for _name in ("gt", "ge", "lt", "le"):
     setattr(Dual, f"__{_name}__", _operator(getattr(operator, _name)))
 
 
-def parts(x: Tensor | Dual, count: int) -> tuple[Tensor, Tensor]:
+def value_and_tangent(x: Tensor | Dual, count: int) -> tuple[Tensor, Tensor]:
     """Return value and tangents; a constant has zeros, ``[count, *shape]``."""
     if isinstance(x, Dual):
         return x.value, x.tangent

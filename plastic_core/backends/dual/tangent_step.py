@@ -13,7 +13,6 @@ functions by dual numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,11 +21,11 @@ from torch import Tensor
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.signals import Signals
 from plastic_core.api.update import Decay, Dense, Outer, Part, as_update
-from plastic_core.backends.dual.dual import Dual, parts
-from plastic_core.hooks.hooks import Hooks, LocalRule
+from plastic_core.backends.dual.dual import Dual, value_and_tangent
+from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import plan_needs
-from plastic_core.networks.parameters import Parameters, state_key
+from plastic_core.networks.parameters import Parameters, state_key, state_view
 
 
 class TangentStep:
@@ -89,7 +88,7 @@ class TangentStep:
             x: ``[R, K, n_0]``.
         """
         layers, _ = self._forward(x)
-        return parts(layers[-1].post, self._count)
+        return value_and_tangent(layers[-1].post, self._count)
 
     def _forward(self, x: Tensor) -> tuple[list[Any], list[Any]]:
         """Return the signals known going up, and y_{l-1} without what skipped a layer."""
@@ -123,7 +122,7 @@ class TangentStep:
         if needs.recon:
             sources["recon"] = s.post
         if sources:
-            both = [parts(source, self._count) for source in sources.values()]
+            both = [value_and_tangent(source, self._count) for source in sources.values()]
             left = Dual(*(torch.cat(tensors, -2) for tensors in zip(*both, strict=True)))
             back = self._product(left, f"weight.{p + 1}", transposed=False)
             chunks = (t.chunk(len(sources), -2) for t in (back.value, back.tangent))
@@ -147,7 +146,7 @@ class TangentStep:
 
     def _gated(self, arrived: Any, branch: Any) -> Dual:
         """Return arrived * sigma', differentiated."""
-        value, tangent = parts(arrived, self._count)
+        value, tangent = value_and_tangent(arrived, self._count)
         y = branch.value if isinstance(branch, Dual) else branch
         changed = self._activation.gate(tangent, y, None)
         if isinstance(branch, Dual):
@@ -156,22 +155,18 @@ class TangentStep:
 
     def _learn(self, p: int, s: Any) -> None:
         """Add what the rules return to the matrices and to their tangents."""
-        sums: dict[str, _Increment] = {}
+        sums: dict[str, _TangentSum] = {}
         new_states = []
         for rule in self._hooks.local:
             if p not in rule.layers:
                 continue
-            s.state = self._states(rule, p)
-            update: Any = rule.function(s)
-            if rule.spec.state:
-                update, new = update
-                new_states += [(state_key(rule.name, p, name), v) for name, v in new.items()]
-            if len(rule.spec.modifies) == 1:
-                update = {next(iter(rule.spec.modifies)): update}
-            for matrix, one in update.items():
+            s.state = state_view(rule.name, p, rule.spec.state, self._state)
+            updates, new = rule.update(s)
+            new_states += [(state_key(rule.name, p, name), v) for name, v in new.items()]
+            for matrix, one in updates.items():
                 name = f"{'weight' if matrix == 'forward' else 'feedback'}.{p + 1}"
                 if name not in sums:
-                    sums[name] = _Increment(self._values[name], self.tangents[name])
+                    sums[name] = _TangentSum(self._values[name], self.tangents[name])
                 for part in as_update(one).parts:
                     sums[name].collect(
                         part, self._thetas[rule.name], self._direction[rule.name], s.batch
@@ -179,20 +174,17 @@ class TangentStep:
         for total in sums.values():
             total.apply()
         for key, dual in new_states:
-            value, tangent = parts(dual, self._count)
+            value, tangent = value_and_tangent(dual, self._count)
             self._values[f"state.{key}"].copy_(value)
             self.tangents[f"state.{key}"].copy_(tangent.transpose(0, 1))
 
-    def _states(self, rule: LocalRule, p: int) -> SimpleNamespace | None:
-        if not rule.spec.state:
-            return None
-        keys = {name: f"state.{state_key(rule.name, p, name)}" for name in rule.spec.state}
-        # copies, because what is returned may be a view of what is about to change
-        return SimpleNamespace(**{name: self._dual(key, copy=True) for name, key in keys.items()})
+    def _state(self, key: str) -> Dual:
+        # a copy, because what a rule returns may be a view of what is about to change
+        dual = self._dual(f"state.{key}")
+        return Dual(dual.value.clone(), dual.tangent.clone())
 
-    def _dual(self, name: str, copy: bool = False) -> Dual:
-        value, tangent = self._values[name], self.tangents[name].transpose(0, 1)
-        return Dual(value.clone(), tangent.clone()) if copy else Dual(value, tangent)
+    def _dual(self, name: str) -> Dual:
+        return Dual(self._values[name], self.tangents[name].transpose(0, 1))
 
     def _product(self, rows: Any, matrix: str, transposed: bool) -> Dual:
         """Return rows times a matrix, or its transpose, differentiated.
@@ -219,7 +211,7 @@ class TangentStep:
         return Dual(both[:, 0], change + both[:, 1:].transpose(0, 1))
 
 
-class _Increment:
+class _TangentSum:
     """What is added to one matrix ``[R, m, n]`` and to its tangents ``[R, P, m, n]``."""
 
     def __init__(self, value: Tensor, tangent: Tensor) -> None:
@@ -235,8 +227,8 @@ class _Increment:
     def collect(self, part: Part, theta: Tensor, direction: int, batch: int) -> None:
         """Take up one part of an update, whose theta, ``[R, 1, 1]``, is one of the P."""
         if isinstance(part, Outer):
-            post, d_post = parts(part.post, self._count)
-            pre, d_pre = parts(part.pre, self._count)
+            post, d_post = value_and_tangent(part.post, self._count)
+            pre, d_pre = value_and_tangent(part.pre, self._count)
             scale = part.scale / batch
             scaled, left = post * (theta * scale), d_post * (theta * scale)
             left[direction].add_(post, alpha=scale)
@@ -250,13 +242,13 @@ class _Increment:
                 return
             factor, d_factor = (
                 f.sum(-2).unsqueeze(-1) * (part.scale / batch)
-                for f in parts(part.factor, self._count)
+                for f in value_and_tangent(part.factor, self._count)
             )
             changed = (d_factor * theta).transpose(0, 1)
             self._decays.append((factor * theta, direction, factor, changed))
         else:
             assert isinstance(part, Dense)
-            value, d_value = parts(part.value, self._count)
+            value, d_value = value_and_tangent(part.value, self._count)
             changed = d_value * (theta * part.scale)
             changed[direction].add_(value, alpha=part.scale)
             self._dense.append((value * (theta * part.scale), changed.transpose(0, 1)))

@@ -16,7 +16,7 @@ from plastic_core.backends.eager.matrix_sum import MatrixSum
 from plastic_core.backends.eager.traced_factors import trace_factors
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.network import Space, make_network
-from plastic_core.networks.parameters import Parameters, state_namespace, write_state
+from plastic_core.networks.parameters import Parameters, state_view, write_state
 
 
 class Engine:
@@ -91,16 +91,16 @@ class _Plasticity:
             transforms = []
             for owner, transform, function in hooks.transforms:
                 key = f"{owner}.{matrix}"
-                states = state_namespace(parameters, key, projection, transform.spec.state)
+                states = state_view(
+                    key, projection, transform.spec.state, parameters.state.__getitem__
+                )
                 transforms.append((function, states))
             self._sums[matrix] = MatrixSum(tensors[matrix][projection], thetas, transforms)
         self._totals = list(self._sums.values())
-        self._rules = []
-        for rule in here:
-            states = state_namespace(parameters, rule.name, projection, rule.spec.state)
-            # a rule that modifies both matrices returns an increment for each
-            only = self._sums[min(rule.spec.modifies)] if len(rule.spec.modifies) == 1 else None
-            self._rules.append((rule.name, rule.function, only, states))
+        view = parameters.state.__getitem__
+        self._rules = [
+            (rule, state_view(rule.name, projection, rule.spec.state, view)) for rule in here
+        ]
         self._traced = None if hooks.transforms else trace_factors(here)
 
     def update(self, space: Space) -> None:
@@ -110,18 +110,14 @@ class _Plasticity:
             return
         s = space.signals
         new_states = []
-        for name, function, total, states in self._rules:
+        for rule, states in self._rules:
             s.state = states
-            update = function(s)
+            updates, new = rule.update(s)
             if states is not None:
-                update, new = update
                 # copied, because it may be a view of what is about to change
                 new_states.append((states, {key: value.clone() for key, value in new.items()}))
-            if total is not None:
-                total.collect(name, update)
-            else:
-                for matrix, one in update.items():
-                    self._sums[matrix].collect(name, one)
+            for matrix, update in updates.items():
+                self._sums[matrix].collect(rule.name, update)
         for total in self._totals:
             total.apply(space)
         for states, new in new_states:

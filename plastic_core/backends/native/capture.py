@@ -25,6 +25,7 @@ from plastic_core.backends.native.program import (
 )
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
 from plastic_core.hooks.hooks import Hooks, LocalRule
+from plastic_core.hooks.result import split_result
 from plastic_core.networks import recurrent
 from plastic_core.networks.feedforward import Needs, plan_needs
 from plastic_core.networks.parameters import state_key
@@ -128,15 +129,11 @@ class _Capture:
         kind = Kind(needs, None, None, pre_error, arrived if below else None, [], {})
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         for rule in rules:
-            result = self.follower.follow(rule, rule.function)
-            if rule.spec.state:
-                result, new = result
-                for name, value in new.items():
-                    slot = self.slots.index((rule.name, name))
-                    kind.states.append((slot, self.values.value(value)))
-                    kind.state_units[slot] = rule.spec.state[name].over
-            if len(rule.spec.modifies) == 1:
-                result = {next(iter(rule.spec.modifies)): result}
+            result, new = split_result(rule.spec, self.follower.follow(rule, rule.function))
+            for name, value in new.items():
+                slot = self.slots.index((rule.name, name))
+                kind.states.append((slot, self.values.value(value)))
+                kind.state_units[slot] = rule.spec.state[name].over
             for matrix, update in result.items():
                 updates[matrix] += [(rule.name, part) for part in as_update(update).parts]
         kind.weight = self._matrix(updates["forward"], transposed=False)

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from plastic_core.api.few_shot import FewShotOptions
 from plastic_core.base.errors import PlasticError
-
-# Purposes of the generators of an episode; those of a run are 0 to 2.
-_POINTS, _NETWORK = 3, 4
+from plastic_core.base.seeds import Purpose, seed_sequence
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ class Episodes:
 
     def draw(self, seed: int, number: int) -> Episode:
         """Return one episode, which seed and number alone decide."""
-        options, source = self._options, np.random.default_rng([seed, number, _POINTS])
+        options = self._options
+        source = np.random.default_rng(seed_sequence(Purpose.EPISODE_POINTS, seed, number))
         classes = source.choice(sorted(self._members), options.ways, replace=False)
         drawn: list[Any] = [
             source.permutation(self._members[c])[: options.shots + options.queries]
@@ -72,7 +71,7 @@ class Episodes:
         # all shots first, class by class; they are shuffled, for their order changes the result
         units = classes if options.head == "all" else np.arange(options.ways)
         order = source.permutation(options.ways * options.shots)
-        state = np.random.SeedSequence([seed, number, _NETWORK]).generate_state(1)[0]
+        state = seed_sequence(Purpose.EPISODE_NETWORK, seed, number).generate_state(1)[0]
         return Episode(
             points=np.concatenate([d[: options.shots] for d in drawn])[order],
             labels=np.repeat(units, options.shots)[order],
