@@ -55,9 +55,10 @@ class Signals:
         feedback: ``[R, n_pre, n_post]``, B (with ``feedback="output"``: ``[R, n_pre, n_L]``).
         state: the rule's own state in this projection, as attributes.
         batch: the size of the mini-batch.
+        layer: in which it is, counted from 1.
     """
 
-    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "state")
+    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "layer", "state")
 
     pre: Tensor
     post: Tensor
@@ -72,6 +73,10 @@ class Signals:
     feedback: Tensor
     state: Any
     batch: int
+    layer: int
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
 
     def __getattr__(self, name: str) -> Tensor:
         """Explain a signal that was not computed (Python calls this for unset slots only)."""

@@ -36,6 +36,16 @@ def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     ]
 
 
+class TrainingError(PlasticError):
+    """A plugin failed in the middle of training; what is trained beside it goes on.
+
+    Attributes:
+        sample: training points seen before, as far as it is known where it is raised.
+    """
+
+    sample: int = 0
+
+
 class DataError(PlasticError):
     """There are no data; the message names the folder, the reason and what to do instead."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plastic_core.base.errors import PlasticError
+from plastic_core.base.errors import PlasticError, describe_exception
 
 
 def write_atomically(final: Path, write: Callable[[Path], Any], remedy: str) -> None:
@@ -54,3 +54,12 @@ def explained(path: Path, remedy: str) -> Iterator[None]:
         raise PlasticError(
             f"{path}: cannot be written: {error.strerror or error}; {remedy}"
         ) from None
+
+
+def drawn(name: str, draw: Callable[[], Any]) -> list[str]:
+    """Draw a figure of a result that is whole without it; return a note where that fails."""
+    try:
+        draw()
+    except Exception as error:  # whatever matplotlib, its backend or its fonts raise
+        return [f"{name} was not drawn: {describe_exception(error)}"]
+    return []

@@ -36,7 +36,7 @@ def bench(
     from plastic_core.bench.measurement import CONTENDERS
     from plastic_core.bench.measurement import bench as measure
     from plastic_core.cli.output import print_json
-    from plastic_core.training import machine
+    from plastic_core.results.environment import environment
 
     chosen = tuple(only.split(",")) if only else CONTENDERS
     for name in chosen:
@@ -46,7 +46,7 @@ def bench(
                 f"  there are {listing(CONTENDERS)}"
             )
     result = measure(rounds, scale, chosen, lambda text: print(text, file=sys.stderr))
-    result["environment"] = machine.environment(1)
+    result["environment"] = environment(1)
     if json:
         print_json(result)
     else:

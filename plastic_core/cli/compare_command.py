@@ -45,7 +45,7 @@ def compare_command(
         scheduler: address of a Dask scheduler that runs already.
         slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
     """
-    from plastic_core.base.files import write_json
+    from plastic_core.base.files import drawn, write_json
     from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.experiments.sweeping.comparison import (
@@ -56,6 +56,7 @@ def compare_command(
     )
     from plastic_core.experiments.sweeping.sweep import sweep as sweep_it
     from plastic_core.experiments.sweeping.sweep import train_arms
+    from plastic_core.results.claim import claimed
     from plastic_core.results.store import Store
 
     folder, cells = Path(sweep), Store(store)
@@ -68,20 +69,22 @@ def compare_command(
     }
     aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
-    with aside, interrupted_with(how):
+    with claimed(folder), aside, interrupted_with(how):
         with SweepView() as view:
             result = sweep_it(spec, cells, **where, on_progress=view.show)
         choices = choose(spec, result)
         with SweepView() as view:
             arms = reporting_arms(choices, spec)
             reported = train_arms(arms, cells, **where, on_progress=view.show)
-    compared = compare(choices, reported)
-    write_json(folder / "compare.json", compared, _REMEDY)
-    _draw(folder, spec, result)
+        compared = compare(choices, reported)
+        write_json(folder / "compare.json", compared, _REMEDY)
+        notes = drawn("heat_map.png", lambda: _draw(folder, spec, result))
     if json:
         print_json(compared)
     else:
         _show(compared, folder)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _draw(folder: Path, spec: Any, result: Any) -> None:

@@ -93,14 +93,18 @@ def _meta(
 ) -> None:
     from plastic_core.cli.output import interrupted_with
     from plastic_core.experiments.meta.meta_learning import meta_learn
-    from plastic_core.results.run_folder import default_folder
+    from plastic_core.results.claim import new_folder
 
     if resume and out is None:
         raise PlasticError("--resume needs --out DIR, the folder to continue")
-    folder = default_folder(spec.task, f"meta-{spec.rule}") if out is None else Path(out)
+    label = f"meta-{spec.rule}"
+    place = new_folder(spec.task, label) if out is None else contextlib.nullcontext(Path(out))
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    how = f"'plastic meta --resume --out {folder}' with the same flags goes on"
-    with aside, interrupted_with(how):
+    with (
+        aside,
+        place as folder,
+        interrupted_with(f"'plastic meta --resume --out {folder}' with the same flags goes on"),
+    ):
         result = meta_learn(
             spec,
             out=folder,

@@ -101,15 +101,16 @@ def _run(
         raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
     make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
     from plastic_core.experiments.run import run
-    from plastic_core.results.run_folder import default_folder
+    from plastic_core.results.claim import new_folder
     from plastic_core.results.store import Store
 
     # what a plugin prints must not mix with the one JSON object
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with aside, RunView(spec) as view:
+    place = new_folder(spec.task, spec.rule) if out is None else contextlib.nullcontext(Path(out))
+    with aside, place as folder, RunView(spec) as view:
         result = run(
             spec,
-            out=default_folder(spec.task, spec.rule) if out is None else out,
+            out=folder,
             resume=resume,
             data_dir=data_dir,
             threads=threads,

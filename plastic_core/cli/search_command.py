@@ -102,13 +102,20 @@ def _search(
     from plastic_core.cli.live import SearchView
     from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.experiments.searching.search import search
-    from plastic_core.results.run_folder import default_folder
+    from plastic_core.results.claim import new_folder
     from plastic_core.results.store import Store
 
-    folder = default_folder(spec.base.task, "search") if out is None else Path(out)
+    task = spec.base.task
+    place = new_folder(task, "search") if out is None else contextlib.nullcontext(Path(out))
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    how = f"the same command with --out {shlex.quote(str(folder))} goes on; what was done is kept"
-    with aside, interrupted_with(how), SearchView() as view:
+    with (
+        aside,
+        place as folder,
+        SearchView() as view,
+        interrupted_with(
+            f"the same command with --out {shlex.quote(str(folder))} goes on; what was done is kept"
+        ),
+    ):
         result = search(
             spec,
             folder,

@@ -108,38 +108,38 @@ def _sweep(
     slurm: str | None,
     block: int | None,
 ) -> int:
-    from plastic_core.base.files import explained, write_atomically, write_json
+    from plastic_core.base.files import write_atomically, write_json
     from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.experiments.sweeping.sweep import sweep
     from plastic_core.experiments.sweeping.table import csv_of, summary_of
-    from plastic_core.results.run_folder import default_folder
+    from plastic_core.results.claim import claimed, new_folder
     from plastic_core.results.store import Store
 
     remedy = "free or allow it, or give another folder with --out"
-    folder = default_folder(spec.base.task, "sweep") if out is None else Path(out)
-    with explained(folder, remedy):
-        folder.mkdir(parents=True, exist_ok=True)
+    task = spec.base.task
+    place = new_folder(task, "sweep") if out is None else contextlib.nullcontext(Path(out))
     cells = Store(store)
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
-    with aside, interrupted_with(how), SweepView() as view:
-        result = sweep(
-            spec,
-            cells,
-            workers=workers,
-            scheduler=scheduler,
-            slurm=slurm,
-            data_dir=data_dir,
-            limit=block,
-            on_progress=view.show,
+    with place as folder, claimed(folder):
+        with aside, interrupted_with(how), SweepView() as view:
+            result = sweep(
+                spec,
+                cells,
+                workers=workers,
+                scheduler=scheduler,
+                slurm=slurm,
+                data_dir=data_dir,
+                limit=block,
+                on_progress=view.show,
+            )
+        summary = summary_of(spec, result, str(cells.folder))
+        write_json(folder / "sweep.json", summary, remedy)
+        table = csv_of(result)
+        write_atomically(
+            folder / "table.csv", lambda path: path.write_text(table, encoding="utf-8"), remedy
         )
-    summary = summary_of(spec, result, str(cells.folder))
-    write_json(folder / "sweep.json", summary, remedy)
-    table = csv_of(result)
-    write_atomically(
-        folder / "table.csv", lambda path: path.write_text(table, encoding="utf-8"), remedy
-    )
     summary["out"] = str(folder)
     if as_json:
         print_json(summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plastic_core.api.plugin import Probe, Rule, Transform
-from plastic_core.backends.choice import Chosen
-from plastic_core.base.statistics import bootstrap_interval
+from plastic_core.api.plugin import Dataset, Probe, Rule, Transform
+from plastic_core.base.errors import PlasticError
 from plastic_core.networks.parameters import Parameters
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
-from plastic_core.results.cell import Cell, cell_of, digest_of
+from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.curves import Curves
 from plastic_core.results.labelled_curves import curves_of, dataset_of
 from plastic_core.results.run_folder import RunFolder
-from plastic_core.results.store import CellResult, Store, results_of
+from plastic_core.results.run_record import RunRecord, RunSummary
+from plastic_core.results.sources import digest_of, sources_of
+from plastic_core.results.store import Store, results_of
 from plastic_core.training import machine
 from plastic_core.training.block import Block
 from plastic_core.training.task_data import load_data
@@ -108,176 +110,150 @@ def run(
     begun = time.perf_counter()
     plan = make_plan(spec, Catalogue(spec.plugins, rules, probes, transforms))
     machine.check(plan, threads)
-    folder = None if out is None else RunFolder(Path(out), plan.spec, resume)
-    run_dir = folder.path if folder else None
-    if folder is not None and folder.state == "finished":
-        return RunResult(plan.spec, folder.read_curves(), folder.read_record(), folder.path)
-
     notes: list[str] = []
     dataset, plan = load_data(plan, data, data_dir, notes)
-    replicas = [
-        Replica(seed, {rule.name: rule.theta for rule in plan.rules}) for seed in spec.seed_list
-    ]
-    cells: list[Cell] = []
-    if store is not None and not (rules or probes or transforms) and data is None:
-        digest = digest_of(dataset)
-        cells = [cell_of(plan, replica, digest) for replica in replicas]
-    if reuse and store is not None and (folder is None or folder.state == "new"):
-        found = [one for cell in cells if (one := store.find(cell)) is not None]
-        if cells and len(found) == len(cells):
-            result = _from_store(plan, spec, found, threads, begun, run_dir)
+    sources = {**sources_of(plan), "data": digest_of(dataset)}
+    folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
+    if rules or probes or transforms or data is not None:
+        store = None
+    job = _Job(plan, spec, sources, folder, store, threads, save_weights, notes, begun)
+    with folder.claimed() if folder is not None else contextlib.nullcontext():
+        if folder is not None and folder.state == "finished":
+            record = folder.read_record()
+            return RunResult(plan.spec, folder.read_curves(), record.plain(), folder.path)
+        if reuse and (folder is None or folder.state == "new"):
+            reused = job.from_store()
+            if reused is not None:
+                return reused
+        return job.train(dataset, on_plan, on_point)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that is not finished."""
+
+    plan: Plan
+    asked: RunSpec
+    sources: dict[str, str]
+    folder: RunFolder | None
+    store: Store | None
+    threads: int | None
+    save_weights: bool
+    notes: list[str]
+    begun: float
+
+    def from_store(self) -> RunResult | None:
+        """Return the result where the store holds all networks, else None."""
+        if self.store is None:
+            return None
+        cells = self._cells()
+        found = [one for cell in cells if (one := self.store.find(cell)) is not None]
+        if len(found) < len(cells):
+            self.notes.append(
+                f"{len(found)} of {len(cells)} networks were in the store; all are trained"
+            )
+            return None
+        self.notes.append(
+            f"all {len(found)} networks were taken from the store, and none was trained"
+        )
+        record = self._record((found[0].backend, "from the store"))
+        return self._finish(record, curves_of(self.plan, found), None)
+
+    def train(
+        self,
+        dataset: Dataset,
+        on_plan: Callable[[RunResult], Any] | None,
+        on_point: Progress | None,
+    ) -> RunResult:
+        """Train from the start, or from the checkpoint of the folder."""
+        plan, folder = self.plan, self.folder
+        block = Block(plan, self._replicas(), dataset, self.threads)
+        self.notes.extend(block.notes)
+        if folder is not None and folder.state == "started":
+            self._continue(folder, block)
+        record = self._record((block.chosen.name, block.chosen.reason))
+        if folder is not None:
+            folder.write_record(record.plain())
+        if on_plan is not None:
+            curves = dataset_of(plan, block.curves)
+            on_plan(RunResult(plan.spec, curves, record.plain(), self._path))
+
+        def after_point(curves: Curves) -> None:
+            if folder is not None and curves.done < len(curves.steps):
+                folder.write_checkpoint(block.parameters, curves)
+            if on_point is not None:
+                on_point(curves)
+
+        block.train(after_point)
+        return self._finish(record, block.curves, block)
+
+    def _replicas(self) -> list[Replica]:
+        thetas = {rule.name: rule.theta for rule in self.plan.rules}
+        return [Replica(seed, thetas) for seed in self.plan.spec.seed_list]
+
+    def _cells(self) -> list[Cell]:
+        return [cell_of(self.plan, one, self.sources["data"]) for one in self._replicas()]
+
+    def _record(self, backend: tuple[str, str]) -> RunRecord:
+        return RunRecord.begun(
+            self.plan, self.asked, backend, self.sources, self.threads, self.notes
+        )
+
+    def _continue(self, folder: RunFolder, block: Block) -> None:
+        curves = block.curves
+        if folder.read_checkpoint(block.parameters, curves):
+            self.notes.append(f"resumed at sample {curves.steps[curves.done - 1]}")
+            before = folder.read_record().backend
+            if before != block.chosen.name:
+                self.notes.append(
+                    f"resumed by the backend {block.chosen.name}; it was begun by {before}"
+                )
+            for replica in np.flatnonzero(curves.diverged_at >= 0).tolist():
+                block.chosen.backend.freeze(replica)
+
+    def _finish(self, record: RunRecord, curves: Curves, block: Block | None) -> RunResult:
+        """Write what was asked for, then the store, then the figure; return the result.
+
+        What fails of the latter two is a note: the run is whole without them.
+        """
+        plan, folder = self.plan, self.folder
+        measured = dataset_of(plan, curves)
+        parameters = None if block is None else block.parameters
+
+        def finished() -> RunRecord:
+            seconds = time.perf_counter() - self.begun
+            summary = RunSummary.of(plan, record.backend, curves, seconds, self.notes)
+            return record.model_copy(update={"notes": self.notes}).finished(summary)
+
+        written = list(self.notes)
+        try:
             if folder is not None:
-                folder.make()
-                _write(folder, result, False)
-            return result
-        notes.append(f"{len(found)} of {len(replicas)} networks were in the store; all are trained")
-    block = Block(plan, replicas, dataset, threads)
-    notes += block.notes
-    chosen, parameters, curves = block.chosen, block.parameters, block.curves
-    if folder is not None:
-        folder.make()
-    if folder is not None and folder.state == "started":
-        _continue(folder, chosen, parameters, curves, notes)
-    record = _record(plan, spec, chosen.name, chosen.reason, threads, notes)
-    if folder is not None:
-        folder.write_record(record)
-    if on_plan is not None:
-        on_plan(RunResult(plan.spec, dataset_of(plan, curves), record, run_dir))
+                weights = parameters if self.save_weights else None
+                folder.write_result(finished(), measured, weights)
+        finally:
+            if block is not None and block.repeatable and self.store is not None:
+                self._store(self.store, curves, record.backend)
+        if folder is not None:
+            self.notes.extend(
+                folder.write_figure(lambda path: _draw(plan.spec.rule, measured, path))
+            )
+            if self.notes != written:
+                folder.write_record(finished().plain())
+        return RunResult(plan.spec, measured, finished().plain(), self._path, parameters)
 
-    def after_point(curves: Curves) -> None:
-        if folder is not None and curves.done < len(curves.steps):
-            folder.write_checkpoint(parameters, curves)
-        if on_point is not None:
-            on_point(curves)
+    @property
+    def _path(self) -> Path | None:
+        return None if self.folder is None else self.folder.path
 
-    block.train(after_point)
-    record = {
-        **record,
-        "state": "finished",
-        "result": _summarise(plan, chosen.name, curves, begun, notes),
-    }
-    for cell, cell_result in zip(cells, results_of(block.curves, block.chosen.name), strict=False):
-        assert store is not None
-        store.add(cell, cell_result)
-    result = RunResult(plan.spec, dataset_of(plan, curves), record, run_dir, parameters)
-    if folder is not None:
-        _write(folder, result, save_weights)
-    return result
+    def _store(self, store: Store, curves: Curves, backend: str) -> None:
+        try:
+            for cell, result in zip(self._cells(), results_of(curves, backend), strict=True):
+                store.add(cell, result)
+        except PlasticError as error:
+            self.notes.append(f"not added to the store: {error}")
 
 
-def _from_store(
-    plan: Plan,
-    asked: RunSpec,
-    found: list[CellResult],
-    threads: int | None,
-    begun: float,
-    run_dir: Path | None,
-) -> RunResult:
-    """Return the result of a run whose networks were trained before."""
-    curves = curves_of(plan, found)
-    notes = [f"all {len(found)} networks were taken from the store, and none was trained"]
-    backend = found[0].backend
-    record = {
-        **_record(plan, asked, backend, "from the store", threads, notes),
-        "state": "finished",
-        "result": _summarise(plan, backend, curves, begun, notes),
-    }
-    return RunResult(plan.spec, dataset_of(plan, curves), record, run_dir)
-
-
-def _continue(
-    folder: RunFolder, chosen: Chosen, parameters: Parameters, curves: Curves, notes: list[str]
-) -> None:
-    if folder.read_checkpoint(parameters, curves):
-        notes.append(f"resumed at sample {curves.steps[curves.done - 1]}")
-        before = folder.read_record()["backend"]
-        if before != chosen.name:
-            notes.append(f"resumed by the backend {chosen.name}; it was begun by {before}")
-        for replica in np.flatnonzero(curves.diverged_at >= 0).tolist():
-            chosen.backend.freeze(replica)
-
-
-def _record(
-    plan: Plan,
-    asked: RunSpec,
-    backend: str,
-    reason: str,
-    threads: int | None,
-    notes: list[str],
-) -> dict[str, Any]:
-    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms]
-    entries += [*(p.entry for p in plan.probes), plan.task_entry]
-    return {
-        "format": 1,
-        "state": "started",
-        "spec": plan.spec.model_dump(mode="json"),
-        "asked": asked.model_dump(mode="json"),
-        "network": plan.network.model_dump(mode="json"),
-        "layers": plan.network.depth,
-        "rules": [
-            {
-                "name": r.name,
-                "distribution": r.entry.distribution,
-                "theta": r.theta,
-                "theta_from": r.origin,
-                "layers": list(r.layers),
-                "params": r.rule.params.model_dump(mode="json") if r.rule.params else {},
-            }
-            for r in plan.rules
-        ],
-        "probes": [
-            {
-                "name": p.entry.name,
-                "distribution": p.entry.distribution,
-                "when": p.when,
-                "params": p.probe.params.model_dump(mode="json") if p.probe.params else {},
-            }
-            for p in plan.probes
-        ],
-        "backend": backend,
-        "backend_reason": reason,
-        "plugins": {e.qualified: e.version for e in entries},
-        "environment": machine.environment(threads),
-        "notes": notes,
-    }
-
-
-def _summarise(
-    plan: Plan, backend: str, curves: Curves, begun: float, notes: list[str]
-) -> dict[str, Any]:
-    last = curves.accuracy[:, -1]
-    low, high = bootstrap_interval(last)
-    spec = plan.spec
-    diverged = np.flatnonzero(curves.diverged_at >= 0)
-    return {
-        "rule": spec.rule,
-        "thetas": {r.name: r.theta for r in plan.rules},
-        "task": spec.task,
-        "backend": backend,
-        "seeds": spec.seeds,
-        "samples": spec.samples,
-        "accuracy": {
-            "mean": float(last.mean()),
-            "low": float(low),
-            "high": float(high),
-            "per_seed": last.tolist(),
-        },
-        "diverged": [
-            {"seed": spec.seed_list[i], "sample": int(curves.diverged_at[i])} for i in diverged
-        ],
-        "updates_per_second": curves.trained / max(curves.train_seconds, 1e-9),
-        "train_seconds": curves.train_seconds,
-        "seconds": time.perf_counter() - begun,
-        "notes": notes,
-    }
-
-
-def _write(folder: RunFolder, result: RunResult, save_weights: bool) -> None:
+def _draw(label: str, curves: xr.Dataset, path: Path) -> None:
     from plastic_core.figures import draw_learning_curves
 
-    folder.write_curves(result.curves)
-    folder.write_figure(lambda path: draw_learning_curves({result.spec.rule: result.curves}, path))
-    if save_weights and result.parameters is not None:
-        folder.write_weights(result.parameters)
-    folder.write_record(result.record)  # last: it says that the run is finished
-    folder.drop_checkpoint()
+    draw_learning_curves({label: curves}, path)

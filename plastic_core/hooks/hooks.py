@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pluggy
@@ -15,6 +15,7 @@ from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
 from plastic_core.api.specs import RuleSpec
 from plastic_core.base.errors import PlasticError
+from plastic_core.hooks.failure import checked, guarded
 from plastic_core.hooks.result import split_result
 from plastic_core.hooks.trial import Trial, try_transform
 
@@ -55,6 +56,8 @@ class Hooks:
         feedback: None, "layer" or "output": the matrices that the rules need.
         local: in the order of the expression.
         transforms: by name, in order.
+        unrepeatable: rules and transforms of which a hook draws random numbers of torch, or gives
+            other numbers when it is called again.
     """
 
     forward: tuple[tuple[frozenset[int], Callable[[Signals], Tensor | None]], ...]
@@ -65,6 +68,34 @@ class Hooks:
     feedback: str | None
     local: tuple[LocalRule, ...]
     transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...]
+    unrepeatable: tuple[str, ...] = ()
+
+    def guarded(self) -> Hooks:
+        """Return the same hooks, which say where they fail whose they are."""
+
+        def named(hook: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            rule: Any = function.__self__  # type: ignore[attr-defined]
+            return guarded(f"rule '{rule.spec.name}'", hook, function)
+
+        propagate, hook = self.propagate, "plastic_local_update"
+        return replace(
+            self,
+            forward=tuple((layers, named("plastic_forward", f)) for layers, f in self.forward),
+            propagate=propagate and named("plastic_propagate_error", propagate),
+            local=tuple(
+                replace(
+                    rule,
+                    function=guarded(
+                        f"rule '{rule.name}'", hook, checked(rule.spec, rule.function)
+                    ),
+                )
+                for rule in self.local
+            ),
+            transforms=tuple(
+                (name, one, guarded(f"transform '{name}'", "plastic_transform_update", function))
+                for name, one, function in self.transforms
+            ),
+        )
 
     def forward_at(self, projection: int) -> Callable[[Signals], Tensor | None] | None:
         """Return what gives z at one projection, or None for the default, z = W y."""
@@ -93,19 +124,28 @@ def resolve_hooks(
         found = getattr(manager.hook, hook).get_hookimpls()
         return [(impl.plugin, impl.function) for impl in reversed(found)]
 
+    unrepeatable: dict[str, None] = {}
+
+    def ended(name: str, repeatable: bool) -> None:
+        if not repeatable:
+            unrepeatable[name] = None
+
     forwards = implementations("plastic_forward")
     for rule, function in forwards:
         (trial := Trial(rule, dtype)).forward(function)
         _raise_faults(rule, trial)
+        ended(rule.spec.name, trial.repeatable)
     propagators = implementations("plastic_propagate_error")
     propagate_reads: frozenset[str] = frozenset()
     for rule, function in propagators:
         propagate_reads |= (trial := Trial(rule, dtype)).propagate(function)
         _raise_faults(rule, trial)
+        ended(rule.spec.name, trial.repeatable)
     local = []
     for rule, function in implementations("plastic_local_update"):
         reads, first_left = (trial := Trial(rule, dtype)).local(function)
         _raise_faults(rule, trial)
+        ended(rule.spec.name, trial.repeatable)
         name = rule.spec.name
         local.append(LocalRule(name, rule.spec, function, layers[name], reads, first_left))
     return Hooks(
@@ -116,7 +156,8 @@ def resolve_hooks(
         gated=all(rule.spec.gated for rule, _ in propagators),
         feedback=next((rule.spec.feedback for rule, _ in rules if rule.spec.feedback), None),
         local=tuple(local),
-        transforms=_resolve_transforms(transforms),
+        transforms=_resolve_transforms(transforms, ended),
+        unrepeatable=tuple(unrepeatable),
     )
 
 
@@ -127,7 +168,7 @@ def _raise_faults(rule: Rule, trial: Trial) -> None:
 
 
 def _resolve_transforms(
-    transforms: Sequence[Transform],
+    transforms: Sequence[Transform], ended: Callable[[str, bool], None]
 ) -> tuple[tuple[str, Transform, Callable[[Any], Any]], ...]:
     manager = pluggy.PluginManager("plastic")
     manager.add_hookspecs(TransformHooks)
@@ -135,7 +176,7 @@ def _resolve_transforms(
         manager.register(transform, name=transform.spec.name)
     found: Any = list(reversed(manager.hook.plastic_transform_update.get_hookimpls()))
     for impl in found:
-        try_transform(impl.plugin, impl.function)
+        ended(impl.plugin.spec.name, try_transform(impl.plugin, impl.function))
     return tuple((impl.plugin.spec.name, impl.plugin, impl.function) for impl in found)
 
 

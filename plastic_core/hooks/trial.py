@@ -6,7 +6,7 @@ undeclared reads and modified inputs, all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
@@ -20,6 +20,7 @@ from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.base.errors import PlasticError, describe_exception, listing
 from plastic_core.base.fault import Fault
+from plastic_core.hooks.failure import line_of
 
 # All different, so that no wrong shape fits by chance.
 _REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6
@@ -47,11 +48,13 @@ class Trial:
     Attributes:
         values: the signals by name, in which all sizes differ.
         faults: what was found wrong; each place is the name of a hook.
+        repeatable: whether the hook gave the same for the same signals, drawing nothing.
     """
 
     def __init__(self, rule: HasSpec, dtype: torch.dtype) -> None:
         self.spec, self._dtype = rule.spec, dtype
         self.faults: list[Fault] = []
+        self.repeatable = True
         source = torch.Generator().manual_seed(0)
 
         def rand(*shape: int) -> Tensor:
@@ -90,6 +93,7 @@ class Trial:
         """Try `plastic_propagate_error`; return the signals that it read."""
         hook = "plastic_propagate_error"
         del self.values["state"]  # carried by the local update alone
+        del self.values["pre_error"]  # which this hook is to give
         called = self._call(hook, function)
         if called is None:
             return frozenset()
@@ -138,18 +142,22 @@ class Trial:
         }
         before = {what: value.clone() for what, value in given.items()}
         recorder = _Recorder(self.values)
+        drawn = torch.get_rng_state()
         try:
             result = function(recorder)
+            again = function(recorder)
         except Exception as error:
             self._fault(
                 hook,
-                f"raised {describe_exception(error)}{_line_of(error)}",
+                f"raised {describe_exception(error)}{line_of(error)}",
                 "a result for signals of every size",
                 _OUTER,
             )
             return None
         finally:
             self._check_reads(hook, recorder.seen)
+        same = all(map(_same, _leaves(result), _leaves(again)))
+        self.repeatable = same and torch.equal(drawn, torch.get_rng_state())
         for what, value in given.items():
             if not torch.equal(value, before[what]):
                 is_state = what.startswith("state")
@@ -269,8 +277,8 @@ def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:
     return Increment(increment, weight, SimpleNamespace(**states))
 
 
-def try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
-    """Call a transform once on small random tensors.
+def try_transform(transform: Transform, function: Callable[[Any], Any]) -> bool:
+    """Try a transform on small random tensors; return whether it gives the same when called again.
 
     Raises:
         PlasticError: it raises, modifies what it is given, or returns a wrong shape.
@@ -279,8 +287,10 @@ def try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
     increment, weight = given.increment, given.weight
     before = increment.clone(), weight.clone()
     what = f"the transform '{transform.spec.name}': plastic_transform_update"
+    drawn = torch.get_rng_state()
     try:
         result = function(given)
+        same = all(map(_same, _leaves(result), _leaves(function(given))))
         if transform.spec.state:
             result, new = result
             if new.keys() != transform.spec.state.keys():
@@ -298,17 +308,25 @@ def try_transform(transform: Transform, function: Callable[[Any], Any]) -> None:
         raise PlasticError(
             f"{what} returned {shape}; expected the new increment, here {list(weight.shape)}"
         )
+    return same and torch.equal(drawn, torch.get_rng_state())
 
 
-def _line_of(error: Exception) -> str:
-    """Return the place in the plugin's own file where an exception came from."""
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename != __file__ and "/torch/" not in code.co_filename:
-            line = f" in line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield the tensors and numbers that a hook returned."""
+    if isinstance(value, Update):
+        for part in value.parts:
+            yield from (getattr(part, name) for name in (*part.__slots__, "scale"))
+    elif isinstance(value, dict | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    else:
+        yield value
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one.nan_to_num(), other.nan_to_num())
+    return bool(one == other)
 
 
 def _kind(value: Any) -> str:

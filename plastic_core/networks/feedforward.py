@@ -117,7 +117,7 @@ class Workspace:
             return aligned_zeros(len(weight), rows, units, like=weight)
 
         self.projection, self.skip, self.propagates = projection, skip, needs.propagate
-        self.signals = s = Signals()
+        self.signals = s = Signals(projection + 1)
         s.batch, s.weight = events, weight
         s.pre = s.source = self.branch = pre
         self.z = zeros(events, n_post)
@@ -175,7 +175,7 @@ class Feedforward:
         """Return y_0 .. y_L of one replica, ``[1, N, n_l]`` each, for inputs ``[1, N, n_0]``."""
         activities = [x]
         for p, weight in enumerate(self._parameters.weights):
-            s = Signals()
+            s = Signals(p + 1)
             s.pre, s.weight, s.batch = activities[-1], weight[replica : replica + 1], x.shape[1]
             own = self._own_forward[p]
             z = None if own is None else own(s)

@@ -120,7 +120,7 @@ class Recurrent:
         return states, hidden
 
     def _send(self, projection: int, pre: Tensor, replica: int) -> Tensor:
-        s = Signals()
+        s = Signals(projection + 1)
         s.pre, s.batch = pre, pre.shape[1]
         s.weight = self._parameters.weights[projection][replica : replica + 1]
         own = self._hooks.forward_at(projection)
@@ -250,7 +250,7 @@ class Unrolled:
             s.pre_error.copy_(arrived)
 
     def _signals(self, projection: int, pre: Tensor, post: Tensor) -> Signals:
-        s, parameters = Signals(), self._parameters
+        s, parameters = Signals(projection + 1), self._parameters
         s.batch, s.weight = self._events, parameters.weights[projection]
         if parameters.feedback:
             s.feedback = parameters.feedback[projection]

@@ -88,6 +88,12 @@ class Plan:
     probes: tuple[PlannedProbe, ...]
 
     @property
+    def entries(self) -> list[Entry]:
+        """The plugins that it uses: rules, transforms, probes and the task."""
+        entries = [r.entry for r in self.rules] + [t.entry for t in self.transforms]
+        return [*entries, *(p.entry for p in self.probes), self.task_entry]
+
+    @property
     def feedback(self) -> str | None:
         """The kind of feedback matrices that the rules need."""
         return next((r.rule.spec.feedback for r in self.rules if r.rule.spec.feedback), None)

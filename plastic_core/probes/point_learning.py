@@ -289,7 +289,7 @@ def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Sign
         rows: of each network, at least P.
         matrices: with W and B too, a copy for each row where there are several networks.
     """
-    alone = Signals()
+    alone = Signals(s.layer)
     rooms: dict[int, Tensor] = {}  # by what is in them: pre and source are mostly one tensor
     for name in SIGNAL_NAMES:
         if name in _MATRICES:

@@ -20,7 +20,7 @@ from torch import Tensor
 from plastic_core.api.plugin import Probe
 from plastic_core.api.snapshot import Snapshot
 from plastic_core.api.specs import RESERVED_VARIABLES, Measure
-from plastic_core.base.errors import PlasticError, describe_exception, listing
+from plastic_core.base.errors import PlasticError, TrainingError, describe_exception, listing
 from plastic_core.base.fault import Fault
 from plastic_core.plan.plan import PlannedProbe
 from plastic_core.probes.camera import Camera, Film
@@ -164,7 +164,7 @@ class Probing:
             try:
                 return ask(planned.probe, snapshot, self._sizes)
             except ProbeFaultError as error:
-                raise PlasticError(f"the probe '{planned.entry.name}': {error}") from error
+                raise TrainingError(f"the probe '{planned.entry.name}': {error}") from error
 
     @contextmanager
     def _own_random_numbers(self) -> Iterator[Tensor]:
@@ -194,7 +194,7 @@ def ask(probe: Probe, snapshot: Snapshot, sizes: dict[str, int]) -> Arrays:
     made: Any = probe
     try:
         result = made.plastic_measure(snapshot)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found = f"raised {describe_exception(error)}"
         raise ProbeFaultError(found, "expected a result for every network", example) from error
     if not isinstance(result, Mapping):

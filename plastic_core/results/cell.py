@@ -7,19 +7,12 @@ machine or another.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from plastic_core.api.plugin import Dataset
 from plastic_core.plan.plan import Plan, Replica
-from plastic_core.plugins.catalogue import Entry
+from plastic_core.results.sources import source_of, sources_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
             for name in ("samples", "batch_size", "evaluations", "eval_samples", "eval_half")
         },
         **{name: getattr(spec, name) for name in ("dtype", "device", "backend")},
-        "versions": _versions(plan, ()),
+        "versions": sources_of(plan, probes=False),
     }
     if plan.probes:
         content["probes"] = {
@@ -80,7 +73,7 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
                     "name": planned.entry.qualified,
                     "params": _plain(planned.probe.params),
                     "when": planned.when,
-                    "version": _version_of(planned.entry),
+                    "version": source_of(planned.entry),
                 }
                 for planned in plan.probes
             ],
@@ -92,37 +85,6 @@ def key_of(content: dict[str, Any]) -> str:
     """Return the key of a cell's content."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def versions_of(plan: Plan) -> dict[str, str]:
-    """Return what the numbers depend on: the core's version, and that of each plugin.
-
-    A plugin's version is that of its distribution with a digest of its module's source, for a
-    package that is being written keeps its version while its rule changes.
-    """
-    return _versions(plan, [planned.entry for planned in plan.probes])
-
-
-def digest_of(data: Dataset) -> str:
-    """Return a digest of a task's data, so that other files are other data."""
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (data.inputs, data.labels, data.held_out_inputs, data.held_out_labels):
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()
-
-
-def _versions(plan: Plan, probes: Sequence[Entry]) -> dict[str, str]:
-    entries = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms]
-    found = {entry.qualified: _version_of(entry) for entry in (*entries, plan.task_entry)}
-    found |= {f"probe {entry.qualified}": _version_of(entry) for entry in probes}
-    return {"plastic-learning": version("plastic-learning"), **found}
-
-
-def _version_of(entry: Entry) -> str:
-    assert entry.plugin is not None
-    source = Path(inspect.getfile(entry.plugin)).read_bytes()
-    return f"{entry.version}+{hashlib.sha256(source).hexdigest()[:12]}"
 
 
 def _plain(model: Any) -> Any:

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_atomically, write_json
+from plastic_core.results.claim import claimed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,19 +35,36 @@ _FIRST_CHECKPOINT: Final = 0.2
 _REMEDY: Final = "free or allow it, or give another folder with --out"
 
 
-class ResultFolder:
+class Record(Protocol):
+    """What a record says of its result."""
+
+    state: Literal["started", "finished"]
+    spec: dict[str, Any]
+    sources: dict[str, str]
+
+    @classmethod
+    def model_validate(cls, content: Any) -> Self:
+        """Check what was read."""
+        ...
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+class ResultFolder(Generic[AnyRecord]):
     """The folder of one result.
 
     Args:
         path: where it is, or shall be.
         spec: the spec that decides the result.
         resume: whether the folder may hold this very result, to be continued.
+        sources: what the numbers depend on beside the spec, by name.
 
     Attributes:
         state: "new", "started" (by this spec, not finished) or "finished".
         record_file: the file that says what the folder holds.
         noun: what messages call the result.
-        result: what the record of a finished one holds, checked when it is read.
+        model: of the record, which is checked when it is read.
 
     Raises:
         PlasticError: the folder cannot be written, or holds something else.
@@ -54,32 +72,27 @@ class ResultFolder:
 
     record_file: ClassVar[str]
     noun: ClassVar[str]
-    result: ClassVar[type[BaseModel]]
+    model: type[AnyRecord]
 
-    def __init__(self, path: Path, spec: BaseModel, resume: bool) -> None:
-        self.path, self._spec = path, spec
-        self.state: Literal["new", "started", "finished"] = "new"
+    def __init__(
+        self, path: Path, spec: BaseModel, resume: bool, sources: Mapping[str, str]
+    ) -> None:
+        self.path, self._spec, self._resume, self._sources = path, spec, resume, sources
         self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT
-        with explained(path, _REMEDY):
-            exists = path.exists()
-        if exists and not path.is_dir():
-            raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
-        with explained(path, _REMEDY):
-            holds = sorted(p.name for p in path.iterdir()) if exists else []
-        if self.record_file in holds:
-            self.state = self._check_other(resume)
-        elif holds and not all(name.startswith(".") for name in holds):
-            raise PlasticError(
-                f"--out {path}: holds files that are no {self.noun} ({', '.join(holds[:3])}); "
-                "name a folder that is new or empty"
-            )
+        self.state = self._look()
 
-    def make(self) -> None:
-        """Make the folder, once it is known that there will be something to write."""
-        with explained(self.path, _REMEDY):
-            self.path.mkdir(parents=True, exist_ok=True)
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make the folder, and keep other processes off it until the end.
 
-    def read_record(self) -> dict[str, Any]:
+        Raises:
+            PlasticError: it cannot be made, or another process has it, or has had it meanwhile.
+        """
+        with claimed(self.path):
+            self.state = self._look()
+            yield
+
+    def read_record(self) -> AnyRecord:
         """Return the content of the record.
 
         Raises:
@@ -87,21 +100,13 @@ class ResultFolder:
         """
         file = self.path / self.record_file
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(content["spec"], dict) or content["state"] not in (
-                "started",
-                "finished",
-            ):
-                raise ValueError("'spec' or 'state' has an unexpected value")
-            if content["state"] == "finished":
-                self.result.model_validate(content["result"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            return self.model.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split("\n")[:3])
             raise PlasticError(
                 f"{file}: is no record of a {self.noun} ({reason}); move the folder away, or give "
                 "another --out"
             ) from None
-        return dict(content)
 
     def write_record(self, content: dict[str, Any]) -> None:
         """Write the record."""
@@ -190,21 +195,50 @@ class ResultFolder:
         with explained(self.path, _REMEDY):
             (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
-    def _check_other(self, resume: bool) -> Literal["started", "finished"]:
-        if not resume:
+    def _look(self) -> Literal["new", "started", "finished"]:
+        """Return what the folder holds of this result."""
+        path = self.path
+        with explained(path, _REMEDY):
+            exists = path.exists()
+        if exists and not path.is_dir():
+            raise PlasticError(f"--out {path}: is a file; name a folder that is new or empty")
+        with explained(path, _REMEDY):
+            holds = sorted(p.name for p in path.iterdir()) if exists else []
+        if self.record_file not in holds:
+            if all(name.startswith(".") for name in holds):
+                return "new"
             raise PlasticError(
-                f"--out {self.path}: holds a {self.noun} already; add --resume to continue it, or "
+                f"--out {path}: holds files that are no {self.noun} ({', '.join(holds[:3])}); "
+                "name a folder that is new or empty"
+            )
+        if not self._resume:
+            raise PlasticError(
+                f"--out {path}: holds a {self.noun} already; add --resume to continue it, or "
                 "give another folder"
             )
         record = self.read_record()
-        differs = differences(record["spec"], self._spec.model_dump(mode="json"))
+        differs = differences(record.spec, self._spec.model_dump(mode="json"))
         if differs:
             raise PlasticError(
-                f"--out {self.path}: holds another {self.noun}, so it cannot be resumed:\n  "
+                f"--out {path}: holds another {self.noun}, so it cannot be resumed:\n  "
                 + "\n  ".join(differs)
                 + "\n  give another folder, or the same spec"
             )
-        return "finished" if record["state"] == "finished" else "started"
+        # records of before hold none
+        now = self._sources if record.sources else {}
+        changed = [
+            f"{name}: {record.sources.get(name)} then, {now.get(name)} now"
+            for name in sorted(record.sources.keys() | now.keys())
+            if record.sources.get(name) != now.get(name)
+        ]
+        if changed:
+            raise PlasticError(
+                f"--out {path}: what this {self.noun} depends on was changed since, so it cannot "
+                "be resumed:\n  "
+                + "\n  ".join(changed)
+                + "\n  give another folder, or bring back what was there"
+            )
+        return record.state
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
         write_atomically(self.path / name, write, _REMEDY)

@@ -6,19 +6,18 @@ No format used here can hold code.
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from pydantic import BaseModel, FiniteFloat
 
+from plastic_core.base.files import drawn
 from plastic_core.networks.parameters import Parameters
 from plastic_core.results.curves import Curves
 from plastic_core.results.result_folder import ResultFolder, save_tensors
+from plastic_core.results.run_record import RunRecord
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,53 +28,13 @@ FIGURE_FILE: Final = "learning_curve.png"
 WEIGHTS_FILE: Final = "weights.safetensors"
 
 
-def default_folder(task: str, label: str) -> Path:
-    """Return ``runs/<time>-<task>-<label>`` in the working folder."""
-    label = re.sub(r"[^\w.+-]+", "_", label.replace(" ", ""))[:80]
-    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '_')}-{label}"
-    folder, count = base, 1
-    while folder.exists():  # a second run within the same second
-        count += 1
-        folder = base.with_name(f"{base.name}-{count}")
-    return folder
-
-
-class _Accuracy(BaseModel):
-    mean: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
-    per_seed: list[FiniteFloat]
-
-
-class _Divergence(BaseModel):
-    seed: int
-    sample: int
-
-
-class RunSummary(BaseModel):
-    """What the record of a finished run holds as its result, checked when it is read back."""
-
-    rule: str
-    thetas: dict[str, FiniteFloat]
-    task: str
-    backend: str
-    seeds: int
-    samples: int
-    accuracy: _Accuracy
-    diverged: list[_Divergence]
-    updates_per_second: FiniteFloat
-    train_seconds: FiniteFloat
-    seconds: FiniteFloat
-    notes: list[str]
-
-
-class RunFolder(ResultFolder):
+class RunFolder(ResultFolder[RunRecord]):
     """The folder of one run: run.json, curves.nc, a figure, and a checkpoint while it runs.
 
     Args and attributes as `ResultFolder`; the spec is the resolved one of the run.
     """
 
-    record_file, noun, result = RUN_FILE, "run", RunSummary
+    record_file, noun, model = RUN_FILE, "run", RunRecord
 
     def read_curves(self) -> xr.Dataset:
         """Return curves.nc.
@@ -86,18 +45,23 @@ class RunFolder(ResultFolder):
         over = ("seed", "step")
         return self.read_dataset(CURVES_FILE, {"accuracy": over, "loss": over})
 
-    def write_curves(self, curves: xr.Dataset) -> None:
-        """Write curves.nc."""
+    def write_result(
+        self, record: RunRecord, curves: xr.Dataset, parameters: Parameters | None
+    ) -> None:
+        """Write curves.nc, the parameters where they are given, and last the record.
+
+        The record says that the run is finished, so that no checkpoint is needed any more.
+        """
         self.write_dataset(CURVES_FILE, curves)
+        if parameters is not None:
+            tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
+            self._write(WEIGHTS_FILE, lambda path: save_tensors(tensors, path))
+        self.write_record(record.plain())
+        self.drop_checkpoint()
 
-    def write_figure(self, draw: Callable[[Path], Any]) -> None:
-        """Write the learning-curve figure by `draw`, which is given a path."""
-        self._write(FIGURE_FILE, draw)
-
-    def write_weights(self, parameters: Parameters) -> None:
-        """Write weights, feedback and states."""
-        tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
-        self._write(WEIGHTS_FILE, lambda path: save_tensors(tensors, path))
+    def write_figure(self, draw: Callable[[Path], Any]) -> list[str]:
+        """Draw the learning curve, to a path; return what is to be noted where that fails."""
+        return drawn(FIGURE_FILE, lambda: self._write(FIGURE_FILE, draw))
 
     def write_checkpoint(self, parameters: Parameters, curves: Curves) -> None:
         """Write what is needed to continue, unless that was done a short while ago."""

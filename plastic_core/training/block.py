@@ -11,7 +11,7 @@ import torch
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
-from plastic_core.hooks.hooks import resolve_hooks
+from plastic_core.hooks.hooks import Hooks, resolve_hooks
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan.plan import Plan, Replica
 from plastic_core.probes.camera import Camera
@@ -41,6 +41,7 @@ class Block:
         chosen: the backend, and why.
         curves: what was measured so far; a resumed run fills in what it had.
         notes: what is done otherwise than asked.
+        repeatable: whether another run gives the same numbers.
     """
 
     def __init__(
@@ -51,9 +52,6 @@ class Block:
         self.notes: list[str] = []
         self._threads = threads or torch.get_num_threads()
         self._classes = dataset.classes
-        self._held_out = self._evaluated(plan, dataset, dtype)
-        steps = self._steps(plan)
-
         selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
         hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
@@ -61,63 +59,27 @@ class Block:
             network, seeds, hooks.feedback, dtype, device
         )
         add_states(self.parameters, hooks)
+        self.repeatable = not hooks.unrepeatable
+        if hooks.unrepeatable:
+            self.notes.append(
+                f"not repeatable: {' and '.join(hooks.unrepeatable)} give other numbers when they "
+                "are called again, drawn at random or counted; the result is not kept in the store"
+            )
         # Rules with a forward hook of their own may draw random numbers, which must be in order.
         together = device == "cpu" and not hooks.forward
         self._at_once = min(len(replicas), self._threads) if together else 1
         self._groups = _groups(self.parameters, self._at_once)
+        one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
+        self._held_out = self._evaluated(plan, dataset, dtype)
+        self.curves = Curves.empty(len(replicas), self._steps(plan))
         thetas = {
             rule.name: torch.tensor(
                 [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
             )
             for rule in plan.rules
         }
-        one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
-        self.chosen: Chosen = choose_backend(
-            BackendRequest(
-                spec.backend,
-                network,
-                hooks,
-                thetas,
-                self.parameters,
-                torch.from_numpy(dataset.inputs).to(device, dtype),
-                one_hot[torch.from_numpy(dataset.labels)],
-                spec.batch_size,
-                updates=-(-spec.samples // spec.batch_size),
-                threads=self._threads,
-            )
-        )
-        if self.chosen.differs and spec.backend != "auto":
-            self.notes.append(
-                f"backend {self.chosen.name} in place of {spec.backend}: {self.chosen.reason}"
-            )
-        self.curves = Curves.empty(len(replicas), steps)
-        self._probing: Probing | None = None
-        if plan.probes:
-            targets = one_hot[self._held_out[1]]
-            points = min(spec.probe_samples, len(targets))
-            cameras = {
-                group: Camera(
-                    network,
-                    hooks,
-                    self.parameters.slice(group.start, group.stop),
-                    {name: theta[group.start : group.stop] for name, theta in thetas.items()},
-                    targets,
-                    points,
-                )
-                for group in self._groups
-            }
-            backend, inputs = self.chosen.backend, self._held_out[0].unsqueeze(0)
-
-            def evaluate(replica: int, points: int | None) -> list[torch.Tensor]:
-                return [y[0] for y in backend.activities(inputs[:, :points], replica)]
-
-            self._probing = Probing(plan.probes, cameras, evaluate)
-            self.curves.probes = self._probing.empty(len(replicas), len(steps))
-            if points < spec.probe_samples:
-                self.notes.append(
-                    f"probes use {points} points, all that are evaluated, in place of "
-                    f"{spec.probe_samples}"
-                )
+        self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, one_hot)
+        self._probing = self._probe(plan, hooks, thetas, one_hot) if plan.probes else None
         points = len(dataset.labels)
         self._order = torch.from_numpy(
             np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
@@ -136,6 +98,67 @@ class Block:
             on_point,
             self._probing,
         )
+
+    def _choose(
+        self,
+        plan: Plan,
+        hooks: Hooks,
+        thetas: dict[str, torch.Tensor],
+        dataset: Dataset,
+        one_hot: torch.Tensor,
+    ) -> Chosen:
+        spec = plan.spec
+        chosen = choose_backend(
+            BackendRequest(
+                spec.backend,
+                plan.network,
+                hooks,
+                thetas,
+                self.parameters,
+                torch.from_numpy(dataset.inputs).to(spec.device, one_hot.dtype),
+                one_hot[torch.from_numpy(dataset.labels)],
+                spec.batch_size,
+                updates=-(-spec.samples // spec.batch_size),
+                threads=self._threads,
+            )
+        )
+        if chosen.differs and spec.backend != "auto":
+            self.notes.append(f"backend {chosen.name} in place of {spec.backend}: {chosen.reason}")
+        return chosen
+
+    def _probe(
+        self,
+        plan: Plan,
+        hooks: Hooks,
+        thetas: dict[str, torch.Tensor],
+        one_hot: torch.Tensor,
+    ) -> Probing:
+        """Return what measures at the evaluation points, and make room for it in the curves."""
+        targets, asked = one_hot[self._held_out[1]], plan.spec.probe_samples
+        points = min(asked, len(targets))
+        if points < asked:
+            self.notes.append(
+                f"probes use {points} points, all that are evaluated, in place of {asked}"
+            )
+        cameras = {
+            group: Camera(
+                plan.network,
+                hooks.guarded(),
+                self.parameters.slice(group.start, group.stop),
+                {name: theta[group.start : group.stop] for name, theta in thetas.items()},
+                targets,
+                points,
+            )
+            for group in self._groups
+        }
+        backend, inputs = self.chosen.backend, self._held_out[0].unsqueeze(0)
+
+        def evaluate(replica: int, points: int | None) -> list[torch.Tensor]:
+            return [y[0] for y in backend.activities(inputs[:, :points], replica)]
+
+        probing = Probing(plan.probes, cameras, evaluate)
+        self.curves.probes = probing.empty(self.parameters.replicas, len(self.curves.steps))
+        return probing
 
     def _steps(self, plan: Plan) -> np.ndarray[Any, np.dtype[np.int64]]:
         spec = plan.spec

@@ -8,7 +8,7 @@ from typing import Any, Final
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, call_task
-from plastic_core.results.cell import digest_of
+from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
 
 _KEPT: Final[dict[tuple[str, str, str | None], tuple[Dataset, str]]] = {}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.backends.backend import Backend
+from plastic_core.base.errors import TrainingError
 from plastic_core.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def train(
             start = int(curves.steps[point - 1]) if point else 0
             stop = int(curves.steps[point])
             begun = time.perf_counter()
-            failed = backend.advance(order[:, start:stop]).numpy()
+            try:
+                failed = backend.advance(order[:, start:stop]).numpy()
+            except TrainingError as error:
+                raise TrainingError(f"{error}, at sample {start + error.sample + 1}") from error
             curves.train_seconds += time.perf_counter() - begun
             alive = curves.diverged_at < 0
             curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())

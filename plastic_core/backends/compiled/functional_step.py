@@ -81,7 +81,7 @@ class FunctionalStep:
         layers, belows = [], [_Below(x, None)]
         activity = x
         for p, weight in enumerate(parameters.weights):
-            s = Signals()
+            s = Signals(p + 1)
             s.pre = s.source = activity
             s.weight, s.batch = weight, x.shape[1]
             if parameters.feedback:
@@ -142,8 +142,8 @@ class FunctionalStep:
             if p not in rule.layers:
                 continue
             s.state = state_view(rule.name, p, rule.spec.state, parameters.state.__getitem__)
-            updates, states = rule.update(s)
-            new.state |= {state_key(rule.name, p, n): v for n, v in states.items()}
+            updates, after = rule.update(s)
+            new.state |= {state_key(rule.name, p, n): v for n, v in after.items()}
             for matrix, update in updates.items():
                 old = s.weight if matrix == "forward" else s.feedback
                 increment = _multiplied_out(update, old, thetas[rule.name], s.batch)

@@ -96,7 +96,7 @@ class TangentStep:
         activity: Any = x
         branches = [activity]
         for p in range(self._spec.depth):
-            s: Any = Signals()
+            s: Any = Signals(p + 1)
             s.batch, s.pre, s.source = x.shape[1], activity, activity
             s.weight = self._dual(f"weight.{p + 1}")
             own = self._hooks.forward_at(p)

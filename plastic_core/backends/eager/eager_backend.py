@@ -15,6 +15,7 @@ from torch import Tensor
 
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.engine import Engine
+from plastic_core.base.errors import TrainingError
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.network import make_network
 from plastic_core.networks.parameters import Parameters
@@ -52,12 +53,12 @@ class EagerBackend:
         targets: Tensor,
         batch_size: int,
     ) -> None:
-        self._spec, self._hooks, self._thetas = spec, hooks, thetas
+        self._spec, self._hooks, self._thetas = spec, hooks.guarded(), thetas
         self._parameters = parameters
         self._inputs, self._targets = inputs, targets
         self._batch_size = batch_size
         self._alive = [True] * parameters.replicas
-        self._network = make_network(spec, hooks, parameters)
+        self._network = make_network(spec, self._hooks, parameters)
         self._blocks = self._make_blocks()
 
     def advance(self, order: Tensor) -> Tensor:
@@ -91,7 +92,11 @@ class EagerBackend:
             updates = max(1, min(_CHUNK, (samples - start) // batch))
             events = min(batch, samples - start)
             stop = start + updates * events
-            healthy = self._run_chunk(engine, order[:, start:stop], events)
+            try:
+                healthy = self._run_chunk(engine, order[:, start:stop], events)
+            except TrainingError as error:
+                error.sample += start
+                raise
             points = torch.arange(start, stop, events).unsqueeze(1)
             first_bad = torch.where(healthy, samples, points).min(0).values
             failed = torch.where((failed < 0) & (first_bad < samples), first_bad, failed)
@@ -107,10 +112,16 @@ class EagerBackend:
         picks = order.reshape(replicas, -1, events).transpose(0, 1).to(self._inputs.device)
         inputs, targets = self._inputs[picks], self._targets[picks]
         outputs = torch.empty_like(targets)
-        for x, target, kept in zip(
-            inputs.unbind(), targets.unbind(), outputs.unbind(), strict=True
-        ):
-            kept.copy_(engine.step(x, target))
+        update = 0
+        try:
+            for x, target, kept in zip(
+                inputs.unbind(), targets.unbind(), outputs.unbind(), strict=True
+            ):
+                kept.copy_(engine.step(x, target))
+                update += 1
+        except TrainingError as error:
+            error.sample = update * events
+            raise
         return outputs.isfinite().all(-1).all(-1).cpu()
 
     def _make_blocks(self) -> list[tuple[int, int, Engine]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.matrix_sum import MatrixSum
 from plastic_core.backends.eager.traced_factors import trace_factors
+from plastic_core.base.errors import TrainingError, describe_exception
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.network import Space, make_network
 from plastic_core.networks.parameters import Parameters, state_view, write_state
@@ -118,7 +119,16 @@ class _Plasticity:
                 new_states.append((states, {key: value.clone() for key, value in new.items()}))
             for matrix, update in updates.items():
                 self._sums[matrix].collect(rule.name, update)
-        for total in self._totals:
-            total.apply(space)
+        try:
+            for total in self._totals:
+                total.apply(space)
+        except TrainingError:
+            raise
+        except Exception as error:  # of shapes and types that do not fit each other
+            names = " and ".join(rule.name for rule, _ in self._rules)
+            raise TrainingError(
+                f"what {names} returned in layer {s.layer} cannot be added to the matrices: "
+                f"{describe_exception(error)}"
+            ) from error
         for states, new in new_states:
             write_state(states, new)

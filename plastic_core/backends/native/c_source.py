@@ -40,7 +40,7 @@ def emit(
         double: compute in double precision.
         recurrent: the network is; its errors go back step by step.
     """
-    template = files("plastic_core.backends.backend.native")
+    template = files("plastic_core.backends.native")
     loop_file = "recurrent" if recurrent else "loop"
     kernels, functions, network, transform, step, loop = (
         (template / f"{name}.c").read_text()

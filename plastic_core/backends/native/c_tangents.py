@@ -26,7 +26,7 @@ def emit_tangents(
     program: Program, tangents: Sequence[TangentKind], activation: str, beta: float, double: bool
 ) -> str:
     """Return the source of a library; `tangents` belong to the kinds of `program`, in order."""
-    template = files("plastic_core.backends.backend.native")
+    template = files("plastic_core.backends.native")
     kernels, functions, network, transform, step, loop = (
         (template / f"{name}.c").read_text()
         for name in ("kernels", "functions", "network", "transform", "step", "tangents")

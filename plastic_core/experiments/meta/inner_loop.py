@@ -79,7 +79,7 @@ class InnerLoop:
         named = dict(zip(self._names, columns, strict=True))
         points, labels, queries, asked = _stacked(episodes)
         with torch.inference_mode():
-            step = TangentStep(self._network, self._hooks, named, parameters)
+            step = TangentStep(self._network, self._hooks.guarded(), named, parameters)
             x, target = self._x(points), self._one_hot[labels]
             failed = torch.full((len(x),), -1)
             if self._code is not None:
@@ -150,7 +150,7 @@ class InnerLoop:
         """Compile; where that is not possible, say why."""
         parameters = self._fresh([0])
         thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
-        step = TangentStep(self._network, self._hooks, thetas, parameters)
+        step = TangentStep(self._network, self._hooks.guarded(), thetas, parameters)
         x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
         try:
             self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))

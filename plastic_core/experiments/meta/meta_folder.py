@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, FiniteFloat
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
+from plastic_core.base.files import drawn
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.results.result_folder import ResultFolder
@@ -40,10 +41,25 @@ class MetaSummary(BaseModel):
     seconds: FiniteFloat
 
 
-class MetaFolder(ResultFolder):
+class MetaRecord(BaseModel):
+    """The content of meta.json, checked when it is read back."""
+
+    model_config = ConfigDict(extra="allow")
+
+    state: Literal["started", "finished"]
+    spec: dict[str, Any]
+    sources: dict[str, str] = {}
+    result: MetaSummary | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as it was written."""
+        return self.model_dump(mode="json", exclude={"result"} if self.result is None else None)
+
+
+class MetaFolder(ResultFolder[MetaRecord]):
     """The folder of one meta-learned rule."""
 
-    record_file, noun, result = META_FILE, "meta-learned rule", MetaSummary
+    record_file, noun, model = META_FILE, "meta-learned rule", MetaRecord
 
     def read_history(self) -> xr.Dataset:
         """Return history.nc.
@@ -53,14 +69,21 @@ class MetaFolder(ResultFolder):
         """
         return self.read_dataset(HISTORY_FILE, {"theta": ("seed", "step", "rule")})
 
-    def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> None:
-        """Write history.nc, the figure and, last, the record, which says that all is there."""
-        from plastic_core.figures import draw_meta_learning
+    def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> list[str]:
+        """Write history.nc, the record, which says that all is there, and the figure.
 
+        Return what is to be noted where the figure cannot be drawn.
+        """
         self.write_dataset(HISTORY_FILE, history)
-        self._write(FIGURE_FILE, lambda path: draw_meta_learning(history, path))
         self.write_record(record)
         self.drop_checkpoint()
+
+        def draw() -> None:
+            from plastic_core.figures import draw_meta_learning
+
+            self._write(FIGURE_FILE, lambda path: draw_meta_learning(history, path))
+
+        return drawn(FIGURE_FILE, draw)
 
     def write_checkpoint(self, history: History, optimizer: torch.optim.Optimizer) -> None:
         """Write what is needed to continue, unless that was done a short while ago."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from plastic_core.api.few_shot import FewShotOptions
 from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError, listing
 from plastic_core.experiments.meta.episodes import Episodes
 from plastic_core.experiments.meta.history import History
@@ -23,6 +25,8 @@ from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.experiments.meta.outer_loop import Outer, optimizers
 from plastic_core.plan.plan import Plan, call_task, make_plan
 from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.environment import environment
+from plastic_core.results.sources import digest_of, sources_of
 from plastic_core.training import datasets, machine
 
 if TYPE_CHECKING:
@@ -81,22 +85,48 @@ def meta_learn(
     begun = time.perf_counter()
     plan = plan_meta(spec)
     machine.check(plan, threads)
-    folder = None if out is None else MetaFolder(Path(out), spec, resume)
-    if folder is not None and folder.state == "finished":
-        return MetaResult(spec, folder.read_history(), folder.read_record(), folder.path)
-    episodes, inputs = load_episodes(plan, data_dir, held_out=False)
-    inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
-    outer = Outer(spec, plan)
-    history = History.empty(spec, [rule.name for rule in plan.rules])
-    history.theta[:, 0] = outer.thetas
-    record = _record(spec, plan, threads) | {"backend": inner.backend, "reason": inner.reason}
-    if folder is not None:
-        folder.make()
-        if folder.state == "started":
-            folder.read_checkpoint(history, outer.optimizer, outer.parameter)
-        folder.write_record(record)
-    if on_plan is not None:
-        on_plan(record)
+    data = _load(plan, data_dir)
+    sources = {**sources_of(plan), "data": digest_of(data)}
+    folder = None if out is None else MetaFolder(Path(out), spec, resume, sources)
+    with contextlib.nullcontext() if folder is None else folder.claimed():
+        if folder is not None and folder.state == "finished":
+            stored = folder.read_record().plain()
+            return MetaResult(spec, folder.read_history(), stored, folder.path)
+        episodes, inputs = _episodes(plan, data, held_out=False)
+        inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
+        outer = Outer(spec, plan)
+        history = History.empty(spec, [rule.name for rule in plan.rules])
+        history.theta[:, 0] = outer.thetas
+        record = _record(spec, plan, sources, threads)
+        record |= {"backend": inner.backend, "reason": inner.reason}
+        if folder is not None:
+            if folder.state == "started":
+                folder.read_checkpoint(history, outer.optimizer, outer.parameter)
+            folder.write_record(record)
+        if on_plan is not None:
+            on_plan(record)
+        _learn(spec, episodes, inner, outer, history, folder, on_episode)
+        thetas = outer.thetas.tolist()
+        learned = [expression(dict(zip(history.rules, t, strict=True))) for t in thetas]
+        seconds = time.perf_counter() - begun
+        result = history.summary() | {"learned": learned, "seconds": seconds}
+        record = {**record, "state": "finished", "result": result}
+        measured = history.dataset()
+        if folder is not None:
+            record["notes"] = folder.write_result(measured, record)
+        return MetaResult(spec, measured, record, None if folder is None else folder.path)
+
+
+def _learn(
+    spec: MetaSpec,
+    episodes: Episodes,
+    inner: InnerLoop,
+    outer: Outer,
+    history: History,
+    folder: MetaFolder | None,
+    on_episode: Callable[[History], Any] | None,
+) -> None:
+    """Go through the episodes that are still to come."""
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)  # small operations are fastest with one
     try:
@@ -117,16 +147,6 @@ def meta_learn(
                 on_episode(history)
     finally:
         torch.set_num_threads(threads_before)
-    learned = [expression(dict(zip(history.rules, t, strict=True))) for t in outer.thetas.tolist()]
-    record = {
-        **record,
-        "state": "finished",
-        "result": history.summary() | {"learned": learned, "seconds": time.perf_counter() - begun},
-    }
-    result = MetaResult(spec, history.dataset(), record, None if folder is None else folder.path)
-    if folder is not None:
-        folder.write_result(result.history, record)
-    return result
 
 
 def plan_meta(spec: MetaSpec) -> Plan:
@@ -170,14 +190,25 @@ def load_episodes(
     Raises:
         PlasticError: there are no data, or too few for such episodes.
     """
-    name, options = plan.task_entry.name, plan.options
-    assert isinstance(options, FewShotOptions)
-    data = call_task(plan.task_entry, "load", datasets.data_folders(data_dir), options)
+    return _episodes(plan, _load(plan, data_dir), held_out)
+
+
+def _load(plan: Plan, data_dir: Any) -> Dataset:
+    name = plan.task_entry.name
+    data: Dataset = call_task(
+        plan.task_entry, "load", datasets.data_folders(data_dir), plan.options
+    )
     datasets.check_dataset(data, f"the data of {name}")
+    return data
+
+
+def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDArray[np.float32]]:
+    options = plan.options
+    assert isinstance(options, FewShotOptions)
     part = "held-out" if held_out else "training"
     inputs = data.held_out_inputs if held_out else data.inputs
     labels = data.held_out_labels if held_out else data.labels
-    return Episodes(labels, options, f"the {part} points of {name}"), inputs
+    return Episodes(labels, options, f"the {part} points of {plan.task_entry.name}"), inputs
 
 
 def expression(thetas: dict[str, float]) -> str:
@@ -186,7 +217,9 @@ def expression(thetas: dict[str, float]) -> str:
     return " + ".join(f"{theta:.9g}*{name}" for name, theta in (alive or thetas).items())
 
 
-def _record(spec: MetaSpec, plan: Plan, threads: int | None) -> dict[str, Any]:
+def _record(
+    spec: MetaSpec, plan: Plan, sources: dict[str, str], threads: int | None
+) -> dict[str, Any]:
     entries = [*(rule.entry for rule in plan.rules), plan.task_entry]
     return {
         "format": 1,
@@ -195,6 +228,7 @@ def _record(spec: MetaSpec, plan: Plan, threads: int | None) -> dict[str, Any]:
         "options": plan.options.model_dump(mode="json"),
         "network": plan.network.model_dump(mode="json"),
         "rules": [rule.name for rule in plan.rules],
+        "sources": sources,
         "plugins": {entry.qualified: entry.version for entry in entries},
-        "environment": machine.environment(threads),
+        "environment": environment(threads),
     }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from plastic_core.base.errors import PlasticError, describe_exception
+from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.experiments.searching.search_folder import SearchFolder
 from plastic_core.experiments.searching.search_spec import SearchSpec, arm_at, check
@@ -175,10 +175,12 @@ def _work(
             accuracy = _train(arm, trial, store, job, threads, show)
         except _Stopped as stopped:
             study.stop(trial, stopped.outcome, str(stopped))
-        except (PlasticError, KeyboardInterrupt, SystemExit):
+        except TrainingError as error:
+            study.stop(trial, "failed", str(error))
+        except (PlasticError, KeyboardInterrupt):
             study.give_back(trial)
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             study.stop(trial, "failed", describe_exception(error))
         else:
             study.end(trial, accuracy)

@@ -10,7 +10,7 @@ from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_json
 from plastic_core.experiments.searching.search_spec import SearchSpec
 from plastic_core.plan.plan import Plan
-from plastic_core.results.cell import versions_of
+from plastic_core.results.sources import sources_of
 
 _FILE: Final = "search.json"
 _REMEDY: Final = "free or allow it, or give another folder with --out"
@@ -34,7 +34,7 @@ class SearchFolder:
         self._head = {
             "format": 1,
             "spec": spec.model_dump(mode="json"),
-            "versions": versions_of(plan),
+            "versions": sources_of(plan),
             "data": data,
         }
         with explained(path, _REMEDY):

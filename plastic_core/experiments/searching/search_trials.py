@@ -77,7 +77,8 @@ def train_arm(
 
     block.train(after_point)
     for seed, result in zip(missing, results_of(block.curves, block.chosen.name), strict=True):
-        store.add(cells[seed], result)
+        if block.repeatable:
+            store.add(cells[seed], result)
         results[seed] = result
     return {seed: results[seed] for seed in seeds}
 

@@ -13,7 +13,8 @@ from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
-from plastic_core.results.cell import Cell, versions_of
+from plastic_core.results.cell import Cell
+from plastic_core.results.sources import sources_of
 from plastic_core.results.store import results_of
 from plastic_core.training.block import Block
 from plastic_core.training.task_data import data_of
@@ -76,14 +77,14 @@ def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:
     return BlockTask(
         spec=first.plan.spec.model_dump(mode="json"),
         replicas=tuple((one.replica.seed, dict(one.replica.thetas)) for one in block),
-        versions=versions_of(first.plan),
+        versions=sources_of(first.plan),
         data=first.cell.content["data"],
         data_dir=data_dir,
     )
 
 
-def train_block(task: BlockTask, threads: int | None) -> list[dict[str, Any]]:
-    """Train a block and return the results, one for each replica, as plain values.
+def train_block(task: BlockTask, threads: int | None) -> tuple[list[dict[str, Any]], bool]:
+    """Train a block; return the result of each replica, plain, and whether they are repeatable.
 
     Args:
         task: what is trained.
@@ -94,7 +95,7 @@ def train_block(task: BlockTask, threads: int | None) -> list[dict[str, Any]]:
     """
     spec = RunSpec(**task.spec)
     plan = make_plan(spec, Catalogue(spec.plugins))
-    ours = versions_of(plan)
+    ours = sources_of(plan)
     if ours != task.versions:
         differs = [
             f"{name}: {ours.get(name, 'not there')} on the worker, {theirs} asked for"
@@ -115,6 +116,5 @@ def train_block(task: BlockTask, threads: int | None) -> list[dict[str, Any]]:
     replicas = [Replica(seed, thetas) for seed, thetas in task.replicas]
     block = Block(plan, replicas, dataset, threads)
     block.train(lambda curves: None)
-    return [
-        result.model_dump(mode="json") for result in results_of(block.curves, block.chosen.name)
-    ]
+    results = results_of(block.curves, block.chosen.name)
+    return [result.model_dump(mode="json") for result in results], block.repeatable

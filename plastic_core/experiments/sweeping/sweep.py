@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from plastic_core.base.errors import PlasticError, describe_exception
+from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.experiments.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.experiments.sweeping.executors import InProcess, Pool, pool_for
 from plastic_core.experiments.sweeping.packing import Pending, pack, task_of, train_block
@@ -240,16 +240,18 @@ def _finish(
     progress: Progress,
 ) -> None:
     try:
-        results = future.result()
-    except PlasticError:
-        raise
-    except Exception as error:
+        results, repeatable = future.result()
+    except (Exception, SystemExit) as error:
+        if isinstance(error, PlasticError) and not isinstance(error, TrainingError):
+            raise
+        reason = str(error) if isinstance(error, TrainingError) else describe_exception(error)
         for one in block:
-            progress.failed[one.cell.key] = describe_exception(error)
+            progress.failed[one.cell.key] = reason
         return
     for one, plain in zip(block, results, strict=True):
         result = CellResult.model_validate(plain)
-        store.add(one.cell, result)
+        if repeatable:
+            store.add(one.cell, result)
         progress.trained += 1
         for arm, seed in wanted[one.cell.key]:
             _take(arm, seed, result, progress)

@@ -1,0 +1,63 @@
+"""Hooks that fail in the middle of training, where they were sound when they were tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from plastic_core.api.specs import RuleSpec
+from plastic_core.api.update import Update
+from plastic_core.base.errors import TrainingError, describe_exception
+from plastic_core.hooks.result import split_result
+
+
+def guarded(owner: str, hook: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a hook that says, where it raises, whose it is, and in which layer.
+
+    Args:
+        owner: such as "rule 'oja'".
+        hook: its name.
+        function: the hook.
+    """
+
+    def call(s: Any) -> Any:
+        try:
+            return function(s)
+        except (Exception, SystemExit) as error:
+            layer = getattr(s, "layer", None)
+            where = "" if layer is None else f" in layer {layer}"
+            raise TrainingError(
+                f"the {owner} failed{where}: {hook} raised "
+                f"{describe_exception(error)}{line_of(error)}"
+            ) from error
+
+    return call
+
+
+def checked(spec: RuleSpec, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a local update that raises where what it returns is no update."""
+
+    def call(s: Any) -> Any:
+        result = function(s)
+        try:
+            updates, _ = split_result(spec, result)
+            kinds = [one for one in updates.values() if not isinstance(one, Update)]
+        except (TypeError, ValueError, AttributeError):
+            kinds = [result]
+        for one in kinds:
+            if not hasattr(one, "shape"):  # a tensor is a dense update
+                raise TypeError(f"it returned {one!r}, which is no update")
+        return result
+
+    return call
+
+
+def line_of(error: BaseException) -> str:
+    """Return the place in the plugin's own file where an exception came from."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if "/torch/" not in file and "/plastic_core/hooks/" not in file:
+            line = f" in line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

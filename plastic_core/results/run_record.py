@@ -1,0 +1,212 @@
+"""What run.json holds: everything that decided a run, and what came out. It is written and read
+by this one model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, FiniteFloat, JsonValue, model_validator
+
+from plastic_core.base.statistics import bootstrap_interval
+from plastic_core.plan.plan import Plan
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.results.curves import Curves
+from plastic_core.results.environment import environment
+
+
+class RuleRecord(BaseModel):
+    """One rule of a run; layers count from 1."""
+
+    name: str
+    distribution: str
+    theta: FiniteFloat
+    theta_from: str
+    layers: list[int]
+    params: dict[str, JsonValue]
+
+
+class TransformRecord(BaseModel):
+    """One transform of a run."""
+
+    name: str
+    distribution: str
+    params: dict[str, JsonValue]
+
+
+class ProbeRecord(BaseModel):
+    """One probe of a run, and when it measured."""
+
+    name: str
+    distribution: str
+    when: str
+    params: dict[str, JsonValue]
+
+
+class Accuracy(BaseModel):
+    """The mean over the seeds at the last evaluation, with its 98% bootstrap interval."""
+
+    mean: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    per_seed: list[FiniteFloat]
+
+
+class Divergence(BaseModel):
+    """A network that left the finite range, and the sample at which it did."""
+
+    seed: int
+    sample: int
+
+
+class RunSummary(BaseModel):
+    """What a finished run came to."""
+
+    rule: str
+    thetas: dict[str, FiniteFloat]
+    task: str
+    backend: str
+    seeds: int
+    samples: int
+    accuracy: Accuracy
+    diverged: list[Divergence]
+    updates_per_second: FiniteFloat
+    train_seconds: FiniteFloat
+    seconds: FiniteFloat
+    notes: list[str]
+
+    @classmethod
+    def of(cls, plan: Plan, backend: str, curves: Curves, seconds: float, notes: list[str]) -> Self:
+        """Return the summary of finished curves."""
+        spec, last = plan.spec, curves.accuracy[:, -1]
+        low, high = bootstrap_interval(last)
+        return cls(
+            rule=spec.rule,
+            thetas={r.name: r.theta for r in plan.rules},
+            task=spec.task,
+            backend=backend,
+            seeds=spec.seeds,
+            samples=spec.samples,
+            accuracy=Accuracy(
+                mean=float(last.mean()), low=float(low), high=float(high), per_seed=last.tolist()
+            ),
+            diverged=[
+                Divergence(seed=spec.seed_list[i], sample=int(curves.diverged_at[i]))
+                for i in np.flatnonzero(curves.diverged_at >= 0)
+            ],
+            updates_per_second=curves.trained / max(curves.train_seconds, 1e-9),
+            train_seconds=curves.train_seconds,
+            seconds=seconds,
+            notes=notes,
+        )
+
+
+class RunRecord(BaseModel):
+    """The content of run.json.
+
+    Attributes:
+        spec: with every theta written out, so that repeating it repeats the numbers.
+        asked: as it was given.
+        layers: number of weight matrices.
+        plugins: versions by name.
+        sources: versions and digests of what the numbers depend on beside the spec, by name.
+        notes: what was done otherwise than asked.
+        result: None until the run is finished.
+    """
+
+    format: Literal[1] = 1
+    state: Literal["started", "finished"] = "started"
+    spec: dict[str, JsonValue]
+    asked: dict[str, JsonValue]
+    network: dict[str, JsonValue]
+    layers: int
+    rules: list[RuleRecord]
+    transforms: list[TransformRecord] = []
+    probes: list[ProbeRecord] = []
+    backend: str
+    backend_reason: str
+    plugins: dict[str, str]
+    sources: dict[str, str] = {}
+    environment: dict[str, JsonValue]
+    notes: list[str]
+    result: RunSummary | None = None
+
+    @model_validator(mode="after")
+    def _finished_with_a_result(self) -> Self:
+        if (self.state == "finished") != (self.result is not None):
+            raise ValueError(f"the state is '{self.state}', and 'result' does not fit it")
+        return self
+
+    @classmethod
+    def begun(
+        cls,
+        plan: Plan,
+        asked: RunSpec,
+        backend: tuple[str, str],
+        sources: dict[str, str],
+        threads: int | None,
+        notes: list[str],
+    ) -> Self:
+        """Return the record of a run that begins.
+
+        Args:
+            plan: of the run.
+            asked: the spec as it was given.
+            backend: its name, and why it was chosen.
+            sources: what the numbers depend on beside the spec.
+            threads: as asked for.
+            notes: what is done otherwise than asked.
+        """
+        return cls(
+            spec=plan.spec.model_dump(mode="json"),
+            asked=asked.model_dump(mode="json"),
+            network=plan.network.model_dump(mode="json"),
+            layers=plan.network.depth,
+            rules=[
+                RuleRecord(
+                    name=r.name,
+                    distribution=r.entry.distribution,
+                    theta=r.theta,
+                    theta_from=r.origin,
+                    layers=list(r.layers),
+                    params=_plain(r.rule.params),
+                )
+                for r in plan.rules
+            ],
+            transforms=[
+                TransformRecord(
+                    name=t.entry.name,
+                    distribution=t.entry.distribution,
+                    params=_plain(t.transform.params),
+                )
+                for t in plan.transforms
+            ],
+            probes=[
+                ProbeRecord(
+                    name=p.entry.name,
+                    distribution=p.entry.distribution,
+                    when=p.when,
+                    params=_plain(p.probe.params),
+                )
+                for p in plan.probes
+            ],
+            backend=backend[0],
+            backend_reason=backend[1],
+            plugins={entry.qualified: entry.version for entry in plan.entries},
+            sources=sources,
+            environment=environment(threads),
+            notes=notes,
+        )
+
+    def finished(self, result: RunSummary) -> Self:
+        """Return the record of the run once it is finished."""
+        return self.model_copy(update={"state": "finished", "result": result})
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as it is written."""
+        return self.model_dump(mode="json", exclude={"result"} if self.result is None else None)
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    return model.model_dump(mode="json") if model is not None else {}
