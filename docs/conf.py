@@ -65,7 +65,7 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(optional|Ellipsis|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)",
     ),
-    (r"py:.*", r"plastic_core\.(trainer\.Curves|parameters\.Parameters|updates\.Part|plan\.Plan)"),
+    (r"py:.*", r"plastic_core\.(results\.curves\.Curves|api\.update\.Part|plan\.plan\.Plan)"),
 ]
 
 # what `plastic new-task my-task` writes, to be shown

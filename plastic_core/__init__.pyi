@@ -6,6 +6,8 @@ from .base.statistics import permutation_test as permutation_test
 from .experiments.meta.meta_learning import MetaResult as MetaResult
 from .experiments.meta.meta_learning import meta_learn as meta_learn
 from .experiments.meta.meta_spec import MetaSpec as MetaSpec
+from .experiments.reporting.report import report as report
+from .experiments.reproducing.reproduce import reproduce as reproduce
 from .experiments.run import RunResult as RunResult
 from .experiments.run import run as run
 from .experiments.searching.search import SearchProgress as SearchProgress

@@ -146,7 +146,6 @@ def _find_public(app: Sphinx, env: Any, node: Any, child: Any) -> Any:
     documented = {
         "plastic_core.api": api.__all__,
         "plastic_core": plastic_core.__all__,
-        "plastic_core.base.spec": ["SpecError"],
     }
     for module, names in documented.items():
         target = f"{module}.{name}"

@@ -4,7 +4,7 @@ It loads no torch.
 """
 
 from plastic_core.api.few_shot import FewShotOptions, divide
-from plastic_core.api.hookspecs import hookimpl
+from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
 from plastic_core.api.increment import Increment
 from plastic_core.api.network_spec import (
     NetworkOptions,
@@ -28,7 +28,7 @@ from plastic_core.api.specs import (
 )
 from plastic_core.api.update import Update, decay, outer
 from plastic_core.base.errors import DataError, PlasticError
-from plastic_core.base.spec import Spec
+from plastic_core.base.spec import Spec, SpecError
 
 __all__ = [
     "API_VERSION",
@@ -43,20 +43,24 @@ __all__ = [
     "PlasticError",
     "PointIncrements",
     "Probe",
+    "ProbeHooks",
     "ProbeSpec",
     "Recommended",
     "RecurrentOptions",
     "RecurrentSpec",
     "Rule",
+    "RuleHooks",
     "RuleSpec",
     "Signals",
     "Snapshot",
     "Spec",
+    "SpecError",
     "State",
     "Task",
     "TaskSpec",
     "Theta",
     "Transform",
+    "TransformHooks",
     "TransformSpec",
     "Update",
     "decay",

@@ -25,13 +25,13 @@ def report_command(*folders: str, out: str = "report.html") -> None:
         out: the HTML file.
     """
     from plastic_core.base.files import explained, write_atomically
-    from plastic_core.experiments.reporting.report import make_report
+    from plastic_core.experiments.reporting.report import report as report_on
 
     if not folders:
         raise PlasticError("report: name the folders of runs or figures, such as runs/SOME-RUN")
     if not out.endswith((".html", ".htm")):
         raise PlasticError(f"--out {out}: is no name of a page; expected one that ends in .html")
-    page, file = make_report([Path(folder) for folder in folders]), Path(out)
+    page, file = report_on([Path(folder) for folder in folders]), Path(out)
     with explained(file, _REMEDY):
         file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, lambda path: path.write_text(page, encoding="utf-8"), _REMEDY)

@@ -15,7 +15,7 @@ from plastic_core.cli import execute
 from plastic_core.experiments.reproducing.claims import judge
 from plastic_core.experiments.reproducing.figure_spec import FIGURES, ClaimSpec, read_figure
 from plastic_core.experiments.reproducing.peers import train_batch_norm
-from plastic_core.experiments.reproducing.reproduce import run_spec_of
+from plastic_core.experiments.reproducing.reproduced import run_spec_of
 from plastic_core.networks.initialisation import initial_weights
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue

@@ -54,7 +54,7 @@ class Section:
     notes: Sequence[str] = ()
 
 
-def make_report(folders: Sequence[Path]) -> str:
+def report(folders: Sequence[Path]) -> str:
     """Return the page about folders of runs and figures, in their order.
 
     Everything that came from a file is escaped.

@@ -25,6 +25,7 @@ from plastic_core.experiments.meta.meta_learning import (
 )
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.experiments.reproducing.claims import judge
+from plastic_core.experiments.reproducing.drawing import draw_to
 from plastic_core.experiments.reproducing.figure_spec import ClaimSpec
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ _TOGETHER: Final = 60
 
 # Test tasks are drawn with this seed, whatever the meta-training's.
 _TEST_SEED: Final = 2**31
+
+
+# Of a small version.
+_QUICK: Final = {"episodes": 3, "seeds": 2}
+_QUICK_TESTS: Final = 6
+_QUICK_OPTIONS: Final = {"shots": 8, "queries": 4}
 
 
 class MetaNetwork(Spec):
@@ -148,3 +155,60 @@ def _test(result: MetaResult, tests: int, data_dir: str | None, threads: int | N
         {"accuracy": (("seed", "step"), accuracy.mean(0)[:, None])},
         coords={"seed": np.arange(tests), "step": [len(drawn[0].points)]},
     )
+
+
+def report_meta_figure(
+    name: str,
+    folder: Path,
+    changes: dict[str, Any],
+    quick: bool,
+    data_dir: str | None,
+    say: Callable[[str], Any],
+) -> dict[str, Any]:
+    """Make the figure and draw it; return what is reported of it.
+
+    Args:
+        name: of the figure.
+        folder: where it is written.
+        changes: fields of the meta-learning, as the user changed them.
+        quick: a very small version.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        say: called with what is being done.
+    """
+    figure = read_meta_figure(name)
+    stored: Any = figure.base
+    base = {**stored, "seeds": changes.get("seeds", stored["seeds"])}
+    if quick:
+        base |= _QUICK
+        networks = {
+            network: one.model_copy(update={"options": {**one.options, **_QUICK_OPTIONS}})
+            for network, one in figure.networks.items()
+        }
+        figure = figure.model_copy(update={"networks": networks, "tests": _QUICK_TESTS})
+    small = quick or base["seeds"] < stored["seeds"]
+    figure = figure.model_copy(update={"base": base})
+    say(f"{name}: {figure.title}")
+    done = make_meta_figure(figure, folder, data_dir, None, say)
+    note = (
+        f"{base['seeds']} seeds, {figure.tests} fresh tasks; shaded, bars: 98% bootstrap interval"
+    )
+    note = f"SMALL VERSION; {note}" if small else note
+
+    def draw(path: Path) -> None:
+        from plastic_core.figures import draw_meta_figure
+
+        histories = {key: result.history for key, result in done.learned.items()}
+        draw_meta_figure([*figure.networks], histories, done.tested, figure.title, note, path)
+
+    draw_to(folder, name, draw)
+    learned = {
+        f"{network}, {label}": result.record["result"]
+        for (network, label), result in done.learned.items()
+    }
+    return {
+        "title": figure.title,
+        "small": small,
+        "base": base,
+        "claims": done.claims,
+        "learned": learned,
+    }

@@ -24,13 +24,14 @@ from plastic_core.experiments.meta.meta_learning import (
     plan_meta,
 )
 from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.experiments.reproducing.drawing import draw_to
 from plastic_core.experiments.reproducing.figure_spec import (
     ArmSpec,
     ClaimSpec,
     FigureSpec,
     read_figure,
 )
-from plastic_core.experiments.reproducing.reproduce import Reproduced, reproduce
+from plastic_core.experiments.reproducing.reproduced import Reproduced, Watch, train_and_judge
 from plastic_core.results.store import Store
 
 #: Label of the arm whose thetas were learned by their gradient.
@@ -38,6 +39,12 @@ LEARNED: Final = "BP+Oja, by gradient"
 
 # Thetas are averaged over so many of the last episodes.
 _LAST: Final = 10
+
+
+# Of a small version.
+_QUICK: Final = {"episodes": 3, "seeds": 2}
+_QUICK_GROWTH: Final = {"networks": 2, "lengths": (10, 30)}
+_QUICK_OPTIONS: Final = {"shots": 8, "queries": 4}
 
 
 class GrowthSpec(Spec):
@@ -124,7 +131,7 @@ def make_metagrid(
     thetas = learned.history["theta"].isel(step=slice(-_LAST, None)).mean(("seed", "step"))
     found = dict(zip(thetas["rule"].to_numpy().tolist(), thetas.to_numpy().tolist(), strict=True))
     figure = _figure(spec, found, changes)
-    return Metagrid(learned, reproduce(figure, store, data_dir=data_dir, **where), growth)
+    return Metagrid(learned, train_and_judge(figure, store, data_dir=data_dir, **where), growth)
 
 
 def _figure(spec: MetagridSpec, thetas: dict[str, float], changes: dict[str, Any]) -> FigureSpec:
@@ -157,3 +164,66 @@ def _growth(meta: MetaSpec, growth: GrowthSpec, data_dir: str | None) -> NDArray
         answers = inner.learn(np.tile(thetas, (len(some), 1)), some)
         found.append(np.median(np.abs(thetas[own] * answers.gradient[:, own])))
     return np.array(found)
+
+
+def report_metagrid(
+    folder: Path,
+    store: Store,
+    changes: dict[str, Any],
+    quick: bool,
+    where: dict[str, Any],
+    say: Callable[[str], Any],
+    watch: Watch,
+) -> dict[str, Any]:
+    """Make the figure and draw it; return what is reported of it.
+
+    Args:
+        folder: where it is written.
+        store: of finished networks.
+        changes: fields of the runs that are compared, as the user changed them.
+        quick: a very small version.
+        where: workers and data_dir.
+        say: called with what is being done.
+        watch: gives what is called with the progress of the networks, as a context.
+    """
+    spec = read_metagrid()
+    if quick:
+        stored: Any = spec.base
+        base = {**stored, **_QUICK, "options": {**stored["options"], **_QUICK_OPTIONS}}
+        growth = spec.growth.model_copy(update=_QUICK_GROWTH)
+        spec = spec.model_copy(update={"base": base, "growth": growth})
+    say(f"metagrid: {spec.title}")
+    with watch() as show:
+        done = make_metagrid(spec, folder, store, changes, on_line=say, on_progress=show, **where)
+    compared = done.compared
+    curves = {label: data for (_, label), data in compared.results.items()}
+    best = next(
+        arm.thetas for arm in compared.figure.networks[spec.network].arms if arm.label == "BP+Oja"
+    )
+    paper, used = read_figure("fig1b").base, compared.figure.base
+    sizes: Any = [(used[name], paper[name]) for name in ("seeds", "samples")]
+    small = quick or any(now < before for now, before in sizes)
+    note = (
+        f"{spec.base['episodes']} episodes; b: mean of {used['seeds']} networks, shaded: 98% "
+        f"bootstrap interval; c: {spec.growth.networks} networks"
+    )
+    note = f"SMALL VERSION; {note}" if small else note
+
+    def draw(path: Path) -> None:
+        from plastic_core.figures import draw_metagrid
+
+        history, lengths = done.learned.history, spec.growth.lengths
+        draw_metagrid(history, best, curves, lengths, done.growth, spec.title, note, path)
+
+    draw_to(folder, "metagrid", draw)
+    return {
+        "title": spec.title,
+        "small": small,
+        "base": spec.base,
+        "claims": compared.claims,
+        "learned": done.learned.record["result"],
+        "growth": {
+            "lengths": list(spec.growth.lengths),
+            **{label: sizes.tolist() for label, sizes in done.growth.items()},
+        },
+    }

@@ -1,161 +1,190 @@
-"""One figure of the paper: its networks trained or read from the store, its claims judged."""
+"""A figure of the paper made whole: networks trained, claims judged, drawn, and reported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
-from plastic_core.experiments.reproducing.claims import judge
-from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
-from plastic_core.experiments.reproducing.peers import check_batches, train_batch_norm
-from plastic_core.experiments.sweeping.arms import Arm, SweepSpec, expand
-from plastic_core.experiments.sweeping.comparison import choose
-from plastic_core.experiments.sweeping.grid import parse_axis
-from plastic_core.experiments.sweeping.sweep import Progress, SweepResult, train_arms
-from plastic_core.plan.plan import make_plan
+from plastic_core.base.files import write_json
+from plastic_core.experiments.reproducing.drawing import draw_to
+from plastic_core.experiments.reproducing.figure_spec import META_FIGURES, FigureSpec, read_figure
+from plastic_core.experiments.reproducing.meta_figure import report_meta_figure
+from plastic_core.experiments.reproducing.metagrid import report_metagrid
+from plastic_core.experiments.reproducing.reproduced import Watch, train_and_judge
+from plastic_core.experiments.reproducing.reproduced import search as search_thetas
+from plastic_core.experiments.reproducing.search_record import add_choices, read_choices
 from plastic_core.plan.run_spec import RunSpec
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.claim import claimed
+from plastic_core.results.environment import environment
 from plastic_core.results.store import Store
 
-if TYPE_CHECKING:
-    import xarray as xr
+_REMEDY: Final = "free or allow it, or give another folder with --out"
+
+# Of a small version, which says on the figure that it is small.
+_QUICK: Final = {"seeds": 3, "samples": 500, "evaluations": 5, "eval_samples": 500}
+
+# Of the flags of 'plastic reproduce' that change what is computed, those that a figure takes.
+_TAKES: Final = {"fig8": ("seeds",), "metagrid": ("seeds", "samples", "backend", "workers")}
 
 
-@dataclass(frozen=True)
-class Reproduced:
-    """A figure, ready to be drawn.
+def reproduce(
+    name: str,
+    *,
+    out: Path = Path("reproduced"),
+    store: Store | None = None,
+    seeds: int | None = None,
+    samples: int | None = None,
+    backend: str | None = None,
+    quick: bool = False,
+    search: bool = False,
+    record: Path | None = None,
+    workers: int | None = None,
+    data_dir: str | None = None,
+    say: Callable[[str], Any] = lambda line: None,
+    watch: Watch = lambda: contextlib.nullcontext(lambda progress: None),
+) -> dict[str, Any]:
+    """Make a figure of the paper, judge its claims, and return the report.
 
-    Attributes:
-        figure: its specification, with the thetas that were used.
-        results: curves by network and label of the arm.
-        claims: each with its verdicts.
-        progress: how many networks were trained, and how many were in the store.
-    """
-
-    figure: FigureSpec
-    results: dict[tuple[str, str], xr.Dataset]
-    claims: list[dict[str, Any]]
-    progress: Progress
-
-
-def reproduce(figure: FigureSpec, store: Store, **where: Any) -> Reproduced:
-    """Train what the store lacks, and judge the claims.
+    Networks that the store holds are not trained again. Leaves OUT/NAME/ with the figure as PDF
+    and PNG, and claims.json with the report.
 
     Args:
-        figure: from `read_figure`, changed or not.
-        store: read first, and added to.
-        where: workers, data_dir and on_progress, as `train_arms` takes them.
+        name: of the figure, such as "fig1b".
+        out: folder of the figures' folders.
+        store: of finished networks, read first and added to; None for the user's own.
+        seeds: networks of each arm, in place of the paper's.
+        samples: training points, in place of the paper's.
+        backend: how the steps are computed.
+        quick: 3 seeds and 500 points, to see that it works.
+        search: choose the thetas of all arms anew, on the half for choosing.
+        record: with `search`, the file that each choice is added to.
+        workers: processes, one thread each; 0 trains in this process, on all cores.
+        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        say: called with what is being done.
+        watch: gives what is called with the progress of the networks, as a context.
 
     Raises:
-        PlasticError: anything wrong with the spec, the data or the store, or a network failed.
+        PlasticError: anything wrong with the arguments, the data, the store or the folder.
     """
-    catalogue = Catalogue()
-    names, arms = [], []
-    for network, one in figure.networks.items():
-        for arm in one.arms:
-            names.append((network, arm.label))
-            planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
-            arms.append((arm, Arm(arm.rule, {}, planned)))
-    trained = _train(arms, store, **where)
-    if trained.progress.failed:
-        reason = next(iter(trained.progress.failed.values()))
-        raise PlasticError(
-            f"{figure.name}: {len(trained.progress.failed)} networks failed: {reason}; what is "
-            "finished is in the store, and the same command goes on"
-        )
-    results = {name: arm.curves() for name, arm in zip(names, trained.arms, strict=True)}
-    claims = [
-        {**claim.model_dump(mode="json", exclude_none=True), "verdicts": judge(claim, results)}
-        for claim in figure.claims
-    ]
-    return Reproduced(figure, results, claims, trained.progress)
+    given = {"seeds": seeds, "samples": samples, "backend": backend}
+    changes: dict[str, Any] = dict(_QUICK) if quick else {}
+    changes |= {flag: value for flag, value in given.items() if value is not None}
+    check_arguments(name, given, changes, search, record, workers)
+    cells, folder, begun = store or Store(), out / name, time.monotonic()
+    flags = "".join(f" --{flag} {value}" for flag, value in given.items() if value is not None)
+    flags += " --quick" * quick + " --search" * search
+    where = {"workers": workers, "data_dir": data_dir}
+    with claimed(folder):
+        if name == "fig8":
+            made = report_meta_figure(name, folder, changes, quick, data_dir, say)
+        elif name == "metagrid":
+            made = report_metagrid(folder, cells, changes, quick, where, say, watch)
+        else:
+            made = _report(
+                read_figure(name), changes, folder, cells, search, record, where, say, watch
+            )
+        report = {
+            "format": 1,
+            "figure": name,
+            "command": f"plastic reproduce {name}{flags}",
+            "environment": environment(None),
+            **made,
+            "seconds": time.monotonic() - begun,
+        }
+        write_json(folder / "claims.json", report, _REMEDY)
+    return {**report, "out": str(folder)}
 
 
-def search(
-    figure: FigureSpec, store: Store, on_choice: Callable[[str], Any], **where: Any
-) -> tuple[FigureSpec, list[dict[str, Any]]]:
-    """Choose the thetas of all arms anew, each on its grid, on the choosing half.
+def check_arguments(
+    name: str,
+    given: dict[str, Any],
+    changes: dict[str, Any],
+    search: bool,
+    record: Path | None,
+    workers: int | None,
+) -> None:
+    """Check what can be wrong before anything is trained.
 
-    Returns:
-        The figure with these thetas, and a record of each choice.
+    Raises:
+        PlasticError: there is no such figure, or something does not apply to it.
     """
-    names, sweeps, wanted = [], [], []
-    for name, network in figure.networks.items():
-        for arm in network.arms:
-            names.append((name, arm))
-            sweeps.append(_sweep_spec(figure, network.options, arm))
-            wanted.append([(arm, point) for point in expand(sweeps[-1], Catalogue())])
-    trained = _train([one for points in wanted for one in points], store, **where)
-    results, record = iter(trained.arms), []
-    chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
-    for (name, arm), sweep, points in zip(names, sweeps, wanted, strict=True):
-        (choice,) = choose(sweep, SweepResult([next(results) for _ in points], trained.progress))
-        chosen[name].append(arm.model_copy(update={"thetas": choice.arm.point}))
-        record.append(
-            {
-                "network": name,
-                "arm": arm.label,
-                "rule": arm.rule,
-                "thetas": choice.arm.point,
-                "accuracy": choice.accuracy,
-                "points": choice.tried,
-                "at_edge": list(choice.at_edge),
-                "grid": _grid_of(figure, arm),
-                "seeds": sweep.base.seeds,
-                "samples": sweep.base.samples,
-            }
-        )
-        on_choice(f"{name}, {arm.label}: {choice.arm.point}")
-    networks = {
-        name: network.model_copy(update={"arms": tuple(chosen[name])})
-        for name, network in figure.networks.items()
+    RunSpec(**changes)
+    if record is not None and not search:
+        raise PlasticError(f"--record {record}: there is no search to record; add --search")
+    if record is not None:
+        read_choices(record)
+    if workers is not None and not 0 <= workers <= 1024:
+        raise PlasticError(f"--workers {workers}: expected 0 to 1024")
+    if name not in META_FIGURES:
+        read_figure(name)
+        return
+    for flag, value in {**given, "search": search, "workers": workers}.items():
+        if flag not in _TAKES[name] and value not in (None, False):
+            raise PlasticError(
+                f"--{flag} does not apply to {name}; it takes --quick, "
+                + ", ".join(f"--{one}" for one in _TAKES[name])
+            )
+
+
+def _report(
+    stored: FigureSpec,
+    changes: dict[str, Any],
+    folder: Path,
+    store: Store,
+    search: bool,
+    record: Path | None,
+    where: dict[str, Any],
+    say: Callable[[str], Any],
+    watch: Watch,
+) -> dict[str, Any]:
+    """Make a figure that compares networks; return what is reported of it."""
+    figure = stored.model_copy(update={"base": {**stored.base, **changes}})
+    choices = None
+    if search:
+        with watch() as show:
+            figure, choices = search_thetas(figure, store, say, on_progress=show, **where)
+        if record is not None:
+            add_choices(record, choices)
+    say(f"{figure.name}: {figure.title}")
+    with watch() as show:
+        done = train_and_judge(figure, store, on_progress=show, **where)
+
+    def draw(path: Path) -> None:
+        from plastic_core.figures import draw_figure
+
+        draw_figure(figure, done.results, _note(figure, stored), path)
+
+    draw_to(folder, figure.name, draw)
+    return {
+        "title": figure.title,
+        "small": _is_small(figure, stored),
+        "networks": {
+            name: network.model_dump(mode="json") for name, network in figure.networks.items()
+        },
+        "base": figure.base,
+        "claims": done.claims,
+        "trained": done.progress.trained,
+        "from_store": done.progress.found,
+        "diverged": done.progress.diverged,
+        **({} if choices is None else {"search": choices}),
     }
-    return figure.model_copy(update={"networks": networks}), record
 
 
-def _train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
-    """Train what the store lacks, by the engine or by the peer; return the arms in their order."""
-    peers = [arm for spec, arm in wanted if spec.batch_norm]
-    check_batches(peers)
-    trained = train_arms([arm for spec, arm in wanted if not spec.batch_norm], store, **where)
-    ours = iter(trained.arms)
-    theirs = iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir")))
-    arms = [next(theirs if spec.batch_norm else ours) for spec, _ in wanted]
-    return SweepResult(arms, trained.progress)
+def _is_small(figure: FigureSpec, stored: FigureSpec) -> bool:
+    changes: Any = [(figure.base[name], stored.base[name]) for name in ("seeds", "samples")]
+    return any(now < before for now, before in changes)
 
 
-def _grid_of(figure: FigureSpec, arm: ArmSpec) -> dict[str, str]:
-    return {axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas}
-
-
-def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> SweepSpec:
-    """Return the search of one arm, without probes, which would measure what nobody reads."""
-    spec = run_spec_of(figure, options, arm)
-    changes = {
-        "settings": arm.settings,
-        "probes": (),
-        "evaluations": 1,
-        "eval_half": "choose",
-    }
-    axes = dict(parse_axis(f"{axis}={values}") for axis, values in _grid_of(figure, arm).items())
-    return SweepSpec(rules=(arm.rule,), grid=axes, base=spec.model_copy(update=changes))
-
-
-def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
-    """Return the run that an arm is, on the network of `options`."""
-    base: dict[str, Any] = dict(figure.base)
-    fixed = {**base.pop("settings", {}), **arm.settings}
-    settings = {owner: dict(values) for owner, values in fixed.items()}
-    for axis, value in arm.thetas.items():
-        owner, _, name = axis.partition(".")
-        settings.setdefault(owner, {})[name or "theta"] = value
-    return RunSpec(
-        rule=arm.rule,
-        options={**options, **arm.options},
-        settings=settings,
-        transforms=arm.transforms,
-        batch_size=arm.batch_size,
-        **base,
-    )
+def _note(figure: FigureSpec, stored: FigureSpec) -> str:
+    base = figure.base
+    if any(panel.kind == "images" for panel in figure.panels):
+        note = f"the first of {base['seeds']} networks; each image stretched to its own range"
+    else:
+        note = f"mean of {base['seeds']} networks; shaded: 98% bootstrap interval, 500 resamples"
+    if _is_small(figure, stored):
+        note = f"SMALL VERSION, {base['samples']} training points; {note}"
+    return note

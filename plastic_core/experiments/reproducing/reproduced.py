@@ -1,0 +1,166 @@
+"""One figure of the paper: its networks trained or read from the store, its claims judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.reproducing.claims import judge
+from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
+from plastic_core.experiments.reproducing.peers import check_batches, train_batch_norm
+from plastic_core.experiments.sweeping.arms import Arm, SweepSpec, expand
+from plastic_core.experiments.sweeping.comparison import choose
+from plastic_core.experiments.sweeping.grid import parse_axis
+from plastic_core.experiments.sweeping.sweep import Progress, SweepResult, train_arms
+from plastic_core.plan.plan import make_plan
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.store import Store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+#: Gives what is called with the progress of networks, as a context.
+Watch = Callable[[], AbstractContextManager[Callable[[Progress], Any]]]
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A figure, ready to be drawn.
+
+    Attributes:
+        figure: its specification, with the thetas that were used.
+        results: curves by network and label of the arm.
+        claims: each with its verdicts.
+        progress: how many networks were trained, and how many were in the store.
+    """
+
+    figure: FigureSpec
+    results: dict[tuple[str, str], xr.Dataset]
+    claims: list[dict[str, Any]]
+    progress: Progress
+
+
+def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduced:
+    """Train what the store lacks, and judge the claims.
+
+    Args:
+        figure: from `read_figure`, changed or not.
+        store: read first, and added to.
+        where: workers, data_dir and on_progress, as `train_arms` takes them.
+
+    Raises:
+        PlasticError: anything wrong with the spec, the data or the store, or a network failed.
+    """
+    catalogue = Catalogue()
+    names, arms = [], []
+    for network, one in figure.networks.items():
+        for arm in one.arms:
+            names.append((network, arm.label))
+            planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
+            arms.append((arm, Arm(arm.rule, {}, planned)))
+    trained = _train(arms, store, **where)
+    if trained.progress.failed:
+        reason = next(iter(trained.progress.failed.values()))
+        raise PlasticError(
+            f"{figure.name}: {len(trained.progress.failed)} networks failed: {reason}; what is "
+            "finished is in the store, and the same command goes on"
+        )
+    results = {name: arm.curves() for name, arm in zip(names, trained.arms, strict=True)}
+    claims = [
+        {**claim.model_dump(mode="json", exclude_none=True), "verdicts": judge(claim, results)}
+        for claim in figure.claims
+    ]
+    return Reproduced(figure, results, claims, trained.progress)
+
+
+def search(
+    figure: FigureSpec, store: Store, on_choice: Callable[[str], Any], **where: Any
+) -> tuple[FigureSpec, list[dict[str, Any]]]:
+    """Choose the thetas of all arms anew, each on its grid, on the choosing half.
+
+    Returns:
+        The figure with these thetas, and a record of each choice.
+    """
+    names, sweeps, wanted = [], [], []
+    for name, network in figure.networks.items():
+        for arm in network.arms:
+            names.append((name, arm))
+            sweeps.append(_sweep_spec(figure, network.options, arm))
+            wanted.append([(arm, point) for point in expand(sweeps[-1], Catalogue())])
+    trained = _train([one for points in wanted for one in points], store, **where)
+    results, record = iter(trained.arms), []
+    chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
+    for (name, arm), sweep, points in zip(names, sweeps, wanted, strict=True):
+        (choice,) = choose(sweep, SweepResult([next(results) for _ in points], trained.progress))
+        chosen[name].append(arm.model_copy(update={"thetas": choice.arm.point}))
+        record.append(
+            {
+                "network": name,
+                "arm": arm.label,
+                "rule": arm.rule,
+                "thetas": choice.arm.point,
+                "accuracy": choice.accuracy,
+                "points": choice.tried,
+                "at_edge": list(choice.at_edge),
+                "grid": _grid_of(figure, arm),
+                "seeds": sweep.base.seeds,
+                "samples": sweep.base.samples,
+            }
+        )
+        on_choice(f"{name}, {arm.label}: {choice.arm.point}")
+    networks = {
+        name: network.model_copy(update={"arms": tuple(chosen[name])})
+        for name, network in figure.networks.items()
+    }
+    return figure.model_copy(update={"networks": networks}), record
+
+
+def _train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
+    """Train what the store lacks, by the engine or by the peer; return the arms in their order."""
+    peers = [arm for spec, arm in wanted if spec.batch_norm]
+    check_batches(peers)
+    trained = train_arms([arm for spec, arm in wanted if not spec.batch_norm], store, **where)
+    ours = iter(trained.arms)
+    theirs = iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir")))
+    arms = [next(theirs if spec.batch_norm else ours) for spec, _ in wanted]
+    return SweepResult(arms, trained.progress)
+
+
+def _grid_of(figure: FigureSpec, arm: ArmSpec) -> dict[str, str]:
+    return {axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas}
+
+
+def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> SweepSpec:
+    """Return the search of one arm, without probes, which would measure what nobody reads."""
+    spec = run_spec_of(figure, options, arm)
+    changes = {
+        "settings": arm.settings,
+        "probes": (),
+        "evaluations": 1,
+        "eval_half": "choose",
+    }
+    axes = dict(parse_axis(f"{axis}={values}") for axis, values in _grid_of(figure, arm).items())
+    return SweepSpec(rules=(arm.rule,), grid=axes, base=spec.model_copy(update=changes))
+
+
+def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
+    """Return the run that an arm is, on the network of `options`."""
+    base: dict[str, Any] = dict(figure.base)
+    fixed = {**base.pop("settings", {}), **arm.settings}
+    settings = {owner: dict(values) for owner, values in fixed.items()}
+    for axis, value in arm.thetas.items():
+        owner, _, name = axis.partition(".")
+        settings.setdefault(owner, {})[name or "theta"] = value
+    return RunSpec(
+        rule=arm.rule,
+        options={**options, **arm.options},
+        settings=settings,
+        transforms=arm.transforms,
+        batch_size=arm.batch_size,
+        **base,
+    )
