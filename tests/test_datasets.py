@@ -168,7 +168,7 @@ def test_mnist_task_trains_on_files(small_mnist):
 
 
 def test_torchvision_is_loaded_by_the_tasks_alone():
-    code = "import sys, plastic_core.run; print('torchvision' in sys.modules)"
+    code = "import sys; from plastic_core import run; print('torchvision' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

@@ -183,6 +183,7 @@ def _report(result: MetaResult, as_json: bool) -> None:
         )
     if found["clipped"]:
         lines.append(f"the gradients of {found['clipped']} networks were clipped")
+    lines += [f"note: {note}" for note in result.record.get("notes", [])]
     lines.append(f"{found['seconds']:.0f} s; written to {result.folder}")
     for line in lines:
         print(line, file=sys.stderr if as_json else sys.stdout)

@@ -62,6 +62,11 @@ class RunView:
                 + _layers(r["layers"], record["layers"])
                 for r in record["rules"]
             ),
+            *(
+                f"transform {t['name']}"
+                + "".join(f", {name} {value}" for name, value in t["params"].items())
+                for t in record["transforms"]
+            ),
             f"{self._spec.seeds} networks, {self._spec.samples} samples each, backend "
             f"{record['backend']} ({record['backend_reason']})",
             f"writing to {planned.run_dir}",
@@ -74,8 +79,7 @@ class RunView:
         """Show the state after an evaluation."""
         point = curves.done - 1
         accuracy = curves.accuracy[:, point].mean()
-        rate = curves.trained / max(curves.train_seconds, 1e-9)
-        state = f"accuracy {100 * accuracy:.1f}%  {rate:,.0f} updates/s"
+        state = f"accuracy {100 * accuracy:.1f}%  {curves.samples_per_second:,.0f} samples/s"
         self._progress.update(self._task, completed=int(curves.steps[point]), state=state)
         now = time.monotonic()
         if self._progress.disable and now - self._last_line >= _LINE_SECONDS:

@@ -106,7 +106,7 @@ def _run(
 
     # what a plugin prints must not mix with the one JSON object
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    place = new_folder(spec.task, spec.rule) if out is None else contextlib.nullcontext(Path(out))
+    place = new_folder(spec.task, spec.label) if out is None else contextlib.nullcontext(Path(out))
     with aside, place as folder, RunView(spec) as view:
         result = run(
             spec,
@@ -131,15 +131,16 @@ def _report(result: RunResult, as_json: bool) -> None:
     summary = result.summary
     accuracy = summary["accuracy"]
     console = Console(stderr=as_json)
+    rates = {"samples/s": "samples_per_second", "updates/s": "updates_per_second"}
     print_table(
-        ("rule", "accuracy %", "low", "high", "seeds", "diverged", "updates/s", "seconds"),
+        ("rule", "accuracy %", "low", "high", "seeds", "diverged", *rates, "seconds"),
         [
             (
-                summary["rule"],
+                ", ".join((summary["rule"], *summary["transforms"])),
                 *(f"{100 * accuracy[key]:.2f}" for key in ("mean", "low", "high")),
                 summary["seeds"],
                 len(summary["diverged"]),
-                f"{summary['updates_per_second']:,.0f}",
+                *(f"{summary[key]:,.0f}" for key in rates.values()),
                 f"{summary['seconds']:.1f}",
             )
         ],

@@ -220,8 +220,9 @@ class _Job:
         measured = dataset_of(plan, curves)
         parameters = None if block is None else block.parameters
 
+        seconds = time.perf_counter() - self.begun
+
         def finished() -> RunRecord:
-            seconds = time.perf_counter() - self.begun
             summary = RunSummary.of(plan, record.backend, curves, seconds, self.notes)
             return record.model_copy(update={"notes": self.notes}).finished(summary)
 
@@ -235,7 +236,7 @@ class _Job:
                 self._store(self.store, curves, record.backend)
         if folder is not None:
             self.notes.extend(
-                folder.write_figure(lambda path: _draw(plan.spec.rule, measured, path))
+                folder.write_figure(lambda path: _draw(plan.spec.label, measured, path))
             )
             if self.notes != written:
                 folder.write_record(finished().plain())

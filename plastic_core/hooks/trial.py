@@ -26,6 +26,11 @@ from plastic_core.hooks.failure import line_of
 _REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6
 
 _OUTER: Final = "return outer(s.post, s.pre)"
+_EXAMPLES: Final = {
+    "plastic_forward": "return torch.bmm(s.pre, s.weight.mT)",
+    "plastic_propagate_error": "return s.weight_error",
+    "plastic_local_update": _OUTER,
+}
 _STATE: Final = 'return outer(s.post, s.pre), {"threshold": new}'
 
 
@@ -86,8 +91,7 @@ class Trial:
         called = self._call(hook, function)
         if called is not None and called[0] is not None:
             shape = (_REPLICAS, _EVENTS, _POST)
-            example = "return torch.bmm(s.pre, s.weight.mT)"
-            self._check(hook, "z", called[0], shape, "[R, K, n_post]", example)
+            self._check(hook, "z", called[0], shape, "[R, K, n_post]", _EXAMPLES[hook])
 
     def propagate(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_propagate_error`; return the signals that it read."""
@@ -98,7 +102,7 @@ class Trial:
         if called is None:
             return frozenset()
         shape = (_REPLICAS, _EVENTS, _PRE)
-        self._check(hook, "the error", called[0], shape, "[R, K, n_pre]", "return s.weight_error")
+        self._check(hook, "the error", called[0], shape, "[R, K, n_pre]", _EXAMPLES[hook])
         return called[1]
 
     def local(self, function: Callable[..., Any]) -> tuple[frozenset[str], str | None]:
@@ -151,7 +155,7 @@ class Trial:
                 hook,
                 f"raised {describe_exception(error)}{line_of(error)}",
                 "a result for signals of every size",
-                _OUTER,
+                _EXAMPLES[hook],
             )
             return None
         finally:
@@ -161,9 +165,11 @@ class Trial:
         for what, value in given.items():
             if not torch.equal(value, before[what]):
                 is_state = what.startswith("state")
-                accepted = "return the increment and let the engine add it"
+                accepted = "return a new tensor"
+                if hook == "plastic_local_update":
+                    accepted = "return the increment and let the engine add it"
                 accepted = "return the new state beside the update" if is_state else accepted
-                example = _STATE if is_state else _OUTER
+                example = _STATE if is_state else _EXAMPLES[hook]
                 self.faults.append(Fault(hook, f"modifies the {what} in place", accepted, example))
         return result, frozenset(recorder.seen)
 

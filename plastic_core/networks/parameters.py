@@ -58,7 +58,7 @@ class Parameters:
     def add_state(
         self, owner: str, projection: int, states: dict[str, State], matrix: str = "forward"
     ) -> None:
-        """Allocate the states that a rule or transform declares, at their initial values.
+        """Allocate the states that a rule or transform declares, where they are not there yet.
 
         With ``matrix="feedback"`` the rows and columns are those of B.
         """
@@ -66,8 +66,10 @@ class Parameters:
         replicas, n_post, n_pre = weight.shape
         shapes = {"post": (1, n_post), "pre": (1, n_pre), "weight": (n_post, n_pre)}
         for name, state in states.items():
-            value = aligned_zeros(replicas, *shapes[state.over], like=weight)
-            self.state[state_key(owner, projection, name)] = value.fill_(state.initial)
+            key = state_key(owner, projection, name)
+            if key not in self.state:
+                value = aligned_zeros(replicas, *shapes[state.over], like=weight)
+                self.state[key] = value.fill_(state.initial)
 
 
 def state_key(owner: str, projection: int, name: str) -> str:

@@ -89,6 +89,10 @@ def parse(text: str) -> tuple[Term, ...]:
         skip_space()
         if position == len(text):
             return tuple(terms)
+        if text[position] == "-":
+            rest = text[position + 1 :].strip()
+            factor = "" if _NUMBER.match(rest) else "1*"
+            raise expected(f"'+' or the end; what is taken away is written + -{factor}{rest}")
         if text[position] != "+":
             raise expected("'+' or the end")
         position += 1

@@ -71,6 +71,11 @@ class RunSpec(Spec):
         return tomli_w.dumps(self.model_dump(mode="json"))
 
     @property
+    def label(self) -> str:
+        """The rule and the transforms, as a run is called in tables and figures."""
+        return ", ".join((self.rule, *self.transforms))
+
+    @property
     def seed_list(self) -> list[int]:
         """The seeds, one for each network."""
         return list(range(self.first_seed, self.first_seed + self.seeds))

@@ -20,6 +20,7 @@ class Curves:
         done: number of points measured.
         train_seconds: time in the training loop.
         trained: samples that replicas were trained on, summed over the replicas.
+        updates: that they took, a mini-batch each.
         probes: by variable, ``[R, points, ...]``, or ``[R, ...]`` for what is measured at the
             last point alone; NaN where diverged.
     """
@@ -31,7 +32,18 @@ class Curves:
     done: int = 0
     train_seconds: float = 0.0
     trained: int = 0
+    updates: int = 0
     probes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Training points a second, of all replicas together."""
+        return self.trained / max(self.train_seconds, 1e-9)
+
+    @property
+    def updates_per_second(self) -> float:
+        """Updates a second, of all replicas together."""
+        return self.updates / max(self.train_seconds, 1e-9)
 
     @classmethod
     def empty(cls, replicas: int, steps: NDArray[np.int64]) -> Curves:

@@ -31,6 +31,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
 
     half = plan.spec.eval_half
     rules = [rule.name for rule in plan.rules]
+    weighted = " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules)
     probes = dict(_probe_variables(plan, curves))
     sizes = {
         dim: size
@@ -78,7 +79,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
         },
         coords=coordinates,
         attrs={
-            "rule": " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules),
+            "rule": ", ".join((weighted, *(t.entry.name for t in plan.transforms))),
             "task": plan.spec.task,
             "network": plan.network.shape,
         },

@@ -76,6 +76,7 @@ class RunFolder(ResultFolder[RunRecord]):
                 "done": curves.done,
                 "train_seconds": curves.train_seconds,
                 "trained": curves.trained,
+                "updates": curves.updates,
             }
             return tensors, {"curves": numbers}
 
@@ -106,4 +107,5 @@ class RunFolder(ResultFolder[RunRecord]):
             curves.done = int(numbers["done"])
             curves.train_seconds = float(numbers["train_seconds"])
             curves.trained = int(numbers["trained"])
+            curves.updates = int(numbers["updates"])
         return True

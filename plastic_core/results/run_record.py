@@ -64,6 +64,7 @@ class RunSummary(BaseModel):
     """What a finished run came to."""
 
     rule: str
+    transforms: list[str]
     thetas: dict[str, FiniteFloat]
     task: str
     backend: str
@@ -71,6 +72,7 @@ class RunSummary(BaseModel):
     samples: int
     accuracy: Accuracy
     diverged: list[Divergence]
+    samples_per_second: FiniteFloat
     updates_per_second: FiniteFloat
     train_seconds: FiniteFloat
     seconds: FiniteFloat
@@ -83,6 +85,7 @@ class RunSummary(BaseModel):
         low, high = bootstrap_interval(last)
         return cls(
             rule=spec.rule,
+            transforms=list(spec.transforms),
             thetas={r.name: r.theta for r in plan.rules},
             task=spec.task,
             backend=backend,
@@ -95,7 +98,8 @@ class RunSummary(BaseModel):
                 Divergence(seed=spec.seed_list[i], sample=int(curves.diverged_at[i]))
                 for i in np.flatnonzero(curves.diverged_at >= 0)
             ],
-            updates_per_second=curves.trained / max(curves.train_seconds, 1e-9),
+            samples_per_second=curves.samples_per_second,
+            updates_per_second=curves.updates_per_second,
             train_seconds=curves.train_seconds,
             seconds=seconds,
             notes=notes,

@@ -51,7 +51,7 @@ class Block:
         device, dtype = spec.device, getattr(torch, spec.dtype)
         self.notes: list[str] = []
         self._threads = threads or torch.get_num_threads()
-        self._classes = dataset.classes
+        self._classes, self._batch_size = dataset.classes, spec.batch_size
         selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
         hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
@@ -62,8 +62,8 @@ class Block:
         self.repeatable = not hooks.unrepeatable
         if hooks.unrepeatable:
             self.notes.append(
-                f"not repeatable: {' and '.join(hooks.unrepeatable)} give other numbers when they "
-                "are called again, drawn at random or counted; the result is not kept in the store"
+                f"not repeatable: {' and '.join(hooks.unrepeatable)} gave other numbers when called "
+                "again, drawn at random or counted; the result is not kept in the store"
             )
         # Rules with a forward hook of their own may draw random numbers, which must be in order.
         together = device == "cpu" and not hooks.forward
@@ -90,6 +90,7 @@ class Block:
         train(
             self.chosen.backend,
             self._order,
+            self._batch_size,
             self._held_out,
             self._classes,
             self.curves,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def train(
     backend: Backend,
     order: Tensor,
+    batch_size: int,
     held_out: tuple[Tensor, Tensor],
     classes: int,
     curves: Curves,
@@ -37,6 +38,7 @@ def train(
     Args:
         backend: trains and evaluates.
         order: ``[R, samples]``, the training points of each replica.
+        batch_size: training points of one update.
         held_out: inputs ``[N, n]`` and labels ``[N]``.
         classes: number of classes; chance level is one in that many.
         curves: filled in place.
@@ -63,7 +65,9 @@ def train(
                 raise TrainingError(f"{error}, at sample {start + error.sample + 1}") from error
             curves.train_seconds += time.perf_counter() - begun
             alive = curves.diverged_at < 0
-            curves.trained += int(np.where(failed >= 0, failed + 1, stop - start)[alive].sum())
+            trained = np.where(failed >= 0, failed + 1, stop - start)[alive]
+            curves.trained += int(trained.sum())
+            curves.updates += int(np.ceil(trained / batch_size).sum())
             curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
             _evaluate(backend, held_out, classes, curves, point, groups, pool, probing)
             curves.done = point + 1

@@ -14,10 +14,10 @@ from torch import Tensor
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.matrix_sum import MatrixSum
 from plastic_core.backends.eager.traced_factors import trace_factors
-from plastic_core.base.errors import TrainingError, describe_exception
+from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.network import Space, make_network
-from plastic_core.networks.parameters import Parameters, state_view, write_state
+from plastic_core.networks.parameters import Parameters, add_states, state_view, write_state
 
 
 class Engine:
@@ -31,7 +31,10 @@ class Engine:
         spec: the network.
         hooks: from `plastic_core.hooks.hooks.resolve_hooks`.
         thetas: for each rule its theta, a tensor ``[R]`` or a number.
-        parameters: changed in place by `step`.
+        parameters: changed in place by `step`; states that they lack are added.
+
+    Raises:
+        PlasticError: the rules need feedback matrices, and the parameters have none.
     """
 
     def __init__(
@@ -41,6 +44,12 @@ class Engine:
         thetas: Mapping[str, Tensor | float],
         parameters: Parameters,
     ) -> None:
+        if hooks.feedback is not None and not parameters.feedback:
+            raise PlasticError(
+                "the rules need feedback matrices, and the parameters have none; make them by "
+                "initial_parameters(network, seeds, hooks.feedback)"
+            )
+        add_states(parameters, hooks)
         self.network = make_network(spec, hooks, parameters)
         self.parameters = parameters
         like = parameters.weights[0]

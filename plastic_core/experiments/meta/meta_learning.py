@@ -113,7 +113,10 @@ def meta_learn(
         record = {**record, "state": "finished", "result": result}
         measured = history.dataset()
         if folder is not None:
-            record["notes"] = folder.write_result(measured, record)
+            notes = folder.write_result(measured, record)
+            if notes:
+                record["notes"] = notes
+                folder.write_record(record)
         return MetaResult(spec, measured, record, None if folder is None else folder.path)
 
 

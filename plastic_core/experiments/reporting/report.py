@@ -97,7 +97,7 @@ def _of_run(folder: Path, record: Any) -> Section:
     spec, result = record["spec"], record["result"]
     accuracy = result["accuracy"]
     section = Section(
-        title=f"{spec['rule']} on {spec['task']}",
+        title=f"{', '.join((spec['rule'], *spec['transforms']))} on {spec['task']}",
         image=_image(folder / "learning_curve.png"),
         caption="",
         command=shlex.join(["plastic", "run", str(folder / _RUN), *_plugins(spec)]),
@@ -109,6 +109,7 @@ def _of_run(folder: Path, record: Any) -> Section:
         ("networks", f"{spec['seeds']}, {len(result['diverged'])} of them diverged"),
         ("training points of each", f"{spec['samples']:,}"),
         ("backend", f"{record['backend']} ({record['backend_reason']})"),
+        ("samples a second", f"{result['samples_per_second']:,.0f}"),
         ("updates a second", f"{result['updates_per_second']:,.0f}"),
         ("seconds", f"{result['seconds']:.1f}"),
     ]
