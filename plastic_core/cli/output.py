@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+# Longer words, such as paths, may be broken.
+_LONGEST_WORD: Final = 16
 
 
 def print_json(value: Any) -> None:
@@ -28,16 +33,18 @@ def interrupted_with(how: str) -> Iterator[None]:
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], console: Console | None = None
 ) -> None:
-    """Print a table; text is shown as it is, with no markup."""
+    """Print a table; text is shown as it is, with no markup, and broken between words."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*[_plain(cell) for cell in row])
+    texts = [[_breakable(str(cell)) for cell in row] for row in rows]
+    for header, *cells in zip(headers, *texts, strict=True):
+        # else rich takes from every column in turn, and breaks short words before long lines
+        longest = max(len(word) for cell in (header, *cells) for word in (*cell.split(), ""))
+        table.add_column(header, overflow="fold", min_width=min(longest, _LONGEST_WORD))
+    for row in texts:
+        table.add_row(*map(Text, row))
     (console or Console()).print(table)
 
 
-def _plain(cell: object) -> Any:
-    from rich.text import Text
-
-    return Text(str(cell))
+def _breakable(text: str) -> str:
+    """Return text with spaces in a long sum of rules, where it may be broken."""
+    return re.sub(r"(?<=\w)\+(?=[A-Za-z])", " + ", text) if len(text) > _LONGEST_WORD else text

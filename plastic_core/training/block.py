@@ -62,8 +62,8 @@ class Block:
         self.repeatable = not hooks.unrepeatable
         if hooks.unrepeatable:
             self.notes.append(
-                f"not repeatable: {' and '.join(hooks.unrepeatable)} gave other numbers when called "
-                "again, drawn at random or counted; the result is not kept in the store"
+                f"not repeatable: {' and '.join(hooks.unrepeatable)} gave other numbers when "
+                "called again, drawn at random or counted; the result is not kept in the store"
             )
         # Rules with a forward hook of their own may draw random numbers, which must be in order.
         together = device == "cpu" and not hooks.forward

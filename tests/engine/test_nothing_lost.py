@@ -175,10 +175,10 @@ def test_a_shape_that_changes_in_the_middle_is_explained(tmp_path, capsys):
     given = ["--plugin", plugin(tmp_path, body=body), "--rule", "mine"]
     assert execute(["run", *flags(), *given, "--out", str(tmp_path / "out")]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith(
-        "plastic: what mine returned in layer 1 cannot be added to the matrices: RuntimeError: "
+    assert message == (
+        "plastic: what mine returned in layer 1 cannot be added to the matrices: ValueError: "
+        "factors of sizes (1, 64) for a matrix of (12, 64), at sample 49"
     )
-    assert message.endswith(", at sample 49")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -301,7 +301,7 @@ def test_samples_and_updates_are_told_apart(tmp_path, capsys):
     updates = result["updates_per_second"] * result["train_seconds"]
     samples = result["samples_per_second"] * result["train_seconds"]
     assert (round(updates), round(samples)) == (2 * 63, 2 * 1000)  # 62 of 16 and one of 8
-    header = next(line for line in printed.err.splitlines() if line.startswith("rule"))
+    header = next(line for line in printed.err.splitlines() if "samples/s" in line)
     assert header.split()[-3:] == ["samples/s", "updates/s", "seconds"]
 
 

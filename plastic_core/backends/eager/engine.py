@@ -126,18 +126,25 @@ class _Plasticity:
             if states is not None:
                 # copied, because it may be a view of what is about to change
                 new_states.append((states, {key: value.clone() for key, value in new.items()}))
-            for matrix, update in updates.items():
-                self._sums[matrix].collect(rule.name, update)
+            try:
+                for matrix, update in updates.items():
+                    self._sums[matrix].collect(rule.name, update)
+            except Exception as error:
+                raise _unfit(rule.name, s.layer, error) from error
         try:
             for total in self._totals:
                 total.apply(space)
         except TrainingError:
             raise
-        except Exception as error:  # of shapes and types that do not fit each other
+        except Exception as error:
             names = " and ".join(rule.name for rule, _ in self._rules)
-            raise TrainingError(
-                f"what {names} returned in layer {s.layer} cannot be added to the matrices: "
-                f"{describe_exception(error)}"
-            ) from error
+            raise _unfit(names, s.layer, error) from error
         for states, new in new_states:
             write_state(states, new)
+
+
+def _unfit(rules: str, layer: int, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"what {rules} returned in layer {layer} cannot be added to the matrices: "
+        f"{describe_exception(error)}"
+    )

@@ -36,6 +36,7 @@ class MatrixSum:
         transforms: Sequence[tuple[Any, SimpleNamespace | None]],
     ) -> None:
         self._matrix, self._thetas, self._transforms = matrix, thetas, transforms
+        self._sizes = matrix.shape[1], matrix.shape[2]
         self._lefts: list[Tensor] = []
         self._rights: list[Tensor] = []
         self._scales: Scales = []
@@ -44,9 +45,16 @@ class MatrixSum:
         self._traced: dict[int, tuple[_Joined, list[Tensor], Tensor | None]] = {}
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
-        """Take up the increment of one rule."""
+        """Take up the increment of one rule.
+
+        Raises:
+            ValueError: factors have other sizes than the matrix.
+        """
         for part in as_update(update).parts:
             if isinstance(part, Outer):
+                sizes = (part.post.shape[2], part.pre.shape[2])
+                if sizes != self._sizes:  # torch would enlarge what it writes into, with a warning
+                    raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
                 self._lefts.append(part.post)
                 self._rights.append(part.pre)
                 self._scales.append((rule, part.scale))
