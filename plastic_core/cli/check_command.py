@@ -8,25 +8,33 @@ from typing import Any
 
 from cyclopts import App
 
+from plastic_core.base.errors import PlasticError
 from plastic_core.cli.flag_types import Switch
 from plastic_core.cli.output import print_json
-from plastic_core.testing.inspection import Finding, Report, check
+from plastic_core.testing.inspection import Effort, Finding, Report, check
 
 app = App(name="check", help="Check the plugins of a package, a folder or a file.")
 
 
 @app.default
-def check_command(target: str, *, json: Switch = False) -> int:
+def check_command(
+    target: str, *, no_compiled: Switch = False, limit: float = 120, json: Switch = False
+) -> int:
     """Check the plugins of a package, a folder or a file.
 
     Exit code 0: no fault; 1: faults; 2: there is nothing that could be checked.
 
     Args:
         target: an installed package, the folder of one with its pyproject.toml, or a .py file.
+        no_compiled: leave the compiled backend out, which takes longest.
+        limit: seconds that one check may take; what takes longer is given up, with a note.
         json: print one JSON object instead of text.
     """
+    if not limit > 0:
+        raise PlasticError(f"--limit {limit:g}: expected a number above 0")
+    effort = Effort(not no_compiled, limit, lambda line: print(line, file=sys.stderr))
     with contextlib.redirect_stdout(sys.stderr):  # what plugins print is no result
-        report = check(target)
+        report = check(target, effort)
     if json:
         print_json(_as_json(report))
     else:

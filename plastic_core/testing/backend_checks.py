@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -23,21 +23,25 @@ _BACKENDS: Final[dict[str, Callable[..., Backend]]] = {
     # two updates a call, the fewest that follow each other: compiling takes longer with more
     "compiled": functools.partial(CompiledBackend, chunk=2),
 }
+#: Those that are compared with eager.
+BACKENDS: Final = tuple(_BACKENDS)
+
 _REFUSED: Final = (NotNativeError, CompilerError, CannotCompileError)
 
 
-def backends_of(make: Make, plugin: str) -> str:
+def backends_of(make: Make, plugin: str, names: Sequence[str] = BACKENDS) -> str:
     """Return which backends take a network with a plugin, and why the others do not.
 
     Args:
         make: returns a new network.
         plugin: its kind and name, which reasons need not repeat, such as "rule 'oja'".
+        names: of the backends that are tried.
     """
     takes, reasons = [], []
-    for name, backend in _BACKENDS.items():
+    for name in names:
         network = make()
         try:
-            backend(*_arguments(network, network.initial()))
+            _BACKENDS[name](*_arguments(network, network.initial()))
             takes.append(name)
         except _REFUSED as error:
             reasons.append(f"; not {name}: {str(error).removeprefix(f'the {plugin}: ')}")

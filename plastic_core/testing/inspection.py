@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +56,22 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def check(asked: str) -> Report:
+@dataclass(frozen=True)
+class Effort:
+    """What is spent on a check.
+
+    Attributes:
+        compiled: whether the compiled backend is tried, which takes longest.
+        limit: seconds that compiling may take for one plugin.
+        say: called with what is being done.
+    """
+
+    compiled: bool = True
+    limit: float = 120.0
+    say: Callable[[str], Any] = lambda line: None
+
+
+def check(asked: str, effort: Effort = Effort()) -> Report:
     """Check all plugins of an installed package, a folder or a file.
 
     Raises:
@@ -61,13 +79,16 @@ def check(asked: str) -> Report:
     """
     target = find_target(asked)
     report = Report(target.title, findings=[Finding("", fault) for fault in target.faults])
-    for candidate in target.candidates:
+    for number, candidate in enumerate(target.candidates, start=1):
+        effort.say(f"{number} of {len(target.candidates)}: {candidate.title}")
         report.plugins[candidate.title] = ""
-        report.findings += _check_one(candidate, target, report)
+        report.findings += _check_one(candidate, target, report, effort)
     return report
 
 
-def _check_one(candidate: Candidate, target: Target, report: Report) -> Iterator[Finding]:
+def _check_one(
+    candidate: Candidate, target: Target, report: Report, effort: Effort
+) -> Iterator[Finding]:
     try:
         plugin = candidate.load()
     except (Exception, SystemExit) as error:
@@ -75,41 +96,91 @@ def _check_one(candidate: Candidate, target: Target, report: Report) -> Iterator
         return
     faults = plugin_faults(candidate.kind, candidate.name, plugin)
     if not faults:
-        faults = _TRIED[candidate.kind](plugin, candidate, report)
+        faults = _TRIED[candidate.kind](plugin, candidate, report, effort)
     for fault in dict.fromkeys(faults):
         yield _locate(fault, candidate, plugin, target)
 
 
-def _try_rule(rule: type[Rule], candidate: Candidate, report: Report) -> list[Fault]:
-    from plastic_core.testing.rule_checks import RULE_CHECKS, backends
+def _try_rule(
+    rule: type[Rule], candidate: Candidate, report: Report, effort: Effort
+) -> list[Fault]:
+    from plastic_core.testing import rule_checks
 
-    signals, *others = RULE_CHECKS
-    faults = signals(rule)
-    if faults:
-        return faults
-    for check_it in others:
+    *others, compiled = rule_checks.RULE_CHECKS
+    for first in others[:2]:
+        if faults := first(rule):
+            return faults
+    found = _run(rule, others[2:], compiled, candidate, report, effort)
+    if not found:
+        report.plugins[candidate.title] = rule_checks.backends(rule, _tried(effort))
+    return found
+
+
+def _try_transform(
+    transform: type[Transform], candidate: Candidate, report: Report, effort: Effort
+) -> list[Fault]:
+    from plastic_core.testing import transform_checks
+
+    first, *others, compiled = transform_checks.TRANSFORM_CHECKS
+    found = first(transform) or _run(transform, others, compiled, candidate, report, effort)
+    if not found:
+        report.plugins[candidate.title] = transform_checks.backends(transform, _tried(effort))
+    return found
+
+
+def _run(
+    plugin: Any,
+    checks: Sequence[Callable[[Any], list[Fault]]],
+    compiled: Callable[[Any], list[Fault]],
+    candidate: Candidate,
+    report: Report,
+    effort: Effort,
+) -> list[Fault]:
+    """Return the faults that the checks find, the one of the compiled backend last."""
+    faults: list[Fault] = []
+    for check_it in (*checks, *([compiled] if effort.compiled else [])):
+        if check_it is compiled:
+            effort.say(f"  {candidate.title}: compiling; --no-compiled leaves it out")
         try:
-            faults += check_it(rule)
+            with _at_most(effort.limit):
+                faults += check_it(plugin)
+        except _TooLongError:
+            report.notes.append(
+                f"{candidate.title}: '{check_it.__name__.replace('_', ' ')}' was given up after "
+                f"{effort.limit:g} s; --limit SECONDS gives it longer"
+            )
         except Exception as error:
             faults.append(_unexpected(error))
-    if not faults:
-        report.plugins[candidate.title] = backends(rule)
     return faults
 
 
-def _try_transform(transform: type[Transform], candidate: Candidate, report: Report) -> list[Fault]:
-    from plastic_core.testing.transform_checks import TRANSFORM_CHECKS, backends
+def _tried(effort: Effort) -> Sequence[str]:
+    from plastic_core.testing.backend_checks import BACKENDS  # loads torch
 
-    increment, *others = TRANSFORM_CHECKS
-    faults = increment(transform)
-    if not faults:
-        try:
-            faults = [fault for check_it in others for fault in check_it(transform)]
-        except Exception as error:
-            return [_unexpected(error)]
-    if not faults:
-        report.plugins[candidate.title] = backends(transform)
-    return faults
+    return BACKENDS if effort.compiled else [name for name in BACKENDS if name != "compiled"]
+
+
+class _TooLongError(BaseException):
+    """A check took too long; no exception of a plugin, so that none of them catches it."""
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise _TooLongError in this thread after some seconds, where it is the main one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _try_probe(probe: type[Probe], *_: Any) -> list[Fault]:
@@ -120,7 +191,9 @@ def _try_probe(probe: type[Probe], *_: Any) -> list[Fault]:
     return faults or [fault for check_it in others for fault in check_it(probe)]
 
 
-def _try_task(task: type[Task[Any]], candidate: Candidate, report: Report) -> list[Fault]:
+def _try_task(
+    task: type[Task[Any]], candidate: Candidate, report: Report, _: Effort
+) -> list[Fault]:
     from plastic_core.testing.task_checks import TASK_CHECKS, TriedTask
 
     try:
@@ -136,7 +209,7 @@ def _try_task(task: type[Task[Any]], candidate: Candidate, report: Report) -> li
     return faults
 
 
-_TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report], list[Fault]]]] = {
+_TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report, Effort], list[Fault]]]] = {
     "rule": _try_rule,
     "transform": _try_transform,
     "probe": _try_probe,

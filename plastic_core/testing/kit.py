@@ -29,11 +29,15 @@ class RuleConformance:
             arrays (``s.post`` ``[n_post]``, ``s.weight`` ``[n_post, n_pre]``, ``s.state.x``
             ``[n]``), which returns what the local update does as plain arrays: the increment
             ``[n_post, n_pre]``, a dict of them by matrix, and with state ``(increment, {name:
-            new})``.
+            new})``. The signals are those of a network: ``s.recon`` is ``s.weight.T @ s.post``.
+        forward_reference: the same for `plastic_forward`; it returns z, ``[n_post]``.
+        error_reference: the same for `plastic_propagate_error`; it returns ``[n_pre]``.
     """
 
     rule: ClassVar[type[Rule]]
     reference: Any = None
+    forward_reference: Any = None
+    error_reference: Any = None
 
     def test_signals(self) -> None:
         """Shapes and dtypes, inputs not modified, no read but the declared ones."""
@@ -73,8 +77,19 @@ class RuleConformance:
 
     def test_equals_its_slow_reference(self) -> None:
         """The local update equals the reference, where there is one."""
-        if self.reference is not None:
-            _none(self.rule, check_reference(self.rule, self.reference))
+        self._compare(self.reference, "plastic_local_update")
+
+    def test_forward_equals_its_slow_reference(self) -> None:
+        """The forward hook equals its reference, where there is one."""
+        self._compare(self.forward_reference, "plastic_forward")
+
+    def test_error_equals_its_slow_reference(self) -> None:
+        """The error hook equals its reference, where there is one."""
+        self._compare(self.error_reference, "plastic_propagate_error")
+
+    def _compare(self, reference: Any, hook: str) -> None:
+        if reference is not None:
+            _none(self.rule, check_reference(self.rule, reference, hook))
 
 
 class ProbeConformance:

@@ -1,41 +1,62 @@
-"""A rule's local update against the slow reference of its author."""
+"""A rule's hooks against the slow references of their author, on the signals of a real network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from plastic_core.api.hookspecs import hookimpl
+from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.plugin import Rule
+from plastic_core.api.signals import SIGNAL_NAMES, Signals
 from plastic_core.api.specs import RuleSpec
-from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
+from plastic_core.api.update import Decay, Dense, Outer, Update, as_update, outer
 from plastic_core.base.fault import Fault
+from plastic_core.hooks.hooks import resolve_hooks
 from plastic_core.hooks.result import split_result
-from plastic_core.hooks.trial import trial_signals
+from plastic_core.networks.network import make_network
+from plastic_core.networks.parameters import initial_parameters
+from plastic_core.testing.small import Carrier
+
+#: All sizes differ; hidden activities of both signs.
+_NETWORK: Final = NetworkSpec(sizes=(7, 6, 5, 4), activation="tanh")
+
+_EVENTS: Final = 3
 
 
-def check_reference(rule: type[Rule], reference: Callable[[SimpleNamespace], Any]) -> list[Fault]:
-    """Compare the local update with `reference`, event by event, network by network."""
+#: What a hook returns that gives one tensor.
+_ONE: Final = {"plastic_forward": "z", "plastic_propagate_error": "the error"}
+
+
+def check_reference(
+    rule: type[Rule],
+    reference: Callable[[SimpleNamespace], Any],
+    hook: str = "plastic_local_update",
+) -> list[Fault]:
+    """Compare a hook with `reference`, layer by layer, event by event, network by network."""
     made: Any = rule()
-    signals = trial_signals(made, torch.float64)
     worst: dict[str, float] = {}
-    for k in range(signals.pre.shape[1]):
-        s = _one_event(signals, k)
-        ours = _named(made.plastic_local_update(s), rule.spec)
-        for replica in range(len(s.pre)):
-            slow = _named(reference(_plain(s, replica)), rule.spec)
-            for name, value in ours.items():
-                matrix = s.feedback if name == "feedback" else s.weight
-                mine = _written_out(value, matrix)[replica].numpy()
-                off = np.abs(mine - np.reshape(slow[name], mine.shape)).max().item()
-                worst[name] = max(worst.get(name, 0.0), off)
+    for signals in _signals(made):
+        for k in range(_EVENTS):
+            s = _one_event(signals, k)
+            ours = _named(getattr(made, hook)(s), rule.spec, hook)
+            for replica in range(len(s.pre)):
+                slow = _named(reference(_plain(s, replica)), rule.spec, hook)
+                for name, value in ours.items():
+                    matrix = s.feedback if name == "feedback" else s.weight
+                    mine = _written_out(value, matrix)[replica].numpy()
+                    theirs = np.reshape(slow[name], mine.shape)
+                    both_nan = np.isnan(mine) & np.isnan(theirs)
+                    off = np.where(both_nan, 0, np.abs(mine - theirs)).max().item()
+                    worst[name] = np.fmax(worst.get(name, 0.0), off) if off == off else off
     return [
         Fault(
-            "plastic_local_update",
+            hook,
             f"differs from its reference in {name}, by up to {off:.2g}",
             "expected the same numbers, up to rounding",
             "def reference(s): return np.outer(s.post, s.pre)",
@@ -45,12 +66,64 @@ def check_reference(rule: type[Rule], reference: Callable[[SimpleNamespace], Any
     ]
 
 
+class _Witness(Rule):
+    """Reads every signal, so that the network computes all of them, and learns nothing."""
+
+    def __init__(self, feedback: Literal["layer", "output"] | None) -> None:
+        reads = SIGNAL_NAMES if feedback else SIGNAL_NAMES - {"feedback", "feedback_error"}
+        self.spec = Carrier.spec.model_copy(  # type: ignore[misc]
+            update={"name": "witness", "reads": reads, "feedback": feedback, "propagates": False}
+        )
+        super().__init__()
+
+    @hookimpl
+    def plastic_local_update(self, s: Signals) -> Update:
+        """Return nothing to speak of."""
+        for name in self.spec.reads:
+            getattr(s, name)
+        return outer(0 * s.post, s.pre)
+
+
+def _signals(rule: Rule) -> list[SimpleNamespace]:
+    """Return the signals of each layer of a small network, ``[R, K, n]``.
+
+    They fit each other, as recon and W' post do, and hold numbers of both signs, zeros and ties.
+    """
+    spec, source = rule.spec, torch.Generator().manual_seed(0)
+    rules = [rule, _Witness(spec.feedback), *([] if spec.propagates else [Carrier()])]
+    everywhere = frozenset(range(_NETWORK.depth))
+    hooks = resolve_hooks([(one, everywhere) for one in rules], dtype=torch.float64)
+    parameters = initial_parameters(_NETWORK, [0, 1], hooks.feedback, torch.float64)
+    for weight in parameters.weights:
+        weight[:, 1] = weight[:, 0]  # units that are equal
+        weight[:, :, -1] = 0  # a unit that sends nothing, and whose error is 0
+    for weight in parameters.weights[:-1]:
+        weight[:, 2] = 0  # a silent unit
+    x = torch.randn(2, _EVENTS, _NETWORK.sizes[0], generator=source, dtype=torch.float64)
+    x[:, :, 1], x[:, :, 2] = x[:, :, 0], 0
+    target = torch.eye(_NETWORK.sizes[-1], dtype=torch.float64)[:_EVENTS].expand(2, -1, -1)
+    found = []
+    for space in make_network(_NETWORK, hooks, parameters).signals(x, target):
+        s = space.signals
+        named = {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
+        sizes = {"post": (1, s.post.shape[2]), "pre": (1, s.pre.shape[2])}
+        sizes["weight"] = s.post.shape[2], s.pre.shape[2]
+        states = {
+            name: torch.randn(2, *sizes[state.over], generator=source, dtype=torch.float64)
+            for name, state in spec.state.items()
+        }
+        found.append(SimpleNamespace(**named, state=SimpleNamespace(**states)))
+    return found
+
+
 def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
     """Return the signals of one event, ``[R, 1, n]``; matrices and states are as they are."""
-    whole = ("weight", "feedback", "state", "batch")
-    events = {n: v[:, k : k + 1] for n, v in vars(signals).items() if n not in whole}
-    matrices = {name: getattr(signals, name) for name in ("weight", "feedback", "state")}
-    return SimpleNamespace(**events, **matrices, batch=1)
+    whole = ("weight", "feedback", "state")
+    named = {
+        name: value if name in whole else value[:, k : k + 1]
+        for name, value in vars(signals).items()
+    }
+    return SimpleNamespace(**named, batch=1)
 
 
 def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
@@ -63,8 +136,10 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
     return SimpleNamespace(**{**{n: plain(v) for n, v in vars(s).items()}, "state": state})
 
 
-def _named(result: Any, spec: RuleSpec) -> dict[str, Any]:
-    """Return increments by matrix and states by name, from what a hook or a reference returns."""
+def _named(result: Any, spec: RuleSpec, hook: str) -> dict[str, Any]:
+    """Return what a hook or a reference returns by name: of a local update by matrix and state."""
+    if hook in _ONE:
+        return {_ONE[hook]: result}
     updates, states = split_result(spec, result)
     return {**updates, **{f"state {name}": value for name, value in states.items()}}
 

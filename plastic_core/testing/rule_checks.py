@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from plastic_core.api.plugin import Rule
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.base.fault import Fault
 from plastic_core.hooks.trial import Trial
-from plastic_core.testing.backend_checks import backends_of, difference_on
+from plastic_core.testing.backend_checks import BACKENDS, backends_of, difference_on
 from plastic_core.testing.small import NETWORK, SmallNetwork, difference, theta_of
 
 Check = Callable[[type[Rule]], list[Fault]]
@@ -27,15 +27,33 @@ def check_signals(rule: type[Rule]) -> list[Fault]:
         for hook in ("plastic_forward", "plastic_propagate_error", "plastic_local_update"):
             made = rule()
             if hasattr(made, hook):
-                trial = Trial(made, dtype)
-                tried = {
-                    "plastic_forward": trial.forward,
-                    "plastic_propagate_error": trial.propagate,
-                    "plastic_local_update": trial.local,
-                }
-                tried[hook](getattr(made, hook))
-                faults |= dict.fromkeys(trial.faults)
+                faults |= dict.fromkeys(tried(made, hook, dtype).faults)
     return list(faults)
+
+
+def tried(rule: Rule, hook: str, dtype: torch.dtype) -> Trial:
+    """Return the trial of one hook."""
+    trial = Trial(rule, dtype)
+    calls: dict[str, Callable[..., Any]] = {
+        "plastic_forward": trial.forward,
+        "plastic_propagate_error": trial.propagate,
+        "plastic_local_update": trial.local,
+    }
+    calls[hook](getattr(rule, hook))
+    return trial
+
+
+def check_repeatable(rule: type[Rule]) -> list[Fault]:
+    """A hook gives the same numbers for the same signals, without random numbers of its own."""
+    for hook in ("plastic_forward", "plastic_propagate_error", "plastic_local_update"):
+        made = rule()
+        if hasattr(made, hook) and not tried(made, hook, torch.float32).repeatable:
+            found = (
+                "gives other numbers when it is called again: it draws random numbers, or counts"
+            )
+            accepted = "compute from the signals, the parameters and the states alone"
+            return [Fault(hook, found, accepted, _EXAMPLE)]
+    return []
 
 
 def check_zero_theta(rule: type[Rule]) -> list[Fault]:
@@ -157,9 +175,11 @@ def check_compiled(rule: type[Rule]) -> list[Fault]:
     return _check_backend(rule, "compiled")
 
 
-#: In the order in which they are run; where the first finds something, the others cannot run.
+#: In the order in which they are run; where one of the first two finds something, the others
+#: would say the same in other words.
 RULE_CHECKS: Final[tuple[Check, ...]] = (
     check_signals,
+    check_repeatable,
     check_zero_theta,
     check_purity,
     check_deterministic,
@@ -171,9 +191,9 @@ RULE_CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def backends(rule: type[Rule]) -> str:
-    """Return which backends take the rule, and why the others do not."""
-    return backends_of(lambda: _network(rule), f"rule '{rule.spec.name}'")
+def backends(rule: type[Rule], names: Sequence[str] = BACKENDS) -> str:
+    """Return which of the backends take the rule, and why the others do not."""
+    return backends_of(lambda: _network(rule), f"rule '{rule.spec.name}'", names)
 
 
 def _check_backend(rule: type[Rule], name: str) -> list[Fault]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from plastic_core.api.plugin import Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.fault import Fault
 from plastic_core.hooks.trial import try_transform
-from plastic_core.testing.backend_checks import backends_of, difference_on
+from plastic_core.testing.backend_checks import BACKENDS, backends_of, difference_on
 from plastic_core.testing.small import Hebbian, SmallNetwork
 
 Check = Callable[[type[Transform]], list[Fault]]
@@ -29,28 +29,32 @@ def check_increment(transform: type[Transform]) -> list[Fault]:
     return []
 
 
-def check_backends(transform: type[Transform]) -> list[Fault]:
-    """The native and compiled backends, where they take the transform, give eager's numbers."""
-    return [
-        Fault(
-            _PLACE,
-            f"gives other numbers on the backend {name} than on eager, in {off}",
-            "compute from the increment, the weight and the states alone",
-            "torch.where(u.increment > 1, 1, u.increment)  # not: if u.increment.max() > 1",
-        )
-        for name in ("native", "compiled")
-        if (off := difference_on(name, lambda: _network(transform)))
-    ]
+def check_native(transform: type[Transform]) -> list[Fault]:
+    """The native backend, where it takes the transform, gives eager's numbers."""
+    return _check_backend(transform, "native")
 
 
-def backends(transform: type[Transform]) -> str:
-    """Return which backends take the transform, and why the others do not."""
-    return backends_of(lambda: _network(transform), f"transform '{transform.spec.name}'")
+def check_compiled(transform: type[Transform]) -> list[Fault]:
+    """The compiled backend, where it takes the transform, gives eager's numbers."""
+    return _check_backend(transform, "compiled")
+
+
+def _check_backend(transform: type[Transform], name: str) -> list[Fault]:
+    off = difference_on(name, lambda: _network(transform))
+    found = f"gives other numbers on the backend {name} than on eager, in {off}"
+    accepted = "compute from the increment, the weight and the states alone"
+    example = "torch.where(u.increment > 1, 1, u.increment)  # not: if u.increment.max() > 1"
+    return [Fault(_PLACE, found, accepted, example)] if off else []
+
+
+def backends(transform: type[Transform], names: Sequence[str] = BACKENDS) -> str:
+    """Return which of the backends take the transform, and why the others do not."""
+    return backends_of(lambda: _network(transform), f"transform '{transform.spec.name}'", names)
 
 
 def _network(transform: type[Transform]) -> SmallNetwork:
     return SmallNetwork(Hebbian(), [0.05], transforms=[transform()])
 
 
-#: In the order in which they are run; where the first finds something, the other cannot run.
-TRANSFORM_CHECKS: Final[tuple[Check, ...]] = (check_increment, check_backends)
+#: In the order in which they are run; where the first finds something, the others cannot run.
+TRANSFORM_CHECKS: Final[tuple[Check, ...]] = (check_increment, check_native, check_compiled)

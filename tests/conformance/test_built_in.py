@@ -27,8 +27,6 @@ def reference_of(name, params):
             n.x = s.source
         n.W, n.B, n.lam = s.weight, s.feedback, getattr(params, "decay", 0)
         increment = function(n)
-        if name == "oja":  # the loop multiplies out what the rule reads as recon
-            increment = {"W": np.outer(s.post, s.source - s.recon)}
         both = {"W": "forward", "B": "feedback"}
         named = {both[key]: value for key, value in increment.items()}
         return named if len(named) > 1 else next(iter(named.values()))
@@ -41,6 +39,20 @@ class TestRules(RuleConformance):
     def _each(self, request):
         self.rule = RULES[request.param]
         self.reference = reference_of(request.param, self.rule().params)
+        self.error_reference = ERRORS.get(request.param)
+
+
+ERRORS = {
+    "bp": lambda s: s.weight.T @ s.error,
+    "fa": lambda s: s.feedback @ s.error,
+    "dfa": lambda s: s.feedback @ s.output_error,
+    "sign-symmetric": lambda s: (np.abs(s.feedback) * np.sign(s.weight.T)) @ s.error,
+    "kolen-pollack": lambda s: s.feedback @ s.error,
+}
+
+
+def test_every_rule_that_propagates_has_a_reference():
+    assert {name for name, rule in RULES.items() if rule.spec.propagates} == set(ERRORS)
 
 
 class TestProbes(ProbeConformance):

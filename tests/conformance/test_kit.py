@@ -137,6 +137,87 @@ def test_a_faulty_rule_fails_with_the_reason(fault):
     assert str(caught.value).endswith(after)
 
 
+SIGNED = {
+    "of errors": (
+        lambda s: -outer(s.error.abs(), s.pre.abs()),
+        lambda s: -np.outer(s.error, s.pre),
+        {"error", "pre"},
+    ),
+    "of zeros": (
+        lambda s: outer(torch.where(s.post > 0, 1.0, -1.0), s.pre),
+        lambda s: np.outer(np.sign(s.post), s.pre),
+        {"post", "pre"},
+    ),
+    "of ties": (
+        lambda s: outer((s.post == s.post.amax(-1, keepdim=True)) * s.post, s.pre),
+        lambda s: np.outer(np.eye(len(s.post))[s.post.argmax()] * s.post, s.pre),
+        {"post", "pre"},
+    ),
+    "of weights": (
+        lambda s: -s.weight.abs(),
+        lambda s: -s.weight,
+        {"weight"},
+    ),
+}
+
+
+@pytest.mark.parametrize("numbers", SIGNED)
+def test_the_reference_sees_both_signs_zeros_and_ties(numbers):
+    update, slow, reads = SIGNED[numbers]
+
+    class Conformance(RuleConformance):
+        rule = rule_of(update, reads=reads)
+        reference = staticmethod(slow)
+
+    with pytest.raises(AssertionError, match="differs from its reference in forward"):
+        Conformance().test_equals_its_slow_reference()
+
+
+def test_the_natural_reference_of_oja_fits():
+    class Conformance(RuleConformance):
+        rule = rule_of(lambda s: outer(s.post, s.pre - s.recon), reads={"post", "pre", "recon"})
+
+        def reference(self, s):
+            return np.outer(s.post, s.pre - s.weight.T @ s.post)
+
+    Conformance().test_equals_its_slow_reference()
+
+
+def test_references_of_forward_and_error_hooks():
+    class Gated(
+        rule_of(
+            lambda s: outer(s.post, s.pre),
+            propagates=True,
+            reads={"post", "pre", "weight", "weight_error"},
+        )
+    ):
+        @hookimpl
+        def plastic_forward(self, s):
+            return torch.bmm(s.pre, s.weight.mT) * 0.5
+
+        @hookimpl
+        def plastic_propagate_error(self, s):
+            return s.weight_error.clamp_min(0)
+
+    class Conformance(RuleConformance):
+        rule = Gated
+
+        def forward_reference(self, s):
+            return s.weight @ s.pre * 0.5
+
+        def error_reference(self, s):
+            return np.maximum(s.weight.T @ s.error, 0)
+
+    Conformance().test_forward_equals_its_slow_reference()
+    Conformance().test_error_equals_its_slow_reference()
+    Conformance.error_reference = lambda self, s: s.weight.T @ s.error
+    with pytest.raises(AssertionError) as caught:
+        Conformance().test_error_equals_its_slow_reference()
+    assert str(caught.value).startswith(
+        "Gated: plastic_propagate_error differs from its reference in the error, by up to "
+    )
+
+
 def test_a_backend_with_other_numbers_is_found(monkeypatch):
     monkeypatch.setattr(NativeBackend, "advance", lambda self, order: None)
 

@@ -305,13 +305,14 @@ def test_samples_and_updates_are_told_apart(tmp_path, capsys):
     assert header.split()[-3:] == ["samples/s", "updates/s", "seconds"]
 
 
-def test_transforms_stand_in_header_table_record_and_curves(tmp_path, capsys):
+def test_transforms_stand_in_header_table_record_and_curves(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     out = tmp_path / "out"
     given = ["--rule", "bp", "--transform", "momentum", "--out", str(out)]
     assert execute(["run", *flags(), *given]) == 0
     printed = capsys.readouterr()
     assert "transform momentum, beta 0.9\n" in printed.err
-    assert "bp, momentum" in printed.out
+    assert "bp, momentum  " in printed.out
     record = json.loads((out / "run.json").read_text())
     assert [one["name"] for one in record["transforms"]] == ["momentum"]
     assert xr.load_dataset(out / "curves.nc").attrs["rule"].endswith("*bp, momentum")
