@@ -71,6 +71,7 @@ class Dataset:
             half is for choosing theta, the other for reporting.
         held_out_labels: ``[M]`` int64.
         classes: number of classes.
+        names: of the classes, in order; nothing where they are called 0..classes-1.
     """
 
     inputs: NDArray[np.float32]
@@ -78,6 +79,7 @@ class Dataset:
     held_out_inputs: NDArray[np.float32]
     held_out_labels: NDArray[np.int64]
     classes: int
+    names: tuple[str, ...] = ()
 
 
 class DataDir(os.PathLike[str]):

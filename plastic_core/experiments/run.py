@@ -87,8 +87,9 @@ def run(
         rules: rule classes that are not installed, to be used by name in the expression.
         probes: probe classes that are not installed, to be used by name in `RunSpec.probes`.
         transforms: transform classes likewise, for `RunSpec.transforms`.
-        data: arrays ``(X [N, n], y [N])`` in place of the task's own data; 30% are held out, and
-            the first and last layer follow the data unless the options give sizes.
+        data: arrays ``(X [N, n], y [N])`` in place of the task's own data, y of labels of any kind;
+            30% are held out, and the first and last layer follow the data unless the options give
+            sizes.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
             `rules`, `probes`, `transforms` and `data`, which a spec does not hold, must be those
@@ -116,7 +117,7 @@ def run(
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
     if rules or probes or transforms or data is not None:
         store = None
-    job = _Job(plan, spec, sources, folder, store, threads, save_weights, notes, begun)
+    job = _Job(plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun)
     with folder.claimed() if folder is not None else contextlib.nullcontext():
         if folder is not None and folder.state == "finished":
             record = folder.read_record()
@@ -125,7 +126,7 @@ def run(
             reused = job.from_store()
             if reused is not None:
                 return reused
-        return job.train(dataset, on_plan, on_point)
+        return job.train(on_plan, on_point)
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class _Job:
 
     plan: Plan
     asked: RunSpec
+    dataset: Dataset
     sources: dict[str, str]
     folder: RunFolder | None
     store: Store | None
@@ -161,13 +163,12 @@ class _Job:
 
     def train(
         self,
-        dataset: Dataset,
         on_plan: Callable[[RunResult], Any] | None,
         on_point: Progress | None,
     ) -> RunResult:
         """Train from the start, or from the checkpoint of the folder."""
         plan, folder = self.plan, self.folder
-        block = Block(plan, self._replicas(), dataset, self.threads)
+        block = Block(plan, self._replicas(), self.dataset, self.threads)
         self.notes.extend(block.notes)
         if folder is not None and folder.state == "started":
             self._continue(folder, block)
@@ -197,7 +198,7 @@ class _Job:
     def _record(self, backend: tuple[str, str]) -> RunRecord:
         return RunRecord.begun(
             self.plan, self.asked, backend, self.sources, self.threads, self.notes
-        )
+        ).model_copy(update={"classes": list(self.dataset.names)})
 
     def _continue(self, folder: RunFolder, block: Block) -> None:
         curves = block.curves

@@ -115,6 +115,7 @@ class RunRecord(BaseModel):
         layers: number of weight matrices.
         plugins: versions by name.
         sources: versions and digests of what the numbers depend on beside the spec, by name.
+        classes: the labels that the classes stand for, where they are others than 0..K-1.
         notes: what was done otherwise than asked.
         result: None until the run is finished.
     """
@@ -132,6 +133,7 @@ class RunRecord(BaseModel):
     backend_reason: str
     plugins: dict[str, str]
     sources: dict[str, str] = {}
+    classes: list[str] = []
     environment: dict[str, JsonValue]
     notes: list[str]
     result: RunSummary | None = None

@@ -30,29 +30,20 @@ def data_folders(given: str | os.PathLike[str] | None = None) -> DataDir:
     return DataDir(folders or [Path(platformdirs.user_cache_dir("plastic")) / "data"])
 
 
-def split_arrays(inputs: Any, labels: Any) -> Dataset:
+def split_arrays(data: Any) -> Dataset:
     """Return arrays handed over by the user as a data set, 30% of the points held out.
 
+    Args:
+        data: ``(X [N, n], y [N])``; the labels y may be of any kind that can be told apart.
+
     Raises:
-        PlasticError: the arrays do not fit each other, or are too small to split.
+        PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
-    try:
-        inputs, labels = np.asarray(inputs, dtype=np.float64), np.asarray(labels)
-    except (ValueError, TypeError) as error:
-        raise PlasticError(f"data: X holds no array of numbers: {error}") from None
-    if inputs.ndim != 2 or labels.shape != inputs.shape[:1]:
-        raise PlasticError(
-            f"data: X has shape {inputs.shape} and y {labels.shape}; expected [N, n] and [N]"
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise PlasticError(
-            f"data: y is of type {labels.dtype}; expected integers from 0 to classes - 1"
-        )
-    if len(labels) and labels.max() >= len(labels):
-        raise PlasticError(
-            f"data: y reaches to {labels.max()} with {len(labels)} points; expected integers "
-            "from 0 to classes - 1, without gaps"
-        )
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        count = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+        raise PlasticError(f"data: is a {type(data).__name__}{count}; expected a pair (X, y)")
+    inputs = _inputs(data[0])
+    labels, names = _encoded(data[1], len(inputs))
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
         raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
@@ -60,11 +51,53 @@ def split_arrays(inputs: Any, labels: Any) -> Dataset:
     train, rest = order[held_out:], order[:held_out]
     return Dataset(
         inputs[train].astype(np.float32),
-        labels[train].astype(np.int64),
+        labels[train],
         inputs[rest].astype(np.float32),
-        labels[rest].astype(np.int64),
-        classes=int(labels.max()) + 1,
+        labels[rest],
+        classes=len(names),
+        names=names if names != tuple(map(str, range(len(names)))) else (),
     )
+
+
+def _inputs(given: Any) -> NDArray[np.float64]:
+    try:
+        array = _array(given)
+        if array.dtype.kind not in "biufO":  # complex numbers, times, texts
+            raise TypeError(f"they are of type {array.dtype}")
+        inputs = array.astype(np.float64)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PlasticError(f"data: X holds no array of real numbers: {error}") from None
+    if inputs.ndim != 2 or 0 in inputs.shape:
+        raise PlasticError(f"data: X has shape {inputs.shape}; expected [N, n], neither of them 0")
+    return inputs
+
+
+def _encoded(given: Any, points: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels as classes 0..K-1, in sorted order, and what each class is called."""
+    try:
+        labels = _array(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PlasticError(f"data: y holds no array of labels: {error}") from None
+    if labels.shape != (points,):
+        raise PlasticError(
+            f"data: y has shape {labels.shape}; expected [{points}], a label a point"
+        )
+    values: list[Any] = labels.tolist()
+    if any(value != value or (isinstance(value, float) and value % 1) for value in values):
+        raise PlasticError("data: y holds fractions or NaN; expected the labels of classes")
+    try:
+        kinds = sorted(set(values))
+    except TypeError:  # of kinds that have no common order
+        kinds = list(dict.fromkeys(values))
+    if len(kinds) < 2:
+        raise PlasticError(f"data: y holds {len(kinds)} label; expected two classes at least")
+    number = {kind: i for i, kind in enumerate(kinds)}
+    return np.array([number[value] for value in values], np.int64), tuple(map(str, kinds))
+
+
+def _array(given: Any) -> NDArray[Any]:
+    """Return an array, of a tensor too where it requires gradients or lies on a GPU."""
+    return np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
 
 
 def check_dataset(data: Dataset, where: str) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, call_task
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
+
+# Labels that a note names; the record holds all of them.
+_NAMED: Final = 10
 
 _KEPT: Final[dict[tuple[str, str, str | None], tuple[Dataset, str]]] = {}
 
@@ -34,7 +39,7 @@ def load_data(
             )
         where = f"the data of {name}"
     else:
-        dataset = datasets.split_arrays(*data)
+        dataset = datasets.split_arrays(data)
         where = "the data given"
         fitting = network.between(dataset.inputs.shape[1], dataset.classes)
         if fitting != network and not plan.spec.options.get("sizes"):
@@ -44,6 +49,12 @@ def load_data(
             )
     datasets.check_dataset(dataset, where)
     datasets.check_fit(network, dataset, where)
+    if dataset.names:
+        shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)
+        notes.append(f"the labels {shown} are the classes 0 to {dataset.classes - 1}")
+    empty = np.flatnonzero(np.bincount(dataset.labels, minlength=dataset.classes) == 0).tolist()
+    if empty:
+        notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
     return dataset, replace(plan, network=network)
 
 

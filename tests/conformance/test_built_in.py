@@ -25,7 +25,7 @@ def reference_of(name, params):
         n.x, n.y, n.e, n.e0 = s.pre, s.post, s.error, s.pre_error
         if "oja" in name or name == "sanger":
             n.x = s.source
-        n.W, n.B, n.lam = s.weight, s.feedback, getattr(params, "decay", 0)
+        n.W, n.B, n.lam = s.weight, getattr(s, "feedback", None), getattr(params, "decay", 0)
         increment = function(n)
         both = {"W": "forward", "B": "feedback"}
         named = {both[key]: value for key, value in increment.items()}

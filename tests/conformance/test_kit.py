@@ -144,7 +144,7 @@ SIGNED = {
         {"error", "pre"},
     ),
     "of zeros": (
-        lambda s: outer(torch.where(s.post > 0, 1.0, -1.0), s.pre),
+        lambda s: outer(2.0 * (s.post > 0).to(s.post) - 1, s.pre),
         lambda s: np.outer(np.sign(s.post), s.pre),
         {"post", "pre"},
     ),
