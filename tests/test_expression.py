@@ -33,7 +33,6 @@ def test_terms(text, terms):
         ("bp + * oja", 6, "a number or the name of a rule", "'*'"),
         ("0.1 bp", 5, "'*' and the name of a rule after the number", "'b'"),
         ("0.1*", 5, "the name of a rule", "the end"),
-        ("bp - oja", 4, "'+' or the end", "'-'"),
         ("__import__('os').system('ls')", 1, "a number or the name of a rule", "'_'"),
         ("bp+exec('1')", 8, "'+' or the end", "'('"),
         ("oja.__class__", 4, "'+' or the end", "'.'"),
@@ -49,6 +48,17 @@ def test_malformed(text, position, expected, found):
         f"rule expression, position {position}: expected {expected}, found {found}\n"
         f"  {text}\n  {' ' * (position - 1)}^\n{HELP}"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("bp - 1e-5*oja", "+ -1e-5*oja"), ("bp -oja", "+ -1*oja"), ("bp - .5 *oja", "+ -.5 *oja")],
+)
+def test_what_is_taken_away_has_a_negative_number(text, written):
+    with pytest.raises(ExpressionError) as caught:
+        parse(text)
+    assert str(caught.value).endswith(f"{HELP}; to take away what follows, write {written}")
+    assert len(parse(f"bp {written}")) == 2
 
 
 def test_a_term_twice():

@@ -51,12 +51,12 @@ def parse(text: str) -> tuple[Term, ...]:
         match = _SPACE.match(text, position)
         position = match.end() if match else position
 
-    def expected(what: str) -> ExpressionError:
+    def expected(what: str, hint: str = "") -> ExpressionError:
         found = repr(text[position]) if position < len(text) else "the end"
         return ExpressionError(
             f"rule expression, position {position + 1}: expected {what}, found {found}\n"
             f"  {text}\n  {' ' * position}^\n"
-            "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
+            "  an expression is a sum of rules with optional numbers: 0.01*bp + oja" + hint
         )
 
     while True:
@@ -92,7 +92,9 @@ def parse(text: str) -> tuple[Term, ...]:
         if text[position] == "-":
             rest = text[position + 1 :].strip()
             factor = "" if _NUMBER.match(rest) else "1*"
-            raise expected(f"'+' or the end; what is taken away is written + -{factor}{rest}")
+            raise expected(
+                "'+' or the end", f"; to take away what follows, write + -{factor}{rest}"
+            )
         if text[position] != "+":
             raise expected("'+' or the end")
         position += 1

@@ -176,11 +176,39 @@ def test_own_rule_and_own_data():
     [
         (
             (np.ones((5, 2)), np.ones(4, int)),
-            "data: X has shape (5, 2) and y (4,); expected [N, n] and [N]",
+            "data: y has shape (4,); expected [5], a label a point",
         ),
         (
             (np.ones((9, 2)), np.ones(9)),
-            "data: y is of type float64; expected integers from 0 to classes - 1",
+            "data: y holds 1 label; expected two classes at least",
+        ),
+        (
+            (np.ones((9, 2)), np.arange(9) / 2),
+            "data: y holds fractions or NaN; expected the labels of classes",
+        ),
+        (
+            (np.ones((9, 2), complex), np.arange(9) % 2),
+            "data: X holds no array of real numbers: they are of type complex128",
+        ),
+        (
+            (np.ones((9, 2), "datetime64[s]"), np.arange(9) % 2),
+            "data: X holds no array of real numbers: they are of type datetime64[s]",
+        ),
+        (
+            (np.ones((9, 0)), np.arange(9) % 2),
+            "data: X has shape (9, 0); expected [N, n], neither of them 0",
+        ),
+        (
+            (np.ones((9, 2)),),
+            "data: is a tuple of 1; expected a pair (X, y)",
+        ),
+        (
+            (np.ones((9, 2)), np.arange(9) % 2, None),
+            "data: is a tuple of 3; expected a pair (X, y)",
+        ),
+        (
+            np.ones((9, 2)),
+            "data: is a ndarray; expected a pair (X, y)",
         ),
         (
             (np.full((9, 2), np.nan), np.arange(9) % 2),
@@ -192,6 +220,47 @@ def test_bad_data_is_explained(data, message):
     with pytest.raises(PlasticError) as caught:
         run(RunSpec(seeds=1), data=data)
     assert str(caught.value) == message
+
+
+LABELS = {
+    "texts": (["dog", "cat", "eel"], ["cat", "dog", "eel"]),
+    "numbers from 1": ([1, 2, 3], ["1", "2", "3"]),
+    "truth": ([True, False], ["False", "True"]),
+    "times": (np.array([3, 1], "timedelta64[s]"), ["0:00:01", "0:00:03"]),
+    "kinds without an order": (np.array(["a", 1], object), ["a", "1"]),
+    "classes": ([0, 1, 2], []),
+    "whole numbers with a fraction": ([0.0, 1.0], ["0.0", "1.0"]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_of_any_kind_are_encoded_and_recorded(kind):
+    labels, names = LABELS[kind]
+    x = np.tile(np.eye(len(labels)), (40, 1))
+    y = np.tile(labels, 40)
+    result = run(RunSpec(rule="0.1*bp", seeds=1, samples=400, evaluations=1), data=(x, y))
+    assert result.record["classes"] == names
+    assert result.record["network"]["sizes"][-1] == len(labels)
+    notes = [note for note in result.record["notes"] if note.startswith("the labels")]
+    said = f"the labels {', '.join(names)} are the classes 0 to {len(names) - 1}"
+    assert notes == ([said] if names else [])
+    assert result.summary["accuracy"]["mean"] == 1  # so that each label went with its points
+
+
+def test_tensors_that_require_gradients_are_data():
+    x = torch.eye(2, requires_grad=True).repeat(20, 1)
+    result = run(RunSpec(seeds=1, samples=20), data=(x, torch.arange(40) % 2))
+    assert result.record["network"]["sizes"][0] == 2
+
+
+def test_a_class_without_a_training_point_is_noted():
+    x, y = np.ones((20, 2)), np.array([0] * 10 + [1] * 9 + [2])
+    found = [
+        run(RunSpec(seeds=1, samples=5), data=(np.roll(x, k, 0), np.roll(y, k))).record["notes"]
+        for k in range(20)
+    ]
+    empty = "no training point is of the classes 2"
+    assert {empty in notes for notes in found} == {True, False}  # it is held out now and then
 
 
 def test_sizes_must_fit_the_data():

@@ -114,8 +114,8 @@ def test_what_is_left_of_a_killed_writer_is_no_cell(store):
 
 def test_a_store_that_cannot_be_written_is_explained(tmp_path, capsys):
     (tmp_path / "store").write_text("a file")
-    command = ["run", "--samples", "10", "--seeds", "1", "--sizes", "64,5,10"]
-    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "run")]
+    command = ["sweep", "--samples", "10", "--seeds", "1", "--sizes", "64,5,10"]
+    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "sweep")]
     assert execute(command) == 2
     assert (
         capsys.readouterr()
