@@ -1,15 +1,56 @@
 """Fixtures shared by all tests."""
 
+import contextlib
+import fcntl
 import os
+import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from plastic_core.backends.compiled import compiled_backend
+from plastic_core.backends.native import compiler
+
 # the tests run side by side, and threads of torch wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# Numbers are tested, not speed: C is compiled without -O3, and what torch.compile would be given
+# runs as it is. The fixtures below take the user's compilers.
+_QUICK = {"TORCHDYNAMO_DISABLE": "1"}
+if shutil.which("cc"):
+    _QUICK["CC"] = str(Path(__file__).with_name("quick_cc"))
+_USERS = {name: os.environ.get(name) for name in _QUICK}
+os.environ.update(_QUICK)
+
+
+@contextlib.contextmanager
+def compilers_of_the_user():
+    """Compile as users do: by torch.compile, and by the system's C compiler with -O3."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _USERS.items():
+            patch.delenv(name) if value is None else patch.setenv(name, value)
+        patch.setattr(compiled_backend, "_KNOWN", {})
+        compiler.find_compiler.cache_clear()
+        yield
+    compiler.find_compiler.cache_clear()
+
+
+@pytest.fixture
+def users_compilers():
+    """See `compilers_of_the_user`."""
+    with compilers_of_the_user():
+        yield
+
+
+@pytest.fixture(params=["quick", pytest.param("full", marks=pytest.mark.slow)])
+def compilers(request):
+    """Run a test with the quick compilers, and among the slow tests with the user's."""
+    with compilers_of_the_user() if request.param == "full" else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +67,22 @@ def mnist_dir():
     folder = os.environ.get("PLASTIC_DATA_DIR")
     if not folder:
         pytest.skip("needs the real MNIST: set PLASTIC_DATA_DIR")
+    return folder
+
+
+def made_once(tmp_path_factory, name, make):
+    """Return a folder that one of the workers fills by `make(folder)`, for all of them."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    with (base / f"{name} lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            beside = base / f"{name} beside"  # where it fails, it is not there
+            beside.mkdir()
+            make(beside)
+            beside.rename(folder)
     return folder
 
 

@@ -12,6 +12,7 @@ from plastic_core.api import DataDir, DataError, Dataset
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.training.datasets import data_folders, held_out_half, training_order
 from tests.conftest import write_idx
+from tests.processes import HANGS
 
 
 def load(task, folder, **options):
@@ -124,7 +125,7 @@ except DataError as error:
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS,
         check=True,
     )
     assert out.stdout.strip() == (

@@ -86,6 +86,7 @@ def test_the_one_asked_for(name):
     assert result.record["backend_reason"] == "asked for"
 
 
+@pytest.mark.usefixtures("users_compilers")
 def test_native_and_eager_give_the_same_curve():
     curves = [
         run(RunSpec(rule="bp+oja", seeds=3, backend=name, **SMALL)).curves

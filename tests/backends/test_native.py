@@ -19,13 +19,14 @@ from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.parts import assert_same, make, order
 
 EQUATION_9 = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
-QUICK = {"flags": ("-O1",)}
+
+pytestmark = pytest.mark.usefixtures("compilers")
 
 
-def compare(rule, sizes, *, samples=200, tolerance=1e-4, flags=True, **arguments):
+def compare(rule, sizes, *, samples=200, tolerance=1e-4, **arguments):
     """Train both backends on the same points and compare all that learns."""
     seeds = arguments.setdefault("seeds", 2)
-    native, ours = make(NativeBackend, rule, sizes, more=QUICK if flags else None, **arguments)
+    native, ours = make(NativeBackend, rule, sizes, **arguments)
     eager, reference = make(EagerBackend, rule, sizes, **arguments)
     points = order(seeds, samples)
     # in two pieces, of which the first ends between two passes that write
@@ -162,8 +163,9 @@ def test_numbers_of_replicas(seeds):
     compare("bp+oja", (17, 9, 7, 5), seeds=seeds, samples=60)
 
 
+@pytest.mark.usefixtures("users_compilers")
 def test_the_networks_of_the_paper():
-    compare("bp+oja", (784, 170, 130, 100, 70, 10), seeds=1, flags=False)
+    compare("bp+oja", (784, 170, 130, 100, 70, 10), seeds=1)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of another processor")
@@ -171,7 +173,7 @@ def test_the_networks_of_the_paper():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_smaller_vectors(processor, dtype):
     arguments = {"seeds": 2, "dtype": dtype}
-    more = {"flags": ("-O1", f"-march={processor}")}
+    more = {"flags": (f"-march={processor}",)}
     native, ours = make(NativeBackend, EQUATION_9, (33, 9, 7, 5), more=more, **arguments)
     eager, reference = make(EagerBackend, EQUATION_9, (33, 9, 7, 5), **arguments)
     for backend in (native, eager):
@@ -183,7 +185,7 @@ def test_smaller_vectors(processor, dtype):
 def test_a_seed_is_the_same_bit_for_bit_alone_and_among_twenty_on_two_threads(batch):
     weights = []
     for seeds, threads in ((20, 2), (20, 1), (4, 2)):
-        more = {"threads": threads, **QUICK}
+        more = {"threads": threads}
         native, parameters = make(
             NativeBackend, EQUATION_9, (17, 9, 7, 5), seeds=seeds, batch=batch, more=more
         )
@@ -210,7 +212,7 @@ def test_divergence_is_found_where_eager_finds_it_and_spares_the_others():
 
 
 def test_freezing_and_no_points():
-    native, parameters = make(NativeBackend, "bp", (17, 9, 5), seeds=2, more=QUICK)
+    native, parameters = make(NativeBackend, "bp", (17, 9, 5), seeds=2)
     before = parameters.weights[0].clone()
     native.freeze(1)
     assert native.advance(order(2, 10)[:, :0]).tolist() == [-1, -1]

@@ -82,9 +82,23 @@ def evaluate(tree, s):
     return functions[name](*(evaluate(one, s) for one in inner))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(left=expressions(_POST), right=expressions(_PRE), batch=st.sampled_from([1, 3]))
+DRAWN = given(left=expressions(_POST), right=expressions(_PRE), batch=st.sampled_from([1, 3]))
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@DRAWN
 def test_random_expressions(left, right, batch):
+    assert_the_numbers_of_eager(left, right, batch)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@DRAWN
+def test_many_random_expressions(left, right, batch):
+    assert_the_numbers_of_eager(left, right, batch)
+
+
+def assert_the_numbers_of_eager(left, right, batch):
     class Drawn(Rule):
         spec = RuleSpec(name="drawn", reads={*_PRE, *_POST}, **SPEC)
 
@@ -102,6 +116,7 @@ def test_random_expressions(left, right, batch):
     assert_same(ours, reference, 1e-7)
 
 
+@pytest.mark.usefixtures("compilers")
 @pytest.mark.parametrize(
     ("function", "tolerance"),
     [

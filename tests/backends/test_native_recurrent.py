@@ -13,6 +13,8 @@ from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
 from tests.backends.parts import POINTS, assert_same
 
+pytestmark = pytest.mark.usefixtures("compilers")
+
 RULES = [
     "0.01*bp",
     "0.01*bp+0.001*oja",

@@ -12,6 +12,8 @@ from tests.backends.parts import POINTS, assert_same, make, order
 from tests.backends.test_native import Populations, compare
 from tests.engine.test_step import spec_of
 
+pytestmark = pytest.mark.usefixtures("compilers")
+
 SIZES = (17, 9, 7, 5)
 
 SETTINGS = {

@@ -3,7 +3,7 @@
 import pytest
 
 from plastic_core.cli import execute
-from tests.plugins.packages import plastic
+from tests.processes import plastic
 
 RULES = "anti-hebbian, b-decay, b-update, bp, dfa, fa, hebbian, hebbian-error, kolen-pollack, oja, oja-single, sanger, sign-symmetric, weight-decay"
 WHERE = "  'plastic plugins' shows where each comes from"
@@ -253,6 +253,6 @@ def test_a_damaged_record_is_explained(content, tmp_path, capsys):
 
 
 def test_a_mistake_is_found_before_torch_is_loaded():
-    done = plastic("run", "--rule", "nonsense", PYTHONPROFILEIMPORTTIME="1")
+    done = plastic("run", "--rule", "nonsense", fresh=True, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 2
     assert " torch\n" not in done.stderr

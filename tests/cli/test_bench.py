@@ -2,28 +2,41 @@
 
 import json
 
+import platformdirs
 import pytest
 
 from plastic_core.bench import peers_jax
+from plastic_core.bench.case import EQUATION_9, RULE
 from plastic_core.cli import execute
 
 SMALL = ["bench", "--rounds", "1", "--scale", "0.02"]
 
 
-def test_one_json_object_with_ratios_and_what_one_round_is_worth(capsys):
+def test_one_json_object_with_ratios_and_what_one_round_is_worth(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path))
     assert execute([*SMALL, "--only", "native,eager,floor,autograd", "--json"]) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
-    cases = {(c["contender"], c["layers"], c["replicas"], c["rule"]): c for c in result["cases"]}
-    assert len(cases) == len(result["cases"]) == 18
-    for case in cases.values():
-        assert case["updates_per_cpu_second"] > 0
-        assert case["native_is_times_as_fast"] > 0
-    assert {c["contender"] for c in result["cases"]} == {
-        "native", "eager", "floor", "autograd, functional", "autograd, nn.Module",
-    }  # fmt: skip
+    ours, alone = ("native", "eager"), ("floor", "autograd, functional", "autograd, nn.Module")
+    assert [(c["layers"], c["replicas"], c["rule"], c["contender"]) for c in result["cases"]] == [
+        (layers, replicas, rule, name)
+        for layers in (5, 10)
+        for replicas, rule, names in (
+            (1, RULE, ours + alone), (20, RULE, ours), (1, EQUATION_9, ours),
+        )
+        for name in names
+    ]  # fmt: skip
+    for case in result["cases"]:
+        if case["contender"] == "native":  # the first of its case
+            native = case
+        ratio = native["updates_per_cpu_second"] / case["updates_per_cpu_second"]
+        for name in ("native_is_times_as_fast", "least_ratio", "greatest_ratio"):
+            assert case[name] == pytest.approx(ratio)
+        assert ratio == 1 or case is not native
     assert result["native"]["memory"]["weights"] == 96_232_000
-    assert result["native"]["compile_seconds"] > 0
+    assert result["native"].keys() == {"two_cores", "memory", "compile_seconds"}
+    # two rules and the floor; what is compiled to see how long it takes is not kept
+    assert len(list((tmp_path / "native").iterdir())) == 3
     assert result["notes"] == ["medians of 1 rounds; 9 or more make a figure to quote"]
     assert "round 1 of 1" in err
 

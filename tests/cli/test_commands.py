@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from plastic_core.cli import execute
-from tests.plugins.packages import plastic, rule_source
+from tests.plugins.packages import rule_source
+from tests.processes import plastic
 
 
 def test_plastic_alone_shows_three_examples(capsys):
@@ -20,7 +21,7 @@ def test_plastic_alone_shows_three_examples(capsys):
 
 
 def test_the_examples_that_are_shown_parse():
-    shown = re.findall(r"^  plastic (run.*?)  ", plastic().stdout + "  ", re.MULTILINE)
+    shown = re.findall(r"^  plastic (run.*?)  ", plastic(fresh=True).stdout + "  ", re.MULTILINE)
     assert shown
     for line in shown:
         done = plastic(*line.split(), "--samples", "0")
@@ -82,9 +83,8 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
 
 
 def test_json_is_one_object_and_everything_else_goes_to_standard_error(tmp_path):
-    done = plastic(
-        "run", "--seeds", "2", "--samples", "100", "--json", "--out", str(tmp_path / "run")
-    )
+    small = ("--seeds", "2", "--samples", "100")
+    done = plastic("run", *small, "--json", "--out", str(tmp_path / "run"), fresh=True)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert {"run_dir", "rule", "thetas", "task", "backend", "seeds", "samples", "accuracy", "diverged",

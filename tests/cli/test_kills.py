@@ -1,96 +1,63 @@
 """Runs that are killed, interrupted, or run out of disk: nothing lost, and the same numbers."""
 
+import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import xarray as xr
 
-RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "10000", "--evaluations", "40"]
+from tests.processes import CHECKPOINTS, HANGS, dies, plastic, start, wait_until
+
+RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "400", "--evaluations", "8"]
 RUN += ["--threads", "1", "--json"]
 
-# One process loads everything and forks, for each kill and each resumed run: the same command
-# without two seconds of imports. What it forks from has trained nothing, so it has no threads.
-KILLS = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import netCDF4, plastic_core.figures, plastic_core.run, sklearn.datasets, xarray
-from plastic_core.cli import execute
 
-out, arguments = Path(sys.argv[1]), sys.argv[2:]
+def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path):
+    def train(name, *more, first=""):
+        return plastic(*RUN, "--out", str(tmp_path / name), *more, first=CHECKPOINTS + first)
 
-def begin(name, *more):
-    child = os.fork()
-    if child == 0:
-        (out / "printed").mkdir(exist_ok=True)
-        sys.stdout = open(out / "printed" / name, "w")
-        code = execute([*arguments, "--out", str(out / name), *more])
-        sys.stdout.flush()
-        os._exit(code)
-    return child
-
-begun = time.monotonic()
-codes = [os.waitpid(begin("whole"), 0)[1]]
-seconds = time.monotonic() - begun
-moments = random.Random(0)
-for i in range(20):
-    child = begin(str(i))
-    # from before the first checkpoint to after the end
-    time.sleep((i + moments.random()) / 20 * 1.2 * seconds)
-    os.kill(child, signal.SIGKILL)
-    ended = os.waitpid(child, 0)[1]
-    codes.append(os.waitpid(begin(str(i), "--resume"), 0)[1])
-    print("killed" if ended == signal.SIGKILL else "ended", flush=True)
-print(json.dumps(codes))
-"""
-
-
-def test_twenty_kills_at_any_moment_end_with_the_same_numbers(tmp_path):
-    driver = [sys.executable, "-c", KILLS, str(tmp_path), *RUN]
-    done = subprocess.run(driver, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    *ends, codes = done.stdout.splitlines()
-    assert json.loads(codes) == [0] * 21, done.stderr
-    assert ends.count("ended") >= 1
-    assert ends.count("killed") >= 10
-    results = {file.name: json.loads(file.read_text()) for file in (tmp_path / "printed").iterdir()}
-    whole = results.pop("whole")
+    whole = json.loads(train("whole").stdout)
     expected = xr.load_dataset(tmp_path / "whole" / "curves.nc")
-    assert len(results) == 20
-    for name, result in results.items():
+    notes = []
+    for touch in itertools.count(1, 2):
+        name = f"killed-{touch}"
+        # every file that is opened, renamed or removed there, the folder itself included
+        killed = train(name, first=dies(f"^(open|os).*/{name}", touch))
+        resumed = train(name, "--resume")
+        assert resumed.returncode == 0, resumed.stderr
+        result = json.loads(resumed.stdout)
         assert result["accuracy"] == whole["accuracy"]
-        curves = xr.load_dataset(tmp_path / name / "curves.nc")
-        assert curves.identical(expected)
+        assert xr.load_dataset(tmp_path / name / "curves.nc").identical(expected)
         assert not (tmp_path / name / "checkpoint.safetensors").exists()
-    notes = [" ".join(result["notes"]) for result in results.values()]
-    assert sum("resumed at sample" in note for note in notes) >= 3
+        if killed.returncode == 0:  # it got to its end
+            assert result == json.loads(killed.stdout)
+            break
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        notes.append(" ".join(result["notes"]))
+    assert len(notes) >= 20
+    found = re.findall(r"resumed at sample (\d+)", " ".join(notes))
+    assert set(map(int, found)) == set(range(50, 400, 50))
+    assert "resumed" not in notes[0], "it was killed before its first checkpoint"
 
 
 def test_an_interrupt_says_how_to_go_on_and_keeps_what_was_done(tmp_path):
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     long = ["run", "--seeds", "2", "--samples", "4000000", "--evaluations", "400"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "plastic_core", *long, "--out", str(tmp_path / "run")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "checkpoint.safetensors").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = start(*long, "--out", str(tmp_path / "run"))
+    wait_until(checkpoint.exists, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
         "plastic: interrupted; 'plastic run --resume --out DIR' continues a run, and a sweep goes on "
         "when the same command is given again"
     )
     assert "Traceback" not in err
-    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert checkpoint.exists()
 
 
 # A thread of the native backend that outlives its caller must not use memory that is gone.
@@ -98,7 +65,8 @@ INTERRUPTS = """
 import os, random, signal, threading
 from plastic_core import RunSpec, run
 
-spec = RunSpec(seeds=2, samples=200_000, evaluations=400, options={"sizes": [64, 30, 10]})
+# each evaluation takes its time whatever the machine: a run takes longer than an interrupt
+spec = RunSpec(seeds=2, samples=400_000, evaluations=4000, options={"sizes": [64, 30, 10]})
 run(spec.model_copy(update={"samples": 10, "evaluations": 1}))  # an interrupted import cannot be repeated
 moments = random.Random(0)
 interrupted = 0
@@ -124,14 +92,16 @@ def test_forty_interrupts_at_any_moment_crash_nothing():
 FULL_DISK = """
 import json, os, sys
 from pathlib import Path
+from plastic_core.results import result_folder
 from plastic_core.cli import execute
+result_folder._FIRST_CHECKPOINT = 0.0
 disk = Path(sys.argv[1])
 small = ["--samples", "100", "--seeds", "2", "--sizes", "64,10,10", "--evaluations", "2"]
 where = ["--store", str(disk / "store")]
 codes = [execute(["run", *small, *where, "--out", str(disk / "first")])]
 left = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
 (disk / "filler").write_bytes(bytes(left - 8192))
-more = ["--layers", "5", "--samples", "30000", "--seeds", "2", "--evaluations", "30", "--threads", "1"]
+more = ["--layers", "5", "--samples", "300", "--seeds", "2", "--evaluations", "30", "--threads", "1"]
 codes.append(execute(["run", *more, *where, "--out", str(disk / "second")]))
 codes.append(execute(["sweep", "--rule", "bp", "--workers", "0", *small, "--grid", "bp=0.01:0.1:9",
                       *where, "--out", str(disk / "sweep")]))

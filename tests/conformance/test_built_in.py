@@ -54,6 +54,14 @@ ERRORS = {
 def test_every_rule_that_propagates_has_a_reference():
     assert {name for name, rule in RULES.items() if rule.spec.propagates} == set(ERRORS)
 
+    @pytest.mark.usefixtures("compilers")
+    def test_native_agrees_with_eager(self):
+        super().test_native_agrees_with_eager()
+
+    @pytest.mark.usefixtures("compilers")
+    def test_compiled_agrees_with_eager(self):
+        super().test_compiled_agrees_with_eager()
+
 
 class TestProbes(ProbeConformance):
     @pytest.fixture(autouse=True, params=PROBES)

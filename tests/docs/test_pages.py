@@ -16,22 +16,28 @@ import plastic_core
 from plastic_core import api, testing
 from plastic_core.cli import _app
 from plastic_core.plugins.catalogue import Catalogue
+from tests.conftest import made_once
+from tests.processes import HANGS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def build(builder, tmp_path):
-    """Build a copy of the pages, nitpicky, with warnings as errors, and return the folder."""
-    source = tmp_path / "docs"
-    generated = shutil.ignore_patterns("_build", "_generated", "auto_tutorial", "__pycache__")
-    shutil.copytree(DOCS, source, ignore=generated)
-    out = tmp_path / builder
-    command = [sys.executable, "-m", "sphinx", "-W", "-n", "--keep-going", "-q", "-b", builder]
-    # deprecations among Sphinx's extensions are theirs
-    env = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([*command, source, out], capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Return a folder with a copy of the pages as html and as doctest, read once for both."""
+
+    def make(folder):
+        generated = shutil.ignore_patterns("_build", "_generated", "auto_tutorial", "__pycache__")
+        shutil.copytree(DOCS, folder / "docs", ignore=generated)
+        for builder in ("html", "doctest"):
+            command = [sys.executable, "-m", "sphinx", "-W", "-n", "--keep-going", "-q"]
+            command += ["-b", builder, "-d", folder / "doctrees", folder / "docs", folder / builder]
+            # deprecations among Sphinx's extensions are theirs
+            env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+            done = subprocess.run(command, capture_output=True, text=True, env=env)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+    return made_once(tmp_path_factory, "pages", make)
 
 
 class Page(HTMLParser):
@@ -84,13 +90,13 @@ def chromium(url):
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
     command += ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
     command += ["--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom"]
-    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=HANGS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_site_is_whole_and_shows_its_equations_offline(tmp_path):
-    site = build("html", tmp_path)
+def test_the_site_is_whole_and_shows_its_equations_offline(built):
+    site = built / "html"
     assert broken_links(site) == []
     documented = inventory(site / "objects.inv")
     for module in (plastic_core, api, testing):
@@ -112,9 +118,8 @@ def test_the_site_is_whole_and_shows_its_equations_offline(tmp_path):
     assert 'href="reference/hooks.html' in found
 
 
-def test_the_examples_in_the_pages_work(tmp_path):
-    out = build("doctest", tmp_path)
-    summary = (out / "output.txt").read_text(encoding="utf-8")
+def test_the_examples_in_the_pages_work(built):
+    summary = (built / "doctest" / "output.txt").read_text(encoding="utf-8")
     assert int(re.search(r"(\d+) tests?\n", summary[summary.index("Doctest summary") :])[1]) >= 20
 
 

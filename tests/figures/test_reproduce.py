@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 import xarray as xr
 
-from plastic_core import Arm, PlasticError, Progress, RunSpec, Store, bootstrap_interval
+from plastic_core import Arm, PlasticError, Progress, RunSpec, Store, bootstrap_interval, run
 from plastic_core.cli import execute
 from plastic_core.experiments.reproducing.claims import judge
 from plastic_core.experiments.reproducing.figure_spec import FIGURES, ClaimSpec, read_figure
@@ -22,31 +22,46 @@ from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.training.datasets import held_out_half, training_order
 from plastic_core.training.task_data import data_of
 from plastic_tasks.datasets import _torchvision_datasets
-from tests.conftest import write_idx
+from tests.conftest import made_once, write_idx
 
 SMALL = ["--quick", "--seeds", "2", "--samples", "40", "--workers", "0"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def noise(tmp_path_factory):
     """Return a data folder with images of noise in MNIST's format."""
-    folder = tmp_path_factory.mktemp("data")
-    source = np.random.default_rng(0)
-    for prefix, count in (("train", 60), ("t10k", 200)):
-        raw = folder / "MNIST" / "raw"
-        write_idx(raw / f"{prefix}-images-idx3-ubyte", source.integers(0, 256, (count, 28, 28)))
-        write_idx(raw / f"{prefix}-labels-idx1-ubyte", source.integers(0, 10, count))
-    return folder
+
+    def make(folder):
+        source = np.random.default_rng(0)
+        for prefix, count in (("train", 60), ("t10k", 200)):
+            raw = folder / "MNIST" / "raw"
+            write_idx(raw / f"{prefix}-images-idx3-ubyte", source.integers(0, 256, (count, 28, 28)))
+            write_idx(raw / f"{prefix}-labels-idx1-ubyte", source.integers(0, 10, count))
+
+    return made_once(tmp_path_factory, "noise", make)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(noise, tmp_path_factory):
     """Return the folder with all figures and the store, and the reports by figure."""
-    folder = tmp_path_factory.mktemp("figures")
-    where = ["--data-dir", str(noise), "--store", str(folder / "store")]
-    assert execute(["reproduce", "all", *SMALL, *where, "--out", str(folder / "out")]) == 0
+
+    def make(folder):
+        where = ["--data-dir", str(noise), "--store", str(folder / "store")]
+        assert execute(["reproduce", "all", *SMALL, *where, "--out", str(folder / "out")]) == 0
+
+    folder = made_once(tmp_path_factory, "figures", make)
     files = {figure: folder / "out" / figure / "claims.json" for figure in FIGURES}
     return folder, {figure: json.loads(file.read_text()) for figure, file in files.items()}
+
+
+def verdict_of(claim, one):
+    """Return the verdict that the numbers beside it have, by its definition."""
+    if not one["n"]:
+        return "does not hold"
+    sign = {"above": 1, "below": -1}[claim["direction"]]
+    if sign * one["low"] > 0 and sign * one["high"] > 0:
+        return "holds"
+    return "weak" if sign * one["difference"] > 0 else "does not hold"
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -62,8 +77,8 @@ def test_a_small_version_has_its_figure_and_all_its_claims(made, figure):
         layers = claim.get("layers", range(1, depth + 1)) if claim["each_layer"] else [None]
         assert [one.get("layer") for one in claim["verdicts"]] == list(layers)
         for one in claim["verdicts"]:
-            assert one["verdict"] in ("holds", "weak", "does not hold")
             assert one["n"] + one["left_out"] == 2
+            assert one["verdict"] == verdict_of(claim, one)
 
 
 def test_the_same_figure_again_trains_nothing_and_gives_the_same_numbers(
@@ -75,6 +90,25 @@ def test_the_same_figure_again_trains_nothing_and_gives_the_same_numbers(
     again = json.loads(capsys.readouterr().out)["fig2"]
     assert (again["trained"], again["from_store"]) == (0, 8)
     assert again["claims"] == reports["fig2"]["claims"]
+
+
+def test_the_numbers_of_a_claim_are_those_of_its_runs(made, noise):
+    report, figure = made[1]["fig1a"], read_figure("fig1a")
+    small = {"seeds": 2, "samples": 40}
+    for claim in report["claims"]:
+        network = figure.networks[claim["network"]]
+        specs = {a.label: run_spec_of(figure, network.options, a) for a in network.arms}
+        last = [
+            run(specs[label].model_copy(update=small), data_dir=noise).curves["accuracy"][:, -1]
+            for label in claim["arms"]
+        ]
+        [one] = claim["verdicts"]
+        difference = (last[0] - last[1]).to_numpy()
+        assert (one["first"], one["second"]) == pytest.approx([float(a.mean()) for a in last])
+        assert one["difference"] == pytest.approx(difference.mean())
+        assert (one["low"], one["high"]) == pytest.approx(bootstrap_interval(difference))
+        sign = {"above": 1, "below": -1}[claim["direction"]]
+        assert one["wins"] == (sign * difference > 0).sum()
 
 
 def test_figures_share_their_networks(made):

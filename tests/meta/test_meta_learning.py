@@ -2,9 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ from plastic_core.experiments.meta.meta_learning import (
     plan_meta,
 )
 from plastic_core.results import result_folder
+from tests.processes import CHECKPOINTS, dies, plastic
 
 SMALL = {"ways": 3, "shots": 8, "queries": 4, "sizes": "64,12,10"}
 FLAGS = ["--ways", "3", "--shots", "8", "--queries", "4", "--sizes", "64,12,10"]
@@ -157,24 +155,18 @@ def test_gradients_are_clipped_and_counted():
 
 
 def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
-    arguments = ["--rule", "0.01*bp+oja", "--episodes", "300", *FLAGS]
-    command = [
-        sys.executable,
-        "-c",
-        "from plastic_core.cli import main; main()",
-        "meta",
-        *arguments,
-    ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen(
-        [*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None and not (killed / "checkpoint.safetensors").exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
-    subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
+
+    def learn(folder, *more, first=""):
+        command = ["meta", "--rule", "0.01*bp+oja", "--episodes", "40", *FLAGS, *more]
+        return plastic(*command, "--out", str(folder), first=CHECKPOINTS + first)
+
+    assert learn(whole).returncode == 0
+    died = learn(killed, first=dies(r"^os\.rename .*/killed/checkpoint", 30))
+    assert died.returncode == -signal.SIGKILL
+    assert (killed / "checkpoint.safetensors").exists()
+    resumed = learn(killed, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
     histories = [xr.load_dataset(folder / "history.nc") for folder in (whole, killed)]
     assert histories[0].identical(histories[1])
     assert not (killed / "checkpoint.safetensors").exists()

@@ -11,6 +11,8 @@ from plastic_core.backends.native.program import NotNativeError
 from plastic_core.networks.activations import ACTIVATIONS
 from tests.building import random_points, resolve
 
+pytestmark = pytest.mark.usefixtures("compilers")
+
 EQUATION_9 = "0.1*fa+0.01*hebbian-error+0.02*oja+0.001*weight-decay+0.01*b-update+0.001*b-decay"
 RULES = ["0.1*bp", "0.1*bp+0.02*oja", EQUATION_9, "0.1*dfa+0.01*oja", "0.1*kolen-pollack+0.01*oja"]
 # read the matrix itself, or have decays by rows: not all of them become C

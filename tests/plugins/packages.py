@@ -77,15 +77,3 @@ def unpack(wheel, target):
     """Install a wheel into a folder as pip would, at once."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target)
-
-
-def plastic(*arguments, path=None, **environment):
-    """Run the command line in a fresh process, with `path` on the import path."""
-    import os
-
-    env = {**os.environ, **environment}
-    if path is not None:
-        env["PYTHONPATH"] = str(path)
-    return subprocess.run(
-        [sys.executable, "-m", "plastic_core", *arguments], capture_output=True, text=True, env=env
-    )

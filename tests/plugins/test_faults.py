@@ -6,7 +6,8 @@ import pytest
 
 from plastic_core import PlasticError
 from plastic_core.plugins.catalogue import Catalogue
-from tests.plugins.packages import build_wheel, plastic, rule_source, unpack
+from tests.plugins.packages import build_wheel, rule_source, unpack
+from tests.processes import plastic
 
 # source of the module, the state of the entry, what is wrong, the remedy
 BROKEN = {
@@ -133,7 +134,7 @@ def test_the_commands_go_on_beside_five_broken_plugins(tmp_path):
     site = site_with(
         tmp_path, "plastic-rival", "rival", rule_source("oja", "Rival"), "oja", "Rival"
     )
-    listed = plastic("plugins", path=site)
+    listed = plastic("plugins", path=site, fresh=True)
     assert listed.returncode == 0, listed.stderr
     for i in range(5):
         assert f"rule plastic-broken{i}:mine{i} (failed): " in listed.stdout

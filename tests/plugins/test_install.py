@@ -14,6 +14,7 @@ import pytest
 
 from plastic_core.cli import execute
 from tests.plugins.broken import MISTAKES, broken_wheel, package_of
+from tests.processes import ForkServer
 
 
 class Environment:
@@ -22,32 +23,44 @@ class Environment:
     def __init__(self, folder):
         venv.create(folder, with_pip=False)
         self.python = folder / "bin" / "python"
-        site = next((folder / "lib").glob("python*")) / "site-packages"
+        self.site = next((folder / "lib").glob("python*")) / "site-packages"
         ours = sysconfig.get_path("purelib")
-        (site / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+        (self.site / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+        self._forked = ForkServer(self.python)
 
-    def __call__(self, *command, cwd, code=0):
+    def __call__(self, module, *arguments, cwd, code=0, fresh=False):
         # build here and offline: the packages that building needs are installed
         env = {**os.environ, "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
-        done = subprocess.run(
-            [self.python, "-m", *command], capture_output=True, text=True, env=env, cwd=cwd
-        )
+        if fresh:
+            command = [self.python, "-m", module, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd)
+        else:
+            done = self._forked(module, *arguments, cwd=cwd, env=env)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
-    def plastic(self, *arguments, cwd, code=0):
-        return self("plastic_core", *arguments, cwd=cwd, code=code)
+    def plastic(self, *arguments, cwd, code=0, fresh=False):
+        return self("plastic_core", *arguments, cwd=cwd, code=code, fresh=fresh)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return Environment(tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture
-def environment(tmp_path):
-    return Environment(tmp_path / "environment")
+def environment(shared):
+    """Return the environment of all tests, from which all that one installs is taken away again."""
+    before = set(shared.site.iterdir())
+    yield shared
+    for path in set(shared.site.iterdir()) - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_five_commands_from_an_empty_folder(environment, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    written = environment.plastic("new-rule", "my-rule", cwd=folder).stdout
+    written = environment.plastic("new-rule", "my-rule", cwd=folder, fresh=True).stdout
     assert written.splitlines()[-3:] == [
         "  plastic install -e ./plastic-my-rule",
         "  pytest plastic-my-rule",
@@ -56,7 +69,7 @@ def test_five_commands_from_an_empty_folder(environment, tmp_path):
     for line in written.splitlines():
         if line.startswith("wrote "):
             assert (folder / line.removeprefix("wrote ")).is_file()
-    installed = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder)
+    installed = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder, fresh=True)
     assert installed.stdout == (
         "plastic-my-rule 0.1.0: no faults in rule my-rule\n"
         "  rule my-rule: runs on native, compiled, eager\n"
@@ -65,7 +78,7 @@ def test_five_commands_from_an_empty_folder(environment, tmp_path):
     assert re.search(r"\b10 passed\b", tests)
     small = ("--samples", "200", "--seeds", "2", "--json")
     run = environment.plastic(
-        "run", "--rule", "my-rule+bp", "--task", "digits-mlp", *small, cwd=folder
+        "run", "--rule", "my-rule+bp", "--task", "digits-mlp", *small, cwd=folder, fresh=True
     )
     assert json.loads(run.stdout)["rule"] == "my-rule+bp"
     again = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.plugins.packages import build_wheel, pip_install, plastic
+from tests.plugins.packages import build_wheel, pip_install
+from tests.processes import plastic
 
 MODULE = '''
 import torch
@@ -104,7 +105,7 @@ def installed(tmp_path_factory):
 
 
 def test_it_is_listed(installed):
-    entries = json.loads(plastic("plugins", "--json", path=installed).stdout)
+    entries = json.loads(plastic("plugins", "--json", path=installed, fresh=True).stdout)
     theirs = [e for e in entries if e["distribution"] == "plastic-stranger"]
     assert [(e["kind"], e["name"], e["version"], e["state"], e["api"]) for e in theirs] == [
         ("rule", "anti", "2.5", "ok", 1),

@@ -69,6 +69,7 @@ def test_probes_see_the_gradient_whatever_rule_learns(residual):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
 
 
+@pytest.mark.usefixtures("compilers")
 def test_compiled_is_eager_with_normalisation_and_with_states_of_transforms():
     made = [
         make(
@@ -89,6 +90,7 @@ def test_compiled_is_eager_with_normalisation_and_with_states_of_transforms():
     assert_same(made[0][1], made[1][1], 1e-4)
 
 
+@pytest.mark.usefixtures("compilers")
 @pytest.mark.parametrize("rule", ["bp", "bp+oja+hebbian-error", "fa+hebbian-error", "dfa", "oja"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_native_is_eager(rule, batch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plugins.packages import plastic
+from tests.processes import plastic
 
 SMALL = ("sweep", "--rule", "bp", "--seeds", "1", "--samples", "10", "--workers", "1")
 
@@ -32,11 +32,12 @@ def test_broken_workers(case, tmp_path):
     how, reason = CASES[case]
     (tmp_path / "sitecustomize.py").write_text(BREAK.format(how=how))
     where = ("--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"))
-    done = plastic(*SMALL, *where, path=tmp_path)
+    done = plastic(*SMALL, *where, path=tmp_path, fresh=True)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1] == (
         f"plastic: {reason}; mend it, or train in this process by --workers 0"
     )
     assert "plastic_core/cli" not in done.stderr, "a traceback of the command itself"
-    assert plastic(*SMALL[:-1], "0", *where, path=tmp_path).returncode == 0
+    alone = plastic(*SMALL[:-1], "0", *where, path=tmp_path, fresh=True)
+    assert alone.returncode == 0, alone.stderr

@@ -6,9 +6,9 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
-from tests.plugins.packages import build_wheel, plastic, rule_source, unpack
+from tests.plugins.packages import build_wheel, rule_source, unpack
+from tests.processes import HANGS, plastic, wait_until
 
 SWEEP = [
     *("sweep", "--rule", "bp+mine", "--grid", "bp=0.01,0.1", "--seeds", "4", "--samples", "100"),
@@ -42,19 +42,18 @@ def cluster(path):
     try:
         from distributed import Client
 
-        deadline = time.monotonic() + 60
-        while True:
+        def answers():
             with contextlib.suppress(OSError), Client(address, timeout="5s") as client:
-                client.wait_for_workers(2, timeout=60)
-                break
-            assert time.monotonic() < deadline, "the cluster does not start"
-            time.sleep(0.2)
+                client.wait_for_workers(2, timeout=HANGS)
+                return True
+
+        wait_until(answers, started[0])
         yield address
     finally:
         for process in reversed(started):
             process.terminate()
         for process in started:
-            process.wait(timeout=30)
+            process.wait(timeout=HANGS)
 
 
 def test_a_running_cluster_trains_and_versions_that_differ_are_refused(tmp_path):

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 
 import psutil
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from plastic_core import PlasticError
 from plastic_core.cli import execute
 from plastic_core.experiments.sweeping.slurm import open_cluster, parse_options
+from tests.processes import wait_until
 
 SBATCH = """#!/bin/sh
 if [ "$1" = --test-only ]; then
@@ -57,13 +57,11 @@ def test_jobs_train_a_sweep_and_are_gone_at_its_end(tmp_path, capsys, slurm):
     assert (result["cells"], result["trained"], result["failed"]) == (8, 8, [])
     jobs = [int(line) for line in (slurm / "jobs").read_text().split()]
     assert len(jobs) == 1
-    deadline = time.monotonic() + 10
-    while any(
-        psutil.pid_exists(job) and psutil.Process(job).status() != psutil.STATUS_ZOMBIE
-        for job in jobs
-    ):
-        assert time.monotonic() < deadline, "a job is left"
-        time.sleep(0.1)
+
+    def gone(job):
+        return not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE
+
+    wait_until(lambda: all(map(gone, jobs)))
 
 
 def test_the_job_script_holds_what_was_asked(slurm):

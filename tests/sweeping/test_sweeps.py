@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import psutil
 import pytest
@@ -17,6 +13,7 @@ from plastic_core.experiments.sweeping.arms import expand
 from plastic_core.experiments.sweeping.grid import parse_axis
 from plastic_core.experiments.sweeping.table import rows_of
 from plastic_core.plugins.catalogue import Catalogue
+from tests.processes import dies, plastic
 
 SMALL = RunSpec(seeds=3, samples=200, evaluations=2, options={"sizes": [64, 20, 10]})
 SPEC = SweepSpec(
@@ -145,50 +142,43 @@ COMMAND = [
 ]
 
 
-def start(tmp_path, *more, name="out"):
-    command = [sys.executable, "-m", "plastic_core", *COMMAND, *more]
-    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / name)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
-def wait_for_cells(tmp_path, count):
-    deadline = time.monotonic() + 120
-    while len(list(Store(tmp_path / "store").files())) < count:
-        assert time.monotonic() < deadline, "the sweep does not get on"
-        time.sleep(0.02)
+# Kills the last worker before the 101st network gets into the store.
+KILLS_A_WORKER = """
+import psutil
+def kill(event, arguments, puts=itertools.count(1)):
+    if event == "os.rename" and "/store/" in arguments[1] and next(puts) == 101:
+        children = psutil.Process().children(recursive=True)
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        workers[-1].kill()
+sys.addaudithook(kill)
+"""
 
 
 def test_kills_of_a_worker_and_of_the_driver_lose_nothing(tmp_path):
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    whole = start(undisturbed, "--workers", "0")
-    expected = json.loads(whole.communicate()[0])
+    def swept(folder, workers, first=""):
+        where = ["--store", str(folder / "store"), "--out", str(folder / "out")]
+        return plastic(*COMMAND, "--workers", workers, *where, first=first)
+
+    undisturbed = swept(tmp_path / "undisturbed", "0")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    expected = json.loads(undisturbed.stdout)
     assert (expected["cells"], expected["trained"]) == (1000, 1000)
 
-    first = start(tmp_path, "--workers", "2")
-    wait_for_cells(tmp_path, 100)
-    children = psutil.Process(first.pid).children(recursive=True)
-    workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-    workers[-1].kill()
-    wait_for_cells(tmp_path, 300)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    kept = len(list(Store(tmp_path / "store").files()))
-    assert 300 <= kept < 1000
+    killed = swept(tmp_path, "2", dies(r"^os\.rename .*/store/", 301) + KILLS_A_WORKER)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(Store(tmp_path / "store").files())) == 300
 
-    second = start(tmp_path, "--workers", "2", name="again")
-    out, err = second.communicate()
-    assert second.returncode == 0, err
-    result = json.loads(out)
-    assert (result["from_store"], result["trained"], result["failed"]) == (kept, 1000 - kept, [])
+    second = swept(tmp_path, "2")
+    assert second.returncode == 0, second.stderr
+    result = json.loads(second.stdout)
+    assert (result["from_store"], result["trained"], result["failed"]) == (300, 700, [])
     assert [arm["cells"] for arm in result["arms"]] == [arm["cells"] for arm in expected["arms"]]
     tables = [
-        (folder / "table.csv").read_text() for folder in (tmp_path / "again", undisturbed / "out")
+        (folder / "out" / "table.csv").read_text()
+        for folder in (tmp_path, tmp_path / "undisturbed")
     ]
     assert tables[0] == tables[1]
-    with (tmp_path / "again" / "table.csv").open() as file:
+    with (tmp_path / "out" / "table.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 200
 
 

@@ -1,0 +1,58 @@
+"""A process that has imported what `plastic` needs, and forks for each call of the command line.
+
+Run by its path. Each line that it reads is a call as JSON; `tests.processes.ForkServer` writes
+them. The answer is the exit code, negative where a signal ended the child.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import site
+import sys
+
+# What commands load, most of it late. None of it begins a thread, which would not be forked.
+IMPORTS = (
+    *("distributed", "matplotlib.backends.backend_agg", "netCDF4", "optuna", "sklearn.datasets"),
+    *("torch._dynamo", "xarray"),
+    *("plastic_core.cli", "plastic_core.figures", "plastic_core.experiments.run", "plastic_core.testing"),
+    *("plastic_core.experiments.meta.meta_learning", "plastic_core.experiments.searching.search"),
+)
+
+
+def main():
+    """Fork for each call, and answer with its exit code; a child goes on to be the call."""
+    del sys.path[0]  # the folder of this file
+    for name in IMPORTS:
+        importlib.import_module(name)
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if child == 0:
+            return begin(**json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    return None
+
+
+def begin(module, arguments, first, folder, environment, out, err):
+    """Be `python -m module`, as a new process in this folder and environment would."""
+    for descriptor, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, out, os.O_WRONLY),
+        (2, err, os.O_WRONLY),
+    ):
+        os.dup2(os.open(path, flags), descriptor)
+    sys.stdin = open(0)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    paths = environment.get("PYTHONPATH", "")
+    sys.path[:0] = [folder, *paths.split(os.pathsep)] if paths else [folder]
+    for packages in site.getsitepackages():
+        site.addsitedir(packages)  # what was installed since
+    sys.argv[1:] = arguments
+    exec(first, {})
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
