@@ -82,7 +82,7 @@ def choose_backend(request: BackendRequest) -> Chosen:
     spec = r.spec
     if isinstance(spec, NetworkSpec):
         makers["compiled"] = lambda: CompiledBackend(spec, *made_of)
-    refused: list[str] = []
+    refused: dict[str, str] = {}
     for name in ("native", "compiled", "eager"):
         if r.asked != "auto" and not refused and name != r.asked:
             continue
@@ -94,7 +94,7 @@ def choose_backend(request: BackendRequest) -> Chosen:
                 reason = f"{error}; {_INSTALL}"
             except (NotNativeError, CannotCompileError) as error:
                 reason = str(error)
-        refused.append(f"{name}: {reason}")
+        refused[name] = reason
     raise AssertionError("the eager backend takes every run")
 
 
@@ -103,14 +103,16 @@ def _unfit(name: str, r: BackendRequest) -> str | None:
     device = r.inputs.device.type
     if name == "native" and device != "cpu":
         return f"it runs on the CPU, not on {device}"
-    if name == "compiled" and r.asked == "auto" and r.updates < _REPAID_AFTER:
+    if name == "compiled" and r.asked != "compiled" and r.updates < _REPAID_AFTER:
         return f"{r.updates:,} updates are too few to repay half a minute of compiling"
     return None
 
 
-def _why(asked: str, name: str, refused: list[str]) -> str:
+def _why(asked: str, name: str, refused: dict[str, str]) -> str:
     if asked == name:
         return "asked for"
     if not refused:
         return "auto: the fastest"
-    return f"{asked}; not " + "; not ".join(refused)
+    others = [f"not {other}: {reason}" for other, reason in refused.items() if other != asked]
+    begin = "auto" if asked == "auto" else f"in place of {asked}: {refused[asked]}"
+    return "; ".join([begin, *others])

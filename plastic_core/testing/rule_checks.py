@@ -12,7 +12,12 @@ from plastic_core.api.plugin import Rule
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.base.fault import Fault
 from plastic_core.hooks.trial import Trial
-from plastic_core.testing.backend_checks import BACKENDS, backends_of, difference_on
+from plastic_core.testing.backend_checks import (
+    BACKENDS,
+    backends_of,
+    difference_on,
+    difference_over_time,
+)
 from plastic_core.testing.small import NETWORK, SmallNetwork, difference, theta_of
 
 Check = Callable[[type[Rule]], list[Fault]]
@@ -166,13 +171,15 @@ def check_theta_derivative(rule: type[Rule]) -> list[Fault]:
 
 
 def check_native(rule: type[Rule]) -> list[Fault]:
-    """The native backend, where it takes the rule, gives eager's numbers."""
-    return _check_backend(rule, "native")
+    """The native backend, where it takes the rule, gives eager's numbers, over time too."""
+    off = difference_on("native", lambda: _network(rule))
+    off = off or difference_over_time(lambda: _network(rule))
+    return _other_numbers("native", off)
 
 
 def check_compiled(rule: type[Rule]) -> list[Fault]:
     """The compiled backend, where it takes the rule, gives eager's numbers."""
-    return _check_backend(rule, "compiled")
+    return _other_numbers("compiled", difference_on("compiled", lambda: _network(rule)))
 
 
 #: In the order in which they are run; where one of the first two finds something, the others
@@ -196,8 +203,7 @@ def backends(rule: type[Rule], names: Sequence[str] = BACKENDS) -> str:
     return backends_of(lambda: _network(rule), f"rule '{rule.spec.name}'", names)
 
 
-def _check_backend(rule: type[Rule], name: str) -> list[Fault]:
-    off = difference_on(name, lambda: _network(rule))
+def _other_numbers(name: str, off: str) -> list[Fault]:
     found = f"gives other numbers on the backend {name} than on eager, in {off}"
     accepted = "let a hook depend on its signals alone, without branching on their values"
     example = "torch.where(s.post > 0.5, s.post, 0)  # not: if s.post.max() > 0.5"

@@ -124,7 +124,7 @@ class Block:
             )
         )
         if chosen.differs and spec.backend != "auto":
-            self.notes.append(f"backend {chosen.name} in place of {spec.backend}: {chosen.reason}")
+            self.notes.append(f"backend {chosen.name} {chosen.reason}")
         return chosen
 
     def _probe(

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.api import Rule, RuleSpec, State, Theta, decay, hookimpl, outer
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.parts import assert_same, make, order
@@ -28,6 +28,9 @@ _UNARY = {
     "square": torch.square,
     "sign": torch.sign,
     "sin": torch.sin,
+    "cos": torch.cos,
+    "arc tangent": torch.atan,
+    "error function": torch.erf,
     "exp of less than 1": lambda x: torch.exp(-x.abs()),
     "log of more than 1": lambda x: torch.log1p(x.abs()),
     "root": lambda x: (x.abs() + 0.1).sqrt(),
@@ -44,6 +47,8 @@ _BINARY = {
     "maximum": torch.maximum,
     "minimum": torch.minimum,
     "where": lambda a, b: torch.where(a > b, a, 0.5 * b),
+    "method where": lambda a, b: a.where(a > b, -0.25),
+    "lerp": lambda a, b: torch.lerp(a, b, 0.3),
     "comparison": lambda a, b: (a <= b) * a,
 }
 _REDUCED = {
@@ -54,64 +59,90 @@ _REDUCED = {
     "all": lambda x: x + x.mean((1, 2), keepdim=True),
 }
 _PRE, _POST = ("pre", "recon", "weight_error", "pre_error"), ("post", "error")
+_FUNCTIONS = {**_UNARY, **_BINARY, **_REDUCED}
 
 
-def expressions(signals):
-    """Return a strategy of functions of the signals, all of one population."""
-    leaf = st.sampled_from(signals).map(lambda name: ("signal", name))
-    number = st.floats(-2, 2).map(lambda value: ("number", value))
-
-    def grow(inner):
-        return st.one_of(
-            st.tuples(st.sampled_from(sorted(_UNARY)), inner),
-            st.tuples(st.sampled_from(sorted(_REDUCED)), inner),
-            st.tuples(st.sampled_from(sorted(_BINARY)), inner, inner),
-            st.tuples(st.just("mul"), inner, number),
-        )
-
-    return st.recursive(leaf, grow, max_leaves=5)
-
-
-def evaluate(tree, s):
-    name, *inner = tree
-    if name == "signal":
-        return getattr(s, inner[0])
-    if name == "number":
-        return inner[0]
-    functions = {**_UNARY, **_BINARY, **_REDUCED}
-    return functions[name](*(evaluate(one, s) for one in inner))
+@st.composite
+def programs(draw, signals):
+    """Draw up to six operations: (name, operands), each a signal, a number or an earlier result."""
+    program = []
+    for _ in range(draw(st.integers(0, 6))):
+        operand = st.sampled_from([*signals, *range(len(program))])
+        name = draw(st.sampled_from(sorted(_FUNCTIONS)))
+        operands = [draw(operand)]
+        if name in _BINARY:
+            number = st.floats(-2, 2).map(lambda value: ("number", value))
+            operands.append(draw(st.one_of(operand, operand, number) if name == "mul" else operand))
+        program.append((name, operands))
+    return program
 
 
-DRAWN = given(left=expressions(_POST), right=expressions(_PRE), batch=st.sampled_from([1, 3]))
+def evaluate(program, signals):
+    """Return the result of a program, or the first signal where it has no operation."""
+    results = []
+
+    def value(operand):
+        if isinstance(operand, tuple):
+            return operand[1]
+        return results[operand] if isinstance(operand, int) else signals[operand]
+
+    for name, operands in program:
+        results.append(_FUNCTIONS[name](*map(value, operands)))
+    return results[-1] if results else next(iter(signals.values()))
+
+
+DRAWN = given(
+    left=programs((*_POST, "state")),
+    right=programs((*_PRE, "state")),
+    factor=programs((*_POST, "state")),
+    new_post=programs((*_POST, "state")),
+    new_pre=programs((*_PRE, "state")),
+    batch=st.sampled_from([1, 2, 3]),
+)
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
 @DRAWN
-def test_random_expressions(left, right, batch):
-    assert_the_numbers_of_eager(left, right, batch)
+def test_random_rules_of_up_to_six_operations_with_states_and_batches(**drawn):
+    assert_the_numbers_of_eager(**drawn)
 
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @DRAWN
-def test_many_random_expressions(left, right, batch):
-    assert_the_numbers_of_eager(left, right, batch)
+def test_many_random_rules(**drawn):
+    assert_the_numbers_of_eager(**drawn)
 
 
-def assert_the_numbers_of_eager(left, right, batch):
+def assert_the_numbers_of_eager(left, right, factor, new_post, new_pre, batch):
     class Drawn(Rule):
-        spec = RuleSpec(name="drawn", reads={*_PRE, *_POST}, **SPEC)
+        spec = RuleSpec(
+            name="drawn",
+            reads={*_PRE, *_POST},
+            state={"post": State(over="post", initial=0.3), "pre": State(over="pre")},
+            **SPEC,
+        )
 
         @hookimpl
         def plastic_local_update(self, s):
-            # bounded, so that no weight runs away and rounding stays rounding
-            return outer(torch.tanh(evaluate(left, s)), torch.tanh(evaluate(right, s)))
+            post = {name: getattr(s, name) for name in _POST} | {"state": s.state.post}
+            pre = {name: getattr(s, name) for name in _PRE} | {"state": s.state.pre}
+
+            def bounded(program, signals):
+                # so that no weight runs away and rounding stays rounding; of the signals' shape
+                return torch.tanh(evaluate(program, signals)) + 0 * next(iter(signals.values()))
+
+            update = outer(bounded(left, post), bounded(right, pre)) + decay(bounded(factor, post))
+            return update, {
+                "post": bounded(new_post, post).mean(1, keepdim=True),
+                "pre": bounded(new_pre, pre).mean(1, keepdim=True),
+            }
 
     arguments = {"seeds": 2, "batch": batch, "dtype": "float64", "rules": [Drawn]}
     rule, sizes = "0.01*bp+drawn", (9, 7, 5, 3)
     native, ours = make(NativeBackend, rule, sizes, more={"flags": ("-O0",)}, **arguments)
     eager, reference = make(EagerBackend, rule, sizes, **arguments)
-    points = order(2, 6)
+    points = order(2, 7)
     assert torch.equal(native.advance(points), eager.advance(points))
     assert_same(ours, reference, 1e-7)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from plastic_core import RunSpec, initial_parameters, resolve_hooks
-from plastic_core.api import RecurrentSpec
+from plastic_core.api import RecurrentSpec, Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
@@ -24,10 +24,10 @@ RULES = [
 ]
 
 
-def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, transforms=(), **more):
+def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, transforms=(), rules=(), **more):
     """Return a backend for a recurrent network, and its parameters."""
     plan = make_plan(
-        RunSpec(rule=rule, task="delayed-digits-rnn", transforms=transforms), Catalogue()
+        RunSpec(rule=rule, task="delayed-digits-rnn", transforms=transforms), Catalogue(rules=rules)
     )
     kind = getattr(torch, dtype)
     selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
@@ -56,6 +56,43 @@ def test_the_numbers_of_eager(rule, sizes):
         for backend in (eager, native):
             assert (backend.advance(order) == -1).all()
         assert_same(ours, reference, 1e-9)
+
+
+class Counting(Rule):
+    """Reads K, the mini-batch, and what is reduced over the events, also on the way back."""
+
+    spec = RuleSpec(
+        name="counting",
+        summary="of a test",
+        equation="x",
+        reference="none",
+        modifies="forward",
+        reads={"pre", "post", "error", "weight_error", "pre_error"},
+        theta=Theta(default=0.01),
+        propagates=True,
+    )
+
+    @hookimpl
+    def plastic_propagate_error(self, s):
+        return s.weight_error / s.weight_error.shape[1] + s.weight_error.mean(1, keepdim=True)
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        left = s.error / s.pre.shape[1] - s.error.mean(1, keepdim=True) * s.post.size(-2)
+        return -outer(left, s.pre * s.batch) + outer(s.post, s.pre_error)
+
+
+@pytest.mark.parametrize("sizes", [(7, 5, 3, 2, 6), (5, 4, 3, 1, 2)])
+def test_k_counts_steps_and_the_mini_batch_is_one(sizes):
+    names = ("inputs", "hidden", "classes", "present", "steps")
+    spec = RecurrentSpec(**dict(zip(names, sizes, strict=True)))
+    order = torch.randint(POINTS, (2, 20), generator=torch.Generator().manual_seed(1))
+    trained = []
+    for backend in (NativeBackend, EagerBackend):
+        made, parameters = make(backend, "counting", spec, rules=[Counting])
+        assert (made.advance(order) == -1).all()
+        trained.append(parameters)
+    assert_same(*trained, 1e-9)
 
 
 def test_a_seed_is_the_same_alone_and_among_others():

@@ -10,6 +10,7 @@ import torch
 from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
 from plastic_core.backends.native import compiler
 from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from tests.backends.parts import make
@@ -68,37 +69,57 @@ def counting(s):
     [
         (
             lambda s: outer(torch.cumsum(s.post, -1), s.pre),
-            "C is not generated for 'cumsum'",
+            f"C is not generated for 'cumsum'; {FOLLOWED}",
         ),
-        (lambda s: 0.1 * s.weight, "it reads the matrix 'weight'"),
+        (
+            lambda s: 0.1 * s.weight,
+            "it reads the matrix 'weight'; read recon (W' post) or weight_error (W' error) in place "
+            "of products with it, and return decay() for a part of it",
+        ),
         (
             lambda s: outer(s.post, s.pre) + torch.bmm(s.post.mT, s.pre),
-            "it returns an increment for the matrix",
+            "it returns an increment for the matrix; return outer(a, b), decay(), and sums of them",
         ),
-        (lambda s: outer(s.post * s.pre.mean(), s.pre), "C is not generated for 'mean'"),
+        (
+            lambda s: outer(s.post * s.pre.mean(), s.pre),
+            f"C is not generated for 'mean'; {FOLLOWED}",
+        ),
         (
             lambda s: outer(s.post if s.post.max() > 0 else -s.post, s.pre),
             "it cannot be followed (symbolically traced variables cannot be used as inputs to "
-            "control flow)",
+            "control flow); write torch.where(condition, a, b) in place of branching on values",
         ),
-        (counting, "it cannot be followed (it does something else at each call)"),
     ],
 )
 def test_rules_that_c_is_not_generated_for(update, reason):
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp+made", (4, 3, 2), rules=[rule_of(update)])
-    assert str(caught.value) == f"the rule 'made': {reason}"
+    line = update.__code__.co_firstlineno
+    assert str(caught.value) == f"the rule 'made': line {line}: {reason}"
+
+
+def test_a_rule_that_does_something_else_at_each_call():
+    with pytest.raises(NotNativeError) as caught:
+        make(NativeBackend, "bp+made", (4, 3, 2), rules=[rule_of(counting)])
+    assert str(caught.value) == (
+        "the rule 'made': it cannot be followed (it does something else at each call); compute "
+        "from the signals, the state and the parameters alone"
+    )
 
 
 def test_a_state_as_large_as_the_weights():
     made = rule_of(
-        lambda s: (outer(s.post, s.pre), {"trace": s.state.trace}),
+        lambda s: (outer(s.post + s.state.trace.sum(), s.pre), {"trace": s.state.trace}),
         state={"trace": State(over="weight")},
     )
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp+made", (4, 3, 2), rules=[made])
-    assert str(caught.value) == (
-        "the rule 'made': its state 'trace' is as large as a weight matrix"
+    rule, line, reason = str(caught.value).split(": ", 2)
+    assert rule == "the rule 'made'"
+    assert line.startswith("line ")
+    assert reason == (
+        "its state 'trace' is as large as a weight matrix; declare it over 'post' or 'pre' where a "
+        "number for each unit does"
     )
 
 

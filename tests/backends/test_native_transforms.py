@@ -5,6 +5,7 @@ import torch
 
 from plastic_core.api import RecurrentSpec, Rule, State, Transform, TransformSpec, hookimpl
 from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from tests.backends import test_native_recurrent
@@ -109,8 +110,11 @@ def test_truths_are_no_numbers():
         more = {"transform_classes": [transform_of(update)], "transforms": ["made"]}
         with pytest.raises(NotNativeError) as caught:
             make(NativeBackend, "bp", (4, 3, 2), **more)
-        expected = f"the transform 'made': '{operation}' gives numbers of type torch.bool"
-        assert str(caught.value) == expected
+        assert str(caught.value) == (
+            f"the transform 'made': line {update.__code__.co_firstlineno}: '{operation}' gives "
+            "numbers of type torch.bool; write torch.where(condition, a, b) with signals or "
+            "s.post.dtype to stay with theirs"
+        )
 
 
 class Messenger(Rule):
@@ -192,16 +196,31 @@ def test_networks_that_diverge_are_found():
     [
         (
             lambda u: u.increment / u.increment.square().sum((-2, -1), keepdim=True),
-            "it looks at more than one element of a matrix at a time",
+            "it looks at more than one element of a matrix at a time; write it with functions of "
+            "single elements",
         ),
-        (lambda u: u.increment.cumsum(-1), "C is not generated for 'cumsum'"),
-        (lambda u: (u.increment.mT * 2).mT, "it combines populations of different sizes"),
-        (lambda u: u.increment / u.increment.size(-1), "it reads the size of a matrix"),
-        (lambda u: u.increment.real, "it reads the attribute 'real' of a tensor"),
+        (lambda u: u.increment.cumsum(-1), f"C is not generated for 'cumsum'; {FOLLOWED}"),
+        (
+            lambda u: (u.increment.mT * 2).mT,
+            "'mul' combines dimensions that do not belong together; keep rows in dim 1 and columns "
+            "in dim -1",
+        ),
+        (
+            lambda u: u.increment / u.increment.size(-1),
+            "it reads the size of a matrix; write a parameter for it",
+        ),
+        (
+            lambda u: u.increment / u.increment.shape[-1],
+            "it reads the size of a matrix; write a parameter for it",
+        ),
+        (
+            lambda u: 1 * u.increment.real,
+            f"it reads the attribute 'real' of a tensor; {FOLLOWED}",
+        ),
         (
             lambda u: u.increment if u.increment.max() > 0 else u.weight,
             "it cannot be followed (symbolically traced variables cannot be used as inputs to "
-            "control flow)",
+            "control flow); write torch.where(condition, a, b) in place of branching on values",
         ),
     ],
 )
@@ -209,7 +228,8 @@ def test_what_c_is_not_generated_for(update, reason):
     made = transform_of(update)
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp", (4, 3, 2), transform_classes=[made], transforms=["made"])
-    assert str(caught.value) == f"the transform 'made': {reason}"
+    line = update.__code__.co_firstlineno
+    assert str(caught.value) == f"the transform 'made': line {line}: {reason}"
 
 
 def test_the_feedback_is_not_transformed_in_c():

@@ -22,6 +22,7 @@ from plastic_core.api import (
     outer,
 )
 from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.backends.native.program import Values
 from plastic_core.testing import ProbeConformance, RuleConformance, TaskConformance
 
 SOURCE = np.random.default_rng(0)
@@ -225,6 +226,22 @@ def test_a_backend_with_other_numbers_is_found(monkeypatch):
         rule = rule_of(lambda s: outer(s.post, s.pre))
 
     with pytest.raises(AssertionError, match="on the backend native than on eager, in weight"):
+        Conformance().test_native_agrees_with_eager()
+
+
+def test_the_kit_tries_k_other_than_the_mini_batch(monkeypatch):
+    """With K taken for the mini-batch, as where it is generated wrong."""
+    make_value = Values.make
+
+    def make(self, operation, *arguments):
+        return make_value(self, "batch" if operation == "events" else operation, *arguments)
+
+    monkeypatch.setattr(Values, "make", make)
+
+    class Conformance(RuleConformance):
+        rule = rule_of(lambda s: outer(s.post * s.post.shape[1], s.pre))
+
+    with pytest.raises(AssertionError, match=r"off by \S+, in a recurrent network; let a hook"):
         Conformance().test_native_agrees_with_eager()
 
 

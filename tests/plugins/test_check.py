@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from plastic_core import __version__
+from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.cli import execute
 from tests.plugins.broken import MISTAKES, broken_wheel
 from tests.plugins.packages import rule_source, unpack
@@ -147,7 +148,7 @@ def test_it_says_which_backends_take_a_transform(tmp_path, capsys):
     )
     assert execute(["check", str(file)]) == 0
     assert capsys.readouterr().out.endswith(
-        "runs on compiled, eager; not native: C is not generated for 'norm'\n"
+        f"runs on compiled, eager; not native: line 8: C is not generated for 'norm'; {FOLLOWED}\n"
     )
 
 

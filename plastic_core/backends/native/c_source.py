@@ -307,6 +307,7 @@ class Nest(Naming):
             "number": "net->constant[{}]",
             "theta": "net->theta[{}]",
             "batch": "(real)MINI_BATCH(events)",
+            "events": "(real)events",
             "units": "(real)p->n_{}",
             "chosen": "(real)(direction == {})",
         }

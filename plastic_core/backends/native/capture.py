@@ -123,8 +123,10 @@ class _Capture:
                 slope = self.values.make("activation_slope", self.values.signal("branch"))
                 pre_error = self.values.make("mul", arrived, slope)
             self.values.known["pre_error"] = pre_error
-            if self.hooks.gated and _normalises(self.spec):
-                # rules read it where it has also gone back through the normalisation
+            stepwise = isinstance(self.spec, RecurrentSpec)
+            if stepwise or (self.hooks.gated and _normalises(self.spec)):
+                # rules read it where it has also gone back through the normalisation, and in a
+                # recurrent network for all events, of which each step propagated its own
                 self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
         kind = Kind(needs, None, None, pre_error, arrived if below else None, [], {})
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
@@ -149,9 +151,14 @@ class _Capture:
         batch = self.values.make("batch")
         for rule, part in parts:
             if not isinstance(part, Outer | Decay):
-                raise NotNativeError(f"the rule '{rule}': it returns an increment for the matrix")
+                raise NotNativeError(
+                    f"the rule '{rule}': it returns an increment for the matrix; return outer(a, b)"
+                )
             if not isinstance(part.scale, int | float):
-                raise NotNativeError(f"the rule '{rule}': it multiplies an update by a result")
+                raise NotNativeError(
+                    f"the rule '{rule}': it multiplies an update by a result; multiply a factor "
+                    "of outer() by it"
+                )
             theta = self.values.make("theta", self.thetas.index(rule))
             scale = self.values.make("mul", theta, self.values.number(part.scale))
             if isinstance(part, Outer):

@@ -104,7 +104,7 @@ class Differentiator:
             return make("tangent", arguments[0], value.units)
         if operation == "theta":
             return make("chosen", arguments[0])
-        if operation in ("number", "batch", "units"):
+        if operation in ("number", "batch", "events", "units"):
             return None
         tangents = [self.of(argument) for argument in arguments]
         if all(tangent is None for tangent in tangents):

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final
 
 import torch
 from torch import Tensor, fx
 
+from plastic_core.api import update as updates
 from plastic_core.api.update import Decay, Outer, Part, Sum, Update
-from plastic_core.backends.native.operations import arguments_of
+from plastic_core.backends.native.operations import arguments_of, name_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
 from plastic_core.hooks.trial import trial_signals
+
+#: What to write in place of what C is not generated for.
+FOLLOWED: Final = (
+    "write it with arithmetic, comparisons, torch.where, functions of single elements, and sum, "
+    "mean, amax or amin over dim 1 or -1 with keepdim=True"
+)
+
+INSTEAD_OF_DENSE: Final = "return outer(a, b), decay(), and sums of them"
+
+_INSTEAD_OF_A_MATRIX: Final = {
+    "weight": "read recon (W' post) or weight_error (W' error) in place of products with it, and "
+    "return decay() for a part of it",
+    "feedback": "read feedback_error (B error) in place of products with it",
+}
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The shape of a value."""
+
+    of: Value
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """A value whose dimension of size 1 was left out, until it is put back where it was."""
+
+    value: Value
 
 
 class Follower:
@@ -24,6 +57,7 @@ class Follower:
     """
 
     kind = "rule"
+    layout = "K in dim 1 and the population in dim -1"
 
     def __init__(self, values: Values, slots: list[tuple[str, str]], dtype: torch.dtype) -> None:
         self._values, self._slots, self._dtype = values, slots, dtype
@@ -32,7 +66,8 @@ class Follower:
         """Return what a hook of a rule returns, with values in the place of tensors.
 
         Raises:
-            NotNativeError: it does what C is not generated for.
+            NotNativeError: it does what C is not generated for; with the line of the rule, and
+                what to write there.
         """
         try:
             graph, result = _trace_twice(function)
@@ -41,44 +76,71 @@ class Follower:
         except NotNativeError as error:
             reason = str(error)
         except Exception as error:  # a rule may do to a proxy what none of them supports
-            reason = f"it cannot be followed ({_first_line(error)})"
+            line = _last_line(error.__traceback__)
+            reason = f"{line}it cannot be followed ({_first_line(error)}); {_instead(error)}"
         raise NotNativeError(f"the {self.kind} '{rule.spec.name}': {reason}")
 
     def _convert(self, graph: fx.Graph, rule: Any) -> dict[fx.Node, Any]:
         assert graph.owning_module is not None
         shapes = _Shapes(graph.owning_module)
-        shapes.run(self._trial(rule))
+        try:
+            shapes.run(self._trial(rule))
+        except Exception as error:  # such as a function of torch's that takes no proxy
+            raise NotNativeError(
+                f"{_named(shapes.line)}it cannot be followed ({_first_line(error)}); {FOLLOWED}"
+            ) from None
         found: dict[fx.Node, Any] = {}
         for node in graph.nodes:
             if node.op == "placeholder":
                 found[node] = SIGNALS
             elif node.op != "output":
-                found[node] = self._node(node, found, shapes.seen[node], rule)
+                try:
+                    found[node] = self._node(node, found, shapes.seen[node], rule)
+                except NotNativeError as error:
+                    raise NotNativeError(f"{_named(node.meta['line'])}{error}") from None
         return found
 
     def _trial(self, rule: Any) -> Any:
         """Return an argument on which the hook can be tried."""
-        return trial_signals(rule, self._dtype)
+        trial = trial_signals(rule, self._dtype)
+        self._replicas, self._events, post = trial.post.shape
+        self._units = {
+            None: 1,
+            "post": post,
+            "pre": trial.pre.shape[-1],
+            "out": trial.output_error.shape[-1],
+        }
+        return trial
 
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
         if node.op == "get_attr":
             if isinstance(trial, Tensor) and trial.numel() == 1:
                 return self._values.number(trial.item())
-            raise NotNativeError("it uses a tensor of its own")
+            raise NotNativeError(
+                "it uses a tensor of its own; write numbers, or keep it in a state"
+            )
         args, kwargs = _looked_up(node.args, found), _looked_up(node.kwargs, found)
-        if node.op == "call_function" and node.target is getattr:
+        if node.target is getattr:
             return self._attribute(args, trial, rule)
-        operation = node.target if isinstance(node.target, str) else node.target.__name__
-        if operation in ("getitem", "size") and isinstance(args[0], Value | tuple):
-            return self._size(operation, args)
-        if operation == "unsqueeze" and isinstance(trial, Tensor) and trial.dim() == 3:
-            return args[0]
-        values = arguments_of(operation, args, kwargs)
-        if values is None:
-            raise NotNativeError(f"C is not generated for '{operation}'")
-        self._check_shape(operation, trial)
+        method = isinstance(node.target, str)
+        name: str | None = node.target if isinstance(node.target, str) else name_of(node.target)
+        if name == "getitem" and isinstance(args[0], _Shape):
+            return self._size(args[0].of, args[1])
+        if name == "size" and method and not kwargs:
+            return self._size(*args) if len(args) > 1 else _Shape(args[0])
+        if name == "unsqueeze" and isinstance(args[0], _Flat):
+            return self._checked(name, args[0].value, trial)
+        values = None if name is None else arguments_of(name, args, kwargs, method)
+        if name is None or values is None:
+            called = name or str(getattr(node.target, "__name__", "a call"))
+            if name is not None and kwargs and arguments_of(name, args, {}, method):
+                called += f"' with '{', '.join(kwargs)}"
+            raise NotNativeError(f"C is not generated for '{called}'; {FOLLOWED}")
         operation, operands = values
-        return self._values.make(operation, *(self._values.value(v) for v in operands))
+        if any(isinstance(operand, _Flat) for operand in operands):
+            raise NotNativeError(f"'{name}' of a result without keepdim=True; add it")
+        value = self._values.make(operation, *(self._values.value(v) for v in operands))
+        return self._checked(name, value, trial)
 
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
@@ -87,38 +149,77 @@ class Follower:
                 return STATE
             if name == "batch":
                 return self._values.make("batch")
-            if name in ("weight", "feedback"):
-                raise NotNativeError(f"it reads the matrix '{name}'")
+            if name in _INSTEAD_OF_A_MATRIX:
+                instead = _INSTEAD_OF_A_MATRIX[name]
+                raise NotNativeError(f"it reads the matrix '{name}'; {instead}")
             return self._values.signal(name)
         if owner is STATE:
             over = rule.spec.state[name].over
             if over == "weight":
-                raise NotNativeError(f"its state '{name}' is as large as a weight matrix")
+                raise NotNativeError(
+                    f"its state '{name}' is as large as a weight matrix; declare it over 'post' "
+                    "or 'pre' where a number for each unit does"
+                )
             return self._values.make("state", self._slots.index((rule.name, name)), over)
         if isinstance(owner, Value) and name == "shape":
-            return (owner, "shape")
-        raise NotNativeError(f"it reads the attribute '{name}' of a tensor")
+            return _Shape(owner)
+        if isinstance(owner, Value) and name == "dtype":
+            return trial
+        instead = INSTEAD_OF_DENSE if name in ("mT", "T") else FOLLOWED
+        raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {instead}")
 
-    def _size(self, operation: str, args: Sequence[Any]) -> Value:
-        owner = args[0][0] if isinstance(args[0], tuple) else args[0]
-        if len(args) == 2 and args[1] in (-1, 2) and owner.units is not None:
-            return self._values.make("units", owner.units)
-        if len(args) == 2 and args[1] in (1, -2) and owner.events:
-            return self._values.make("batch")
-        raise NotNativeError(f"'{operation}' of this kind is not among the supported operations")
+    def _size(self, owner: Any, dim: Any) -> Value:
+        if isinstance(owner, Value) and isinstance(dim, int):
+            if dim in (-1, 2) and owner.units is not None:
+                return self._values.make("units", owner.units)
+            if dim in (1, -2) and owner.events:
+                return self._values.make("events")
+        raise NotNativeError(
+            "it reads a size that is none of K or of a population; write s.post.shape[1] for K, "
+            "s.batch for the size of the mini-batch, or s.post.shape[-1] for that of a population"
+        )
 
-    def _check_shape(self, operation: str, trial: Any) -> None:
+    def _checked(self, operation: str, value: Value, trial: Any) -> Any:
+        """Return a value whose numbers on trial are as C would give them.
+
+        Raises:
+            NotNativeError: type or shape differ.
+        """
+        bits = operation in _BITS
+        if isinstance(trial, bool | int | float):
+            if bits:  # a true comparison is 1, but 1 and 2 have no bit in common
+                raise NotNativeError(f"C is not generated for '{operation}' of numbers; {FOLLOWED}")
+            return value
         if not isinstance(trial, Tensor):
-            return
+            raise NotNativeError(
+                f"'{operation}' gives a value of type {type(trial).__name__}; {FOLLOWED}"
+            )
         # in C true and false are 1 and 0, so that a number does not become one of them by itself
         truths = trial.dtype == torch.bool and operation not in (*_CASTS, "add")
         if trial.dtype != self._dtype and not truths:
-            raise NotNativeError(f"'{operation}' gives numbers of type {trial.dtype}")
-        if trial.dim() == 3 or trial.dim() == 0 or operation in ("sum", "mean", "amax", "amin"):
-            return
-        raise NotNativeError(f"'{operation}' gives {trial.dim()} dimensions in place of 3")
+            raise NotNativeError(
+                f"'{operation}' gives numbers of type {trial.dtype}; write torch.where(condition, "
+                "a, b) with signals or s.post.dtype to stay with theirs"
+            )
+        if trial.dim() == 0 or (trial.dim() == 3 and self._fits(value, trial.shape[1:])):
+            return value
+        if trial.dim() < 3 and (operation in _REDUCE or operation == "unsqueeze"):
+            return _Flat(value)
+        if trial.dim() != 3:
+            raise NotNativeError(
+                f"'{operation}' gives {trial.dim()} dimensions in place of 3; add keepdim=True"
+            )
+        raise NotNativeError(
+            f"'{operation}' combines dimensions that do not belong together; keep {self.layout}"
+        )
+
+    def _fits(self, value: Value, shape: torch.Size) -> bool:
+        """Return whether a result on trial varies over what its value varies over."""
+        return tuple(shape) == (self._events if value.events else 1, self._units[value.units])
 
 
+_REDUCE = ("sum", "mean", "amax", "amin")
+_BITS = ("and_", "or_", "invert")
 _CASTS = ("to", "type_as")
 
 #: What the argument of a hook, and its attribute `state`, become.
@@ -142,11 +243,58 @@ class _Shapes(fx.Interpreter):
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.seen: dict[fx.Node, Any] = {}
+        self.line: int | None = None
 
     def run_node(self, n: fx.Node) -> Any:
+        self.line = n.meta["line"]
         result = super().run_node(n)
         self.seen[n] = result
         return result
+
+
+class _Tracer(fx.Tracer):
+    """Notes for each node the line of the rule that made it."""
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(*args, **kwargs)
+        frame = sys._getframe(1)
+        while not _of_a_plugin(frame) and frame.f_code.co_filename != __file__ and frame.f_back:
+            frame = frame.f_back
+        node.meta["line"] = frame.f_lineno if _of_a_plugin(frame) else None
+        return node
+
+
+def _of_a_plugin(frame: FrameType) -> bool:
+    """Return whether a frame is none of torch's or of what follows a rule."""
+    file = frame.f_code.co_filename
+    return file not in _OURS and not file.startswith(_TORCH) and not file.startswith("<")
+
+
+_OURS: Final = (__file__, updates.__file__)
+_TORCH: Final = str(Path(torch.__file__).parent)
+
+
+def _named(line: int | None) -> str:
+    return "" if line is None else f"line {line}: "
+
+
+def _last_line(trace: TracebackType | None) -> str:
+    """Return the innermost line of a rule that an exception came through, as a prefix."""
+    line = None
+    while trace is not None:
+        if _of_a_plugin(trace.tb_frame):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return _named(line)
+
+
+def _instead(error: Exception) -> str:
+    """Return what to write in place of what raised while a rule was followed."""
+    if "control flow" in str(error):
+        return "write torch.where(condition, a, b) in place of branching on values"
+    if "at each call" in str(error):
+        return "compute from the signals, the state and the parameters alone"
+    return FOLLOWED
 
 
 def _trace_twice(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
@@ -163,7 +311,7 @@ def _trace_twice(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
 
 
 def _trace(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
-    tracer = fx.Tracer()
+    tracer = _Tracer()
     returned: list[Any] = []
 
     def call(s: Any) -> None:
@@ -193,7 +341,11 @@ def _replace(result: Any, kind: type, function: Callable[[Any], Any]) -> Any:
         elif isinstance(part, Decay):
             parts.append(Decay(_replace(part.factor, kind, function), part.scale))
         else:
-            raise NotNativeError("it returns an increment for the matrix")
+            value: Any = getattr(part, "value", None)
+            made = value.node.meta["line"] if isinstance(value, fx.Proxy) else None
+            raise NotNativeError(
+                f"{_named(made)}it returns an increment for the matrix; {INSTEAD_OF_DENSE}"
+            )
     return Sum(tuple(parts))
 
 

@@ -77,6 +77,9 @@ INLINE real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
 INLINE real relu_(real x) { return x < 0 ? 0 : x; }
 INLINE real maximum_(real a, real b) { return a > b || a != a ? a : b; }
 INLINE real minimum_(real a, real b) { return a < b || a != a ? a : b; }
+INLINE real lerp_(real a, real b, real weight) { /* from the nearer end, as torch does */
+    return CALL(fabs)(weight) < (real)0.5 ? a + weight * (b - a) : b - (b - a) * (1 - weight);
+}
 INLINE real sign_(real x) { return (real)(x > 0) - (real)(x < 0); }
 
 /* log(1 + exp(beta z)) / beta, which is exact for large beta z too. */

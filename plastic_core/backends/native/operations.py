@@ -5,9 +5,12 @@ A true comparison is 1 and a false one 0.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import torch
 
 #: C text of elementwise operations; {0}, {1} and {2} stand for the operands.
 ELEMENTWISE: Final[dict[str, str]] = {
@@ -34,7 +37,7 @@ ELEMENTWISE: Final[dict[str, str]] = {
     "tanh": "tanh_({0})",
     "sigmoid": "sigmoid_({0})",
     "relu": "relu_({0})",
-    "softplus": "softplus_({0}, {1})",
+    "softplus": "({0} * {1} > {2} ? {0} : softplus_({0}, {1}))",
     "sign": "sign_({0})",
     "floor": "CALL(floor)({0})",
     "ceil": "CALL(ceil)({0})",
@@ -43,7 +46,7 @@ ELEMENTWISE: Final[dict[str, str]] = {
     "maximum": "maximum_({0}, {1})",
     "minimum": "minimum_({0}, {1})",
     "clamp": "minimum_(maximum_({0}, {1}), {2})",
-    "lerp": "({0} + {2} * ({1} - {0}))",
+    "lerp": "lerp_({0}, {1}, {2})",
     "like": "{1}",
     "gt": "(real)({0} > {1})",
     "ge": "(real)({0} >= {1})",
@@ -102,6 +105,8 @@ _ALIASES: Final[dict[str, str]] = {
     "divide": "truediv",
     "true_divide": "truediv",
     "negative": "neg",
+    "pos": "identity",
+    "positive": "identity",
     "absolute": "abs",
     "and_": "and",
     "logical_and": "and",
@@ -126,16 +131,31 @@ _ALIASES: Final[dict[str, str]] = {
 
 _Operands = tuple[str, tuple[Any, ...]]
 
+# Where the functions of these names are what torch calls so; a function of somebody else may have
+# the same name.
+_MODULES: Final = (torch, torch.nn.functional, operator)
 
-def arguments_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Operands | None:
+
+def name_of(function: Callable[..., Any]) -> str | None:
+    """Return the name of a function of torch or an operator, or None for any other function."""
+    name = getattr(function, "__name__", "")
+    known = any(getattr(module, name, None) is function for module in _MODULES)
+    return name if known else None
+
+
+def arguments_of(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], method: bool
+) -> _Operands | None:
     """Return the operation and its operands for a call in torch's terms, or None.
 
     Args:
         name: of the function or method, such as "add" or "softplus".
         args: positional arguments.
         kwargs: arguments by name.
+        method: whether it is one of the first argument.
     """
-    special = _SPECIAL.get(name)
+    special = _METHODS.get(name) if method else None
+    special = special or _SPECIAL.get(name)
     if special is not None:
         try:
             return special(*args, **kwargs)
@@ -175,24 +195,40 @@ def _clamp(x: Any, *bounds: Any, **named: Any) -> _Operands | None:
     return "clamp", (x, low, high)
 
 
+# arguments are called as torch calls them
+def _clamp_min(x: Any, min: Any) -> _Operands:  # noqa: A002
+    return "maximum", (x, min)
+
+
+def _clamp_max(x: Any, max: Any) -> _Operands:  # noqa: A002
+    return "minimum", (x, max)
+
+
+def _where(condition: Any, input: Any, other: Any) -> _Operands:  # noqa: A002
+    return "where", (condition, input, other)
+
+
 def _power(x: Any, exponent: Any) -> _Operands:
     if exponent == 2:
         return "square", (x,)
     return "pow", (x, exponent)
 
 
-def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> _Operands:
-    return "softplus", (x, beta)
-
-
 _SPECIAL: Final[dict[str, Callable[..., _Operands | None]]] = {
     **{name: _reduction(name) for name in _STEPS},
     "clamp": _clamp,
     "clip": _clamp,
-    "clamp_min": lambda x, low: ("maximum", (x, low)),
-    "clamp_max": lambda x, high: ("minimum", (x, high)),
+    "clamp_min": _clamp_min,
+    "clamp_max": _clamp_max,
     "pow": _power,
-    "softplus": _softplus,
+    "relu": lambda x, inplace=False: None if inplace else ("relu", (x,)),
+    "softplus": lambda x, beta=1, threshold=20: ("softplus", (x, beta, threshold)),
+    "where": _where,
     "ones_like": lambda x: ("like", (x, 1.0)),
     "zeros_like": lambda x: ("like", (x, 0.0)),
+}
+
+#: What is called otherwise as a method than as a function.
+_METHODS: Final[dict[str, Callable[..., _Operands | None]]] = {
+    "where": lambda x, condition, other: _where(condition, x, other),
 }

@@ -18,9 +18,10 @@ class Value:
     """One intermediate result; equal ones are the same object.
 
     Attributes:
-        operation: "signal", "state", "matrix_state", "number", "theta", "batch", "units", or a key
-            of `operations.ELEMENTWISE` or `operations.REDUCTIONS`. Where C is to differentiate,
-            also "tangent", of a signal, and "chosen", 1 where the direction is that of a theta.
+        operation: "signal", "state", "matrix_state", "number", "theta", "batch", "events" (their
+            number), "units", or a key of `operations.ELEMENTWISE` or `operations.REDUCTIONS`.
+            Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
+            direction is that of a theta.
         arguments: values, and for leaves what names them.
         events: whether it differs between the events of a mini-batch.
         units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
@@ -178,7 +179,9 @@ class Values:
         values = [a for a in arguments if isinstance(a, Value)]
         units = {v.units for v in values} - {None}
         if len(units) > 1:
-            raise NotNativeError("it combines populations of different sizes")
+            raise NotNativeError(
+                "it combines populations of different sizes; write a sum or mean over one of them"
+            )
         events = any(v.events for v in values)
         over: str | None = next(iter(units), None)
         level = max((v.level for v in values), default=0)
@@ -198,10 +201,11 @@ class Values:
 
     def number(self, value: float) -> Value:
         """Return a constant."""
-        value = float(value)
-        if value not in self.constants:
-            self.constants.append(value)
-        return self.make("number", self.constants.index(value))
+        written = float(value).hex()  # which tells 0 from -0, and finds a NaN again
+        known = [constant.hex() for constant in self.constants]
+        if written not in known:
+            self.constants.append(float(value))
+        return self.make("number", [*known, written].index(written))
 
     def signal(self, name: str) -> Value:
         """Return a signal."""

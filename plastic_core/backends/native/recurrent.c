@@ -142,8 +142,9 @@ static void send_back_through_time(unrolled_t *u) {
         at.weight_error += e * in->pre_pad;
         at.feedback_error += e * in->pre_pad;
         at.output_error += e * in->out_pad;
-        send_one_back(net, in, &at, in->kind->propagate != 0);
+        send_one_back(net, in, &at, 0);
     }
+    if (in->kind->propagate) in->kind->propagate(net, in, u->present);
 }
 
 static void learn_recurrent(unrolled_t *u) {

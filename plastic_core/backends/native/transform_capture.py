@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
 
 from plastic_core.api.specs import State
-from plastic_core.backends.native.follower import SIGNALS, STATE, Follower
+from plastic_core.backends.native.follower import FOLLOWED, SIGNALS, STATE, Follower
 from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import MatrixTransform, NotNativeError, Value, Values
 from plastic_core.hooks.hooks import Hooks
@@ -99,7 +98,10 @@ class _MatrixValues(Values):
 
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
         if operation in REDUCTIONS:
-            raise NotNativeError("it looks at more than one element of a matrix at a time")
+            raise NotNativeError(
+                "it looks at more than one element of a matrix at a time; write it with functions "
+                "of single elements"
+            )
         units = {v.units for v in arguments if isinstance(v, Value)} - {None}
         over = "weight" if len(units) > 1 else next(iter(units), None)
         if operation in ("signal", "matrix_state"):
@@ -111,6 +113,7 @@ class _MatrixValues(Values):
 
 class _TransformFollower(Follower):
     kind = "transform"
+    layout = "rows in dim 1 and columns in dim -1"
 
     def __init__(
         self, values: Values, slots: TransformSlots, owner: str, dtype: torch.dtype
@@ -122,23 +125,16 @@ class _TransformFollower(Follower):
         self._trial_shape = (trial := trial_increment(owner, self._dtype)).weight.shape
         return trial
 
-    def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
-        value = super()._node(node, found, trial, rule)
-        if isinstance(value, Value) and isinstance(trial, Tensor) and trial.dim() == 3:
-            self._check_population(value, trial.shape[1:])
-        return value
-
-    def _check_population(self, value: Value, shape: Sequence[int]) -> None:
-        """Refuse what does not lie along the matrix, such as its transpose."""
+    def _fits(self, value: Value, shape: torch.Size) -> bool:
+        """Return whether a result on trial lies along the matrix, unlike its transpose."""
         rows, columns = self._trial_shape[1:]
         allowed = {
             None: {(1, 1)},
             "post": {(rows, 1), (1, rows)},
             "pre": {(columns, 1), (1, columns)},
             "weight": {(rows, columns)},
-        }[value.units]
-        if tuple(shape) not in allowed:
-            raise NotNativeError("it combines populations of different sizes")
+        }
+        return tuple(shape) in allowed[value.units]
 
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
@@ -152,7 +148,11 @@ class _TransformFollower(Follower):
             return self._values.make("state", slot, state.over)
         if isinstance(owner, Value) and name == "mT":
             return owner
-        raise NotNativeError(f"it reads the attribute '{name}' of a tensor")
+        if isinstance(owner, Value) and name == "dtype":
+            return trial
+        if name == "shape":
+            return self._size(owner, None)
+        raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {FOLLOWED}")
 
-    def _size(self, operation: str, args: Sequence[Any]) -> Value:
-        raise NotNativeError("it reads the size of a matrix")
+    def _size(self, owner: Any, dim: Any) -> Value:
+        raise NotNativeError("it reads the size of a matrix; write a parameter for it")
