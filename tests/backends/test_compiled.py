@@ -101,7 +101,9 @@ def test_mini_batches_transforms_and_what_is_left_of_a_batch(chunk):
         for backend, more in ((CompiledBackend, {"chunk": chunk}), (EagerBackend, {}))
     ]
     for backend, _ in made:
-        assert backend.advance(order(2, 100)).tolist() == [-1, -1]  # 33 batches and one point
+        # 33 batches and one point, fewer points than a batch, none
+        for points in (100, 2, 0):
+            assert backend.advance(order(2, points)).tolist() == [-1, -1]
     assert_same(made[0][1], made[1][1], 1e-4)
     assert max(w.abs().max() for w in made[0][1].weights) <= 0.5
 

@@ -97,6 +97,8 @@ class CompiledBackend:
         """Train; see `Backend.advance`."""
         failed = torch.full((len(order),), -1)
         living = torch.nonzero(self._alive).flatten()
+        if not order.shape[1] or not len(living):
+            return failed
         with torch.no_grad():
             for replicas in torch.split(living, self._block):
                 failed[replicas] = self._advance_block(replicas, order[replicas])
@@ -178,6 +180,8 @@ class CompiledBackend:
         """Take the updates of `order`; return ``[updates, R]``, whether outputs were finite."""
         device, places = self._inputs.device, self._block
         count, updates = len(replicas), order.shape[1] // events
+        if not updates:  # where all points together are fewer than a batch
+            return torch.ones(0, count, dtype=torch.bool)
         chunk = 1 if by_steps else self._chunk_size
         padded = -(-updates // chunk) * chunk
         points = torch.zeros(places, padded * events, dtype=torch.int64)
@@ -196,8 +200,6 @@ class CompiledBackend:
         for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
             finite = run(self._working, thetas, self._inputs[pick], self._targets[pick], alive)
             healthy.append(finite.cpu())
-        if not healthy:
-            return torch.ones(0, count, dtype=torch.bool)
         return torch.cat(healthy)[:updates, :count]
 
     def _chunk(
