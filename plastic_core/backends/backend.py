@@ -8,7 +8,17 @@ from torch import Tensor
 
 
 class Backend(Protocol):
-    """What the trainer asks of a backend."""
+    """What the trainer asks of a backend.
+
+    Attributes:
+        period: points after which nothing waits to be added to a matrix. What waits at the end of
+            a call is added there; calls that end at multiples of this change no rounding.
+    """
+
+    @property
+    def period(self) -> int:
+        """See above."""
+        ...
 
     def advance(self, order: Tensor) -> Tensor:
         """Train every living replica on the next points.

@@ -18,6 +18,8 @@ class Curves:
         loss: ``[R, points]``, mean cross-entropy in nats, NaN where diverged.
         diverged_at: ``[R]``, the sample at which a replica left the finite range, or -1.
         done: number of points measured.
+        trained_to: the sample after which the parameters are: that of the last point measured, or
+            a few before it, where training goes on (`plastic_core.backends.backend.Backend`).
         train_seconds: time in the training loop.
         trained: samples that replicas were trained on, summed over the replicas.
         updates: that they took, a mini-batch each.
@@ -30,6 +32,7 @@ class Curves:
     loss: NDArray[np.float64]
     diverged_at: NDArray[np.int64]
     done: int = 0
+    trained_to: int = 0
     train_seconds: float = 0.0
     trained: int = 0
     updates: int = 0

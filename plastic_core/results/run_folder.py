@@ -74,6 +74,7 @@ class RunFolder(ResultFolder[RunRecord]):
                 tensors[f"probes.{name}"] = torch.from_numpy(array)
             numbers = {
                 "done": curves.done,
+                "trained_to": curves.trained_to,
                 "train_seconds": curves.train_seconds,
                 "trained": curves.trained,
                 "updates": curves.updates,
@@ -102,9 +103,12 @@ class RunFolder(ResultFolder[RunRecord]):
                 np.copyto(getattr(curves, name), stored[f"curves.{name}"].numpy())
             if not 0 < numbers["done"] < len(curves.steps):
                 raise ValueError(f"{numbers['done']} evaluations of {len(curves.steps)} are done")
+            if not 0 <= numbers["trained_to"] <= curves.steps[numbers["done"] - 1]:
+                raise ValueError(f"it is trained to the sample {numbers['trained_to']}")
             for name, array in curves.probes.items():
                 np.copyto(array, stored[f"probes.{name}"].numpy())
             curves.done = int(numbers["done"])
+            curves.trained_to = int(numbers["trained_to"])
             curves.train_seconds = float(numbers["train_seconds"])
             curves.trained = int(numbers["trained"])
             curves.updates = int(numbers["updates"])

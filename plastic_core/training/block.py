@@ -89,6 +89,7 @@ class Block:
         """Train from the first point of the curves that is not measured yet to the last."""
         train(
             self.chosen.backend,
+            self.parameters,
             self._order,
             self._batch_size,
             self._held_out,

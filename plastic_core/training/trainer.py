@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plastic_core.backends.backend import Backend
 from plastic_core.base.errors import TrainingError
+from plastic_core.networks.parameters import Parameters
 from plastic_core.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 def train(
     backend: Backend,
+    parameters: Parameters,
     order: Tensor,
     batch_size: int,
     held_out: tuple[Tensor, Tensor],
@@ -37,6 +40,7 @@ def train(
 
     Args:
         backend: trains and evaluates.
+        parameters: that it changes.
         order: ``[R, samples]``, the training points of each replica.
         batch_size: training points of one update.
         held_out: inputs ``[N, n]`` and labels ``[N]``.
@@ -58,23 +62,44 @@ def train(
         for point in range(curves.done, len(curves.steps)):
             start = int(curves.steps[point - 1]) if point else 0
             stop = int(curves.steps[point])
+            # Training goes on from where nothing waits, so that the evaluations change no bit;
+            # the few points from there to the evaluation are trained on once more.
+            last = point == len(curves.steps) - 1
+            go_on = stop if last else stop - stop % backend.period
             begun = time.perf_counter()
-            try:
-                failed = backend.advance(order[:, start:stop]).numpy()
-            except TrainingError as error:
-                raise TrainingError(f"{error}, at sample {start + error.sample + 1}") from error
+            failed = _advance(backend, order, curves.trained_to, go_on)
+            kept: dict[str, Tensor] = {}
+            if go_on < stop:
+                kept = {name: value.clone() for name, value in parameters.named().items()}
+                failed = np.maximum(failed, _advance(backend, order, go_on, stop))
             curves.train_seconds += time.perf_counter() - begun
             alive = curves.diverged_at < 0
-            trained = np.where(failed >= 0, failed + 1, stop - start)[alive]
+            ended = np.where(failed >= 0, failed + 1, stop)
+            trained = np.maximum(ended - start, 0)[alive]
             curves.trained += int(trained.sum())
             curves.updates += int(np.ceil(trained / batch_size).sum())
-            curves.diverged_at[(failed >= 0) & alive] = start + failed[(failed >= 0) & alive]
+            curves.diverged_at[alive] = failed[alive]
             _evaluate(backend, held_out, classes, curves, point, groups, pool, probing)
-            curves.done = point + 1
+            for name, value in kept.items():
+                parameters.named()[name].copy_(value)
+            curves.done, curves.trained_to = point + 1, go_on
             on_point(curves)
     finally:
         pool.shutdown()
         torch.set_num_threads(before)
+
+
+def _advance(backend: Backend, order: Tensor, start: int, stop: int) -> NDArray[np.int64]:
+    """Train on some of the points; return where each replica diverged, or -1.
+
+    Raises:
+        TrainingError: a rule raised; with the sample.
+    """
+    try:
+        failed: NDArray[np.int64] = backend.advance(order[:, start:stop]).numpy()
+    except TrainingError as error:
+        raise TrainingError(f"{error}, at sample {start + error.sample + 1}") from error
+    return np.where(failed >= 0, start + failed, -1)
 
 
 def _evaluate(

@@ -59,6 +59,8 @@ class CompiledBackend:
         CannotCompileError: torch.compile cannot follow the rules, or there is no C++ compiler.
     """
 
+    period = 1
+
     def __init__(
         self,
         spec: NetworkSpec,

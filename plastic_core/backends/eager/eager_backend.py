@@ -43,6 +43,8 @@ class EagerBackend:
         batch_size: points in one update.
     """
 
+    period = 1
+
     def __init__(
         self,
         spec: AnyNetwork,

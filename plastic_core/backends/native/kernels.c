@@ -61,8 +61,9 @@ INLINE void clear_padding(real *x, long units) {
 typedef struct {
     long rows, columns;
     long room;   /* for so many waiting factors */
-    long limit;  /* so many may wait */
-    long waiting;
+    long period; /* updates whose increments wait for one pass */
+    long updates; /* since the last of these passes */
+    long waiting; /* factors that do */
     double lost; /* the fraction that has decayed since the last pass */
     int patient; /* whether decays wait */
     vec *tiles;  /* [tile][rows + room][width] */

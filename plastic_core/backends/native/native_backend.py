@@ -103,6 +103,7 @@ class NativeBackend:
 
     Attributes:
         code: what was compiled.
+        period: see `plastic_core.backends.backend.Backend`.
 
     Raises:
         NotNativeError: the rules do something that C is not generated for.
@@ -130,6 +131,7 @@ class NativeBackend:
             source = self._emit(program, spec, parameters)
             code = NativeCode(program, source, *compile_library(source, flags))
         self.code = code
+        self.period = PERIOD if batch_size == 1 and code.program.transform is None else 1
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
         self._network = make_network(spec, hooks, parameters)
         self._threads = threads

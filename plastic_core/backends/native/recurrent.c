@@ -188,14 +188,13 @@ static int64_t train_unrolled(job_t *job, unrolled_t *u, const int64_t *order) {
 }
 
 /* Nothing waits but what an update of one event adds. */
-static void set_recurrent_limits(const job_t *job, unrolled_t *u, int64_t replica) {
+static void set_recurrent_periods(const job_t *job, unrolled_t *u, int64_t replica) {
     const long events[] = {u->present, u->steps - 1, 1};
     for (int l = INPUT; l <= OUTPUT; l++) {
         projection_t *p = &u->net.projections[l];
         const long wanted = events[l] > 1 ? 1 : job->periods[replica];
-        set_limit(job, &p->weight, p->kind->weight_count * events[l], p->kind->weight_decay, wanted);
-        set_limit(job, &p->feedback, p->kind->feedback_count * events[l], p->kind->feedback_decay,
-                  wanted);
+        set_matrix_period(job, &p->weight, p->kind->weight_decay, wanted);
+        set_matrix_period(job, &p->feedback, p->kind->feedback_decay, wanted);
     }
 }
 
@@ -216,7 +215,7 @@ int plastic_train_recurrent(job_t *job) {
         if (!job->alive[replica]) continue;
         net->theta = job->thetas + replica * THETAS;
         copy_network(job, net, replica, 0);
-        set_recurrent_limits(job, &unrolled, replica);
+        set_recurrent_periods(job, &unrolled, replica);
         int64_t failed =
             train_unrolled(job, &unrolled, job->order + replica * job->samples);
         if (failed < 0 && !finite_network(job, net)) failed = job->samples - 1;

@@ -234,12 +234,12 @@ static void copy_tangents(const job_t *job, carrier_t *c, int64_t replica, int b
         }
 }
 
-static void set_limits(const job_t *job, carrier_t *c, int64_t replica) {
+static void set_periods(const job_t *job, carrier_t *c, int64_t replica) {
     set_period(job, &c->net, replica);
     for (long i = 0; i < c->directions * job->depth; i++) {
         projection_t *q = &c->tangents[i];
-        set_limit(job, &q->weight, q->kind->weight_count, q->kind->weight_decay, PERIOD);
-        set_limit(job, &q->feedback, q->kind->feedback_count, q->kind->feedback_decay, PERIOD);
+        set_matrix_period(job, &q->weight, q->kind->weight_decay, PERIOD);
+        set_matrix_period(job, &q->feedback, q->kind->feedback_decay, PERIOD);
     }
 }
 
@@ -259,7 +259,7 @@ int plastic_train_tangents(job_t *job) {
         carrier.net.theta = job->thetas + replica * THETAS;
         copy_network(job, &carrier.net, replica, 0);
         copy_tangents(job, &carrier, replica, 0);
-        set_limits(job, &carrier, replica);
+        set_periods(job, &carrier, replica);
         job->failed[replica] = train_tangents(job, &carrier, job->order + replica * job->samples);
         copy_network(job, &carrier.net, replica, 1);
         copy_tangents(job, &carrier, replica, 1);
