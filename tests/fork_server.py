@@ -15,7 +15,12 @@ import sys
 IMPORTS = (
     *("distributed", "matplotlib.backends.backend_agg", "netCDF4", "optuna", "sklearn.datasets"),
     *("torch._dynamo", "xarray"),
-    *("plastic_core.cli", "plastic_core.figures", "plastic_core.experiments.run", "plastic_core.testing"),
+    *(
+        "plastic_core.cli",
+        "plastic_core.figures",
+        "plastic_core.experiments.run",
+        "plastic_core.testing",
+    ),
     *("plastic_core.experiments.meta.meta_learning", "plastic_core.experiments.searching.search"),
 )
 

@@ -74,7 +74,7 @@ def compare_command(
             result = sweep_it(spec, cells, **where, on_progress=view.show)
         choices = choose(spec, result)
         with SweepView() as view:
-            arms = reporting_arms(choices, spec)
+            arms = reporting_arms(choices)
             reported = train_arms(arms, cells, **where, on_progress=view.show)
         compared = compare(choices, reported)
         write_json(folder / "compare.json", compared, _REMEDY)

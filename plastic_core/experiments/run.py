@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plastic_core.api.plugin import Dataset, Probe, Rule, Transform
+from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.networks.parameters import Parameters
 from plastic_core.plan.plan import Plan, Replica, make_plan
@@ -69,6 +69,7 @@ def run(
     rules: Sequence[type[Rule]] = (),
     probes: Sequence[type[Probe]] = (),
     transforms: Sequence[type[Transform]] = (),
+    tasks: Sequence[type[Task[Any]]] = (),
     data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -87,19 +88,19 @@ def run(
         rules: rule classes that are not installed, to be used by name in the expression.
         probes: probe classes that are not installed, to be used by name in `RunSpec.probes`.
         transforms: transform classes likewise, for `RunSpec.transforms`.
+        tasks: task classes likewise, for `RunSpec.task`.
         data: arrays ``(X [N, n], y [N])`` in place of the task's own data, y of labels of any kind;
             30% are held out, and the first and last layer follow the data unless the options give
             sizes.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
-            `rules`, `probes`, `transforms` and `data`, which a spec does not hold, must be those
-            of that run.
+            classes and `data`, which a spec does not hold, must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: networks trained or evaluated at once, and threads of torch where there are fewer;
             None for all cores.
         save_weights: also write weights.safetensors.
         store: where each finished network is added; None adds nothing. What was trained with
-            `rules`, `probes`, `transforms` or `data` handed over is never added.
+            classes or `data` handed over is never added.
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
@@ -109,13 +110,13 @@ def run(
             write instead.
     """
     begun = time.perf_counter()
-    plan = make_plan(spec, Catalogue(spec.plugins, rules, probes, transforms))
+    plan = make_plan(spec, Catalogue(spec.plugins, rules, probes, transforms, tasks))
     machine.check(plan, threads)
     notes: list[str] = []
     dataset, plan = load_data(plan, data, data_dir, notes)
     sources = {**sources_of(plan), "data": digest_of(dataset)}
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
-    if rules or probes or transforms or data is not None:
+    if data is not None or plan.handed_over:
         store = None
     job = _Job(plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun)
     with folder.claimed() if folder is not None else contextlib.nullcontext():

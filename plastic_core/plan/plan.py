@@ -94,6 +94,11 @@ class Plan:
         return [*entries, *(p.entry for p in self.probes), self.task_entry]
 
     @property
+    def handed_over(self) -> bool:
+        """Whether it uses classes that are not installed, which no other process could find."""
+        return any(entry.handed_over for entry in self.entries)
+
+    @property
     def feedback(self) -> str | None:
         """The kind of feedback matrices that the rules need."""
         return next((r.rule.spec.feedback for r in self.rules if r.rule.spec.feedback), None)

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from plastic_core.api.plugin import Probe, Rule, Transform
+from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.plugins.plugin_file import import_file, plugins_in, prints_aside
 from plastic_core.plugins.requirements import GROUPS, Kind, plugin_faults
+
+#: The version of classes that were handed over.
+UNREGISTERED: Final = "unregistered"
 
 
 @dataclass
@@ -40,6 +43,11 @@ class Entry:
     api: int | None = None
     point: EntryPoint | None = field(default=None, repr=False)
     plugin: type[Any] | None = field(default=None, repr=False)
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether it is a class that no other process could find."""
+        return self.version == UNREGISTERED
 
     @property
     def qualified(self) -> str:
@@ -81,6 +89,7 @@ class Catalogue:
         rules: rule classes that are not installed, from a notebook.
         probes: probe classes likewise.
         transforms: transform classes likewise.
+        tasks: task classes likewise.
 
     Raises:
         PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
@@ -93,12 +102,14 @@ class Catalogue:
         rules: Sequence[type[Rule]] = (),
         probes: Sequence[type[Probe]] = (),
         transforms: Sequence[type[Transform]] = (),
+        tasks: Sequence[type[Task[Any]]] = (),
     ) -> None:
         self._entries = _installed()
         given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
             ("rule", rules),
             ("probe", probes),
             ("transform", transforms),
+            ("task", tasks),
         )
         for kind, classes in given:
             if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):
@@ -107,7 +118,7 @@ class Catalogue:
                     f"[My{kind.title()}]"
                 )
             for one in classes:
-                self._hand_over(kind, one, "local", "unregistered")
+                self._hand_over(kind, one, "local", UNREGISTERED)
         for file in dict.fromkeys(files):
             for kind, plugin in _plugins_of_file(file):
                 self._hand_over(kind, plugin, Path(file).stem, "file")

@@ -39,11 +39,7 @@ def split_arrays(data: Any) -> Dataset:
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        count = f" of {len(data)}" if isinstance(data, tuple | list) else ""
-        raise PlasticError(f"data: is a {type(data).__name__}{count}; expected a pair (X, y)")
-    inputs = _inputs(data[0])
-    labels, names = _encoded(data[1], len(inputs))
+    inputs, labels, names = read_arrays(data)
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
         raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
@@ -57,6 +53,19 @@ def split_arrays(data: Any) -> Dataset:
         classes=len(names),
         names=names if names != tuple(map(str, range(len(names)))) else (),
     )
+
+
+def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]:
+    """Return points ``[N, n]``, their classes ``[N]``, and the labels that these stand for.
+
+    Raises:
+        PlasticError: they are no such pair, or do not fit each other.
+    """
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        count = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+        raise PlasticError(f"data: is a {type(data).__name__}{count}; expected a pair (X, y)")
+    inputs = _inputs(data[0])
+    return inputs, *_encoded(data[1], len(inputs))
 
 
 def _inputs(given: Any) -> NDArray[np.float64]:

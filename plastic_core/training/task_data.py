@@ -58,6 +58,46 @@ def load_data(
     return dataset, replace(plan, network=network)
 
 
+class Source:
+    """Where the data of plans come from: their tasks, or arrays handed over.
+
+    Args:
+        folder: data folder in place of PLASTIC_DATA_DIR.
+        arrays: ``(X, y)`` in place of a task's own data.
+
+    Attributes:
+        folder: as given.
+        handed_over: whether they are arrays.
+    """
+
+    def __init__(self, folder: str | None = None, arrays: tuple[Any, Any] | None = None) -> None:
+        self.folder, self._arrays, self.handed_over = folder, arrays, arrays is not None
+        self._known: tuple[Dataset, str] | None = None
+
+    def fitted(self, plan: Plan) -> Plan:
+        """Return the plan with the network that fits the data.
+
+        Raises:
+            PlasticError: there are none, or they do not fit the network.
+        """
+        if not self.handed_over:
+            return plan
+        return load_data(plan, self._arrays, None, [])[1]
+
+    def of(self, plan: Plan) -> tuple[Dataset, str]:
+        """Return the data of a plan, and their digest.
+
+        Raises:
+            PlasticError: there are none, or they do not fit the network.
+        """
+        if not self.handed_over:
+            return data_of(plan, self.folder)
+        if self._known is None:
+            dataset, _ = load_data(plan, self._arrays, None, [])
+            self._known = dataset, digest_of(dataset)
+        return self._known
+
+
 def data_of(plan: Plan, data_dir: str | None) -> tuple[Dataset, str]:
     """Return the data of a plan's task, and their digest.
 

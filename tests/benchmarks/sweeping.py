@@ -17,6 +17,7 @@ from plastic_core.experiments.sweeping.packing import Pending, pack, task_of, tr
 from plastic_core.experiments.sweeping.sweep import _with_cells
 from plastic_core.plan.plan import Replica
 from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.training.task_data import Source
 
 
 def blocks_of(samples, blocks, networks):
@@ -26,7 +27,7 @@ def blocks_of(samples, blocks, networks):
         base=RunSpec(seeds=blocks * networks, samples=samples, evaluations=2),
     )
     (arm,) = expand(spec, Catalogue())
-    cells = _with_cells(arm, None).cells.items()
+    cells = _with_cells(arm, Source()).cells.items()
     pending = [Pending(cell, arm.plan, Replica(seed, arm.thetas)) for seed, cell in cells]
     return [task_of(block, None) for block in pack(pending, 1, networks)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from plastic_core.api.few_shot import FewShotOptions
+from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.network_spec import NetworkSpec
-from plastic_core.api.plugin import Dataset
+from plastic_core.api.plugin import Dataset, Rule, Task
 from plastic_core.base.errors import PlasticError, listing
 from plastic_core.experiments.meta.episodes import Episodes
 from plastic_core.experiments.meta.history import History
@@ -61,6 +61,9 @@ class MetaResult:
 def meta_learn(
     spec: MetaSpec,
     *,
+    rules: Sequence[type[Rule]] = (),
+    tasks: Sequence[type[Task[Any]]] = (),
+    data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
@@ -72,6 +75,10 @@ def meta_learn(
 
     Args:
         spec: everything that decides the result.
+        rules: rule classes that are not installed, to be used by name in the expression.
+        tasks: task classes likewise, for `MetaSpec.task`.
+        data: ``(X [N, n], y [N])`` in place of the task's own points, divided as the task's options
+            say; the network's first and last layer follow them.
         out: the folder to write; None writes nothing.
         resume: continue what `out` holds, or return its result where it is finished.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
@@ -83,16 +90,16 @@ def meta_learn(
         PlasticError: anything wrong with the input.
     """
     begun = time.perf_counter()
-    plan = plan_meta(spec)
+    plan = plan_meta(spec, Catalogue(spec.plugins, rules, tasks=tasks))
     machine.check(plan, threads)
-    data = _load(plan, data_dir)
-    sources = {**sources_of(plan), "data": digest_of(data)}
+    points, plan = _load(plan, data_dir) if data is None else _given(plan, data)
+    sources = {**sources_of(plan), "data": digest_of(points)}
     folder = None if out is None else MetaFolder(Path(out), spec, resume, sources)
     with contextlib.nullcontext() if folder is None else folder.claimed():
         if folder is not None and folder.state == "finished":
             stored = folder.read_record().plain()
             return MetaResult(spec, folder.read_history(), stored, folder.path)
-        episodes, inputs = _episodes(plan, data, held_out=False)
+        episodes, inputs = _episodes(plan, points, held_out=False)
         inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
         outer = Outer(spec, plan)
         history = History.empty(spec, [rule.name for rule in plan.rules])
@@ -152,7 +159,7 @@ def _learn(
         torch.set_num_threads(threads_before)
 
 
-def plan_meta(spec: MetaSpec) -> Plan:
+def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
     """Resolve a spec against what is installed.
 
     Raises:
@@ -163,7 +170,7 @@ def plan_meta(spec: MetaSpec) -> Plan:
         raise PlasticError(
             f"optimizer = {spec.optimizer!r}: expected one of torch.optim: {listing(sorted(known))}"
         )
-    catalogue = Catalogue(spec.plugins)
+    catalogue = catalogue or Catalogue(spec.plugins)
     plan = make_plan(spec.run_spec(), catalogue)
     if not isinstance(plan.options, FewShotOptions):
         offers = []
@@ -193,16 +200,28 @@ def load_episodes(
     Raises:
         PlasticError: there are no data, or too few for such episodes.
     """
-    return _episodes(plan, _load(plan, data_dir), held_out)
+    return _episodes(plan, _load(plan, data_dir)[0], held_out)
 
 
-def _load(plan: Plan, data_dir: Any) -> Dataset:
+def _load(plan: Plan, data_dir: Any) -> tuple[Dataset, Plan]:
     name = plan.task_entry.name
     data: Dataset = call_task(
         plan.task_entry, "load", datasets.data_folders(data_dir), plan.options
     )
     datasets.check_dataset(data, f"the data of {name}")
-    return data
+    return data, plan
+
+
+def _given(plan: Plan, data: tuple[Any, Any]) -> tuple[Dataset, Plan]:
+    """Return points handed over, divided as the options say, and the plan that fits them."""
+    options = plan.options
+    assert isinstance(options, FewShotOptions)
+    inputs, labels, names = datasets.read_arrays(data)
+    divided = divide(inputs.astype(np.float32), labels, len(names), options)
+    outputs = len(names) if options.head == "all" else options.ways
+    network = plan.network.between(inputs.shape[1], outputs)
+    assert isinstance(network, NetworkSpec)
+    return divided, replace(plan, network=network)
 
 
 def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDArray[np.float32]]:

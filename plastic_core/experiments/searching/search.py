@@ -11,14 +11,15 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from plastic_core.api.plugin import Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.experiments.searching.search_folder import SearchFolder
@@ -27,10 +28,9 @@ from plastic_core.experiments.searching.search_trials import Point, train_arm
 from plastic_core.experiments.searching.study import Counts, Study, outcome_of
 from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.executors import interrupts_held
-from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.store import Store
-from plastic_core.training.task_data import data_of
+from plastic_core.training.task_data import Source
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -77,6 +77,10 @@ def search(
     store: Store,
     *,
     trials: int,
+    rules: Sequence[type[Rule]] = (),
+    transforms: Sequence[type[Transform]] = (),
+    tasks: Sequence[type[Task[Any]]] = (),
+    data: tuple[Any, Any] | None = None,
     workers: int = 0,
     data_dir: str | None = None,
     on_progress: Callable[[SearchProgress], Any] = lambda progress: None,
@@ -91,6 +95,11 @@ def search(
         out: the folder of the search.
         store: read first, and added to.
         trials: the budget of the whole search, those that `out` holds included.
+        rules: rule classes that are not installed, to be used by name. With classes or data handed
+            over only this process trains, and the store has no part in it.
+        transforms: transform classes likewise.
+        tasks: task classes likewise.
+        data: ``(X, y)`` in place of the task's own data, as `run` takes them.
         workers: processes, one thread each; 0 or 1 for none but this, on all cores.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         on_progress: called at the start, after each evaluation or a few times a second.
@@ -102,17 +111,25 @@ def search(
     Raises:
         PlasticError: anything wrong with the spec, the data, the folder or the store.
     """
-    catalogue = Catalogue(spec.base.plugins)
-    plan = check(spec, catalogue).plan
-    folder = SearchFolder(out, spec, plan, data_of(plan, data_dir)[1])
+    catalogue = Catalogue(spec.base.plugins, rules, (), transforms, tasks)
+    source = Source(data_dir, data)
+    plan = source.fitted(check(spec, catalogue).plan)
+    handed_over = source.handed_over or plan.handed_over
+    if handed_over and workers > 1:
+        raise PlasticError(
+            f"workers = {workers}: with classes or data handed over this process trains alone; "
+            "leave workers out, or put the classes into a file for 'plugins'"
+        )
+    folder = SearchFolder(out, spec, plan, source.of(plan)[1])
     notes: list[str] = []
     study = Study(out, spec.ranges, trials)
+    means = _Means(catalogue, source, None if handed_over else store)
     try:
         job = _Job(spec, out, store.folder, trials, data_dir)
         _show(study, trials, on_progress)
         if workers > 1:
             notes += _work_in_processes(job, workers, study, on_progress)
-        _work(job, study, None, on_progress)
+        _work(job, study, means, None, on_progress)
         best = study.best()
         counts, table = study.counts(), [_row(trial) for trial in study.trials()]
     finally:
@@ -125,7 +142,7 @@ def search(
             "point": best.params,
             "thetas": arm.thetas,
             "chosen_by": best.value,
-            **_report(arm, store, data_dir, catalogue),
+            **_report(arm, means),
         }
     ended = {name: n for name, n in asdict(counts).items() if name != "running"}
     return folder.finish(
@@ -151,14 +168,23 @@ class _Job:
     data_dir: str | None
 
 
+@dataclass(frozen=True)
+class _Means:
+    """What a process trains with; the store is None where it has no part in it."""
+
+    catalogue: Catalogue
+    source: Source
+    store: Store | None
+
+
 def _work(
     job: _Job,
     study: Study,
+    means: _Means,
     threads: int | None,
     on_progress: Callable[[SearchProgress], Any],
 ) -> None:
     """Claim trials and train them until the budget is used up, and nobody trains any more."""
-    catalogue, store = Catalogue(job.spec.base.plugins), Store(job.store)
 
     def show() -> SearchProgress:
         return _show(study, job.budget, on_progress)
@@ -171,8 +197,8 @@ def _work(
             time.sleep(_LOOK_SECONDS)  # what others train may still be given back
             continue
         try:
-            arm = arm_at(job.spec, trial.params, catalogue)
-            accuracy = _train(arm, trial, store, job, threads, show)
+            arm = arm_at(job.spec, trial.params, means.catalogue)
+            accuracy = _train(arm, trial, means, threads, show)
         except _Stopped as stopped:
             study.stop(trial, stopped.outcome, str(stopped))
         except TrainingError as error:
@@ -188,7 +214,7 @@ def _work(
 
 
 def _train(
-    arm: Arm, trial: Trial, store: Store, job: _Job, threads: int | None, show: Callable[[], Any]
+    arm: Arm, trial: Trial, means: _Means, threads: int | None, show: Callable[[], Any]
 ) -> float:
     """Return the mean accuracy at the end of the training.
 
@@ -211,7 +237,7 @@ def _train(
                     "of the complete trials",
                 )
 
-    train_arm(arm, store, job.data_dir, threads, judge)
+    train_arm(arm, means.store, means.source, threads, judge)
     _check_divergence(points[-1])
     return points[-1].accuracy
 
@@ -294,18 +320,20 @@ def _process(job: _Job, faults: Any) -> None:
         try:
             study = Study(job.out, job.spec.ranges, job.budget)
             try:
-                _work(job, study, 1, stop_without_parent)
+                catalogue = Catalogue(job.spec.base.plugins)
+                means = _Means(catalogue, Source(job.data_dir), Store(job.store))
+                _work(job, study, means, 1, stop_without_parent)
             finally:
                 study.close()
         except PlasticError as error:
             faults.put(str(error))
 
 
-def _report(arm: Arm, store: Store, data_dir: str | None, catalogue: Catalogue) -> dict[str, Any]:
+def _report(arm: Arm, means: _Means) -> dict[str, Any]:
     """Return the accuracy of the best on the half that is for reporting."""
     spec = arm.plan.spec.model_copy(update={"eval_half": "report"})
-    reported = Arm(arm.rule, arm.point, make_plan(spec, catalogue))
-    results = train_arm(reported, store, data_dir, None, lambda point: None)
+    reported = replace(arm, plan=replace(arm.plan, spec=spec))
+    results = train_arm(reported, means.store, means.source, None, lambda point: None)
     last = [result.accuracy[-1] for result in results.values()]
     low, high = bootstrap_interval(last)
     return {

@@ -13,7 +13,7 @@ from plastic_core.plan.plan import Replica
 from plastic_core.results.cell import cell_of
 from plastic_core.results.store import CellResult, Store, results_of
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import data_of
+from plastic_core.training.task_data import Source
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Point:
 
 def train_arm(
     arm: Arm,
-    store: Store,
-    data_dir: str | None,
+    store: Store | None,
+    source: Source,
     threads: int | None,
     on_point: Callable[[Point], Any],
 ) -> dict[int, CellResult]:
@@ -46,17 +46,21 @@ def train_arm(
 
     Args:
         arm: rule, thetas and seeds.
-        store: read first, and added to at the end.
-        data_dir: data folder in place of PLASTIC_DATA_DIR.
+        store: read first, and added to at the end; None where it has no part in it.
+        source: of the data.
         threads: networks trained at once; None for all cores.
         on_point: called at each evaluation; what it raises stops the training, and nothing is
             added to the store. What comes from the store passes by it in the same way, so that
             the outcome does not depend on what the store holds.
     """
-    dataset, digest = data_of(arm.plan, data_dir)
-    seeds = arm.plan.spec.seed_list
-    cells = {seed: cell_of(arm.plan, Replica(seed, arm.thetas), digest) for seed in seeds}
-    results = {seed: one for seed in seeds if (one := store.find(cells[seed])) is not None}
+    plan = source.fitted(arm.plan)
+    dataset, digest = source.of(plan)
+    seeds = plan.spec.seed_list
+    cells = {seed: cell_of(plan, Replica(seed, arm.thetas), digest) for seed in seeds}
+    results: dict[int, CellResult] = {}
+    if store is not None:
+        stored = {seed: store.find(cell) for seed, cell in cells.items()}
+        results = {seed: found for seed, found in stored.items() if found is not None}
     missing = [seed for seed in seeds if seed not in results]
     if not missing:
         for i, step in enumerate(results[seeds[0]].steps):
@@ -65,7 +69,7 @@ def train_arm(
             on_point(_point(step, accuracy, at, i == len(results[seeds[0]].steps) - 1))
         return results
 
-    block = Block(arm.plan, [Replica(seed, arm.thetas) for seed in missing], dataset, threads)
+    block = Block(plan, [Replica(seed, arm.thetas) for seed in missing], dataset, threads)
 
     def after_point(curves: Any) -> None:
         i = curves.done - 1
@@ -77,7 +81,7 @@ def train_arm(
 
     block.train(after_point)
     for seed, result in zip(missing, results_of(block.curves, block.chosen.name), strict=True):
-        if block.repeatable:
+        if block.repeatable and store is not None:
             store.add(cells[seed], result)
         results[seed] = result
     return {seed: results[seed] for seed in seeds}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,7 @@ from plastic_core.base.statistics import bootstrap_interval, permutation_test
 from plastic_core.experiments.sweeping.arms import Arm, SweepSpec
 from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
 from plastic_core.figures import HeatMap
-from plastic_core.plan.plan import make_plan
 from plastic_core.plan.spec_file import with_trusted_plugins
-from plastic_core.plugins.catalogue import Catalogue
 
 
 @dataclass(frozen=True)
@@ -89,17 +87,13 @@ def choose(spec: SweepSpec, result: SweepResult) -> list[Choice]:
     return [_best(spec, group) for group in groups.values()]
 
 
-def reporting_arms(choices: Sequence[Choice], spec: SweepSpec) -> list[Arm]:
+def reporting_arms(choices: Sequence[Choice]) -> list[Arm]:
     """Return the chosen arms, to be evaluated on the half that is for reporting."""
-    catalogue = Catalogue(spec.base.plugins)
-    return [
-        Arm(
-            choice.arm.rule,
-            choice.arm.point,
-            make_plan(choice.arm.plan.spec.model_copy(update={"eval_half": "report"}), catalogue),
-        )
-        for choice in choices
-    ]
+    arms = []
+    for choice in choices:
+        spec = choice.arm.plan.spec.model_copy(update={"eval_half": "report"})
+        arms.append(replace(choice.arm, plan=replace(choice.arm.plan, spec=spec)))
+    return arms
 
 
 def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -140,9 +141,13 @@ def _local_cluster(workers: int) -> Any:
             silence_logs=50,
         )
     except RuntimeError:  # which says no more than that; the processes themselves say why
-        raise PlasticError(
-            f"the worker processes do not start: what they say stands above; {_IN_THIS_PROCESS}"
-        ) from None
+        remedy = f"what they say stands above; {_IN_THIS_PROCESS}"
+        if getattr(sys.modules["__main__"], "__file__", "").endswith(".py"):
+            remedy = (
+                "each of them imports this script again, so that what it does must stand below "
+                "if __name__ == '__main__': ; or train in this process by workers=0"
+            )
+        raise PlasticError(f"the worker processes do not start: {remedy}") from None
 
 
 def _check_imports(client: Any, remedy: str) -> None:

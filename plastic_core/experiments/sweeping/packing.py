@@ -17,11 +17,15 @@ from plastic_core.results.cell import Cell
 from plastic_core.results.sources import sources_of
 from plastic_core.results.store import results_of
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import data_of
+from plastic_core.training.task_data import Source, data_of
 
 # Weights times samples of one block: some ten seconds of one core. A killed worker loses no
 # more, and what it costs to hand a block over is small beside it.
 _WORK_OF_A_BLOCK: Final = 4e10
+
+
+#: The result of each replica, plain, and whether they are repeatable.
+Trained = tuple[list[dict[str, Any]], bool]
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:
     )
 
 
-def train_block(task: BlockTask, threads: int | None) -> tuple[list[dict[str, Any]], bool]:
+def train_block(task: BlockTask, threads: int | None) -> Trained:
     """Train a block; return the result of each replica, plain, and whether they are repeatable.
 
     Args:
@@ -114,7 +118,16 @@ def train_block(task: BlockTask, threads: int | None) -> tuple[list[dict[str, An
             "PLASTIC_DATA_DIR name the same files on both"
         )
     replicas = [Replica(seed, thetas) for seed, thetas in task.replicas]
-    block = Block(plan, replicas, dataset, threads)
+    return _train(Block(plan, replicas, dataset, threads))
+
+
+def train_here(block: Sequence[Pending], source: Source) -> Trained:
+    """Train a block in this process, on all cores; see `train_block`."""
+    plan = block[0].plan
+    return _train(Block(plan, [one.replica for one in block], source.of(plan)[0], None))
+
+
+def _train(block: Block) -> Trained:
     block.train(lambda curves: None)
     results = results_of(block.curves, block.chosen.name)
     return [result.model_dump(mode="json") for result in results], block.repeatable

@@ -7,21 +7,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.experiments.sweeping.arms import Arm, SweepSpec, expand
 from plastic_core.experiments.sweeping.executors import InProcess, Pool, pool_for
-from plastic_core.experiments.sweeping.packing import Pending, pack, task_of, train_block
+from plastic_core.experiments.sweeping.packing import (
+    Pending,
+    pack,
+    task_of,
+    train_block,
+    train_here,
+)
 from plastic_core.plan.plan import Replica
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, dataset_of
 from plastic_core.results.store import CellResult, Store
-from plastic_core.training.task_data import data_of
+from plastic_core.training.task_data import Source
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -104,6 +111,11 @@ def sweep(
     spec: SweepSpec,
     store: Store,
     *,
+    rules: Sequence[type[Rule]] = (),
+    probes: Sequence[type[Probe]] = (),
+    transforms: Sequence[type[Transform]] = (),
+    tasks: Sequence[type[Task[Any]]] = (),
+    data: tuple[Any, Any] | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     slurm: str | None = None,
@@ -120,6 +132,12 @@ def sweep(
     Args:
         spec: rules, grid, and what is the same for all.
         store: read first, and added to.
+        rules: rule classes that are not installed, to be used by name. What is trained with
+            classes or data handed over is trained in this process, and the store has no part in it.
+        probes: probe classes likewise.
+        transforms: transform classes likewise.
+        tasks: task classes likewise.
+        data: ``(X, y)`` in place of the task's own data, as `run` takes them.
         workers: processes of a local cluster; 0 for none: this process trains on all cores. None
             for one a core, but none for a few blocks that C trains.
         scheduler: address of a Dask scheduler that runs already.
@@ -131,10 +149,11 @@ def sweep(
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
-    planned = expand(spec, Catalogue(spec.base.plugins))
+    planned = expand(spec, Catalogue(spec.base.plugins, rules, probes, transforms, tasks))
     return train_arms(
         planned,
         store,
+        data=data,
         workers=workers,
         scheduler=scheduler,
         slurm=slurm,
@@ -148,6 +167,7 @@ def train_arms(
     planned: Sequence[Arm],
     store: Store,
     *,
+    data: tuple[Any, Any] | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     slurm: str | None = None,
@@ -160,13 +180,22 @@ def train_arms(
     Raises:
         PlasticError: anything wrong with the data, the store or the workers.
     """
-    arms = [_with_cells(arm, data_dir) for arm in planned]
+    source = Source(data_dir, data)
+    arms = [_with_cells(arm, source) for arm in planned]
+    kept: Store | None = store
+    if source.handed_over or any(arm.arm.plan.handed_over for arm in arms):
+        if workers or scheduler is not None or slurm is not None:
+            raise PlasticError(
+                "workers, scheduler, slurm: classes and data that are handed over are trained in "
+                "this process; leave them out, or put the classes into a file for 'plugins'"
+            )
+        kept, workers = None, 0
     progress = Progress(sum(len(arm.cells) for arm in arms))
     wanted: dict[str, list[tuple[ArmResult, int]]] = {}
     pending = []
     for arm in arms:
         for seed, cell in arm.cells.items():
-            result = store.find(cell)
+            result = None if kept is None else kept.find(cell)
             if result is not None:
                 _take(arm, seed, result, progress)
                 progress.found += 1
@@ -179,7 +208,7 @@ def train_arms(
         if workers is None and scheduler is None and slurm is None and _few(pending, limit):
             workers = 0
         with pool_for(workers, scheduler, slurm) as pool:
-            _train(pending, pool, data_dir, limit, progress, on_progress, wanted, store)
+            _train(pending, pool, source, limit, progress, on_progress, wanted, kept)
     for arm in arms:  # intervals depend on the order, which must not be that of the blocks' ends
         arm.results = dict(sorted(arm.results.items()))
     return SweepResult(arms, progress)
@@ -199,26 +228,32 @@ def _few(pending: list[Pending], limit: int | None) -> bool:
 def _train(
     pending: list[Pending],
     pool: Pool,
-    data_dir: str | None,
+    source: Source,
     limit: int | None,
     progress: Progress,
     on_progress: Callable[[Progress], Any],
     wanted: dict[str, list[tuple[ArmResult, int]]],
-    store: Store,
+    store: Store | None,
 ) -> None:
     blocks = deque(pack(pending, pool.workers, limit))
     # in this process a block is trained when it is handed over, so the next waits for its result
-    most = 1 if isinstance(pool.executor, InProcess) else len(blocks)
+    here = isinstance(pool.executor, InProcess)
+    most = 1 if here else len(blocks)
     futures: dict[Future[Any], list[Pending]] = {}
+
+    def submit(block: list[Pending]) -> Future[Any]:
+        if here:
+            return pool.executor.submit(train_here, block, source)
+        task = task_of(block, source.folder)
+        return pool.executor.submit(train_block, task, pool.threads)
+
     while blocks or futures:
         handed = [blocks.popleft() for _ in range(min(len(blocks), most - len(futures)))]
         # blocks are begun in the order in which they are handed over
         training = itertools.islice((*futures.values(), *handed), pool.present())
         progress.running = sum(map(len, training))
         on_progress(progress)
-        futures |= {
-            pool.executor.submit(train_block, task_of(b, data_dir), pool.threads): b for b in handed
-        }
+        futures |= {submit(block): block for block in handed}
         done, _ = wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
             _finish(future, futures.pop(future), wanted, store, progress)
@@ -226,8 +261,9 @@ def _train(
     on_progress(progress)
 
 
-def _with_cells(arm: Arm, data_dir: str | None) -> ArmResult:
-    _, digest = data_of(arm.plan, data_dir)
+def _with_cells(arm: Arm, source: Source) -> ArmResult:
+    arm = replace(arm, plan=source.fitted(arm.plan))
+    _, digest = source.of(arm.plan)
     seeds = arm.plan.spec.seed_list
     return ArmResult(arm, {s: cell_of(arm.plan, Replica(s, arm.thetas), digest) for s in seeds})
 
@@ -236,7 +272,7 @@ def _finish(
     future: Future[Any],
     block: list[Pending],
     wanted: dict[str, list[tuple[ArmResult, int]]],
-    store: Store,
+    store: Store | None,
     progress: Progress,
 ) -> None:
     try:
@@ -250,7 +286,7 @@ def _finish(
         return
     for one, plain in zip(block, results, strict=True):
         result = CellResult.model_validate(plain)
-        if repeatable:
+        if repeatable and store is not None:
             store.add(one.cell, result)
         progress.trained += 1
         for arm, seed in wanted[one.cell.key]:
