@@ -29,10 +29,9 @@ def new_folder(task: str, label: str) -> Iterator[Path]:
     base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '_')}-{label}"
     folder, count = base, 1
     with explained(folder, _REMEDY):
-        base.parent.mkdir(exist_ok=True)
         while True:
             try:
-                folder.mkdir()
+                folder.mkdir(parents=True)
                 break
             except FileExistsError:  # a second run within the same second
                 count += 1
@@ -42,6 +41,7 @@ def new_folder(task: str, label: str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()
+            folder.parent.rmdir()
 
 
 @contextlib.contextmanager

@@ -135,7 +135,9 @@ def test_workers_do_not_know_what_is_handed_over(tmp_path):
         "workers, scheduler, slurm: classes and data that are handed over are trained in this "
         "process; leave them out, or put the classes into a file for 'plugins'"
     )
-    spec = SearchSpec(ranges={"bp": Range(low=0.01, high=0.1)}, base=BASE)
+    spec = SearchSpec(
+        ranges={"bp": Range(low=0.01, high=0.1)}, base=base(given, eval_half="choose")
+    )
     with pytest.raises(PlasticError) as caught:
         search(spec, tmp_path / "out", Store(tmp_path), trials=1, workers=2, **given)
     assert str(caught.value) == (
