@@ -6,12 +6,28 @@
 ('seed', 'step')
 
 This is the one door for whoever uses plastic from Python; `plastic_core.api` is that of plugins,
-and `plastic_core.testing` that of their tests. What it holds stands in ``__init__.pyi``, and is
-imported when it is first asked for, so that no torch is loaded before.
+and `plastic_core.testing` that of their tests. What it holds stands in ``__init__.pyi``, where type
+checkers find it too, and is imported when it is first asked for, so that no torch is loaded before.
 """
 
-import lazy_loader
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+_STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+_HOMES = {name: home for home, name in re.findall(r"from (\.[\w.]+) import (\w+)", _STUB)}
 
-__all__ = sorted(_names)
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'plastic_core' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    """Return the names of the door."""
+    return __all__
