@@ -39,6 +39,16 @@ def compilers_of_the_user():
     compiler.find_compiler.cache_clear()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--device", help="of tests/gpu; default cuda where it is, else cpu")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """Return the device of the tests of devices."""
+    return request.config.getoption("--device") or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @pytest.fixture
 def users_compilers():
     """See `compilers_of_the_user`."""

@@ -78,7 +78,7 @@ class Case:
 
     def backend(self, name: str, **more: object) -> tuple[Backend, Parameters]:
         """Return a backend ready to train, and what it trains."""
-        hooks, thetas = self._resolve()
+        hooks, thetas = self.resolved()
         seeds = range(self.replicas)
         parameters = initial_parameters(self.network, seeds, hooks.feedback)
         add_states(parameters, hooks)
@@ -89,7 +89,8 @@ class Case:
         )
         return backend, parameters
 
-    def _resolve(self) -> tuple[Hooks, dict[str, float]]:
+    def resolved(self) -> tuple[Hooks, dict[str, float]]:
+        """Return the hooks, and the theta of each rule."""
         spec = RunSpec(rule=self.rule, task="mnist-mlp", options={"layers": self.depth})
         plan = make_plan(spec, Catalogue())
         layers = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]

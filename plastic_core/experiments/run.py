@@ -205,11 +205,13 @@ class _Job:
         curves = block.curves
         if folder.read_checkpoint(block.parameters, curves):
             self.notes.append(f"resumed at sample {curves.steps[curves.done - 1]}")
-            before = folder.read_record().backend
-            if before != block.chosen.name:
+            before, device = folder.read_record(), self.plan.spec.device
+            if before.backend != block.chosen.name:
                 self.notes.append(
-                    f"resumed by the backend {block.chosen.name}; it was begun by {before}"
+                    f"resumed by the backend {block.chosen.name}; it was begun by {before.backend}"
                 )
+            if before.spec["device"] != device:
+                self.notes.append(f"resumed on {device}; it was begun on {before.spec['device']}")
             for replica in np.flatnonzero(curves.diverged_at >= 0).tolist():
                 block.chosen.backend.freeze(replica)
 

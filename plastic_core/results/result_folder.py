@@ -32,6 +32,9 @@ CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 _CHECKPOINT_SHARE: Final = 0.02
 _FIRST_CHECKPOINT: Final = 0.2
 
+# Fields of a spec that may be others where a result is continued.
+_FREE: Final = {"device"}
+
 _REMEDY: Final = "free or allow it, or give another folder with --out"
 
 
@@ -217,7 +220,8 @@ class ResultFolder(Generic[AnyRecord]):
                 "give another folder"
             )
         record = self.read_record()
-        differs = differences(record.spec, self._spec.model_dump(mode="json"))
+        kept = {name: value for name, value in record.spec.items() if name not in _FREE}
+        differs = differences(kept, self._spec.model_dump(mode="json", exclude=_FREE))
         if differs:
             raise PlasticError(
                 f"--out {path}: holds another {self.noun}, so it cannot be resumed:\n  "

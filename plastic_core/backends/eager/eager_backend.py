@@ -130,6 +130,8 @@ class EagerBackend:
         """Cut each run of living replicas into blocks of about equal size."""
         most = _TRANSFORMED_BYTES if self._hooks.transforms else _BLOCK_BYTES
         most = max(1, most // self._parameters.bytes_per_replica)
+        if self._inputs.is_cuda:  # which is filled by many at once, and has no such cache
+            most = len(self._alive)
         blocks: list[tuple[int, int]] = []
         for first, last in _runs(self._alive):
             count = -(-(last - first) // most)

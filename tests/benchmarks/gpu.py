@@ -1,0 +1,157 @@
+"""Networks side by side on a GPU: the backends beside a batched loop in plain PyTorch.
+
+``python -m tests.benchmarks.gpu`` prints a table; ``--device cpu`` tries it at a small size. For
+each case: updates a second of all networks together, and the share of the device's memory
+bandwidth that they would take if each weight were read once and written once an update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+import torch.nn.functional as F
+
+from plastic_core import initial_parameters
+from plastic_core.backends.backend import Backend
+from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
+from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.bench.case import BP, OJA, RULE, Case
+from plastic_core.networks.parameters import Parameters, add_states
+
+NETWORKS = (20, 1_000, 10_000)
+LAYERS = (5, 10)
+
+#: Seeds that are drawn; more networks are copies of these, for drawing takes longest.
+DRAWN = 20
+
+
+class PlainLoop:
+    """Online BP+Oja of R networks by batched products, as a user of PyTorch writes it."""
+
+    def __init__(self, weights, inputs, labels):
+        self.weights, self.inputs = weights, inputs
+        self.targets = torch.eye(10, device=inputs.device)[labels]
+
+    def advance(self, order):
+        """Train on the points of ``[R, updates]``."""
+        with torch.no_grad():
+            for points in order.T:
+                ys = [self.inputs[points].unsqueeze(1)]
+                for weight in self.weights[:-1]:
+                    ys.append(F.softplus(torch.bmm(ys[-1], weight.mT), 10))
+                ys.append(torch.softmax(torch.bmm(ys[-1], self.weights[-1].mT), -1))
+                error = ys[-1] - self.targets[points].unsqueeze(1)
+                for weight, pre, post in zip(
+                    reversed(self.weights), ys[-2::-1], ys[:0:-1], strict=True
+                ):
+                    below = torch.bmm(error, weight) * (1 - torch.exp(-10 * pre))
+                    rest = pre - torch.bmm(post, weight)
+                    left = torch.cat((-BP * error, OJA * post), 1)
+                    weight.baddbmm_(left.mT, torch.cat((pre, rest), 1))
+                    error = below
+
+
+def copies(case, device):
+    """Return R networks, those of the first seeds over and over."""
+    drawn = initial_parameters(case.network, range(min(case.replicas, DRAWN)))
+    times = -(-case.replicas // DRAWN)
+    weights = [w.repeat(times, 1, 1)[: case.replicas].to(device) for w in drawn.weights]
+    return Parameters(weights, [])
+
+
+def contenders(case, device):
+    """Yield name and maker of each."""
+    hooks, thetas = case.resolved()
+    inputs, targets = case.inputs.to(device), case.targets.to(device)
+    columns = {r: torch.full((case.replicas,), t, device=device) for r, t in thetas.items()}
+
+    def ours(backend):
+        def make() -> Backend:
+            parameters = copies(case, device)
+            add_states(parameters, hooks)
+            return backend(case.network, hooks, columns, parameters, inputs, targets, 1)
+
+        return make
+
+    yield "plain loop", lambda: PlainLoop(copies(case, device).weights, inputs, case.labels)
+    yield "eager", ours(EagerBackend)
+    yield "compiled", ours(CompiledBackend)
+
+
+def rate(made, case, device, seconds):
+    """Return updates a second of all networks, measured over about `seconds`."""
+    place = device if isinstance(made, PlainLoop) else "cpu"
+    count = 8
+    made.advance(case.order(count).to(place))
+    while True:
+        order = case.order(count).to(place)
+        _wait(device)
+        begun = time.perf_counter()
+        made.advance(order)
+        _wait(device)
+        took = time.perf_counter() - begun
+        if took > seconds / 2 or count >= 4096:
+            return case.replicas * count / took
+        count *= 2
+
+
+def bandwidth(device, megabytes):
+    """Return bytes a second of a copy, what is read and what is written."""
+    source = torch.zeros(megabytes * 2**18, device=device)
+    target = torch.empty_like(source)
+    best = 0.0
+    for _ in range(5):
+        _wait(device)
+        begun = time.perf_counter()
+        target.copy_(source)
+        _wait(device)
+        best = max(best, 2 * source.numel() * 4 / (time.perf_counter() - begun))
+    return best
+
+
+def _wait(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--limit", type=float, default=200.0, help="seconds after which to stop")
+    flags = parser.parse_args()
+    begun, small = time.monotonic(), flags.device == "cpu"
+    if small:
+        torch.set_num_threads(1)
+    name = "CPU" if small else torch.cuda.get_device_name(flags.device)
+    width = bandwidth(flags.device, 64 if small else 2048)
+    print(f"{name}, torch {torch.__version__}; memory {width / 1e9:,.0f} GB/s, read and written")
+    print(
+        f"{'layers':>6} {'networks':>8} {'contender':>10} {'updates/s':>12} {'of memory':>9}  times plain"
+    )
+    for replicas in (2, 5) if small else NETWORKS:
+        for layers in LAYERS:
+            case = Case.make(RULE, layers, replicas)
+            bytes_each = sum(8 * rows * columns for rows, columns, _ in case.network.matrices)
+            plain = None
+            for contender, make in contenders(case, flags.device):
+                row = f"{layers:>6} {replicas:>8,} {contender:>10}"
+                if time.monotonic() - begun > flags.limit:
+                    print(f"{row}  left out: {flags.limit:g} s are over")
+                    continue
+                try:
+                    found = rate(make(), case, flags.device, flags.seconds)
+                except (CannotCompileError, torch.OutOfMemoryError) as error:
+                    print(f"{row}  {type(error).__name__}: {str(error).splitlines()[0]}")
+                    continue
+                plain = plain or found
+                print(
+                    f"{row} {found:>12,.0f} {found * bytes_each / width:>9.1%}  {found / plain:.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
