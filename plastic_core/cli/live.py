@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS = 60.0
 
+#: After so long a sweep without any worker says so.
+NO_WORKER_SECONDS = 300.0
+
 
 class _View:
     """A bar with a line of text beside it, or the line alone every minute."""
@@ -104,6 +107,10 @@ def sweep_line(progress: Progress) -> str:
         f"{len(progress.failed)} failed",
         f"{progress.diverged} diverged",
     ]
+    if progress.alone >= NO_WORKER_SECONDS:
+        parts.append(
+            f"no worker for {_duration(progress.alone)}: see whether its jobs wait or fail"
+        )
     if progress.trained:
         left = (progress.total - progress.done) / progress.rate
         parts += [f"{progress.rate:.2g}/s", f"{_duration(left)} left"]

@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 
+import dask
 import psutil
 import pytest
 
-from plastic_core import PlasticError
+from plastic_core import PlasticError, Progress
 from plastic_core.cli import execute
+from plastic_core.cli.live import sweep_line
 from plastic_core.experiments.sweeping.slurm import open_cluster, parse_options
 from tests.processes import wait_until
 
@@ -25,7 +27,7 @@ echo $! >> "{folder}/jobs"
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
-kill -TERM -- "-$1"
+kill -TERM "-$1"
 """
 SWEEP = [
     *("sweep", "--rule", "bp", "--grid", "bp=0.01,0.1", "--seeds", "4", "--samples", "100"),
@@ -62,6 +64,57 @@ def test_jobs_train_a_sweep_and_are_gone_at_its_end(tmp_path, capsys, slurm):
         return not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE
 
     wait_until(lambda: all(map(gone, jobs)))
+
+
+# Whoever trains once something is stored waits for a second job.
+WAITING = """
+import glob, time
+from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+
+while glob.glob("{store}/*/*.json") and open("{jobs}").read().count("\\n") == 1:
+    time.sleep(0.05)
+
+
+class Mine(Rule):
+    spec = RuleSpec(
+        name="mine", summary="waits", equation="0", reference="none", modifies="forward",
+        reads={{"post", "pre"}}, theta=Theta(default=1e-4),
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post, s.pre)
+"""
+
+
+def test_jobs_that_end_by_walltime_are_begun_anew(tmp_path, capsys, slurm):
+    store, jobs, plugin = tmp_path / "store", slurm / "jobs", tmp_path / "mine.py"
+    plugin.write_text(WAITING.format(store=store, jobs=jobs))
+    # the first job is killed as soon as the store holds something
+    killer = f"""job=$!
+[ "$(wc -l < "{jobs}")" != 1 ] || \\
+    (until ls {store}/*/*.json; do sleep 0.05; done; kill -9 "-$job") > /dev/null 2>&1 &
+echo "Submitted batch job $job"
+"""
+    sbatch = (slurm / "sbatch").read_text()
+    (slurm / "sbatch").write_text(sbatch.replace('echo "Submitted batch job $!"\n', killer))
+    where = ["--store", str(store), "--out", str(tmp_path / "out"), "--json", "--block", "1"]
+    rule = ["--rule", "bp+mine", "--plugin", str(plugin), *SWEEP[3:-2]]
+    options = "queue=short,walltime=00:10:00,host=127.0.0.1"
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}):
+        assert execute(["sweep", *rule, *where, "--workers", "1", "--slurm", options]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["trained"], result["failed"]) == (8, [])
+    assert len(jobs.read_text().split()) == 2
+
+
+def test_a_sweep_without_workers_says_so():
+    progress = Progress(total=8, alone=301.0)
+    assert sweep_line(progress) == (
+        "0 of 8 networks, 0 running, 0 failed, 0 diverged, no worker for 0:05:01: see whether its "
+        "jobs wait or fail"
+    )
+    assert "no worker" not in sweep_line(Progress(total=8, alone=299.0))
 
 
 def test_the_job_script_holds_what_was_asked(slurm):

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from typing import Any, Final
 
@@ -56,12 +56,14 @@ class Pool:
         workers: processes that blocks are packed for.
         present: returns how many of them there are now.
         threads: of each of them; None for all cores.
+        keep_up: called now and then; starts workers anew in place of those that are gone.
     """
 
     executor: Executor
     workers: int
     present: Callable[[], int]
     threads: int | None = 1
+    keep_up: Callable[[], Any] = lambda: None
 
 
 @contextlib.contextmanager
@@ -123,7 +125,10 @@ def pool_for(
                 client = stack.enter_context(Client(cluster, set_as_default=False))
             if slurm is None:
                 _check_imports(client, _IN_THIS_PROCESS)
-            yield _pool(client, count)
+                yield _pool(client, count)
+            else:
+                # jobs end by their walltime, and asking for the same number begins new ones
+                yield replace(_pool(client, count), keep_up=lambda: cluster.scale(count))
 
 
 def _local_cluster(workers: int) -> Any:

@@ -74,6 +74,7 @@ class Progress:
         found: networks whose result was in the store.
         running: networks of the blocks that workers train now.
         failed: reasons, by key of the cell.
+        alone: seconds for which there was no worker.
         best: accuracy of the best arm that has all its seeds, None for none.
         best_arm: that arm, the first of equals.
     """
@@ -84,6 +85,7 @@ class Progress:
     running: int = 0
     diverged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    alone: float = 0.0
     best: float | None = None
     best_arm: Arm | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -240,6 +242,7 @@ def _train(
     here = isinstance(pool.executor, InProcess)
     most = 1 if here else len(blocks)
     futures: dict[Future[Any], list[Pending]] = {}
+    seen = time.monotonic()
 
     def submit(block: list[Pending]) -> Future[Any]:
         if here:
@@ -250,7 +253,13 @@ def _train(
     while blocks or futures:
         handed = [blocks.popleft() for _ in range(min(len(blocks), most - len(futures)))]
         # blocks are begun in the order in which they are handed over
-        training = itertools.islice((*futures.values(), *handed), pool.present())
+        present = pool.present()
+        if present:
+            seen = time.monotonic()
+        if present < pool.workers:
+            pool.keep_up()
+        progress.alone = time.monotonic() - seen
+        training = itertools.islice((*futures.values(), *handed), present)
         progress.running = sum(map(len, training))
         on_progress(progress)
         futures |= {submit(block): block for block in handed}
