@@ -101,7 +101,7 @@ DRAWN = given(
 )
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @DRAWN
 def test_random_rules_of_up_to_six_operations_with_states_and_batches(**drawn):
     assert_the_numbers_of_eager(**drawn)
