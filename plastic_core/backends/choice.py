@@ -17,7 +17,7 @@ from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
 from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
-from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.compiler import CompilerError, NoCompilerError
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.hooks.hooks import Hooks
@@ -38,12 +38,14 @@ class Chosen:
         name: "native", "compiled" or "eager".
         reason: why this one, for the user and the record.
         differs: whether it is another one than was asked for.
+        notes: what else the user is told.
     """
 
     backend: Backend
     name: str
     reason: str
     differs: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,13 @@ def choose_backend(request: BackendRequest) -> Chosen:
         reason = _unfit(name, r) if name in makers else "it trains feed-forward networks"
         if reason is None:
             try:
-                return Chosen(makers[name](), name, _why(r.asked, name, refused), bool(refused))
-            except CompilerError as error:
+                backend = makers[name]()
+                notes = backend.code.library.notes if isinstance(backend, NativeBackend) else ()
+                why = _why(r.asked, name, refused)
+                return Chosen(backend, name, why, bool(refused), notes)
+            except NoCompilerError as error:
                 reason = f"{error}; {_INSTALL}"
-            except (NotNativeError, CannotCompileError) as error:
+            except (CompilerError, NotNativeError, CannotCompileError) as error:
                 reason = str(error)
         refused[name] = reason
     raise AssertionError("the eager backend takes every run")

@@ -10,7 +10,7 @@ from typing import Final
 
 import torch
 
-from plastic_core.backends.native.compiler import compile_library
+from plastic_core.backends.native.library import load_library
 from plastic_core.bench.case import Case
 
 _SOURCE: Final = """\
@@ -33,7 +33,7 @@ float read(const vec *values, long count, long passes) {
 def four_passes(case: Case) -> Callable[[int], None]:
     """Return a function that reads as many floats as there are weights, four times an update."""
     weights = sum(w.numel() for w in case.weights())
-    library, _ = compile_library(_SOURCE)
+    library = load_library(_SOURCE, "read").loaded
     library.read.restype = ctypes.c_float
     values = torch.zeros(weights + 16)
     aligned = (values.data_ptr() + 63) // 64 * 64

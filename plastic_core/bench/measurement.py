@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import torch
 
-from plastic_core.backends.native.compiler import CompilerError, cache_folder
+from plastic_core.backends.native.compiler import CompilerError
+from plastic_core.backends.native.library import cache_folder
 from plastic_core.base.errors import PlasticError
 from plastic_core.bench import floor, memory, peers_jax, peers_torch
 from plastic_core.bench.case import EQUATION_9, RULE, Case

@@ -126,6 +126,7 @@ class Block:
         )
         if chosen.differs and spec.backend != "auto":
             self.notes.append(f"backend {chosen.name} {chosen.reason}")
+        self.notes.extend(chosen.notes)
         return chosen
 
     def _probe(

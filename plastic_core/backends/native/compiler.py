@@ -1,21 +1,17 @@
-"""The system's C compiler, and the folder of what it made."""
+"""The system's C compiler: found once, and given a minute."""
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
+import contextlib
 import os
 import platform
 import shutil
-import stat
+import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-
-import platformdirs
 
 _FLAGS: Final = (
     "-std=gnu11",
@@ -29,8 +25,20 @@ _FLAGS: Final = (
 )
 
 
+# Seconds that a compiler may take; it takes one or two.
+_LIMIT: Final = 60
+
+
 class CompilerError(Exception):
     """There is no compiler, or it failed; the message says why."""
+
+
+class NoCompilerError(CompilerError):
+    """There is no compiler."""
+
+
+class HangingCompilerError(CompilerError):
+    """It had to be stopped."""
 
 
 @lru_cache
@@ -40,73 +48,70 @@ def find_compiler() -> tuple[str, tuple[str, ...], str]:
     CC in the environment goes first, then cc, gcc and clang.
 
     Raises:
-        CompilerError: none was found, or it cannot compile an empty file.
+        NoCompilerError: none was found.
+        CompilerError: it cannot compile an empty file.
     """
     names = [name for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name]
     path = next((found for name in names if (found := shutil.which(name))), None)
     if path is None:
-        raise CompilerError(f"no C compiler was found (looked for {', '.join(names)})")
+        raise NoCompilerError(f"no C compiler was found (looked for {', '.join(names)})")
     arm = platform.machine().lower() in ("aarch64", "arm64")
     native = "-mcpu=native" if arm else "-march=native"
     error = ""
     for flags in ((*_FLAGS, native), _FLAGS):
         # every macro that the compiler defines: its version, and what the processor can do
         command = [path, *flags, "-dM", "-E", "-x", "c", os.devnull]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = _run(command)
         if done.returncode == 0:
             return path, flags, done.stdout
         error = done.stderr
     raise CompilerError(f"{path} failed: {_first_line(error)}")
 
 
-def cache_folder() -> Path:
-    """Return the folder of compiled libraries, which only the user can write.
-
-    Raises:
-        CompilerError: it cannot be made, or somebody else can write into it.
-    """
-    folder = Path(platformdirs.user_cache_dir("plastic")) / "native"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except OSError as error:
-        raise CompilerError(f"the cache folder {folder} cannot be made: {error.strerror}") from None
-    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise CompilerError(
-            f"the cache folder {folder} can be written by others, who could put code into it; "
-            f"run: chmod 700 {folder}"
-        )
-    return folder
-
-
-def compile_library(source: str, extra: Sequence[str] = ()) -> tuple[ctypes.CDLL, bool]:
-    """Return the library of a C source, and whether it had to be compiled.
-
-    Libraries are kept by the content of source, flags, compiler and processor.
+def compile_file(code: Path, library: Path, extra: Sequence[str]) -> None:
+    """Make a library of a C file.
 
     Args:
-        source: C.
+        code: the file.
+        library: what is written.
         extra: more flags.
 
     Raises:
-        CompilerError: see `find_compiler` and `cache_folder`; or the compiler failed.
+        CompilerError: see `find_compiler`; or the compiler failed, or wrote nothing.
     """
-    compiler, flags, says = find_compiler()
-    folder = cache_folder()
-    content = "\0".join([source, *flags, *extra, says, compiler])
-    library = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.so"
-    compiled = not library.exists()
-    if compiled:
-        # under another name first, so that nobody loads half a library
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            code, made = Path(work) / "plastic.c", Path(work) / "plastic.so"
-            code.write_text(source)
-            command = [compiler, *flags, *extra, str(code), "-o", str(made), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise CompilerError(f"{compiler} failed: {_first_line(done.stderr)}")
-            made.replace(library)
-    return ctypes.CDLL(str(library)), compiled
+    compiler, flags, _ = find_compiler()
+    done = _run([compiler, *flags, *extra, str(code), "-o", str(library), "-lm"])
+    if done.returncode:
+        raise CompilerError(f"{compiler} failed: {_first_line(done.stderr)}")
+    if not library.is_file():
+        raise CompilerError(f"{compiler} made no library, and no error")
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a compiler until it ends, a minute at most; nothing that it started is left running."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CompilerError(f"{command[0]} cannot be run: {error.strerror}") from None
+    with process:
+        try:
+            out, err = process.communicate(timeout=_LIMIT)
+        except subprocess.TimeoutExpired:
+            raise HangingCompilerError(
+                f"{command[0]} did not end within {_LIMIT} seconds"
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _first_line(text: str) -> str:

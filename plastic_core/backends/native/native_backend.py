@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch import Tensor
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
 from plastic_core.backends.native.c_source import PERIOD, emit
 from plastic_core.backends.native.capture import capture
-from plastic_core.backends.native.compiler import compile_library
+from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import BETA
@@ -76,14 +76,12 @@ class NativeCode:
     Attributes:
         program: what the rules compute.
         source: the C code.
-        loaded: the library.
-        compiled: see `compile_library`.
+        library: what they became.
     """
 
     program: Program
     source: str
-    loaded: ctypes.CDLL
-    compiled: bool
+    library: Library
 
 
 class NativeBackend:
@@ -129,7 +127,7 @@ class NativeBackend:
         if code is None:
             program = capture(hooks, spec, parameters.weights[0].dtype)
             source = self._emit(program, spec, parameters)
-            code = NativeCode(program, source, *compile_library(source, flags))
+            code = NativeCode(program, source, load_library(source, self._entry, flags))
         self.code = code
         self.period = PERIOD if batch_size == 1 and code.program.transform is None else 1
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
@@ -154,7 +152,7 @@ class NativeBackend:
         def train(*_held: Tensor) -> int:
             # An interrupt while a thread starts leaves it running and unknown to the pool: it
             # holds on to all that it uses, whatever becomes of the caller.
-            status: int = self._entry(ctypes.byref(job))
+            status: int = getattr(self.code.library.loaded, self._entry)(ctypes.byref(job))
             return status
 
         with ThreadPoolExecutor(count) as pool:
@@ -174,10 +172,9 @@ class NativeBackend:
         return emit(program, spec.activation, BETA, double, self._recurrent)
 
     @property
-    def _entry(self) -> Any:
+    def _entry(self) -> str:
         """The function of the library that trains."""
-        loaded = self.code.loaded
-        return loaded.plastic_train_recurrent if self._recurrent else loaded.plastic_train
+        return "plastic_train_recurrent" if self._recurrent else "plastic_train"
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""

@@ -49,7 +49,7 @@ class InnerLoop:
 
     Attributes:
         backend: the one that is used.
-        reason: why, where it is not the one that was asked for.
+        reason: why, where it is not the one that was asked for, or what else the user is told.
     """
 
     def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
@@ -154,7 +154,8 @@ class InnerLoop:
         x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
         try:
             self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))
-            self.backend = "native"
+            assert self._code is not None
+            self.backend, self.reason = "native", "; ".join(self._code.library.notes)
         except (NotNativeError, CompilerError) as error:
             self.reason = f"not native: {error}"
 
