@@ -259,7 +259,7 @@ def sort(dtype):
     return followed, {what: reason for what, reason in reasons.items() if reason}
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def sorted_out(request):
     """Return the precision, the forms that are followed, and why the others are not."""
     dtype = getattr(torch, request.param)
@@ -288,9 +288,10 @@ def test_every_form_that_is_followed_gives_the_numbers_of_eager(sorted_out):
     assert_equal(ours, trained(EagerBackend, followed, dtype), dtype)
 
 
+@pytest.mark.usefixtures("users_compilers")
 def test_functions_of_one_argument_give_the_numbers_of_eager_as_a_run_compiles_them(sorted_out):
     dtype, followed, _ = sorted_out
-    ones = {what: f for what, f in followed.items() if what.endswith("(signal)")}
+    ones = {what: form for what, form in followed.items() if what.endswith("(signal)")}
     ours = trained(NativeBackend, ones, dtype)
     assert_equal(ours, trained(EagerBackend, ones, dtype), dtype)
 

@@ -17,6 +17,7 @@ from plastic_core import RunSpec, run
 from plastic_core.backends.native import compiler, library
 from plastic_core.cli import execute
 
+REAL = os.environ.get("CC") or shutil.which("cc")
 SPEC = RunSpec(
     rule="bp", task="digits-mlp", samples=20, evaluations=1, seeds=1, options={"sizes": [64, 5, 10]}
 )
@@ -33,7 +34,6 @@ def forget():
 def cache(monkeypatch, tmp_path):
     """Return a cache folder that does not exist yet."""
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
-    monkeypatch.delenv("CC", raising=False)
     forget()
     yield tmp_path / "plastic" / "native"
     forget()
@@ -134,11 +134,10 @@ def not_executable(cache, monkeypatch):
 
 
 def full(cache, monkeypatch):
-    real = shutil.which("cc")
     script = cache.parents[1] / "cc"
     script.write_text(
         f'#!/bin/sh\ncase "$*" in *{cache}*) echo "error: No space left on device" >&2; exit 1;; '
-        f'esac\nexec {real} "$@"\n'
+        f'esac\nexec {REAL} "$@"\n'
     )
     script.chmod(0o755)
     monkeypatch.setenv("CC", str(script))
@@ -197,7 +196,6 @@ def refused():
     return reason
 
 
-REAL = shutil.which("gcc") or shutil.which("cc")
 OTHER = r"printf '\000\000' | dd of=$out bs=1 seek=18 conv=notrunc 2>/dev/null"
 
 LIES = {
