@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plastic_core.base.errors import PlasticError, describe_exception
+from plastic_core.base.locks import DRAWING
 
 
 def write_atomically(final: Path, write: Callable[[Path], Any], remedy: str) -> None:
@@ -59,7 +60,8 @@ def explained(path: Path, remedy: str) -> Iterator[None]:
 def drawn(name: str, draw: Callable[[], Any]) -> list[str]:
     """Draw a figure of a result that is whole without it; return a note where that fails."""
     try:
-        draw()
+        with DRAWING:
+            draw()
     except Exception as error:  # whatever matplotlib, its backend or its fonts raise
         return [f"{name} was not drawn: {describe_exception(error)}"]
     return []

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_atomically, write_json
+from plastic_core.base.locks import NETCDF
 from plastic_core.results.claim import claimed
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ class ResultFolder(Generic[AnyRecord]):
 
         file = self.path / name
         try:
-            measured = xr.load_dataset(file, engine="netcdf4")
+            with NETCDF:
+                measured = xr.load_dataset(file, engine="netcdf4")
             for variable, over in dims.items():
                 if measured[variable].dims != over:
                     raise ValueError(f"{variable} is over {measured[variable].dims}")
@@ -190,7 +192,8 @@ class ResultFolder(Generic[AnyRecord]):
     def write_dataset(self, name: str, measured: xr.Dataset) -> None:
         """Write a file of what was measured."""
         # made in memory: the system's own words when it fails, and xarray loads no dask
-        content = measured.to_netcdf(engine="netcdf4")
+        with NETCDF:
+            content = measured.to_netcdf(engine="netcdf4")
         self._write(name, lambda path: path.write_bytes(content))
 
     def drop_checkpoint(self) -> None:

@@ -21,6 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.base.locks import TRACING
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.feedforward import Feedforward
 from plastic_core.networks.parameters import Parameters
@@ -140,7 +141,7 @@ class CompiledBackend:
             self._targets[points],
             torch.zeros(chunk, self._block, 1, 1, dtype=torch.bool, device=points.device),
         ]
-        with torch.no_grad():
+        with TRACING, torch.no_grad():
             # once without being followed: constants that are made at first use are there then
             flat(*example)
             graph = make_fx(flat)(*example)
@@ -149,7 +150,8 @@ class CompiledBackend:
             compiled = _compiled(graph, example)
 
         def run(working: dict[str, Tensor], thetas: list[Tensor], *points: Tensor) -> Tensor:
-            finite: Tensor = compiled(*working.values(), *thetas, *points)
+            with TRACING:
+                finite: Tensor = compiled(*working.values(), *thetas, *points)
             return finite
 
         return run

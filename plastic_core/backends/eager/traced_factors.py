@@ -16,6 +16,7 @@ from torch import Tensor, fx
 
 from plastic_core.api.signals import SIGNAL_NAMES, Signals
 from plastic_core.api.update import Outer, as_update
+from plastic_core.base.locks import TRACING
 from plastic_core.hooks.hooks import LocalRule
 
 
@@ -45,7 +46,8 @@ def trace_factors(rules: tuple[LocalRule, ...]) -> TracedFactors | None:
     if not rules or any(r.spec.state or r.spec.modifies != {"forward"} for r in rules):
         return None
     try:
-        first, second = _trace(rules), _trace(rules)
+        with TRACING:
+            first, second = _trace(rules), _trace(rules)
     except Exception:  # a rule may do to a proxy what none of them supports
         return None
     if first is None or second is None:

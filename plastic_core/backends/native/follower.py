@@ -16,6 +16,7 @@ from plastic_core.api import update as updates
 from plastic_core.api.update import Decay, Outer, Part, Sum, Update
 from plastic_core.backends.native.operations import arguments_of, name_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
+from plastic_core.base.locks import TRACING
 from plastic_core.hooks.trial import trial_signals
 
 #: What to write in place of what C is not generated for.
@@ -70,7 +71,8 @@ class Follower:
                 what to write there.
         """
         try:
-            graph, result = _trace_twice(function)
+            with TRACING:
+                graph, result = _trace_twice(function)
             found = self._convert(graph, rule)
             return _replace(result, fx.Node, found.__getitem__)
         except NotNativeError as error:
