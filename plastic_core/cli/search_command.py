@@ -44,6 +44,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         json: Switch = False,
         data_dir: str | None = None,
         workers: int = 0,
+        repair: Switch = False,
     ) -> int:
         """Search for the best thetas of a rule within ranges.
 
@@ -66,6 +67,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             json: print one JSON object on standard output, everything else on standard error.
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             workers: processes, one thread each; 0 or 1 trains in this process, on all cores.
+            repair: take damaged lines out of the journal of --out first, and keep the rest.
         """
         from plastic_core.experiments.searching.search_spec import SearchSpec, check, parse_range
 
@@ -84,7 +86,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         check(made, Catalogue(base.plugins))  # mistakes show before torch is loaded
         if importlib.util.find_spec("optuna") is None:
             raise PlasticError("search needs optuna: pip install 'plastic-learning[search]'")
-        return _search(made, out, store, json, data_dir, trials, workers)
+        return _search(made, out, store, json, data_dir, trials, workers, repair)
 
     attach(search, options, skip={*COLLECTED, "eval_half"})
     return app
@@ -98,6 +100,7 @@ def _search(
     data_dir: str | None,
     trials: int,
     workers: int,
+    repair: bool,
 ) -> int:
     from plastic_core.cli.live import SearchView
     from plastic_core.cli.output import interrupted_with, print_json
@@ -122,6 +125,7 @@ def _search(
             Store(store),
             trials=trials,
             workers=workers,
+            repair=repair,
             data_dir=data_dir,
             on_progress=view.show,
         )

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from plastic_core.api.plugin import Rule, Task, Transform
-from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
+from plastic_core.base.errors import PlasticError, TrainingError, describe_exception, listing
 from plastic_core.base.statistics import bootstrap_interval
+from plastic_core.experiments.searching.journal import repair as repair_journal
 from plastic_core.experiments.searching.search_folder import SearchFolder
 from plastic_core.experiments.searching.search_spec import SearchSpec, arm_at, check
 from plastic_core.experiments.searching.search_trials import Point, train_arm
@@ -81,6 +82,7 @@ def search(
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
     data: tuple[Any, Any] | None = None,
+    repair: bool = False,
     workers: int = 0,
     data_dir: str | None = None,
     on_progress: Callable[[SearchProgress], Any] = lambda progress: None,
@@ -100,6 +102,7 @@ def search(
         transforms: transform classes likewise.
         tasks: task classes likewise.
         data: ``(X, y)`` in place of the task's own data, as `run` takes them.
+        repair: take damaged lines out of the journal first, and keep the rest.
         workers: processes, one thread each; 0 or 1 for none but this, on all cores.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         on_progress: called at the start, after each evaluation or a few times a second.
@@ -122,6 +125,9 @@ def search(
         )
     folder = SearchFolder(out, spec, plan, source.of(plan)[1])
     notes: list[str] = []
+    damaged = repair_journal(out / "study.jsonl") if repair else []
+    if damaged:
+        notes.append(f"damaged lines of study.jsonl were taken out: {listing(map(str, damaged))}")
     study = Study(out, spec.ranges, trials)
     means = _Means(catalogue, source, None if handed_over else store)
     try:

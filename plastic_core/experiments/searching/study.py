@@ -1,29 +1,24 @@
-"""The trials of a search: an Optuna study in a journal of JSON lines, shared by processes.
-
-The only module that imports optuna.
-"""
+"""The trials of a search: an Optuna study in a journal of JSON lines, shared by processes."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
-import os
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import optuna
 from optuna.distributions import FloatDistribution
-from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.storages.journal import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plastic_core.base.errors import PlasticError, describe_exception
 from plastic_core.base.files import explained
+from plastic_core.experiments.searching.journal import Journal, is_locked, locked
 from plastic_core.experiments.searching.search_spec import Range
 
 _REMEDY: Final = "free or allow it, or give another folder with --out"
@@ -85,8 +80,8 @@ class Study:
         self._held = contextlib.ExitStack()
         with explained(journal, _REMEDY):
             self._alive.mkdir(exist_ok=True)
-            self._held.enter_context(_locked(self._alive / self._name))
-            backend = _Journal(str(journal))
+            self._held.enter_context(locked(self._alive / self._name))
+            backend = Journal(str(journal))
         try:
             self._storage = JournalStorage(backend)
             with self._claiming():
@@ -175,7 +170,12 @@ class Study:
 
     def best(self) -> FrozenTrial | None:
         """Return the best of the complete trials, the first of equals."""
-        complete = [t for t in self._trials() if t.state == TrialState.COMPLETE]
+        complete = [
+            t
+            for t in self._trials()
+            # a repaired journal may lack where a trial was
+            if t.state == TrialState.COMPLETE and t.params.keys() == self._axes.keys()
+        ]
         return max(complete, key=lambda t: t.value or 0.0, default=None)
 
     def _trials(self) -> list[FrozenTrial]:
@@ -184,7 +184,7 @@ class Study:
     def _is_alive(self, trial: FrozenTrial) -> bool:
         # one without a name died while it was claiming: nobody else is, now
         name = trial.user_attrs.get("process")
-        return isinstance(name, str) and _is_locked(self._alive / Path(name).name)
+        return isinstance(name, str) and is_locked(self._alive / Path(name).name)
 
     def _reclaim(self, trial: FrozenTrial, attempts: int) -> None:
         """End a trial without a result, and put its point first in the queue."""
@@ -205,7 +205,7 @@ class Study:
     @contextlib.contextmanager
     def _claiming(self) -> Iterator[None]:
         file = self._folder / "claim.lock"
-        with explained(file, _REMEDY), _locked(file):
+        with explained(file, _REMEDY), locked(file):
             yield
 
 
@@ -216,50 +216,3 @@ def outcome_of(trial: FrozenTrial) -> str:
     if trial.state == TrialState.PRUNED:
         return str(trial.user_attrs.get("outcome", "pruned"))
     return trial.state.name.lower()
-
-
-class _Journal(JournalFileBackend):
-    """A journal whose writers may be killed at any moment.
-
-    Optuna's own locks outlive their process by half a minute, and a line that was cut off spoils
-    all that follow it.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path = Path(path)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        with explained(self._path, _REMEDY), _locked(self._path.with_suffix(".lock")):
-            lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-            with self._path.open("r+b") as file:
-                whole = file.seek(0, os.SEEK_END)
-                if whole:
-                    file.seek(whole - 1)
-                    if file.read(1) != b"\n":
-                        file.seek(0)
-                        whole = file.read().rfind(b"\n") + 1
-                        file.truncate(whole)
-                file.seek(whole)
-                file.write(lines.encode())
-                file.flush()
-                os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock on a file, which the system takes away from a process that dies."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
