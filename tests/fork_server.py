@@ -13,7 +13,14 @@ import sys
 
 # What commands load, most of it late. None of it begins a thread, which would not be forked.
 IMPORTS = (
-    *("distributed", "matplotlib.backends.backend_agg", "netCDF4", "optuna", "sklearn.datasets"),
+    *(
+        "dask.array",
+        "distributed",
+        "matplotlib.backends.backend_agg",
+        "netCDF4",
+        "optuna",
+        "sklearn.datasets",
+    ),
     *("torch._dynamo", "xarray"),
     *(
         "plastic_core.cli",

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 HANGS = 900
 
 # Kills a process by its own hand where it touches files: before the `count`-th audit event, such
-# as "os.rename FROM TO -1 -1" or "open PATH wb 524865", that the pattern matches. See
+# as "os.rename FROM TO -1 -1" or "open PATH w 524865", that the pattern matches. See
 # https://docs.python.org/3/library/audit_events.html
 DIES = """
 import itertools, os, re, signal, sys

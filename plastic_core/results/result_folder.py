@@ -94,6 +94,8 @@ class ResultFolder(Generic[AnyRecord]):
         """
         with claimed(self.path):
             self.state = self._look()
+            if self.state == "finished":  # by a process that was killed before it did this
+                self.drop_checkpoint()
             yield
 
     def read_record(self) -> AnyRecord:
