@@ -4,12 +4,16 @@ Run by its path. Each line that it reads is a call as JSON; `tests.processes.For
 them. The answer is the exit code, negative where a signal ended the child.
 """
 
+import atexit
+import gc
 import importlib
 import json
 import os
 import runpy
 import site
 import sys
+import threading
+import traceback
 
 # What commands load, most of it late. None of it begins a thread, which would not be forked.
 IMPORTS = (
@@ -33,16 +37,16 @@ IMPORTS = (
 
 
 def main():
-    """Fork for each call, and answer with its exit code; a child goes on to be the call."""
+    """Fork for each call, and answer with its exit code."""
     del sys.path[0]  # the folder of this file
     for name in IMPORTS:
         importlib.import_module(name)
+    gc.freeze()  # a child looks through what is its own
     while line := sys.stdin.readline():
         child = os.fork()
         if child == 0:
-            return begin(**json.loads(line))
+            begin(**json.loads(line))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    return None
 
 
 def begin(module, arguments, first, folder, environment, out, err):
@@ -63,7 +67,20 @@ def begin(module, arguments, first, folder, environment, out, err):
         site.addsitedir(packages)  # what was installed since
     sys.argv[1:] = arguments
     exec(first, {})
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    # what an interpreter does at its end, but for taking all modules apart
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

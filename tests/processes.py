@@ -1,5 +1,6 @@
 """The command line in processes of its own: forked from one that has imported it, or fresh."""
 
+import atexit
 import functools
 import json
 import os
@@ -50,10 +51,11 @@ class ForkServer:
     def _process(self):
         command = [self._python, Path(__file__).with_name("fork_server.py")]
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        # it ends when this process does, which closes its input
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
+        atexit.register(process.communicate)  # which closes its input, and so ends it
+        return process
 
     def __call__(self, module, *arguments, first="", cwd=None, env=None):
         """Return the `subprocess.CompletedProcess` of ``python -m module arguments``."""

@@ -186,7 +186,7 @@ def test_a_search_that_is_killed_and_interrupted_makes_the_same_trials(
     whole, tmp_path, capsys, monkeypatch
 ):
     command = [*SEARCH, "--trials", "20", *where(tmp_path)]
-    killed = plastic(*command, first=dies(CHANGE, 150))
+    killed = plastic(*command, first=dies(CHANGE, 40))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     with (tmp_path / "out" / "study.jsonl").open("a") as journal:
         journal.write('{"op_code":')  # as if it had been killed while it wrote
