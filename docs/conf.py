@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",
     "sphinx_autodoc_typehints",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "plastic_pages",
     "reproduced",
@@ -59,13 +60,13 @@ napoleon_use_ivar = True
 nitpicky = True
 default_role = "literal"  # names in docstrings stand in single backticks
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing)\..*"),
+    (r"py:.*", r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing|contextlib)\..*"),
     (r"py:.*", r"(Tensor|NDArray|BaseModel|Path|Any|Self|Sequence|Callable|Mapping|array)"),
     (
         r"py:.*",
         r"(optional|Ellipsis|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)",
     ),
-    (r"py:.*", r"plastic_core\.(results\.curves\.Curves|api\.update\.Part|plan\.plan\.Plan)"),
+    (r"py:.*", r"plastic_core\.(results\.curves\.Curves|api\.update\.Part|plan\.plan\.Plan|experiments\.meta\.history\.History)"),
 ]
 
 # what `plastic new-task my-task` writes, to be shown
