@@ -60,13 +60,19 @@ napoleon_use_ivar = True
 nitpicky = True
 default_role = "literal"  # names in docstrings stand in single backticks
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing|contextlib)\..*"),
+    (
+        r"py:.*",
+        r"(torch|numpy|pydantic|xarray|xr|np|pluggy|os|pathlib|collections|typing|contextlib)\..*",
+    ),
     (r"py:.*", r"(Tensor|NDArray|BaseModel|Path|Any|Self|Sequence|Callable|Mapping|array)"),
     (
         r"py:.*",
         r"(optional|Ellipsis|ConfigDict|FiniteFloat|PositiveInt|Annotated.*|annotated_types\..*)",
     ),
-    (r"py:.*", r"plastic_core\.(results\.curves\.Curves|api\.update\.Part|plan\.plan\.Plan|experiments\.meta\.history\.History)"),
+    (
+        r"py:.*",
+        r"plastic_core\.(results\.curves\.Curves|api\.update\.Part|plan\.plan\.Plan|experiments\.meta\.history\.History)",
+    ),
 ]
 
 # what `plastic new-task my-task` writes, to be shown

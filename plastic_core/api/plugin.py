@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.specs import ProbeSpec, RuleSpec, TaskSpec, TransformSpec
+from plastic_core.base.files import expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ class DataDir(os.PathLike[str]):
     """
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
-        self.folders = tuple(_expand(Path(folder)) for folder in folders)
+        self.folders = tuple(expanded(folder) for folder in folders)
 
     def __fspath__(self) -> str:
         return str(self.folders[0])
@@ -104,13 +105,6 @@ class DataDir(os.PathLike[str]):
             if all((folder / file).is_file() for file in files):
                 return folder
         return None
-
-
-def _expand(folder: Path) -> Path:
-    try:
-        return folder.expanduser()
-    except RuntimeError:  # "~name" of nobody is a folder of that name, as in a shell
-        return folder
 
 
 class Task(ABC, Generic[Options]):

@@ -52,4 +52,8 @@ class DataError(PlasticError):
 
 def describe_exception(error: BaseException) -> str:
     """Return the exception's type and message on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be shown)"
+    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")

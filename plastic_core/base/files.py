@@ -42,19 +42,28 @@ def write_json(final: Path, value: Any, remedy: str) -> None:
     write_atomically(final, lambda path: path.write_text(text, encoding="utf-8"), remedy)
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` written out; of nobody's name it is a folder, as in a shell."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 @contextlib.contextmanager
 def explained(path: Path, remedy: str) -> Iterator[None]:
     """Turn what the system says into one message.
 
     Raises:
-        PlasticError: in place of an OSError.
+        PlasticError: in place of an OSError, or of a ValueError, which a path with NUL leads to.
     """
     try:
         yield
-    except OSError as error:
-        raise PlasticError(
-            f"{path}: cannot be written: {error.strerror or error}; {remedy}"
-        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, PlasticError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise PlasticError(f"{path}: cannot be written: {reason}; {remedy}") from None
 
 
 def drawn(name: str, draw: Callable[[], Any]) -> list[str]:

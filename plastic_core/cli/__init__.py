@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.streams import open_closed_streams
 from plastic_core.cli import (
     bench_command,
     check_command,
@@ -41,6 +43,7 @@ plastic: synaptic plasticity rules, from one equation to a learning curve
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 faults found, 2 mistaken input, 130 interrupted."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows only ASCII
@@ -56,6 +59,7 @@ def execute(arguments: Sequence[str]) -> int:
         code = _app(arguments)(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
+        sys.stdout.flush()
     except PlasticError as error:
         print(f"plastic: {error}", file=sys.stderr)
         return 2
@@ -73,6 +77,16 @@ def execute(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(
+            f"plastic: standard output cannot be written: {error.strerror}; what the command made "
+            "is where it says, or is made by the same command",
+            file=sys.stderr,
+        )
+        return 2
     return code if isinstance(code, int) else 0
 
 

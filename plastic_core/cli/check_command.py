@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import Any
 
 from cyclopts import App
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Switch
 from plastic_core.cli.output import print_json
 from plastic_core.testing.inspection import Effort, Finding, Report, check
@@ -33,7 +33,7 @@ def check_command(
     if not limit > 0:
         raise PlasticError(f"--limit {limit:g}: expected a number above 0")
     effort = Effort(not no_compiled, limit, lambda line: print(line, file=sys.stderr))
-    with contextlib.redirect_stdout(sys.stderr):  # what plugins print is no result
+    with stdout_aside():  # what plugins print is no result
         report = check(target, effort)
     if json:
         print_json(_as_json(report))

@@ -9,6 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Switch, Texts
 
 app = App(name="compare", help="Compare the rules of a sweep, each at its best theta.")
@@ -67,7 +68,7 @@ def compare_command(
         "slurm": slurm,
         "data_dir": data_dir,
     }
-    aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
+    aside = stdout_aside() if json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
     with claimed(folder), aside, interrupted_with(how):
         with SweepView() as view:

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import (
     attach,
@@ -99,7 +100,7 @@ def _meta(
         raise PlasticError("--resume needs --out DIR, the folder to continue")
     label = f"meta-{spec.rule}"
     place = new_folder(spec.task, label) if out is None else contextlib.nullcontext(Path(out))
-    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    aside = stdout_aside() if as_json else contextlib.nullcontext()
     with (
         aside,
         place as folder,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from plastic_core.plugins.catalogue import Entry
 
 # Longer words, such as paths, may be broken.
 _LONGEST_WORD: Final = 16
@@ -48,3 +51,15 @@ def print_table(
 def _breakable(text: str) -> str:
     """Return text with spaces in a long sum of rules, where it may be broken."""
     return re.sub(r"(?<=\w)\+(?=[A-Za-z])", " + ", text) if len(text) > _LONGEST_WORD else text
+
+
+def usable(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the plugins that can be used; those that cannot are named on standard error."""
+    found = []
+    for entry in entries:
+        if entry.state in ("ok", "clash"):
+            found.append(entry)
+        elif entry.state == "failed":
+            said = f"{entry.kind} {entry.qualified} cannot be used: {entry.error}; {entry.remedy}"
+            print(f"note: {said}", file=sys.stderr)
+    return found

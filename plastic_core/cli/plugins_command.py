@@ -17,7 +17,7 @@ def plugins(*, json: bool = False) -> None:
     Args:
         json: print one JSON list instead of a table.
     """
-    entries = Catalogue().entries()
+    entries = Catalogue().entries(isolated=True)
     if json:
         fields = (
             "kind",

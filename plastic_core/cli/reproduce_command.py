@@ -10,6 +10,7 @@ from typing import Any
 
 from cyclopts import App
 
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Switch
 
 app = App(name="reproduce", help="Reproduce a figure of the paper and judge its claims.")
@@ -66,7 +67,7 @@ def reproduce_command(
     # those with probes first: what they train serves the others too
     wanted = sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5"))
     reports, cells = {}, Store(store)
-    aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()
+    aside = stdout_aside() if json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
     with aside, interrupted_with(how):
         for name in wanted if figure == "all" else [figure]:

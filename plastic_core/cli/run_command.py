@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.plan.run_spec import RunSpec
@@ -105,7 +106,7 @@ def _run(
     from plastic_core.results.store import Store
 
     # what a plugin prints must not mix with the one JSON object
-    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    aside = stdout_aside() if as_json else contextlib.nullcontext()
     place = new_folder(spec.task, spec.label) if out is None else contextlib.nullcontext(Path(out))
     with aside, place as folder, RunView(spec) as view:
         result = run(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.plugins.catalogue import Catalogue
@@ -110,7 +110,7 @@ def _search(
 
     task = spec.base.task
     place = new_folder(task, "search") if out is None else contextlib.nullcontext(Path(out))
-    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    aside = stdout_aside() if as_json else contextlib.nullcontext()
     with (
         aside,
         place as folder,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.plan.run_spec import RunSpec
@@ -120,7 +120,7 @@ def _sweep(
     task = spec.base.task
     place = new_folder(task, "sweep") if out is None else contextlib.nullcontext(Path(out))
     cells = Store(store)
-    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    aside = stdout_aside() if as_json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
     with place as folder, claimed(folder):
         with aside, interrupted_with(how), SweepView() as view:

@@ -7,7 +7,7 @@ from typing import Any
 from cyclopts import App
 
 from plastic_core.api.specs import TaskSpec
-from plastic_core.cli.output import print_json, print_table
+from plastic_core.cli.output import print_json, print_table, usable
 from plastic_core.plugins.catalogue import Catalogue, Entry
 
 app = App(name="tasks", help="List the tasks and their options.")
@@ -20,7 +20,7 @@ def tasks(*, json: bool = False) -> None:
     Args:
         json: print one JSON list instead of a table.
     """
-    entries = [e for e in Catalogue().entries("task") if e.state in ("ok", "clash")]
+    entries = usable(Catalogue().entries("task", isolated=True))
     if json:
         print_json([_describe(entry) for entry in entries])
         return

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.reading import read_json, read_toml
 
 
 def read_spec_file(path: Path, plugins: Sequence[str] = (), asked: bool = False) -> dict[str, Any]:
@@ -24,12 +23,10 @@ def read_spec_file(path: Path, plugins: Sequence[str] = (), asked: bool = False)
     if path.suffix not in (".toml", ".json"):
         raise PlasticError(f"{path}: a spec is a .toml or .json file")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content: Any = read_toml(path) if path.suffix == ".toml" else read_json(path)
+    except OSError as error:
         raise PlasticError(f"{path}: cannot be read: {error}") from None
-    try:
-        content: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise PlasticError(f"{path}: is not valid {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(content, Mapping):
         raise PlasticError(

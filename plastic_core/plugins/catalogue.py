@@ -15,8 +15,17 @@ from typing import Any, Final, Literal
 
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
-from plastic_core.plugins.plugin_file import import_file, plugins_in, prints_aside
+from plastic_core.base.streams import stdout_aside
+from plastic_core.plugins.isolation import (
+    InterruptError,
+    fail_those_that_end_the_process,
+    real_interrupts,
+)
+from plastic_core.plugins.plugin_file import import_file, plugins_in
 from plastic_core.plugins.requirements import GROUPS, Kind, plugin_faults
+
+# Its own plugins need not be tried.
+_OURS: Final = "plastic-learning"
 
 #: The version of classes that were handed over.
 UNREGISTERED: Final = "unregistered"
@@ -60,25 +69,28 @@ class Entry:
             return
         clash = self.state == "clash"
         try:
-            if self.plugin is None:
-                assert self.point is not None
-                with prints_aside():
+            with real_interrupts(), stdout_aside():
+                if self.plugin is None:
+                    assert self.point is not None
                     self.plugin = self.point.load()
-            faults = plugin_faults(self.kind, self.name, self.plugin)
-        except (Exception, SystemExit) as error:  # a plugin may do anything while it is imported
-            self.state, self.error = (
-                "failed",
-                f"importing {self.target} raised {describe_exception(error)}",
-            )
-            name = self.distribution
-            self.remedy = f"update or uninstall {name}, or set PLASTIC_DISABLE={name}"
+                faults = plugin_faults(self.kind, self.name, self.plugin)
+                self.api = getattr(getattr(self.plugin, "spec", None), "api", None)
+        except InterruptError:
+            raise KeyboardInterrupt from None
+        except BaseException as error:  # a plugin may do anything while it is imported
+            self.plugin = None
+            self.fail(f"importing {self.target} raised {describe_exception(error)}")
         else:
             self.state = "clash" if clash else "ok"
             if faults:
                 self.state, self.error = "failed", faults[0].found
                 self.remedy = faults[0].accepted
-        spec = getattr(self.plugin, "spec", None)
-        self.api = getattr(spec, "api", None)
+
+    def fail(self, error: str) -> None:
+        """Say that the plugin cannot be loaded."""
+        name = self.distribution
+        self.state, self.error = "failed", error
+        self.remedy = f"update or uninstall {name}, or set PLASTIC_DISABLE={name}"
 
 
 class Catalogue:
@@ -132,9 +144,19 @@ class Catalogue:
                     + "\n".join(f"  {e.kind} {e.qualified}: {e.error}; {e.remedy}" for e in faults)
                 )
 
-    def entries(self, kind: Kind | None = None) -> list[Entry]:
-        """Return the entries of one kind, or all, each loaded and checked, sorted by name."""
+    def entries(self, kind: Kind | None = None, isolated: bool = False) -> list[Entry]:
+        """Return the entries of one kind, or all, each loaded and checked, sorted by name.
+
+        Args:
+            kind: None for all.
+            isolated: load those of others in a child process first, so that one that ends the
+                process is found out; where no thread runs yet.
+        """
         chosen = [entry for entry in self._entries if kind in (None, entry.kind)]
+        if isolated:
+            fail_those_that_end_the_process(
+                [e for e in chosen if e.state in ("unread", "clash") and e.distribution != _OURS]
+            )
         for entry in chosen:
             entry.load()
         order = list(GROUPS)
@@ -236,8 +258,11 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
     if path.suffix != ".py":
         raise PlasticError(f"--plugin {file}: is no Python file; expected a name ending in .py")
     try:
-        module = import_file(path)
-    except (Exception, SystemExit) as error:
+        with real_interrupts():
+            module = import_file(path)
+    except InterruptError:
+        raise KeyboardInterrupt from None
+    except BaseException as error:
         raise PlasticError(
             f"--plugin {file}: importing it raised {describe_exception(error)}"
         ) from error

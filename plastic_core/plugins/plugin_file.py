@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import inspect
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from plastic_core.base.streams import stdout_aside
 from plastic_core.plugins.requirements import GROUPS, Kind
 
 
@@ -31,7 +31,7 @@ def import_file(path: Path) -> ModuleType:
         sys.path.append(folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with prints_aside():
+    with stdout_aside():
         spec.loader.exec_module(module)
     return module
 
@@ -46,8 +46,3 @@ def plugins_in(module: ModuleType) -> list[tuple[Kind, type[Any]]]:
         and issubclass(value, group.base)
         and value.__module__ == module.__name__
     ]
-
-
-def prints_aside() -> contextlib.AbstractContextManager[Any]:
-    """Send what a plugin prints at import to standard error; standard output is a result."""
-    return contextlib.redirect_stdout(sys.stderr)

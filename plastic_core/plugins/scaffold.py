@@ -9,6 +9,7 @@ from string import Template
 from typing import Literal
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.files import explained
 from plastic_core.plugins.catalogue import Catalogue
 
 ScaffoldKind = Literal["rule", "task"]
@@ -72,6 +73,7 @@ def _words(kind: ScaffoldKind, name: str) -> dict[str, str]:
 
 def _write(path: Path, kind: str, template: str, words: dict[str, str]) -> None:
     source = files("plastic_core.plugins.templates") / kind / f"{template}.template"
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = Template(source.read_text(encoding="utf-8")).substitute(words)
-    path.write_text(text, encoding="utf-8")
+    with explained(path, "allow it, or work in another folder"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_atomically, write_json
 from plastic_core.base.locks import NETCDF
+from plastic_core.base.reading import parse_json, read_json
 from plastic_core.results.claim import claimed
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ class ResultFolder(Generic[AnyRecord]):
         """
         file = self.path / self.record_file
         try:
-            return self.model.model_validate(json.loads(file.read_text(encoding="utf-8")))
+            return self.model.model_validate(read_json(file))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split("\n")[:3])
             raise PlasticError(
@@ -145,12 +147,14 @@ class ResultFolder(Generic[AnyRecord]):
             PlasticError: it is damaged, or what is made of it within the context fails.
         """
         file = self.path / CHECKPOINT_FILE
-        if not file.exists():
+        if not os.path.lexists(file):
             yield None
             return
         try:
+            if not file.is_file():
+                raise ValueError("it is no regular file")
             with safe_open(file, framework="pt") as checkpoint:
-                values = {k: json.loads(v) for k, v in checkpoint.metadata().items()}
+                values = {k: parse_json(v) for k, v in checkpoint.metadata().items()}
             yield load_file(file), values
         except (
             OSError,
@@ -164,31 +168,6 @@ class ResultFolder(Generic[AnyRecord]):
         ) as error:
             raise PlasticError(
                 f"{file}: is damaged ({error}); delete it to begin this {self.noun} anew"
-            ) from None
-
-    def read_dataset(self, name: str, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
-        """Return a file of what was measured.
-
-        Args:
-            name: of the file.
-            dims: what its variables must be over.
-
-        Raises:
-            PlasticError: it is missing or damaged.
-        """
-        import xarray as xr
-
-        file = self.path / name
-        try:
-            with NETCDF:
-                measured = xr.load_dataset(file, engine="netcdf4")
-            for variable, over in dims.items():
-                if measured[variable].dims != over:
-                    raise ValueError(f"{variable} is over {measured[variable].dims}")
-            return measured
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise PlasticError(
-                f"{file}: cannot be read: {error}; run again with another --out"
             ) from None
 
     def write_dataset(self, name: str, measured: xr.Dataset) -> None:
@@ -251,6 +230,29 @@ class ResultFolder(Generic[AnyRecord]):
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
         write_atomically(self.path / name, write, _REMEDY)
+
+
+def copy_stored(name: str, target: torch.Tensor, stored: torch.Tensor) -> None:
+    """Copy a stored tensor over one that is there.
+
+    Raises:
+        ValueError: it has another shape or type.
+    """
+    if (stored.shape, stored.dtype) != (target.shape, target.dtype):
+        found, expected = ([*one.shape] for one in (stored, target))
+        raise ValueError(f"{name} is {stored.dtype} {found}; expected {target.dtype} {expected}")
+    target.copy_(stored)
+
+
+def whole_number(name: str, value: Any, most: int) -> int:
+    """Return a stored number, from 0 to `most`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{name} = {value!r}; expected a whole number from 0 to {most}")
+    return value
 
 
 def save_tensors(

@@ -6,26 +6,29 @@ No format used here can hold code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import torch
 
 from plastic_core.base.files import drawn
 from plastic_core.networks.parameters import Parameters
 from plastic_core.results.curves import Curves
-from plastic_core.results.result_folder import ResultFolder, save_tensors
+from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
+from plastic_core.results.result_folder import ResultFolder, copy_stored, save_tensors, whole_number
 from plastic_core.results.run_record import RunRecord
 
 if TYPE_CHECKING:
     import xarray as xr
 
 RUN_FILE: Final = "run.json"
-CURVES_FILE: Final = "curves.nc"
 FIGURE_FILE: Final = "learning_curve.png"
 WEIGHTS_FILE: Final = "weights.safetensors"
+
+# What every run measures.
+_MEASURED: Final = ("accuracy", "loss", "diverged_at")
 
 
 class RunFolder(ResultFolder[RunRecord]):
@@ -42,8 +45,7 @@ class RunFolder(ResultFolder[RunRecord]):
         Raises:
             PlasticError: it is missing or damaged.
         """
-        over = ("seed", "step")
-        return self.read_dataset(CURVES_FILE, {"accuracy": over, "loss": over})
+        return read_dataset(self.path / CURVES_FILE, RUN_CURVES)
 
     def write_result(
         self, record: RunRecord, curves: xr.Dataset, parameters: Parameters | None
@@ -68,7 +70,7 @@ class RunFolder(ResultFolder[RunRecord]):
 
         def content() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
-            for name in ("accuracy", "loss", "diverged_at"):
+            for name in _MEASURED:
                 tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
             for name, array in curves.probes.items():
                 tensors[f"probes.{name}"] = torch.from_numpy(array)
@@ -94,22 +96,22 @@ class RunFolder(ResultFolder[RunRecord]):
                 return False
             stored, values = checkpoint
             numbers = values["curves"]
+            points, most = len(curves.steps), 10**18
+            done = whole_number("done", numbers["done"], points - 1)
+            if not done:
+                raise ValueError(f"0 evaluations of {points} are done")
+            counted = {
+                name: whole_number(name, numbers[name], most) for name in ("trained", "updates")
+            }
+            seconds = numbers["train_seconds"]
+            if not isinstance(seconds, float) or not 0 <= seconds < math.inf:
+                raise ValueError(f"train_seconds = {seconds!r}; expected a number from 0 on")
             for name, tensor in parameters.named().items():
-                if stored[name].shape != tensor.shape:
-                    raise ValueError(f"{name} has another shape")
-            for name, tensor in parameters.named().items():
-                tensor.copy_(stored[name])
-            for name in ("accuracy", "loss", "diverged_at"):
-                np.copyto(getattr(curves, name), stored[f"curves.{name}"].numpy())
-            if not 0 < numbers["done"] < len(curves.steps):
-                raise ValueError(f"{numbers['done']} evaluations of {len(curves.steps)} are done")
-            if not 0 <= numbers["trained_to"] <= curves.steps[numbers["done"] - 1]:
-                raise ValueError(f"it is trained to the sample {numbers['trained_to']}")
-            for name, array in curves.probes.items():
-                np.copyto(array, stored[f"probes.{name}"].numpy())
-            curves.done = int(numbers["done"])
-            curves.trained_to = int(numbers["trained_to"])
-            curves.train_seconds = float(numbers["train_seconds"])
-            curves.trained = int(numbers["trained"])
-            curves.updates = int(numbers["updates"])
+                copy_stored(name, tensor, stored[name])
+            arrays = {f"curves.{n}": getattr(curves, n) for n in _MEASURED}
+            arrays |= {f"probes.{name}": array for name, array in curves.probes.items()}
+            for name, array in arrays.items():
+                copy_stored(name, torch.from_numpy(array), stored[name])
+            curves.done, curves.train_seconds = done, seconds
+            curves.trained, curves.updates = counted["trained"], counted["updates"]
         return True

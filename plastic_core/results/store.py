@@ -6,7 +6,6 @@ hold code.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from typing import Annotated, Any, Final, Literal, Self
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from plastic_core.base.errors import PlasticError
-from plastic_core.base.files import explained, write_atomically
+from plastic_core.base.files import expanded, explained, write_atomically
+from plastic_core.base.reading import read_json
 from plastic_core.results.cell import Cell, key_of
 from plastic_core.results.curves import Curves
 
@@ -109,6 +109,22 @@ def results_of(curves: Curves, backend: str) -> list[CellResult]:
     ]
 
 
+class _Named(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+
+class _Content(BaseModel):
+    """What is read of a cell's content where many cells are listed; all of it makes the key."""
+
+    model_config = ConfigDict(extra="allow")
+
+    task: str
+    rules: list[_Named]
+    versions: dict[str, str]
+
+
 class _StoredCell(BaseModel):
     """The content of one file."""
 
@@ -116,7 +132,7 @@ class _StoredCell(BaseModel):
 
     format: Literal[1]
     key: str
-    content: dict[str, JsonValue]
+    content: _Content
     result: CellResult
 
 
@@ -129,7 +145,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         default = Path(platformdirs.user_data_dir("plastic")) / "store"
-        self.folder = Path(folder or os.environ.get("PLASTIC_STORE") or default).expanduser()
+        self.folder = expanded(folder or os.environ.get("PLASTIC_STORE") or default)
 
     def find(self, cell: Cell) -> CellResult | None:
         """Return the result of a cell, or None where it is not there.
@@ -139,7 +155,7 @@ class Store:
         """
         file = self._file(cell.key)
         with explained(file, _REMEDY):
-            there = file.exists()
+            there = os.path.lexists(file)
         return self.read(file)[1] if there else None
 
     def add(self, cell: Cell, result: CellResult) -> None:
@@ -156,7 +172,9 @@ class Store:
 
     def _write(self, cell: Cell, result: CellResult) -> None:
         file = self._file(cell.key)
-        stored = _StoredCell(format=1, key=cell.key, content=cell.content, result=result)
+        stored = _StoredCell(
+            format=1, key=cell.key, content=_Content(**cell.content), result=result
+        )
         text = stored.model_dump_json() + "\n"
         with explained(file, _REMEDY):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -169,10 +187,9 @@ class Store:
             PlasticError: it is damaged, or was changed.
         """
         try:
-            if file.stat().st_size > _MOST_BYTES:
-                raise ValueError("it is far larger than any cell")
-            stored = _StoredCell.model_validate(_load(file.read_text(encoding="utf-8")))
-            if not stored.key == file.stem == key_of(stored.content):
+            stored = _StoredCell.model_validate(read := read_json(file, _MOST_BYTES))
+            content = read["content"]
+            if not stored.key == file.stem == key_of(content):
                 raise ValueError("its content does not fit its key")
         except (OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split("\n")[:3])
@@ -180,7 +197,7 @@ class Store:
                 f"{file}: is no cell of a store ({reason}); 'plastic store prune --damaged' "
                 "removes what is damaged"
             ) from None
-        return stored.content, stored.result
+        return content, stored.result
 
     def files(self) -> Iterator[Path]:
         """Return all files that could be cells, sorted."""
@@ -188,10 +205,3 @@ class Store:
 
     def _file(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
-
-
-def _load(text: str) -> Any:
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no number here")
-
-    return json.loads(text, parse_constant=refuse)

@@ -91,7 +91,7 @@ def _check_one(
 ) -> Iterator[Finding]:
     try:
         plugin = candidate.load()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a plugin may do anything while it is imported
         yield from _import_findings(candidate, error, target)
         return
     faults = plugin_faults(candidate.kind, candidate.name, plugin)

@@ -149,7 +149,7 @@ def _of_file(path: Path) -> Target:
     target = Target(str(path), [], folder=path.parent)
     try:
         module = import_file(path)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a plugin may do anything while it is imported
         failing = functools.partial(_raise, error)
         target.candidates.append(Candidate("rule", path.stem, path.name, failing, path))
         return target

@@ -57,8 +57,8 @@ def _check_memory(plan: Plan) -> None:
 def _check_device(name: str) -> None:
     try:
         torch.ones(1, device=name).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # each kind of device fails in its own way
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise PlasticError(
             f"device = {name!r}: cannot be used here ({reason}); write cpu"
         ) from None

@@ -26,6 +26,28 @@ BROKEN = {
         "importing broken:Mine raised SystemExit: 3",
         "update or uninstall plastic-broken, or set PLASTIC_DISABLE=plastic-broken",
     ),
+    "interrupt on import": (
+        "raise KeyboardInterrupt",
+        "importing broken:Mine raised KeyboardInterrupt",
+        "update or uninstall plastic-broken, or set PLASTIC_DISABLE=plastic-broken",
+    ),
+    "no exception at all": (
+        "class End(BaseException): pass\nraise End('now')",
+        "importing broken:Mine raised End: now",
+        "update or uninstall plastic-broken, or set PLASTIC_DISABLE=plastic-broken",
+    ),
+    "an exception whose text raises": (
+        "class Silent(Exception):\n    def __str__(self): raise ValueError\nraise Silent",
+        "importing broken:Mine raised Silent: (its text cannot be shown)",
+        "update or uninstall plastic-broken, or set PLASTIC_DISABLE=plastic-broken",
+    ),
+    "a spec that raises": (
+        "from plastic_core.api import Rule\n"
+        "class Meta(type):\n    @property\n    def spec(cls): raise ValueError('no spec')\n"
+        "class Mine(Rule, metaclass=Meta): pass",
+        "importing broken:Mine raised ValueError: no spec",
+        "update or uninstall plastic-broken, or set PLASTIC_DISABLE=plastic-broken",
+    ),
     "entry point to nothing": (
         rule_source(cls="Other"),
         "importing broken:Mine raised AttributeError: module 'broken' has no attribute 'Mine'",
@@ -123,6 +145,40 @@ def test_a_broken_plugin_is_reported_and_isolated(tmp_path, monkeypatch, mistake
         "PLASTIC_STRICT is set and these plugins are at fault:\n"
         f"  rule plastic-broken:mine: {error}; {remedy}"
     )
+
+
+ENDING = {
+    "import os\nos._exit(3)": "importing broken:Mine ended the process: exit code 3",
+    "import os\nos._exit(0)": "importing broken:Mine ended the process: exit code 0",
+    "import os\nos.abort()": "importing broken:Mine ended the process: signal 6",
+}
+
+
+@pytest.mark.parametrize("source", ENDING)
+def test_a_plugin_that_ends_the_process_is_found_out(tmp_path, source):
+    site = site_with(tmp_path, source=source)
+    error, remedy = ENDING[source], "update or uninstall plastic-broken, or set PLASTIC_DISABLE="
+    listed = plastic("plugins", path=site)
+    assert listed.returncode == 0, listed.stderr
+    assert f"rule plastic-broken:mine (failed): {error}\n  remedy: {remedy}" in listed.stdout
+    rules = plastic("rules", "--json", path=site)
+    assert rules.returncode == 0
+    assert rules.stderr == (
+        f"note: rule plastic-broken:mine cannot be used: {error}; {remedy}plastic-broken\n"
+    )
+    assert "sanger" in {rule["name"] for rule in json.loads(rules.stdout)}
+
+
+def test_standard_output_is_the_result_alone_whatever_a_plugin_writes(tmp_path):
+    noise = "import os\nos.write(1, b'noise')\nos.system('echo noise')\nprint('noise')\n"
+    file = tmp_path / "noisy.py"
+    in_hook = "import os; os.write(1, b'noise'); return outer(s.post, s.pre)"
+    file.write_text(noise + rule_source("noisy", "Noisy", body=in_hook))
+    flags = ("--seeds", "1", "--samples", "20", "--json", "--out", str(tmp_path / "run"))
+    done = plastic("run", "--plugin", str(file), "--rule", "bp+noisy", *flags)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rule"] == "bp+noisy"
+    assert "noise" in done.stderr
 
 
 def test_the_commands_go_on_beside_five_broken_plugins(tmp_path):

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from plastic_core.base.files import drawn
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.meta_spec import MetaSpec
-from plastic_core.results.result_folder import ResultFolder
+from plastic_core.results.dataset_file import read_dataset
+from plastic_core.results.result_folder import ResultFolder, copy_stored, whole_number
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +68,7 @@ class MetaFolder(ResultFolder[MetaRecord]):
         Raises:
             PlasticError: it is missing or damaged.
         """
-        return self.read_dataset(HISTORY_FILE, {"theta": ("seed", "step", "rule")})
+        return read_dataset(self.path / HISTORY_FILE, {"theta": ("seed", "step", "rule")})
 
     def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> list[str]:
         """Write history.nc, the record, which says that all is there, and the figure.
@@ -110,11 +111,9 @@ class MetaFolder(ResultFolder[MetaRecord]):
             if checkpoint is None:
                 return
             stored, values = checkpoint
-            done = int(values["done"])
-            if not 0 <= done <= history.accuracy.shape[1]:
-                raise ValueError(f"{done} episodes are done")
+            done = whole_number("done", values["done"], history.accuracy.shape[1])
             for name, array in history.arrays().items():
-                np.copyto(array, stored[f"history.{name}"].numpy())
+                copy_stored(name, torch.from_numpy(array), stored[f"history.{name}"])
             history.done = done
             state = {
                 name.removeprefix("optimizer."): value

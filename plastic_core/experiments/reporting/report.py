@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.reading import read_bytes, read_json
 from plastic_core.experiments.reproducing.description import describe
+from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
 
 _RUN, _FIGURE = "run.json", "claims.json"
 
@@ -75,7 +76,7 @@ def _section(folder: Path) -> Section:
         if not file.is_file():
             continue
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
         except (OSError, ValueError, RecursionError) as error:
             raise PlasticError(f"{file}: cannot be read ({error}); {_AGAIN[name]}") from None
         try:
@@ -94,6 +95,7 @@ def _section(folder: Path) -> Section:
 
 
 def _of_run(folder: Path, record: Any) -> Section:
+    read_dataset(folder / CURVES_FILE, RUN_CURVES)  # a run without its curves is not whole
     spec, result = record["spec"], record["result"]
     accuracy = result["accuracy"]
     section = Section(
@@ -208,11 +210,18 @@ def _text(value: Any) -> str:
 
 def _image(file: Path) -> str:
     try:
-        content = base64.b64encode(file.read_bytes()).decode()
-    except OSError as error:
-        raise PlasticError(f"{file}: cannot be read ({error.strerror}); make it again") from None
-    return f"data:image/png;base64,{content}"
+        if file.is_symlink():  # a page is handed on, with whatever a stranger's folder leads to
+            raise ValueError("it is a link")
+        content = read_bytes(file)
+        if not content.startswith(_PNG):
+            raise ValueError("it is no PNG picture")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PlasticError(f"{file}: cannot be read ({reason}); make it again") from None
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 _KINDS: Final[dict[str, Callable[[Path, Any], Section]]] = {_RUN: _of_run, _FIGURE: _of_figure}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import write_json
+from plastic_core.base.reading import read_json
 
 Choices = list[dict[str, Any]]
 
@@ -21,7 +21,7 @@ def read_choices(file: Path) -> Choices:
         PlasticError: it is no such file.
     """
     try:
-        choices: Choices = json.loads(file.read_text(encoding="utf-8"))
+        choices: Choices = read_json(file)
         for one in choices:
             _arm_of(one)
     except FileNotFoundError:

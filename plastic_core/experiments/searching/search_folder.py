@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_json
+from plastic_core.base.reading import read_json
 from plastic_core.experiments.searching.search_spec import SearchSpec
 from plastic_core.plan.plan import Plan
 from plastic_core.results.sources import sources_of
@@ -59,7 +59,7 @@ class SearchFolder:
     def _check_other_search(self) -> None:
         file = self.path / _FILE
         try:
-            there = _fields(json.loads(file.read_text(encoding="utf-8")))
+            there = _fields(read_json(file))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PlasticError(
                 f"{file}: is no record of a search ({error}); move the folder away, or give "

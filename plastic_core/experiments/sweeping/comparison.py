@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.reading import read_json
 from plastic_core.base.statistics import bootstrap_interval, permutation_test
 from plastic_core.experiments.sweeping.arms import Arm, SweepSpec
 from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
@@ -49,7 +50,7 @@ def read_sweep(folder: Path, plugins: Sequence[str] = ()) -> SweepSpec:
     """
     file = folder / "sweep.json"
     try:
-        spec = json.loads(file.read_text(encoding="utf-8"))["spec"]
+        spec = read_json(file)["spec"]
         return SweepSpec(**{**spec, "base": with_trusted_plugins(file, spec["base"], plugins)})
     except PlasticError:
         raise

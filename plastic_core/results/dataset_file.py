@@ -1,0 +1,44 @@
+"""What was measured, read back from a netCDF file; it loads no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from plastic_core.base.errors import PlasticError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+CURVES_FILE: Final = "curves.nc"
+
+#: What the variables of curves.nc are over.
+RUN_CURVES: Final = dict.fromkeys(("accuracy", "loss"), ("seed", "step"))
+
+
+def read_dataset(file: Path, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
+    """Return a file of what was measured.
+
+    Args:
+        file: made by `ResultFolder.write_dataset`.
+        dims: what its variables must be over.
+
+    Raises:
+        PlasticError: it is missing or damaged.
+    """
+    import xarray as xr
+
+    try:
+        if os.path.lexists(file) and not file.is_file():
+            raise ValueError("it is no regular file")
+        measured = xr.load_dataset(file, engine="netcdf4")
+        for variable, over in dims.items():
+            if measured[variable].dims != over:
+                raise ValueError(f"{variable} is over {measured[variable].dims}")
+        return measured
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise PlasticError(
+            f"{file}: cannot be read: {error}; run again with another --out"
+        ) from None
