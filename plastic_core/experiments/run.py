@@ -85,19 +85,17 @@ def run(
 
     Args:
         spec: everything that decides the run.
-        rules: rule classes that are not installed, to be used by name in the expression.
-        probes: probe classes that are not installed, to be used by name in `RunSpec.probes`.
-        transforms: transform classes likewise, for `RunSpec.transforms`.
-        tasks: task classes likewise, for `RunSpec.task`.
-        data: arrays ``(X [N, n], y [N])`` in place of the task's own data, y of labels of any kind;
-            30% are held out, and the first and last layer follow the data unless the options give
-            sizes.
+        rules: rule classes that are not installed, to be used by name.
+        probes: probe classes likewise.
+        transforms: transform classes likewise.
+        tasks: task classes likewise.
+        data: ``(X [N, n], y [N])`` in place of the task's own data, y of labels of any kind; 30% are
+            held out, and the first and last layer follow the data unless the options give sizes.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
             classes and `data`, which a spec does not hold, must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
-        threads: networks trained or evaluated at once, and threads of torch where there are fewer;
-            None for all cores.
+        threads: networks trained or evaluated at once, or threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
         store: where each finished network is added; None adds nothing. What was trained with
             classes or `data` handed over is never added.
