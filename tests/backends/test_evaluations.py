@@ -14,6 +14,11 @@ CASES = {
     "factors wait": {"rule": "0.01*bp+0.001*oja", **FEEDFORWARD},
     "decays wait": {"rule": EQUATION_9, **FEEDFORWARD},
     "nothing but a decay changes B": {"rule": "0.01*fa+0.02*b-decay", **FEEDFORWARD},
+    "nothing but a decay changes W_1": {
+        "rule": "0.01*bp+0.001*weight-decay",
+        "settings": {"bp": {"layers": "2,3"}},
+        **FEEDFORWARD,
+    },
     "some layers wait": {
         "rule": "0.01*bp+0.001*oja-single",
         "settings": {"oja-single": {"layers": "1"}},
@@ -29,7 +34,7 @@ CASES = {
 
 def trained(case, evaluations, **more):
     spec = RunSpec(
-        seeds=2, samples=62, evaluations=evaluations, eval_samples=20, backend="native", **case
+        seeds=2, samples=150, evaluations=evaluations, eval_samples=20, backend="native", **case
     )
     result = run(spec, **more)
     assert result.record["backend"] == "native"

@@ -16,6 +16,9 @@ from plastic_core.networks.normalisation import EPSILON
 #: Updates that wait until they are added to a matrix in one pass.
 PERIOD: Final = 4
 
+#: The same for a matrix that nothing but a decay changes: it waits as a single number.
+DECAY_PERIOD: Final = 16 * PERIOD
+
 #: Numbers that stand for populations in the C code.
 _UNITS: Final = {None: 0, "pre": 1, "post": 2, "out": 3}
 
@@ -76,6 +79,7 @@ typedef {"double" if double else "float"} real;
 #define BUFFERS {len(writer.buffers)}
 #define COUNTS {max(most, 1)}
 #define PERIOD {PERIOD}
+#define DECAY_PERIOD {DECAY_PERIOD}
 #define LAYER_NORM {int(program.layer_norm)}
 #define NORMALISE_BACK {int(program.normalises_back)}
 #define LAYER_NORM_EPSILON {EPSILON}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
-from plastic_core.backends.native.c_source import PERIOD, emit
+from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import NotNativeError, Program
@@ -129,7 +129,7 @@ class NativeBackend:
             source = self._emit(program, spec, parameters)
             code = NativeCode(program, source, load_library(source, self._entry, flags))
         self.code = code
-        self.period = PERIOD if batch_size == 1 and code.program.transform is None else 1
+        self.period = _period(code.program, batch_size)
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
         self._network = make_network(spec, hooks, parameters)
         self._threads = threads
@@ -242,6 +242,15 @@ class NativeBackend:
         """Return the address of a tensor that lives as long as the backend."""
         self._kept.append(tensor)
         return tensor.data_ptr()
+
+
+def _period(program: Program, batch_size: int) -> int:
+    """Return the number of updates after which nothing waits in any matrix."""
+    if batch_size > 1 or program.transform is not None:
+        return 1
+    updates = [u for kind in program.kinds for u in (kind.weight, kind.feedback) if u is not None]
+    alone = any(u.uniform_decay and not u.products for u in updates)
+    return DECAY_PERIOD if alone else PERIOD
 
 
 def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tensor:

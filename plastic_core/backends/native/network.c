@@ -187,8 +187,9 @@ static void copy_matrix(matrix_t *m, real *values, long row_step, long column_st
     }
 }
 
-static void set_matrix_period(const job_t *job, matrix_t *m, int decays, long wanted) {
+static void set_matrix_period(const job_t *job, matrix_t *m, int count, int decays, long wanted) {
     m->period = least(period(job, decays), wanted);
+    if (m->period > 1 && !count) m->period = DECAY_PERIOD;
     m->patient = m->period > 1;
     m->updates = 0;
     m->lost = 0;
@@ -200,8 +201,9 @@ static void set_period(const job_t *job, network_t *net, int64_t replica) {
     net->ahead = least(period(job, net->projections[0].kind->weight_decay), wanted);
     for (long l = 0; l < net->depth; l++) {
         projection_t *p = &net->projections[l];
-        set_matrix_period(job, &p->weight, p->kind->weight_decay, wanted);
-        set_matrix_period(job, &p->feedback, p->kind->feedback_decay, wanted);
+        const struct kind *kind = p->kind;
+        set_matrix_period(job, &p->weight, kind->weight_count, kind->weight_decay, wanted);
+        set_matrix_period(job, &p->feedback, kind->feedback_count, kind->feedback_decay, wanted);
     }
 }
 

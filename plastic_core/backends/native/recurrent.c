@@ -193,8 +193,9 @@ static void set_recurrent_periods(const job_t *job, unrolled_t *u, int64_t repli
     for (int l = INPUT; l <= OUTPUT; l++) {
         projection_t *p = &u->net.projections[l];
         const long wanted = events[l] > 1 ? 1 : job->periods[replica];
-        set_matrix_period(job, &p->weight, p->kind->weight_decay, wanted);
-        set_matrix_period(job, &p->feedback, p->kind->feedback_decay, wanted);
+        const struct kind *kind = p->kind;
+        set_matrix_period(job, &p->weight, kind->weight_count, kind->weight_decay, wanted);
+        set_matrix_period(job, &p->feedback, kind->feedback_count, kind->feedback_decay, wanted);
     }
 }
 

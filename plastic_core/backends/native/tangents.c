@@ -238,8 +238,9 @@ static void set_periods(const job_t *job, carrier_t *c, int64_t replica) {
     set_period(job, &c->net, replica);
     for (long i = 0; i < c->directions * job->depth; i++) {
         projection_t *q = &c->tangents[i];
-        set_matrix_period(job, &q->weight, q->kind->weight_decay, PERIOD);
-        set_matrix_period(job, &q->feedback, q->kind->feedback_decay, PERIOD);
+        const struct kind *kind = q->kind;
+        set_matrix_period(job, &q->weight, kind->weight_count, kind->weight_decay, PERIOD);
+        set_matrix_period(job, &q->feedback, kind->feedback_count, kind->feedback_decay, PERIOD);
     }
 }
 
