@@ -89,16 +89,15 @@ def run(
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
-        data: ``(X [N, n], y [N])`` in place of the task's own data, y of labels of any kind; 30% are
+        data: ``(X [N, n], y [N])`` in place of the task's data, y of labels of any kind; 30% are
             held out, and the first and last layer follow the data unless the options give sizes.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
-            classes and `data`, which a spec does not hold, must be those of that run.
+            classes and `data` handed over must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: networks trained or evaluated at once, or threads of torch; None for all cores.
         save_weights: also write weights.safetensors.
-        store: where each finished network is added; None adds nothing. What was trained with
-            classes or `data` handed over is never added.
+        store: where each finished network is added, but none of classes or `data` handed over.
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
@@ -121,11 +120,9 @@ def run(
         if folder is not None and folder.state == "finished":
             record = folder.read_record()
             return RunResult(plan.spec, folder.read_curves(), record.plain(), folder.path)
-        if reuse and (folder is None or folder.state == "new"):
-            reused = job.from_store()
-            if reused is not None:
-                return reused
-        return job.train(on_plan, on_point)
+        new = folder is None or folder.state == "new"
+        reused = job.from_store() if reuse and new else None
+        return reused or job.train(on_plan, on_point)
 
 
 @dataclass(frozen=True)
