@@ -86,10 +86,11 @@ def made_once(tmp_path_factory, name, make):
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
     folder = base / name
-    with (base / f"{name} lock").open("w") as lock:
+    with (base / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            beside = base / f"{name} beside"  # where it fails, it is not there
+            beside = base / f"{name}-begun"  # where it fails, the next one tries anew
+            shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir()
             make(beside)
             beside.rename(folder)

@@ -341,8 +341,10 @@ def test_every_network_trains(activation, init, residual):
         "init": init,
         "residual": residual,
     }
-    result = run(RunSpec(rule="0.01*bp", seeds=2, samples=1500, evaluations=2, options=options))
+    if init == "naive":  # 0.01, its default, leaves chance only after many thousand points
+        options["init_std"] = 0.25
+    theta = 0.3 if activation == "sigmoid" else 0.01  # slopes of at most a quarter
+    spec = RunSpec(rule=f"{theta}*bp", seeds=2, samples=1500, evaluations=2, options=options)
+    result = run(spec)
     assert result.summary["diverged"] == []
-    # small weights, and slopes of at most a quarter, leave chance only slowly
-    slow = activation == "sigmoid" or init in ("naive", "identity")
-    assert result.summary["accuracy"]["mean"] > (0.05 if slow else 0.5)
+    assert min(result.summary["accuracy"]["per_seed"]) > 0.5
