@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import struct
@@ -23,7 +24,9 @@ torch.set_num_threads(1)
 _QUICK = {"TORCHDYNAMO_DISABLE": "1"}
 if shutil.which("cc"):
     _QUICK["CC"] = str(Path(__file__).with_name("quick_cc"))
-_USERS = {name: os.environ.get(name) for name in _QUICK}
+# workers of xdist inherit what is set here
+_FOUND = json.dumps({name: os.environ.get(name) for name in _QUICK})
+_USERS = json.loads(os.environ.setdefault("PLASTIC_TESTS_FOUND", _FOUND))
 os.environ.update(_QUICK)
 
 
