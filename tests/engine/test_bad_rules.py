@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from plastic_core import PlasticError
+from plastic_core import Engine, NetworkSpec, PlasticError, initial_parameters, resolve_hooks
 from plastic_core.api import Rule, State, hookimpl, outer
+from plastic_rules.fa import FeedbackAlignment
 from tests.building import build_engine
-from tests.engine.test_step import SIZES, spec_of
+from tests.engine.test_step import SIZES, Threshold, spec_of
 
 BAD_RULES = {
     "undeclared": (
@@ -70,7 +71,7 @@ BAD_RULES = {
     "exception": (
         {},
         lambda s: 1 / 0,
-        "the rule 'bad': plastic_local_update raised ZeroDivisionError: division by zero in line 72; "
+        "the rule 'bad': plastic_local_update raised ZeroDivisionError: division by zero in line 73; "
         "expected a result for signals of every size",
     ),
 }
@@ -90,3 +91,48 @@ def test_a_bad_rule_is_explained_before_training(fault):
     with pytest.raises(PlasticError) as caught:
         build_engine("bad", SIZES, rules=[Bad], dtype="float32")
     assert str(caught.value) == message
+
+
+def test_what_the_error_hook_is_to_give_cannot_be_read_in_it():
+    class Bad(Rule):
+        spec = spec_of("bad", reads={"post", "pre", "pre_error", "weight_error"}, propagates=True)
+
+        @hookimpl
+        def plastic_propagate_error(self, s):
+            return s.weight_error + s.pre_error
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.post, s.pre)
+
+    with pytest.raises(PlasticError) as caught:
+        build_engine("bad", SIZES, rules=[Bad], dtype="float32")
+    assert str(caught.value) == (
+        "the rule 'bad': plastic_propagate_error raised AttributeError: there is no signal "
+        "'pre_error' here; there are batch, error, feedback, feedback_error, output_error, post, "
+        "pre, recon, source, weight, weight_error in line 102; expected a result for signals of "
+        "every size"
+    )
+
+
+def test_an_engine_of_ones_own_makes_the_states_that_are_missing():
+    network, everywhere = NetworkSpec(sizes=SIZES), frozenset(range(3))
+    hooks = resolve_hooks([(Threshold(), everywhere)])
+    parameters = initial_parameters(network, seeds=[0])
+    engine = Engine(network, hooks, {"threshold": 0.01}, parameters)
+    x, target = torch.rand(1, 1, SIZES[0]), torch.eye(SIZES[-1])[[0]].unsqueeze(0)
+    before = {name: value.clone() for name, value in parameters.state.items()}
+    assert set(before) == {f"threshold.{layer}.mean" for layer in (1, 2, 3)}
+    engine.step(x, target)
+    assert all(not torch.equal(parameters.state[name], value) for name, value in before.items())
+
+
+def test_an_engine_without_feedback_matrices_is_explained():
+    network, everywhere = NetworkSpec(sizes=SIZES), frozenset(range(3))
+    hooks = resolve_hooks([(FeedbackAlignment(), everywhere)])
+    with pytest.raises(PlasticError) as caught:
+        Engine(network, hooks, {"fa": 0.01}, initial_parameters(network, seeds=[0]))
+    assert str(caught.value) == (
+        "the rules need feedback matrices, and the parameters have none; make them by "
+        "initial_parameters(network, seeds, hooks.feedback)"
+    )

@@ -224,3 +224,58 @@ def test_backends_that_do_not_take_a_rule_are_named(tmp_path, capsys):
     line = capsys.readouterr().out.splitlines()[1]
     assert line.startswith("  rule branching: runs on eager; not native: ")
     assert "; not compiled: " in line
+
+
+HOOKS = {
+    "plastic_forward": "return torch.bmm(s.pre, s.weight.mT)",
+    "plastic_propagate_error": "return s.weight_error",
+    "plastic_local_update": "return outer(s.post, s.pre)",
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_is_of_the_hook_at_fault(tmp_path, capsys, hook):
+    file = tmp_path / "my_rule.py"
+    more = " propagates=True," if hook == "plastic_propagate_error" else ""
+    source = rule_source(more=more, body="return 1 / 0")
+    file.write_text(source.replace("plastic_local_update", hook))
+    assert execute(["check", str(file), "--json"]) == 1
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert fault["place"] == f"Mine.{hook}"
+    assert fault["found"] == "raised ZeroDivisionError: division by zero in line 14"
+    assert fault["example"] == HOOKS[hook]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return outer(s.post * torch.rand_like(s.post), s.pre)",
+        "Mine.calls = getattr(Mine, 'calls', 0) + 1; return outer(s.post * Mine.calls, s.pre)",
+    ],
+)
+def test_what_is_not_repeatable_is_named_and_nothing_else(tmp_path, capsys, body):
+    file = tmp_path / "my_rule.py"
+    file.write_text("import torch\n" + rule_source(body=body))
+    assert execute(["check", str(file), "--json"]) == 1
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert fault["found"] == (
+        "gives other numbers when it is called again: it draws random numbers, or counts"
+    )
+
+
+def test_compiling_can_be_left_out_and_has_a_limit(tmp_path, capsys):
+    file = tmp_path / "my_rule.py"
+    file.write_text(rule_source())
+    assert execute(["check", str(file), "--no-compiled"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{file}: no faults in rule mine\n  rule mine: runs on native, eager\n"
+    assert printed.err == "1 of 1: rule mine\n"
+    assert execute(["check", str(file), "--limit", "1e-6"]) == 0
+    printed = capsys.readouterr()
+    assert (
+        "note: rule mine: 'check compiled' was given up after 1e-06 s; --limit SECONDS gives it "
+        "longer\n"
+    ) in printed.out
+    assert "  rule mine: compiling; --no-compiled leaves it out\n" in printed.err
+    assert execute(["check", str(file), "--limit", "0"]) == 2
+    assert capsys.readouterr().err == "plastic: --limit 0: expected a number above 0\n"
