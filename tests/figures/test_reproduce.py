@@ -147,7 +147,7 @@ def test_thetas_are_searched_anew_and_the_record_is_kept(noise, tmp_path, monkey
         return read_figure(name).model_copy(update={"grid": grid})
 
     monkeypatch.setattr(
-        "plastic_core.experiments.reproducing.figure_spec.read_figure", with_a_small_grid
+        "plastic_core.experiments.reproducing.reproduce.read_figure", with_a_small_grid
     )
     where = ["--data-dir", str(noise), "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
     assert execute(["reproduce", "fig1a", *SMALL, *where, "--search"]) == 0
@@ -174,7 +174,7 @@ def test_settings_of_transforms_are_searched_and_added_to_a_record(noise, tmp_pa
         changes = {"networks": {"5 layers": network}, "claims": (), "panels": (panel,)}
         return figure.model_copy(update=changes)
 
-    monkeypatch.setattr("plastic_core.experiments.reproducing.figure_spec.read_figure", small)
+    monkeypatch.setattr("plastic_core.experiments.reproducing.reproduce.read_figure", small)
     where = ["--data-dir", str(noise), "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
     file = tmp_path / "kept.json"
     earlier = [{"network": "5 layers", "arm": "Adam"}, {"network": "mine", "arm": "Adam"}]
