@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
@@ -11,7 +11,9 @@ from plastic_core.base.errors import PlasticError
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Switch
 from plastic_core.cli.output import print_json
-from plastic_core.testing.inspection import Effort, Finding, Report, check
+
+if TYPE_CHECKING:
+    from plastic_core.testing.inspection import Finding, Report
 
 app = App(name="check", help="Check the plugins of a package, a folder or a file.")
 
@@ -30,6 +32,8 @@ def check_command(
         limit: seconds that one check may take; what takes longer is given up, with a note.
         json: print one JSON object instead of text.
     """
+    from plastic_core.testing.inspection import Effort, check
+
     if not limit > 0:
         raise PlasticError(f"--limit {limit:g}: expected a number above 0")
     effort = Effort(not no_compiled, limit, lambda line: print(line, file=sys.stderr))

@@ -53,6 +53,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     lock = FileLock(folder / ".lock")
     with explained(folder, _REMEDY):
+        new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
@@ -67,3 +68,6 @@ def claimed(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (folder / ".lock").unlink()
         lock.release()
+        if new:  # where nothing was written, it is not left behind
+            with contextlib.suppress(OSError):
+                folder.rmdir()

@@ -147,7 +147,9 @@ def _local_cluster(workers: int) -> Any:
         )
     except RuntimeError:  # which says no more than that; the processes themselves say why
         remedy = f"what they say stands above; {_IN_THIS_PROCESS}"
-        if getattr(sys.modules["__main__"], "__file__", "").endswith(".py"):
+        main = sys.modules["__main__"]
+        # a script, and not the command, which is a module
+        if main.__spec__ is None and getattr(main, "__file__", "").endswith(".py"):
             remedy = (
                 "each of them imports this script again, so that what it does must stand below "
                 "if __name__ == '__main__': ; or train in this process by workers=0"
