@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from plastic_core.cli import execute
+from plastic_core.testing import RuleConformance
 from tests.plugins.broken import MISTAKES, broken_wheel, package_of
 from tests.processes import ForkServer
+
+# what the kit tests of a rule
+CHECKS = sum(name.startswith("test_") for name in dir(RuleConformance))
 
 
 class Environment:
@@ -75,7 +79,7 @@ def test_five_commands_from_an_empty_folder(environment, tmp_path):
         "  rule my-rule: runs on native, compiled, eager\n"
     )
     tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-my-rule", cwd=folder).stdout
-    assert re.search(r"\b10 passed\b", tests)
+    assert re.search(rf"\b{CHECKS} passed\b", tests)
     small = ("--samples", "200", "--seeds", "2", "--json")
     run = environment.plastic(
         "run", "--rule", "my-rule+bp", "--task", "digits-mlp", *small, cwd=folder, fresh=True
@@ -210,5 +214,5 @@ def test_the_example_package_of_the_docs_is_installed_and_passes_its_tests(envir
         "plastic-bcm 0.1.0: no faults in rule bcm\n  rule bcm: runs on native, compiled, eager\n"
     )
     tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-bcm", cwd=tmp_path).stdout
-    assert re.search(r"\b11 passed\b", tests)
+    assert re.search(rf"\b{CHECKS + 1} passed\b", tests)
     assert "state threshold" in environment.plastic("rules", "show", "bcm", cwd=tmp_path).stdout
