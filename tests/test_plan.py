@@ -58,7 +58,7 @@ def test_the_spec_is_written_out():
     }
 
 
-RULES = "anti-hebbian, b-decay, b-update, bp, dfa, fa, hebbian, hebbian-error, kolen-pollack, oja, oja-single, sanger, sign-symmetric, weight-decay"
+RULES, TASKS = (", ".join(sorted(Catalogue().names(kind))) for kind in ("rule", "task"))
 FAULTS = {
     "unknown rule": (
         lambda: plan("oia+bp"),
@@ -68,7 +68,7 @@ FAULTS = {
     "unknown task": (
         lambda: plan("bp", task="mnist"),
         "there is no task 'mnist'; did you mean 'mnist-mlp'?\n"
-        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-fewshot, mnist-mlp\n  'plastic plugins' shows where each comes from",
+        f"  installed tasks: {TASKS}\n  'plastic plugins' shows where each comes from",
     ),
     "unknown option": (
         lambda: plan("bp", layer=5),

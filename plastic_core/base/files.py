@@ -60,7 +60,7 @@ def explained(path: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        if isinstance(error, PlasticError):
+        if isinstance(error, ValueError) and "null byte" not in str(error):
             raise
         reason = getattr(error, "strerror", None) or error
         raise PlasticError(f"{path}: cannot be written: {reason}; {remedy}") from None

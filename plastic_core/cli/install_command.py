@@ -39,7 +39,7 @@ def install(
     for name in came:
         points = _fresh("-c", _COUNT, name)
         if points == 0:
-            code = max(code, _fresh("-m", "plastic_core", "check", name))
+            code = max(code, _fresh("-m", "plastic_core", "check", name, "--no-compiled"))
         else:
             print(f"{name}: installed; it brings no plugins", flush=True)
     if code:

@@ -124,7 +124,7 @@ def _begin(spec: MetaSpec, record: dict[str, Any], folder: Path) -> None:
         f"task {spec.task}: {options['ways']} classes, {options['shots']} training points and "
         f"{options['queries']} queries of each",
         f"rule {spec.rule}",
-        f"{spec.episodes} episodes, {spec.seeds} seeds of {spec.parallel} networks each; "
+        f"{spec.episodes} episodes, {spec.seeds} x {spec.parallel} networks side by side; "
         f"{spec.optimizer}, learning rate {spec.learning_rate:g}, L1 {spec.l1:g}",
         f"backend {record['backend']}" + (f" ({record['reason']})" if record["reason"] else ""),
         f"writing to {folder}",

@@ -15,8 +15,9 @@ from rich.text import Text
 
 from plastic_core.plugins.catalogue import Entry
 
-# Longer words, such as paths, may be broken.
+# Longer words, such as paths, may be broken; where there is no room, those longer than this.
 _LONGEST_WORD: Final = 16
+_SHORTEST: Final = 8
 
 
 def print_json(value: Any) -> None:
@@ -37,20 +38,27 @@ def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], console: Console | None = None
 ) -> None:
     """Print a table; text is shown as it is, with no markup, and broken between words."""
+    console = console or Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     texts = [[_breakable(str(cell)) for cell in row] for row in rows]
-    for header, *cells in zip(headers, *texts, strict=True):
-        # else rich takes from every column in turn, and breaks short words before long lines
-        longest = max(len(word) for cell in (header, *cells) for word in (*cell.split(), ""))
-        table.add_column(header, overflow="fold", min_width=min(longest, _LONGEST_WORD))
+    # else rich takes from every column in turn, and breaks short words before long lines
+    widths = [
+        min(_LONGEST_WORD, max(len(word) for cell in column for word in (*cell.split(), "")))
+        for column in zip(headers, *texts, strict=True)
+    ]
+    while sum(widths) + 2 * len(widths) - 2 > console.width and max(widths) > _SHORTEST:
+        widths[widths.index(max(widths))] -= 1
+    for header, width in zip(headers, widths, strict=True):
+        table.add_column(header, overflow="fold", min_width=width)
     for row in texts:
         table.add_row(*map(Text, row))
-    (console or Console()).print(table)
+    console.print(table)
 
 
 def _breakable(text: str) -> str:
     """Return text with spaces in a long sum of rules, where it may be broken."""
-    return re.sub(r"(?<=\w)\+(?=[A-Za-z])", " + ", text) if len(text) > _LONGEST_WORD else text
+    sums = r"(?<![\d.][eE])(?<=\w)\+(?=[\w.])"  # not the sign of an exponent
+    return re.sub(sums, " + ", text) if len(text) > _SHORTEST else text
 
 
 def usable(entries: Iterable[Entry]) -> list[Entry]:

@@ -132,16 +132,14 @@ def _report(result: RunResult, as_json: bool) -> None:
     summary = result.summary
     accuracy = summary["accuracy"]
     console = Console(stderr=as_json)
-    rates = {"samples/s": "samples_per_second", "updates/s": "updates_per_second"}
     print_table(
-        ("rule", "accuracy %", "low", "high", "seeds", "diverged", *rates, "seconds"),
+        ("rule", "accuracy %", "low", "high", "seeds", "diverged", "seconds"),
         [
             (
                 ", ".join((summary["rule"], *summary["transforms"])),
                 *(f"{100 * accuracy[key]:.2f}" for key in ("mean", "low", "high")),
                 summary["seeds"],
                 len(summary["diverged"]),
-                *(f"{summary[key]:,.0f}" for key in rates.values()),
                 f"{summary['seconds']:.1f}",
             )
         ],
@@ -149,7 +147,9 @@ def _report(result: RunResult, as_json: bool) -> None:
     )
     lines = [
         f"low, high: 98% bootstrap interval of the mean over {summary['seeds']} seeds, "
-        "500 resamples"
+        "500 resamples",
+        f"trained at {summary['samples_per_second']:,.0f} samples/s, "
+        f"{summary['updates_per_second']:,.0f} updates/s, of all networks together",
     ]
     if summary["diverged"]:
         where = ", ".join(f"seed {d['seed']} at sample {d['sample']}" for d in summary["diverged"])

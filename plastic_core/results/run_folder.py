@@ -103,6 +103,9 @@ class RunFolder(ResultFolder[RunRecord]):
             counted = {
                 name: whole_number(name, numbers[name], most) for name in ("trained", "updates")
             }
+            # the parameters may be those of shortly before the last point that was measured
+            reached = int(curves.steps[done - 1])
+            trained_to = whole_number("trained_to", numbers["trained_to"], reached)
             seconds = numbers["train_seconds"]
             if not isinstance(seconds, float) or not 0 <= seconds < math.inf:
                 raise ValueError(f"train_seconds = {seconds!r}; expected a number from 0 on")
@@ -112,6 +115,6 @@ class RunFolder(ResultFolder[RunRecord]):
             arrays |= {f"probes.{name}": array for name, array in curves.probes.items()}
             for name, array in arrays.items():
                 copy_stored(name, torch.from_numpy(array), stored[name])
-            curves.done, curves.train_seconds = done, seconds
+            curves.done, curves.trained_to, curves.train_seconds = done, trained_to, seconds
             curves.trained, curves.updates = counted["trained"], counted["updates"]
         return True

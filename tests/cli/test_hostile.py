@@ -183,7 +183,7 @@ def test_a_forged_checkpoint(tmp_path, monkeypatch, damage):
         run(RunSpec(**SMALL), out=tmp_path, on_point=lambda curves: 1 / 0)
     file = tmp_path / "checkpoint.safetensors"
     tensors = load_file(file)
-    numbers = {"done": 1, "train_seconds": 0.1, "trained": 20, "updates": 20}
+    numbers = {"done": 1, "train_seconds": 0.1, "trained": 20, "updates": 20, "trained_to": 20}
     change, reason = CHECKPOINTS[damage]
     change(tensors, numbers)
     save_file(tensors, file, {"curves": json.dumps(numbers)})

@@ -166,19 +166,20 @@ def test_a_damaged_checkpoint_is_explained(started, tmp_path, monkeypatch, capsy
 @pytest.mark.parametrize(
     ("tensors", "numbers", "reason"),
     [
-        ({}, {"done": 10**9}, "1000000000 evaluations of 3 are done"),
-        ({}, {"done": "all"}, "'<' not supported between instances of 'int' and 'str'"),
+        ({}, {"done": 10**9}, "done = 1000000000; expected a whole number from 0 to 2"),
+        ({}, {"done": "all"}, "done = 'all'; expected a whole number from 0 to 2"),
         ({}, [], "list indices must be integers or slices, not str"),
-        ({"weight.1": torch.zeros(1)}, {"done": 1}, "weight.1 has another shape"),
+        ({"weight.1": torch.zeros(1)}, {"done": 1}, "weight.1 is torch.float32 [1]; expected torch.float32 [2, 5, 64]"),
         ({"weight.1": None}, {"done": 1}, "'weight.1'"),
-        ({"curves.loss": torch.zeros(5)}, {"done": 1}, "could not broadcast input array from shape (5,) into shape (2,3)"),
+        ({"curves.loss": torch.zeros(5)}, {"done": 1}, "curves.loss is torch.float32 [5]; expected torch.float64 [2, 3]"),
     ],
 )  # fmt: skip
 def test_a_changed_checkpoint_is_explained(started, tmp_path, capsys, tensors, numbers, reason):
     file = damage(started, tmp_path / "run", "checkpoint.safetensors", lambda content: content)
     changed = {k: v for k, v in {**load_file(file), **tensors}.items() if v is not None}
     if isinstance(numbers, dict):
-        numbers = {"train_seconds": 0.1, "trained": 1, **numbers}
+        counted = dict.fromkeys(("trained", "updates", "trained_to"), 1)
+        numbers = {"train_seconds": 0.1, **counted, **numbers}
     save_file(changed, file, {"curves": json.dumps(numbers)})
     assert error_of_resuming(tmp_path / "run", capsys).endswith(
         f"plastic: {file}: is damaged ({reason}); delete it to begin this run anew\n"

@@ -44,7 +44,7 @@ def test_a_small_version_and_again(name, claims, images, tmp_path, capsys):
     assert len(report["claims"]) == claims
     for claim in report["claims"]:
         [one] = claim["verdicts"]
-        assert one["verdict"] == verdict_of(claim, one)
+        assert one["verdict"] == verdict_of(claim, one, 0)
     for suffix in ("pdf", "png"):
         assert (tmp_path / name / f"{name}.{suffix}").stat().st_size > 5000
     # the second time everything is read, so that the same seconds of learning stand there

@@ -54,8 +54,10 @@ def made(noise, tmp_path_factory):
     return folder, {figure: json.loads(file.read_text()) for figure, file in files.items()}
 
 
-def verdict_of(claim, one):
+def verdict_of(claim, one, samples):
     """Return the verdict that the numbers beside it have, by its definition."""
+    if claim.get("step", 0) > samples:
+        return "not judged"
     if not one["n"]:
         return "does not hold"
     sign = {"above": 1, "below": -1}[claim["direction"]]
@@ -78,7 +80,7 @@ def test_a_small_version_has_its_figure_and_all_its_claims(made, figure):
         assert [one.get("layer") for one in claim["verdicts"]] == list(layers)
         for one in claim["verdicts"]:
             assert one["n"] + one["left_out"] == 2
-            assert one["verdict"] == verdict_of(claim, one)
+            assert one["verdict"] == verdict_of(claim, one, found["base"]["samples"])
 
 
 def test_the_same_figure_again_trains_nothing_and_gives_the_same_numbers(

@@ -75,8 +75,7 @@ def test_five_commands_from_an_empty_folder(environment, tmp_path):
             assert (folder / line.removeprefix("wrote ")).is_file()
     installed = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder, fresh=True)
     assert installed.stdout == (
-        "plastic-my-rule 0.1.0: no faults in rule my-rule\n"
-        "  rule my-rule: runs on native, compiled, eager\n"
+        "plastic-my-rule 0.1.0: no faults in rule my-rule\n  rule my-rule: runs on native, eager\n"
     )
     tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-my-rule", cwd=folder).stdout
     assert re.search(rf"\b{CHECKS} passed\b", tests)
@@ -211,7 +210,7 @@ def test_the_example_package_of_the_docs_is_installed_and_passes_its_tests(envir
     shutil.copytree(example, tmp_path / "plastic-bcm", ignore=ignored)
     installed = environment.plastic("install", "./plastic-bcm", cwd=tmp_path)
     assert installed.stdout == (
-        "plastic-bcm 0.1.0: no faults in rule bcm\n  rule bcm: runs on native, compiled, eager\n"
+        "plastic-bcm 0.1.0: no faults in rule bcm\n  rule bcm: runs on native, eager\n"
     )
     tests = environment("pytest", "-q", "-p", "no:xdist", "plastic-bcm", cwd=tmp_path).stdout
     assert re.search(rf"\b{CHECKS + 1} passed\b", tests)

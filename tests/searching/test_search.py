@@ -352,7 +352,7 @@ DAMAGED = {
     "no JSON": ({"search.json": "{"}, "{out}/search.json: is no record of a search (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); move the folder away, or give another --out"),
     "no spec": ({"search.json": "{}"}, "{out}/search.json: is no record of a search ('spec'); move the folder away, or give another --out"),
     "a foreign journal": ({"search.json": None, "study.jsonl": '{"op_code": 99}\n'}, "{out}/study.jsonl: is no journal of a search (AssertionError: Should not reach.); move the folder away, or give another --out"),
-    "a broken journal": ({"search.json": None, "study.jsonl": "[\n[\n"}, "{out}/study.jsonl: is no journal of a search (JSONDecodeError: Expecting value: line 2 column 1 (char 2)); move the folder away, or give another --out"),
+    "a broken journal": ({"search.json": None, "study.jsonl": "[\n[\n"}, "{out}/study.jsonl: line 1 is damaged; the same command with --repair takes it out and keeps the rest"),
 }  # fmt: skip
 
 

@@ -95,7 +95,6 @@ def _section(folder: Path) -> Section:
 
 
 def _of_run(folder: Path, record: Any) -> Section:
-    read_dataset(folder / CURVES_FILE, RUN_CURVES)  # a run without its curves is not whole
     spec, result = record["spec"], record["result"]
     accuracy = result["accuracy"]
     section = Section(
@@ -133,6 +132,7 @@ def _of_run(folder: Path, record: Any) -> Section:
     section.tables.append(_pairs("Specification", spec))
     section.tables.append(_pairs("Plugins", record["plugins"]))
     section.tables.append(_pairs("Environment", record["environment"]))
+    read_dataset(folder / CURVES_FILE, RUN_CURVES)  # a run without its curves is not whole
     return section
 
 

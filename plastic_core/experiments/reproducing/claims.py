@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from plastic_core.experiments.reproducing.measures import MEASURES
 if TYPE_CHECKING:
     import xarray as xr
 
+#: The verdict on a claim about points that were not trained.
+NOT_JUDGED: Final = "not judged"
+
 Results = Mapping[tuple[str, str], "xr.Dataset"]
 
 
@@ -25,7 +28,10 @@ def judge(claim: ClaimSpec, results: Results) -> list[dict[str, Any]]:
         claim: what is said.
         results: curves by network and label of the arm.
     """
-    first = _values(claim, results[claim.network, claim.arms[0]])
+    curves = results[claim.network, claim.arms[0]]
+    if claim.step is not None and claim.step > curves["step"].max():
+        return [{"verdict": NOT_JUDGED, "n": 0, "left_out": 0}]  # of a small version
+    first = _values(claim, curves)
     if claim.value is None:
         second = _values(claim, results[claim.against or claim.network, claim.arms[1]])
     else:
@@ -46,7 +52,6 @@ def _values(claim: ClaimSpec, curves: xr.Dataset) -> xr.DataArray:
         return values
     if claim.step is None:
         return values.isel(step=-1)
-    # a small version may end before
     return values.sel(step=claim.step, method="nearest")
 
 
