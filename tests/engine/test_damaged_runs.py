@@ -169,7 +169,7 @@ def test_a_damaged_checkpoint_is_explained(started, tmp_path, monkeypatch, capsy
         ({}, {"done": 10**9}, "done = 1000000000; expected a whole number from 0 to 2"),
         ({}, {"done": "all"}, "done = 'all'; expected a whole number from 0 to 2"),
         ({}, [], "list indices must be integers or slices, not str"),
-        ({"weight.1": torch.zeros(1)}, {"done": 1}, "weight.1 is torch.float32 [1]; expected torch.float32 [2, 5, 64]"),
+        ({"weight.1": torch.zeros(1)}, {"done": 1}, "weight.1 is torch.float32 [1]; expected torch.float32 [2, 10, 64]"),
         ({"weight.1": None}, {"done": 1}, "'weight.1'"),
         ({"curves.loss": torch.zeros(5)}, {"done": 1}, "curves.loss is torch.float32 [5]; expected torch.float64 [2, 3]"),
     ],
