@@ -51,7 +51,7 @@ def trained(backend, out):
 @pytest.mark.parametrize(
     ("backend", "count", "written"),
     [
-        ("native", 50, False),
+        ("native", 20, False),
         ("eager", 10, True),
         pytest.param("compiled", 10, False, marks=pytest.mark.slow),
         pytest.param("native", 50, True, marks=pytest.mark.slow),

@@ -41,17 +41,32 @@ def noise(tmp_path_factory):
     return made_once(tmp_path_factory, "noise", make)
 
 
-@pytest.fixture(scope="session")
-def made(noise, tmp_path_factory):
-    """Return the folder with all figures and the store, and the reports by figure."""
+# Of different kinds, and soon drawn; all of them are made among the slow tests.
+QUICK = ("fig1a", "fig2", "figS1", "tricks")
+
+
+def reproduced(name, figures, noise, tmp_path_factory):
+    """Return the folder with figures and the store, and the reports by figure."""
 
     def make(folder):
         where = ["--data-dir", str(noise), "--store", str(folder / "store")]
-        assert execute(["reproduce", "all", *SMALL, *where, "--out", str(folder / "out")]) == 0
+        for figure in figures:
+            command = ["reproduce", figure, *SMALL, *where, "--out", str(folder / "out")]
+            assert execute(command) == 0
 
-    folder = made_once(tmp_path_factory, "figures", make)
-    files = {figure: folder / "out" / figure / "claims.json" for figure in FIGURES}
+    folder = made_once(tmp_path_factory, name, make)
+    files = {path.name: path / "claims.json" for path in (folder / "out").iterdir()}
     return folder, {figure: json.loads(file.read_text()) for figure, file in files.items()}
+
+
+@pytest.fixture(scope="session")
+def made(noise, tmp_path_factory):
+    return reproduced("figures", QUICK, noise, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def all_made(noise, tmp_path_factory):
+    return reproduced("all-figures", ["all"], noise, tmp_path_factory)
 
 
 def verdict_of(claim, one, samples):
@@ -66,9 +81,18 @@ def verdict_of(claim, one, samples):
     return "weak" if sign * one["difference"] > 0 else "does not hold"
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", QUICK)
 def test_a_small_version_has_its_figure_and_all_its_claims(made, figure):
-    folder, reports = made
+    assert_whole(*made, figure)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_small_version_of_each_has_its_figure_and_all_its_claims(all_made, figure):
+    assert_whole(*all_made, figure)
+
+
+def assert_whole(folder, reports, figure):
     found, spec = reports[figure], read_figure(figure)
     assert (folder / "out" / figure / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
     assert (folder / "out" / figure / f"{figure}.png").stat().st_size > 10_000
@@ -113,8 +137,9 @@ def test_the_numbers_of_a_claim_are_those_of_its_runs(made, noise):
         assert one["wins"] == (sign * difference > 0).sum()
 
 
-def test_figures_share_their_networks(made):
-    trained = {figure: report["trained"] for figure, report in made[1].items()}
+@pytest.mark.slow
+def test_figures_share_their_networks(all_made):
+    trained = {figure: report["trained"] for figure, report in all_made[1].items()}
     # 5 networks, 2 arms, 2 seeds; Figure 5's control is the only one that it does not share
     own = ("tricks", "fig6gh", "fig7")  # have networks of their own
     assert sum(count for figure, count in trained.items() if figure not in own) == 20

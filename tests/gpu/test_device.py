@@ -26,6 +26,7 @@ TOGETHER = (
     "sign-symmetric",
     "kolen-pollack",
 )
+SLOW = pytest.mark.slow
 SMALL = {"seeds": 3, "samples": 40, "evaluations": 2, "dtype": "float64"}
 OPTIONS = {"sizes": [64, 20, 15, 10]}
 
@@ -71,7 +72,10 @@ def test_every_rule_is_compiled():
     assert {name for rule in TOGETHER for name in rule.split("+")} == set(RULES)
 
 
-@pytest.mark.parametrize("rule", TOGETHER)
+# on the CPU, where nothing is compiled here, following the rules takes longest
+@pytest.mark.parametrize(
+    "rule", [pytest.param(r, marks=() if torch.cuda.is_available() else SLOW) for r in TOGETHER]
+)
 def test_compiled_gives_the_numbers_of_the_cpu(device, rule):
     there, here = both(device, backend="compiled", rule=rule)
     assert there.record["backend"] == "compiled"

@@ -64,7 +64,7 @@ def environment(shared):
 def test_five_commands_from_an_empty_folder(environment, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    written = environment.plastic("new-rule", "my-rule", cwd=folder, fresh=True).stdout
+    written = environment.plastic("new-rule", "my-rule", cwd=folder).stdout
     assert written.splitlines()[-3:] == [
         "  plastic install -e ./plastic-my-rule",
         "  pytest plastic-my-rule",

@@ -39,5 +39,5 @@ def test_broken_workers(case, tmp_path):
         f"plastic: {reason}; mend it, or train in this process by --workers 0"
     )
     assert "plastic_core/cli" not in done.stderr, "a traceback of the command itself"
-    alone = plastic(*SMALL[:-1], "0", *where, path=tmp_path, fresh=True)
-    assert alone.returncode == 0, alone.stderr
+    # where it is said to go, it goes
+    assert plastic(*SMALL[:-1], "0", *where).returncode == 0
