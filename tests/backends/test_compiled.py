@@ -8,7 +8,7 @@ from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
 from plastic_core.backends.compiled import compiled_backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
-from tests.backends.parts import assert_same, make, order
+from tests.backends.trained_parts import assert_same, make, order
 from tests.conftest import compilers_of_the_user
 
 

@@ -16,7 +16,7 @@ from plastic_core.api import (
 )
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
-from tests.backends.parts import assert_same, make, order
+from tests.backends.trained_parts import assert_same, make, order
 
 EQUATION_9 = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
 

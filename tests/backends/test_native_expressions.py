@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from plastic_core.api import Rule, RuleSpec, State, Theta, decay, hookimpl, outer
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
-from tests.backends.parts import assert_same, make, order
+from tests.backends.trained_parts import assert_same, make, order
 
 SPEC = {
     "summary": "of a test",

@@ -11,7 +11,7 @@ from plastic_core.backends.native.program import NotNativeError
 from plastic_core.networks.parameters import add_states
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
-from tests.backends.parts import POINTS, assert_same
+from tests.backends.trained_parts import POINTS, assert_same
 
 pytestmark = pytest.mark.usefixtures("compilers")
 

@@ -13,7 +13,7 @@ from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
-from tests.backends.parts import make
+from tests.backends.trained_parts import make
 
 
 def rule_of(update, **fields):

@@ -13,7 +13,7 @@ FLAGS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 PROGRAM = f"""
 from plastic_core.backends.native.native_backend import NativeBackend
-from tests.backends.parts import make, order
+from tests.backends.trained_parts import make, order
 from tests.backends.test_native import EQUATION_9, Bcm, Direct, Populations
 from tests.backends.test_native_transforms import Homeostasis
 

@@ -9,8 +9,8 @@ from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from tests.backends import test_native_recurrent
-from tests.backends.parts import POINTS, assert_same, make, order
 from tests.backends.test_native import Populations, compare
+from tests.backends.trained_parts import POINTS, assert_same, make, order
 from tests.engine.test_step import spec_of
 
 pytestmark = pytest.mark.usefixtures("compilers")

@@ -8,7 +8,7 @@ import torch
 from plastic_core import PlasticError, RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from tests.engine.test_step import spec_of
-from tests.probes.parts import ALL, SMALL, Photographed, probe_of
+from tests.probes.snapshots import ALL, SMALL, Photographed, probe_of
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from tests.engine.test_step import DenseHebbian, RowOja, Threshold
-from tests.probes.parts import POINTS, Photographed
+from tests.probes.snapshots import POINTS, Photographed
 from tests.reference import slow
 from tests.reference.test_rules import CASES
 

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 
 from plastic_core.backends.compiled.compiled_backend import CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
-from tests.backends.parts import assert_same, make, order
 from tests.backends.test_native import compare
+from tests.backends.trained_parts import assert_same, make, order
 from tests.building import build_engine, random_points
-from tests.probes.parts import Photographed
+from tests.probes.snapshots import Photographed
 from tests.reference.test_backprop import ACTIVATIONS
 
 SIZES = (20, 12, 12, 9, 9, 5)

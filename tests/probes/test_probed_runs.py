@@ -13,7 +13,7 @@ from plastic_core.cli import execute
 from plastic_core.experiments.sweeping.arms import expand
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results import result_folder
-from tests.probes.parts import ALL, SMALL, probe_of
+from tests.probes.snapshots import ALL, SMALL, probe_of
 
 CHEAP = ("residual", "update-norm", "alignment")
 
