@@ -58,7 +58,7 @@ def print_table(
 def _breakable(text: str) -> str:
     """Return text with spaces in a long sum of rules, where it may be broken."""
     sums = r"(?<![\d.][eE])(?<=\w)\+(?=[\w.])"  # not the sign of an exponent
-    return re.sub(sums, " + ", text) if len(text) > _SHORTEST else text
+    return re.sub(sums, " + ", text) if len(text) > _LONGEST_WORD else text
 
 
 def usable(entries: Iterable[Entry]) -> list[Entry]:
