@@ -168,7 +168,7 @@ def test_kills_of_a_worker_and_of_the_driver_lose_nothing(tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list(Store(tmp_path / "store").files())) == 60
 
-    second = swept(tmp_path, "2")
+    second = swept(tmp_path, "1")
     assert second.returncode == 0, second.stderr
     result = json.loads(second.stdout)
     assert (result["from_store"], result["trained"], result["failed"]) == (60, 140, [])
