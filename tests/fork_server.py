@@ -57,7 +57,7 @@ def begin(module, arguments, first, folder, environment, out, err):
         (2, err, os.O_WRONLY),
     ):
         os.dup2(os.open(path, flags), descriptor)
-    sys.stdin = open(0)  # noqa: SIM115
+    sys.stdin = open(0)  # noqa: SIM115  (open as long as the process)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

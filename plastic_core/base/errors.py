@@ -54,6 +54,6 @@ def describe_exception(error: BaseException) -> str:
     """Return the exception's type and message on one line."""
     try:
         text = str(error)
-    except Exception:
+    except Exception:  # of a stranger's exception even its text may raise
         text = "(its text cannot be shown)"
     return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")

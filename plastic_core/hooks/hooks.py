@@ -74,6 +74,7 @@ class Hooks:
         """Return the same hooks, which say where they fail whose they are."""
 
         def named(hook: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            # pluggy gives bound methods, whose type does not say so
             rule: Any = function.__self__  # type: ignore[attr-defined]
             return guarded(f"rule '{rule.spec.name}'", hook, function)
 

@@ -71,6 +71,7 @@ class _Witness(Rule):
 
     def __init__(self, feedback: Literal["layer", "output"] | None) -> None:
         reads = SIGNAL_NAMES if feedback else SIGNAL_NAMES - {"feedback", "feedback_error"}
+        # of the instance, for it depends on the rule that is looked at
         self.spec = Carrier.spec.model_copy(  # type: ignore[misc]
             update={"name": "witness", "reads": reads, "feedback": feedback, "propagates": False}
         )
