@@ -1,7 +1,7 @@
 """A process that has imported what `plastic` needs, and forks for each call of the command line.
 
-Run by its path. Each line that it reads is a call as JSON; `tests.processes.ForkServer` writes
-them. The answer is the exit code, negative where a signal ended the child.
+Run by its path. Each line that it reads is a function below with its arguments as JSON;
+`tests.processes.ForkServer` writes them. The answer is what the function returns.
 """
 
 import atexit
@@ -37,16 +37,29 @@ IMPORTS = (
 
 
 def main():
-    """Fork for each call, and answer with its exit code."""
+    """Answer each line, until there are none."""
     del sys.path[0]  # the folder of this file
     for name in IMPORTS:
         importlib.import_module(name)
     gc.freeze()  # a child looks through what is its own
+    known = {"fork": fork, "ended": ended}
     while line := sys.stdin.readline():
-        child = os.fork()
-        if child == 0:
-            begin(**json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        function, arguments = json.loads(line)
+        print(json.dumps(known[function](**arguments)), flush=True)
+
+
+def fork(**call):
+    """Begin a process with a call of the command line, and return its id."""
+    child = os.fork()
+    if child == 0:
+        begin(**call)
+    return child
+
+
+def ended(child, wait):
+    """Return the exit code, negative where a signal ended the process; None while it runs."""
+    found, status = os.waitpid(child, 0 if wait else os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
 
 
 def begin(module, arguments, first, folder, environment, out, err):
@@ -76,11 +89,13 @@ def begin(module, arguments, first, folder, environment, out, err):
         traceback.print_exc()
         code = 1
     # what an interpreter does at its end, but for taking all modules apart
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    finally:
+        os._exit(code)
 
 
 if __name__ == "__main__":

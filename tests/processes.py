@@ -1,6 +1,7 @@
 """The command line in processes of its own: forked from one that has imported it, or fresh."""
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -9,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 # Nothing takes so long on any machine: what waits longer hangs.
 HANGS = 900
@@ -37,6 +40,46 @@ def dies(pattern, count=1):
     return DIES.format(pattern=pattern, count=count)
 
 
+class Started:
+    """A process of a `ForkServer` that was begun and goes on, much as a `subprocess.Popen`.
+
+    Attributes:
+        pid: its id.
+        returncode: None until it was seen to have ended.
+    """
+
+    def __init__(self, server, folder, pid):
+        self._server, self._folder, self.pid = server, folder, pid
+        self.returncode = None
+
+    def poll(self):
+        """Return the exit code, negative where a signal ended it; None while it runs."""
+        return self._see(wait=False)
+
+    def wait(self):
+        """Return the exit code, once there is one."""
+        return self._see(wait=True)
+
+    def _see(self, wait):
+        if self.returncode is None:
+            self.returncode = self._server.ask("ended", child=self.pid, wait=wait)
+        return self.returncode
+
+    def send_signal(self, number):
+        """Send a signal, unless it was seen to have ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def communicate(self):
+        """Wait for the end, and return what stands on both streams."""
+        self.wait()
+        with self._folder as folder:
+            return tuple((Path(folder) / name).read_text() for name in STREAMS)
+
+
+STREAMS = ("out", "err")
+
+
 class ForkServer:
     """Calls of the command line as a fresh process would answer them, without its imports.
 
@@ -57,26 +100,34 @@ class ForkServer:
         atexit.register(process.communicate)  # which closes its input, and so ends it
         return process
 
-    def __call__(self, module, *arguments, first="", cwd=None, env=None):
+    def ask(self, function, **arguments):
+        """Return the answer of the server."""
+        self._process.stdin.write(json.dumps([function, arguments]) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def start(self, module, *arguments, first="", cwd=None, env=None):
+        """Begin ``python -m module arguments``, and return it as `Started`."""
+        folder = TemporaryDirectory()
+        streams = {name: str(Path(folder.name) / name) for name in STREAMS}
+        for path in streams.values():
+            Path(path).touch()
+        pid = self.ask(
+            "fork",
+            module=module,
+            arguments=[*map(str, arguments)],
+            first=first,
+            folder=str(cwd or Path.cwd()),
+            environment=dict(os.environ) if env is None else env,
+            **streams,
+        )
+        return Started(self, folder, pid)
+
+    def __call__(self, module, *arguments, **more):
         """Return the `subprocess.CompletedProcess` of ``python -m module arguments``."""
-        with TemporaryDirectory() as folder:
-            files = [Path(folder) / name for name in ("out", "err")]
-            for file in files:
-                file.touch()
-            call = {
-                "module": module,
-                "arguments": list(map(str, arguments)),
-                "first": first,
-                "folder": str(cwd or Path.cwd()),
-                "environment": dict(os.environ) if env is None else env,
-                "out": str(files[0]),
-                "err": str(files[1]),
-            }
-            self._process.stdin.write(json.dumps(call) + "\n")
-            self._process.stdin.flush()
-            code = int(self._process.stdout.readline())
-            texts = [file.read_text() for file in files]
-            return subprocess.CompletedProcess((module, *arguments), code, *texts)
+        started = self.start(module, *arguments, **more)
+        texts = started.communicate()
+        return subprocess.CompletedProcess((module, *arguments), started.returncode, *texts)
 
 
 _forked = ForkServer()
@@ -102,15 +153,19 @@ def plastic(*arguments, path=None, first="", fresh=False, **environment):
     )
 
 
-def start(*arguments):
-    """Begin a fresh process with the command line, and return it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "plastic_core", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def start(*arguments, first="", cwd=None):
+    """Begin a process with the command line, and return it as `Started`."""
+    return _forked.start("plastic_core", *arguments, first=first, cwd=cwd)
+
+
+def workers_of(pid=None):
+    """Return the processes that this process, or another, has spawned to work for it."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ends just now
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def wait_until(condition, process=None):

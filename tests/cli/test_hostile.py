@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from plastic_core import PlasticError, RunSpec, Store, run
 from plastic_core.cli import execute
 from plastic_core.results import result_folder
+from tests.processes import plastic
 
 SMALL = {"seeds": 1, "samples": 40, "evaluations": 2, "options": {"sizes": [64, 5, 10]}}
 FLAGS = ["--seeds", "1", "--samples", "40", "--evaluations", "2", "--sizes", "64,5,10"]
@@ -265,23 +266,36 @@ def in_a_shell(command, folder):
     )
 
 
+# What an interpreter does where it finds streams closed.
+CLOSED = ["os.close(0); sys.stdin = None", "os.close(1); sys.stdout = None"]
+CLOSED += ["os.close(2); sys.stderr = None"]
+
+
 def test_closed_standard_streams_cost_no_run(tmp_path):
-    flags = " ".join(FLAGS)
-    assert in_a_shell(f"run {flags} --out err 2>&-", tmp_path).returncode == 0
-    assert in_a_shell(f"run {flags} --out all <&- >&- 2>&-", tmp_path).returncode == 0
-    for name in ("err", "all"):
-        record = json.loads((tmp_path / name / "run.json").read_text())
-        assert record["state"] == "finished"
+    for name, closed in (("err", CLOSED[2:]), ("all", CLOSED)):
+        first = "\n".join(["import os, sys", *closed])
+        out = tmp_path / name
+        assert plastic("run", *FLAGS, "--out", str(out), first=first).returncode == 0
+        assert json.loads((out / "run.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_a_shell_closes_cost_no_run(tmp_path, closed):
+    assert in_a_shell(f"run {' '.join(FLAGS)} --out out {closed}", tmp_path).returncode == 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["state"] == "finished"
 
 
 def test_a_full_standard_output_is_one_message(tmp_path):
-    done = in_a_shell(f"run {' '.join(FLAGS)} --out full --json > /dev/full", tmp_path)
+    full = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+    out = tmp_path / "full"
+    done = plastic("run", *FLAGS, "--out", str(out), "--json", first=full)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "plastic: standard output cannot be written: No space left on device; what the command "
         "made is where it says, or is made by the same command"
     )
-    assert json.loads((tmp_path / "full" / "run.json").read_text())["state"] == "finished"
+    assert json.loads((out / "run.json").read_text())["state"] == "finished"
 
 
 @pytest.mark.parametrize("more", [[], ["--file"]])

@@ -1,8 +1,6 @@
 """No result is lost, mixed with another or handed out as what it is not."""
 
 import json
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -12,6 +10,7 @@ import xarray as xr
 from plastic_core import MetaSpec, PlasticError, RunSpec, Store, SweepSpec, meta_learn, run, sweep
 from plastic_core.cli import execute
 from plastic_core.results import result_folder
+from tests.processes import start
 
 SMALL = {"seeds": 2, "samples": 200, "evaluations": 2, "options": {"sizes": [64, 12, 10]}}
 
@@ -58,15 +57,8 @@ def plugin(folder, update=SOUND, body="", imports=""):
     return str(file)
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "plastic_core", *map(str, arguments)]
-
-
 def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path):
-    runs = [
-        subprocess.Popen(command("run", *flags(samples=n)), cwd=tmp_path, stderr=-1, stdout=-1)
-        for n in (200, 300, 400)
-    ]
+    runs = [start("run", *flags(samples=n), cwd=tmp_path) for n in (200, 300, 400)]
     assert [one.wait() for one in runs] == [0, 0, 0]
     records = [json.loads(f.read_text()) for f in tmp_path.glob("runs/*/run.json")]
     assert sorted(record["spec"]["samples"] for record in records) == [200, 300, 400]
@@ -181,7 +173,7 @@ def test_a_shape_that_changes_in_the_middle_is_explained(tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_rule_that_fails_costs_a_sweep_its_own_block_alone(tmp_path, workers):
     # the rule fails where weights are large, which is at one of the thetas of bp
     file = plugin(

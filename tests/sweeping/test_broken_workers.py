@@ -32,7 +32,7 @@ def test_broken_workers(case, tmp_path):
     how, reason = CASES[case]
     (tmp_path / "sitecustomize.py").write_text(BREAK.format(how=how))
     where = ("--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"))
-    done = plastic(*SMALL, *where, path=tmp_path, fresh=True)
+    done = plastic(*SMALL, *where, path=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1] == (

@@ -8,6 +8,7 @@ import psutil
 
 from plastic_core import RunSpec, Store, SweepSpec
 from plastic_core.cli import execute, live
+from tests.processes import workers_of
 
 SMALL = ("--seeds", "5", "--samples", "20000", "--sizes", "64,50,10", "--evaluations", "20")
 
@@ -26,9 +27,8 @@ def test_a_sweep_on_workers_stops_cleanly(tmp_path, capfd, monkeypatch):
 
     def interrupt(view, progress):
         if progress.trained and not children:
-            children.extend(psutil.Process().children(recursive=True))
-            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-            for process in (*workers, psutil.Process()):  # as a terminal does
+            children.extend(workers_of())
+            for process in (*children, psutil.Process()):  # as a terminal does
                 process.send_signal(signal.SIGINT)
         show(view, progress)
 
@@ -38,8 +38,7 @@ def test_a_sweep_on_workers_stops_cleanly(tmp_path, capfd, monkeypatch):
     out, err = capfd.readouterr()  # of the workers, too
     assert out == ""
     assert err.splitlines() == ["300 networks, 0 of them in the store", how_to_go_on(tmp_path)]
-    left = [child for child in children if child.is_running()]
-    assert not any("spawn_main" in " ".join(child.cmdline()) for child in left)
+    assert not any(child.is_running() for child in children)
     assert 5 <= len(list(Store(tmp_path / "store").files())) < 300
     assert not (tmp_path / "out" / "sweep.json").exists()
 

@@ -1,4 +1,4 @@
-"""A scheduler and two workers as processes of their own, as a user with a cluster has them."""
+"""A scheduler and a worker as processes of their own, as a user with a cluster has them."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ def site(folder, version):
 
 @contextlib.contextmanager
 def cluster(path):
-    """Start a scheduler and two workers, which import from `path`, and give the address."""
+    """Start a scheduler and a worker, which imports from `path`, and give the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -38,13 +38,13 @@ def cluster(path):
     scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     started = [subprocess.Popen(scheduler, **quiet)]
     worker = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard"]
-    started += [subprocess.Popen(worker, **quiet) for _ in range(2)]
+    started.append(subprocess.Popen(worker, **quiet))
     try:
         from distributed import Client
 
         def answers():
             with contextlib.suppress(OSError), Client(address, timeout="5s") as client:
-                client.wait_for_workers(2, timeout=HANGS)
+                client.wait_for_workers(1, timeout=HANGS)
                 return True
 
         wait_until(answers, started[0])

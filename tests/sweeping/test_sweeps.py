@@ -4,16 +4,16 @@ import csv
 import json
 import signal
 
-import psutil
 import pytest
 
 from plastic_core import PlasticError, RunSpec, Store, SweepSpec, run, sweep
 from plastic_core.cli import execute
+from plastic_core.experiments.sweeping import executors
 from plastic_core.experiments.sweeping.arms import expand
 from plastic_core.experiments.sweeping.grid import parse_axis
 from plastic_core.experiments.sweeping.table import rows_of
 from plastic_core.plugins.catalogue import Catalogue
-from tests.processes import dies, plastic
+from tests.processes import dies, plastic, workers_of
 
 SMALL = RunSpec(seeds=3, samples=200, evaluations=2, options={"sizes": [64, 20, 10]})
 SPEC = SweepSpec(
@@ -168,7 +168,7 @@ def test_kills_of_a_worker_and_of_the_driver_lose_nothing(tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list(Store(tmp_path / "store").files())) == 60
 
-    second = swept(tmp_path, "1")
+    second = swept(tmp_path, "0")
     assert second.returncode == 0, second.stderr
     result = json.loads(second.stdout)
     assert (result["from_store"], result["trained"], result["failed"]) == (60, 140, [])
@@ -186,7 +186,7 @@ def test_kills_of_a_worker_and_of_the_driver_lose_nothing(tmp_path):
     ("limit", "backend", "begun"),
     [
         (3, "auto", False),
-        (1, "auto", True),
+        pytest.param(1, "auto", True, marks=pytest.mark.slow),
         pytest.param(3, "eager", True, marks=pytest.mark.slow),
     ],
 )
@@ -194,8 +194,7 @@ def test_a_few_native_blocks_begin_no_processes(tmp_path, limit, backend, begun)
     seen = set()
 
     def look(progress):
-        children = psutil.Process().children(recursive=True)
-        seen.update(c.pid for c in children if "spawn_main" in " ".join(c.cmdline()))
+        seen.update(worker.pid for worker in workers_of())
 
     base = SMALL.model_copy(update={"backend": backend})
     spec = SweepSpec(rules=("bp",), grid={"bp": (0.01, 0.1)}, base=base)
@@ -203,9 +202,14 @@ def test_a_few_native_blocks_begin_no_processes(tmp_path, limit, backend, begun)
     assert bool(seen) is begun
 
 
-def test_a_block_that_kills_its_worker_is_failed_and_the_rest_goes_on(tmp_path):
+# how often a worker may die of one block before the block is given up
+@pytest.mark.parametrize("deaths", [0, pytest.param(executors._DEATHS, marks=pytest.mark.slow)])
+def test_a_block_that_kills_its_worker_is_failed_and_the_rest_goes_on(
+    tmp_path, monkeypatch, deaths
+):
     from tests.plugins.packages import rule_source
 
+    monkeypatch.setattr(executors, "_DEATHS", deaths)
     file = tmp_path / "deadly.py"
     body = "import os; os._exit(1) if self.params.deadly else None; return outer(s.post, s.pre)"
     source = rule_source("deadly", "Deadly", " params=Params,", body)

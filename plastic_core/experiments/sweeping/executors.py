@@ -16,6 +16,9 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError, describe_exception
 from plastic_core.experiments.sweeping.slurm import open_cluster
 
+# A block that kills its worker once more is at fault; one that dies once may have been killed.
+_DEATHS: Final = 2
+
 _IN_THIS_PROCESS: Final = "mend it, or train in this process by --workers 0"
 
 
@@ -96,8 +99,7 @@ def pool_for(
     import dask
     from distributed import Client
 
-    # a block that kills its worker twice is at fault; one that dies once may have been killed
-    with dask.config.set({"distributed.scheduler.allowed-failures": 2}):
+    with dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS}):
         if scheduler is not None:
             try:
                 client = Client(scheduler, timeout="10s", set_as_default=False)
