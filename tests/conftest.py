@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import struct
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from plastic_core.backends.native import compiler
 # the tests run side by side, and threads of torch wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# A shell lets what it begins in the background ignore interrupts, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Numbers are tested, not speed: C is compiled without -O3, and what torch.compile would be given
 # runs as it is. The fixtures below take the user's compilers.

@@ -67,16 +67,22 @@ class Entry:
         """Load and check the plugin; a failure is kept in `state`, `error` and `remedy`."""
         if self.state in ("ok", "failed", "disabled"):
             return
-        clash = self.state == "clash"
         try:
             with real_interrupts(), stdout_aside():
-                if self.plugin is None:
-                    assert self.point is not None
-                    self.plugin = self.point.load()
-                faults = plugin_faults(self.kind, self.name, self.plugin)
-                self.api = getattr(getattr(self.plugin, "spec", None), "api", None)
+                self._load()
         except InterruptError:
             raise KeyboardInterrupt from None
+
+    def _load(self) -> None:
+        clash = self.state == "clash"
+        try:
+            if self.plugin is None:
+                assert self.point is not None
+                self.plugin = self.point.load()
+            faults = plugin_faults(self.kind, self.name, self.plugin)
+            self.api = getattr(getattr(self.plugin, "spec", None), "api", None)
+        except InterruptError:
+            raise
         except BaseException as error:  # a plugin may do anything while it is imported
             self.plugin = None
             self.fail(f"importing {self.target} raised {describe_exception(error)}")
@@ -259,13 +265,16 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
         raise PlasticError(f"--plugin {file}: is no Python file; expected a name ending in .py")
     try:
         with real_interrupts():
-            module = import_file(path)
+            try:
+                module = import_file(path)
+            except InterruptError:
+                raise
+            except BaseException as error:
+                raise PlasticError(
+                    f"--plugin {file}: importing it raised {describe_exception(error)}"
+                ) from error
     except InterruptError:
         raise KeyboardInterrupt from None
-    except BaseException as error:
-        raise PlasticError(
-            f"--plugin {file}: importing it raised {describe_exception(error)}"
-        ) from error
     # without a spec a class is a base of others
     found = [(kind, value) for kind, value in plugins_in(module) if hasattr(value, "spec")]
     if not found:

@@ -30,7 +30,11 @@ class Loadable(Protocol):
 
 @contextlib.contextmanager
 def real_interrupts() -> Iterator[None]:
-    """Raise InterruptError where the user interrupts, in the main thread."""
+    """Raise InterruptError where the user interrupts, in the main thread.
+
+    It belongs outside of what catches whatever a plugin raises: an interrupt may come while this
+    is entered or left.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -40,6 +44,7 @@ def real_interrupts() -> Iterator[None]:
         return
 
     def interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGINT, before)
         raise InterruptError
 
     signal.signal(signal.SIGINT, interrupt)

@@ -10,20 +10,21 @@ import sys
 import pytest
 import xarray as xr
 
-from tests.processes import CHECKPOINTS, HANGS, dies, plastic, start, wait_until
+from tests.processes import CHECKPOINTS, dies, plastic, start, wait_until
 
 RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "400", "--evaluations", "8"]
 RUN += ["--threads", "1", "--json"]
 
 
-def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path):
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path, every):
     def train(name, *more, first=""):
         return plastic(*RUN, "--out", str(tmp_path / name), *more, first=CHECKPOINTS + first)
 
     whole = json.loads(train("whole").stdout)
     expected = xr.load_dataset(tmp_path / "whole" / "curves.nc")
     notes = []
-    for touch in itertools.count(1, 2):
+    for touch in itertools.count(1, every):
         name = f"killed-{touch}"
         # every file that is opened, renamed or removed there, the folder itself included
         killed = train(name, first=dies(f"^(open|os).*/{name}", touch))
@@ -38,9 +39,9 @@ def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path):
             break
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         notes.append(" ".join(result["notes"]))
-    assert len(notes) >= 20
-    found = re.findall(r"resumed at sample (\d+)", " ".join(notes))
-    assert set(map(int, found)) == set(range(50, 400, 50))
+    assert len(notes) >= 40 // every
+    found = set(map(int, re.findall(r"resumed at sample (\d+)", " ".join(notes))))
+    assert found == set(range(50, 400, 50)) if every == 1 else len(found) >= 3
     assert "resumed" not in notes[0], "it was killed before its first checkpoint"
 
 
@@ -50,7 +51,7 @@ def test_an_interrupt_says_how_to_go_on_and_keeps_what_was_done(tmp_path):
     process = start(*long, "--out", str(tmp_path / "run"))
     wait_until(checkpoint.exists, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=HANGS)
+    _, err = process.communicate()
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
         "plastic: interrupted; 'plastic run --resume --out DIR' continues a run, and a sweep goes on "
@@ -60,22 +61,44 @@ def test_an_interrupt_says_how_to_go_on_and_keeps_what_was_done(tmp_path):
     assert checkpoint.exists()
 
 
-# A thread of the native backend that outlives its caller must not use memory that is gone.
+# Sends an interrupt at a call of a Python function: at which one does not depend on how fast it
+# is. Half of them are calls of other threads, which train while the main one waits: such a thread
+# of the native backend may outlive its caller, and must not use memory that is gone.
 INTERRUPTS = """
-import os, random, signal, threading
+import itertools, os, random, signal, sys, threading
 from plastic_core import RunSpec, run
 
-# each evaluation takes its time whatever the machine: a run takes longer than an interrupt
-spec = RunSpec(seeds=2, samples=400_000, evaluations=4000, options={"sizes": [64, 30, 10]})
+spec = RunSpec(seeds=2, samples=40_000, evaluations=20, options={"sizes": [64, 30, 10]})
 run(spec.model_copy(update={"samples": 10, "evaluations": 1}))  # an interrupted import cannot be repeated
-moments = random.Random(0)
-interrupted = 0
-for _ in range(40):
-    threading.Timer(0.02 + 0.15 * moments.random(), os.kill, (os.getpid(), signal.SIGINT)).start()
+main = threading.get_ident()
+chosen = None
+
+def look(frame, event, argument):
+    if event == "call":
+        others = threading.get_ident() != main
+        if (others, next(calls[others])) == chosen:
+            os.kill(os.getpid(), signal.SIGINT)
+
+def watched():
+    global calls
+    calls = {False: itertools.count(), True: itertools.count()}
+    threading.setprofile(look)
+    sys.setprofile(look)
     try:
         run(spec)
     except KeyboardInterrupt:
-        interrupted += 1
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+watched()
+total = {others: next(counter) for others, counter in calls.items()}
+moments, interrupted = random.Random(0), 0
+for number in range(40):
+    others = number % 2 == 1
+    chosen = others, moments.randrange(total[others] // 2)
+    interrupted += watched()
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 print(interrupted)
 """
