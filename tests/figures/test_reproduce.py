@@ -42,7 +42,7 @@ def noise(tmp_path_factory):
 
 
 # Of different kinds, and soon drawn; all of them are made among the slow tests.
-QUICK = ("fig1a", "fig2", "figS1", "tricks")
+QUICK = ("fig1a", "fig2", "figS1")
 
 
 def reproduced(name, figures, noise, tmp_path_factory):
@@ -159,8 +159,11 @@ def test_the_claims_agree_on_the_eager_backend(made, noise, tmp_path):
             assert one["difference"] == pytest.approx(other["difference"], rel=1e-3)
 
 
-def test_batch_normalisation_is_not_trained_again_and_is_in_the_same_form(made, noise, tmp_path):
-    folder, reports = made
+@pytest.mark.slow
+def test_batch_normalisation_is_not_trained_again_and_is_in_the_same_form(
+    all_made, noise, tmp_path
+):
+    folder, reports = all_made
     where = ["--data-dir", str(noise), "--store", str(folder / "store"), "--out", str(tmp_path)]
     assert execute(["reproduce", "tricks", *SMALL, *where]) == 0
     again = json.loads((tmp_path / "tricks" / "claims.json").read_text())

@@ -73,7 +73,7 @@ def test_five_commands_from_an_empty_folder(environment, tmp_path):
     for line in written.splitlines():
         if line.startswith("wrote "):
             assert (folder / line.removeprefix("wrote ")).is_file()
-    installed = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder, fresh=True)
+    installed = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder)
     assert installed.stdout == (
         "plastic-my-rule 0.1.0: no faults in rule my-rule\n  rule my-rule: runs on native, eager\n"
     )
@@ -81,14 +81,23 @@ def test_five_commands_from_an_empty_folder(environment, tmp_path):
     assert re.search(rf"\b{CHECKS} passed\b", tests)
     small = ("--samples", "200", "--seeds", "2", "--json")
     run = environment.plastic(
-        "run", "--rule", "my-rule+bp", "--task", "digits-mlp", *small, cwd=folder, fresh=True
+        "run", "--rule", "my-rule+bp", "--task", "digits-mlp", *small, cwd=folder
     )
     assert json.loads(run.stdout)["rule"] == "my-rule+bp"
-    again = environment.plastic("install", "-e", "./plastic-my-rule", cwd=folder)
-    assert "plastic-my-rule 0.1.0: no faults" in again.stdout
     removed = environment.plastic("uninstall", "plastic-my-rule", cwd=folder)
     assert removed.stdout == "removed plastic-my-rule\n"
     assert "my-rule" not in environment.plastic("plugins", cwd=folder).stdout
+
+
+@pytest.mark.slow
+def test_fresh_interpreters_install_twice_and_run(environment, tmp_path):
+    environment.plastic("new-rule", "my-rule", cwd=tmp_path)
+    for _ in range(2):
+        done = environment.plastic("install", "-e", "./plastic-my-rule", cwd=tmp_path, fresh=True)
+        assert "plastic-my-rule 0.1.0: no faults" in done.stdout
+    small = ("--rule", "my-rule+bp", "--samples", "200", "--seeds", "2", "--json")
+    run = environment.plastic("run", *small, cwd=tmp_path, fresh=True)
+    assert json.loads(run.stdout)["rule"] == "my-rule+bp"
 
 
 def test_a_new_task_passes_its_tests_and_trains(environment, tmp_path):
@@ -105,10 +114,21 @@ def test_a_new_task_passes_its_tests_and_trains(environment, tmp_path):
     assert json.loads(run.stdout)["accuracy"]["mean"] > 0.9
 
 
-def test_broken_packages_stop_nothing_and_can_be_removed(environment, tmp_path):
-    mistakes = dict(enumerate(MISTAKES))
+CHECKED = ("import error", "name clash", "wrong shape")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "checked"),
+    [
+        (("import error", "name clash", "group misspelt"), CHECKED[:1]),
+        pytest.param(tuple(MISTAKES), CHECKED, marks=pytest.mark.slow),
+    ],
+    ids=["three", "all"],
+)
+def test_broken_packages_stop_nothing_and_can_be_removed(environment, tmp_path, kinds, checked):
+    mistakes = dict(enumerate(kinds))
     wheels = [str(broken_wheel(tmp_path, m, i)) for i, m in mistakes.items()]
-    quick = [i for i, m in mistakes.items() if m in ("import error", "name clash", "wrong shape")]
+    quick = [i for i, m in mistakes.items() if m in checked]
     done = environment.plastic("install", *(wheels[i] for i in quick), cwd=tmp_path, code=1)
     for i in quick:
         assert f"{package_of(mistakes[i], i)[0]} 1.0: " in done.stdout
@@ -204,10 +224,20 @@ def test_without_pip_the_way_out_is_named(monkeypatch, capsys):
     )
 
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "plastic-bcm"
+
+
+def test_the_example_package_of_the_docs_is_without_faults(capsys):
+    assert execute(["check", str(EXAMPLE), "--no-compiled"]) == 0
+    assert capsys.readouterr().out == (
+        f"{EXAMPLE}: no faults in rule bcm\n  rule bcm: runs on native, eager\n"
+    )
+
+
+@pytest.mark.slow
 def test_the_example_package_of_the_docs_is_installed_and_passes_its_tests(environment, tmp_path):
-    example = Path(__file__).parents[2] / "docs" / "examples" / "plastic-bcm"
     ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
-    shutil.copytree(example, tmp_path / "plastic-bcm", ignore=ignored)
+    shutil.copytree(EXAMPLE, tmp_path / "plastic-bcm", ignore=ignored)
     installed = environment.plastic("install", "./plastic-bcm", cwd=tmp_path)
     assert installed.stdout == (
         "plastic-bcm 0.1.0: no faults in rule bcm\n  rule bcm: runs on native, eager\n"
