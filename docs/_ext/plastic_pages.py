@@ -1,4 +1,4 @@
-"""Pages made from what is installed: rules, tasks, transforms and probes, and the commands."""
+"""Pages made from what is installed: a list of the plugins of a kind, and the commands."""
 
 from __future__ import annotations
 
@@ -85,6 +85,12 @@ def _section(entry: Any) -> list[str]:
             over = ", ".join(f"``{dim}``" for dim in measure.dims)
             units = "" if measure.units == "1" else f", in {measure.units}"
             fields.append((f"``{name}``", f"{_plain(measure.long_name)}{units}; over {over}"))
+    if entry.kind == "loss":
+        direction = "" if spec.score.higher_is_better else ", less is better"
+        fields += [
+            ("score", f"``{spec.score.name}``, {_plain(spec.score.long_name)}{direction}"),
+            ("targets", spec.targets),
+        ]
     options = getattr(spec, "params", None) or getattr(spec, "options", None)
     for name, field in (options.model_fields if options else {}).items():
         label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"

@@ -6,6 +6,7 @@ It loads no torch.
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
 from plastic_core.api.increment import Increment
+from plastic_core.api.loss import Loss, LossSpec, Score
 from plastic_core.api.network_spec import (
     NetworkOptions,
     NetworkSpec,
@@ -37,6 +38,8 @@ __all__ = [
     "Dataset",
     "FewShotOptions",
     "Increment",
+    "Loss",
+    "LossSpec",
     "Measure",
     "NetworkOptions",
     "NetworkSpec",
@@ -51,6 +54,7 @@ __all__ = [
     "Rule",
     "RuleHooks",
     "RuleSpec",
+    "Score",
     "Signals",
     "Snapshot",
     "Spec",

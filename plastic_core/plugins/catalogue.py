@@ -13,6 +13,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.base.streams import stdout_aside
@@ -22,7 +23,7 @@ from plastic_core.plugins.isolation import (
     real_interrupts,
 )
 from plastic_core.plugins.plugin_file import import_file, plugins_in
-from plastic_core.plugins.requirements import GROUPS, Kind, plugin_faults
+from plastic_core.plugins.requirements import GROUPS, Kind, no_plugin, plugin_faults, plural
 
 # Its own plugins need not be tried.
 _OURS: Final = "plastic-learning"
@@ -100,7 +101,7 @@ class Entry:
 
 
 class Catalogue:
-    """The rules, transforms, probes and tasks that are installed or were handed over.
+    """The plugins that are installed or were handed over.
 
     Args:
         files: paths of single-file plugins (``--plugin``).
@@ -108,6 +109,7 @@ class Catalogue:
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
+        losses: loss classes likewise.
 
     Raises:
         PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
@@ -121,6 +123,7 @@ class Catalogue:
         probes: Sequence[type[Probe]] = (),
         transforms: Sequence[type[Transform]] = (),
         tasks: Sequence[type[Task[Any]]] = (),
+        losses: Sequence[type[Loss]] = (),
     ) -> None:
         self._entries = _installed()
         given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
@@ -128,11 +131,12 @@ class Catalogue:
             ("probe", probes),
             ("transform", transforms),
             ("task", tasks),
+            ("loss", losses),
         )
         for kind, classes in given:
             if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):
                 raise PlasticError(
-                    f"{kind}s = {classes!r}: expected a list of {kind} classes, such as "
+                    f"{plural(kind)} = {classes!r}: expected a list of {kind} classes, such as "
                     f"[My{kind.title()}]"
                 )
             for one in classes:
@@ -185,7 +189,7 @@ class Catalogue:
             known = {entry.name for entry in entries}
             raise PlasticError(
                 f"there is no {kind} '{name}'{did_you_mean(name, known)}\n"
-                f"  installed {kind}s: {listing(known)}\n"
+                f"  installed {plural(kind)}: {listing(known)}\n"
                 f"  'plastic plugins' shows where each comes from"
             )
         entry = next((e for e in found if e.state != "disabled"), found[0])
@@ -247,7 +251,7 @@ def _installed() -> list[Entry]:
     known: dict[Distribution | None, tuple[str, str]] = {None: ("unknown", "unknown")}
     found: dict[tuple[str, str, str], Entry] = {}
     for kind in GROUPS:
-        for point in points.select(group=f"plastic.{kind}s"):
+        for point in points.select(group=f"plastic.{plural(kind)}"):
             if point.dist and point.dist not in known:
                 metadata = point.dist.metadata
                 known[point.dist] = metadata["Name"], metadata["Version"]
@@ -278,8 +282,5 @@ def _plugins_of_file(file: str) -> list[tuple[Kind, type[Any]]]:
     # without a spec a class is a base of others
     found = [(kind, value) for kind, value in plugins_in(module) if hasattr(value, "spec")]
     if not found:
-        raise PlasticError(
-            f"--plugin {file}: defines no rule, transform, probe or task; expected a subclass "
-            "of plastic_core.api.Rule, Transform, Probe or Task"
-        )
+        raise PlasticError(f"--plugin {file}: {no_plugin()}")
     return found

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.plugins.requirements import GROUPS
+from plastic_core.plugins.requirements import GROUPS, plural
 
 #: The distribution that this is part of.
 OURS = "plastic-learning"
@@ -68,7 +68,8 @@ def uninstall(names: Sequence[str]) -> None:
 
 def distributions() -> set[str]:
     """Return the names of the installed distributions that bring plugins, without loading any."""
-    points = [point for kind in GROUPS for point in metadata.entry_points(group=f"plastic.{kind}s")]
+    groups = [f"plastic.{plural(kind)}" for kind in GROUPS]
+    points = [point for group in groups for point in metadata.entry_points(group=group)]
     return {normal(point.dist.name) for point in points if point.dist}
 
 

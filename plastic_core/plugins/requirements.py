@@ -6,18 +6,20 @@ This module loads no torch.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import pluggy
 
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks
+from plastic_core.api.loss import Loss, LossSpec
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.api.specs import API_VERSION, ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 from plastic_core.base.errors import describe_exception, did_you_mean
 from plastic_core.base.fault import Fault
 
-Kind = Literal["rule", "transform", "probe", "task"]
+Kind = Literal["rule", "transform", "probe", "task", "loss"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,25 @@ GROUPS: Final[dict[Kind, Group]] = {
     "transform": Group(Transform, TransformSpec, TransformHooks),
     "probe": Group(Probe, ProbeSpec, ProbeHooks),
     "task": Group(Task, TaskSpec, None),
+    "loss": Group(Loss, LossSpec, None),
 }
+
+
+def plural(kind: Kind) -> str:
+    """Return the word for several, which names the entry-point group too."""
+    return "losses" if kind == "loss" else f"{kind}s"
+
+
+def any_of(words: Iterable[str]) -> str:
+    """Return the words as in "rule, transform or probe"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}"
+
+
+def no_plugin() -> str:
+    """Return what is said of a file without a plugin."""
+    bases = any_of(group.base.__name__ for group in GROUPS.values())
+    return f"defines no {any_of(GROUPS)}; expected a subclass of plastic_core.api.{bases}"
 
 
 def plugin_faults(kind: Kind, name: str, plugin: Any) -> list[Fault]:

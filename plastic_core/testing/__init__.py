@@ -1,4 +1,4 @@
-"""The conformance kit: the tests that every rule, probe and task passes, built-in or not.
+"""The conformance kit: the tests that every plugin of a kind passes, built-in or not.
 
 Three lines, and pytest runs them all::
 
@@ -10,6 +10,11 @@ Three lines, and pytest runs them all::
 ``plastic check`` runs the same checks on what is installed, on a folder or on a file.
 """
 
-from plastic_core.testing.kit import ProbeConformance, RuleConformance, TaskConformance
+from plastic_core.testing.kit import (
+    LossConformance,
+    ProbeConformance,
+    RuleConformance,
+    TaskConformance,
+)
 
-__all__ = ["ProbeConformance", "RuleConformance", "TaskConformance"]
+__all__ = ["LossConformance", "ProbeConformance", "RuleConformance", "TaskConformance"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import DataError, describe_exception
 from plastic_core.base.fault import Fault
@@ -209,11 +210,20 @@ def _try_task(
     return faults
 
 
+def _try_loss(loss: type[Loss], *_: Any) -> list[Fault]:
+    from plastic_core.testing.loss_checks import LOSS_CHECKS
+
+    shapes, *others = LOSS_CHECKS
+    faults = shapes(loss)
+    return faults or [fault for check_it in others for fault in check_it(loss)]
+
+
 _TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report, Effort], list[Fault]]]] = {
     "rule": _try_rule,
     "transform": _try_transform,
     "probe": _try_probe,
     "task": _try_task,
+    "loss": _try_loss,
 }
 
 
@@ -271,6 +281,8 @@ _SPEC_EXAMPLES: Final = {
     "ProbeSpec": 'spec = ProbeSpec(name="my-probe", summary="...", equation="...",\n'
     '    reference="...", measures={"my_norm": Measure(long_name="mean norm of y_l")})',
     "TaskSpec": 'spec = TaskSpec(name="my-task", summary="...", options=NetworkOptions)',
+    "LossSpec": 'spec = LossSpec(name="my-loss", summary="...", equation="...", reference="...",\n'
+    '    score=Score(name="accuracy", long_name="accuracy"), targets="classes")',
     "Theta": "theta=Theta(default=1e-4, min=0, max=1)",
     "State": 'state={"trace": State(over="post", initial=0.0)}',
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task
 from plastic_core.base.fault import Fault
-from plastic_core.testing import probe_checks, rule_checks, task_checks
+from plastic_core.testing import loss_checks, probe_checks, rule_checks, task_checks
 from plastic_core.testing.reference import check_reference
 from plastic_core.testing.task_checks import TriedTask
 
@@ -173,7 +174,34 @@ class TaskConformance:
         _none(self.task, check(TriedTask(self.task, self.options, self.data_dir)))
 
 
-def _none(plugin: type[Rule] | type[Probe] | type[Task[Any]], faults: list[Fault]) -> None:
+class LossConformance:
+    """The tests that every loss passes.
+
+    A subclass names the loss::
+
+        class TestMyLoss(LossConformance):
+            loss = MyLoss
+
+    Attributes:
+        loss: the class of the loss.
+    """
+
+    loss: ClassVar[type[Loss]]
+
+    def test_shapes(self) -> None:
+        """Every method returns finite numbers in the shape that is expected of it."""
+        _none(self.loss, loss_checks.check_shapes(self.loss))
+
+    def test_error_is_the_derivative(self) -> None:
+        """The error is the derivative of the loss by z, as autograd finds it."""
+        _none(self.loss, loss_checks.check_error(self.loss))
+
+    def test_is_pure(self) -> None:
+        """Nothing given is modified, and each network and sample is taken by itself."""
+        _none(self.loss, loss_checks.check_purity(self.loss))
+
+
+def _none(plugin: type[Any], faults: list[Fault]) -> None:
     """Fail with all faults, if there are any."""
     if faults:
         lines = [

@@ -16,9 +16,9 @@ from plastic_core.api.specs import NAME_PATTERN
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.fault import Fault
 from plastic_core.plugins.plugin_file import import_file, plugins_in
-from plastic_core.plugins.requirements import GROUPS, Kind
+from plastic_core.plugins.requirements import GROUPS, Kind, no_plugin, plural
 
-_KINDS: dict[str, Kind] = {f"plastic.{kind}s": kind for kind in GROUPS}
+_KINDS: dict[str, Kind] = {f"plastic.{plural(kind)}": kind for kind in GROUPS}
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,7 @@ def _of_file(path: Path) -> Target:
             Candidate(kind, label, plugin.__name__, functools.partial(_given, plugin), path)
         )
     if not target.candidates:
-        raise PlasticError(
-            f"check {path}: defines no rule, transform, probe or task; expected a subclass of "
-            "plastic_core.api.Rule, Transform, Probe or Task"
-        )
+        raise PlasticError(f"check {path}: {no_plugin()}")
     return target
 
 

@@ -1,10 +1,15 @@
-"""Every built-in rule, probe and task passes the kit that third parties use."""
+"""Every built-in rule, probe, loss and task passes the kit that third parties use."""
 
 import numpy as np
 import pytest
 
 from plastic_core.plugins.catalogue import Catalogue
-from plastic_core.testing import ProbeConformance, RuleConformance, TaskConformance
+from plastic_core.testing import (
+    LossConformance,
+    ProbeConformance,
+    RuleConformance,
+    TaskConformance,
+)
 from tests.reference import slow
 
 
@@ -14,6 +19,7 @@ def built_in(kind):
 
 
 RULES, PROBES, TASKS = built_in("rule"), built_in("probe"), built_in("task")
+LOSSES = built_in("loss")
 
 
 def reference_of(name, params):
@@ -67,6 +73,12 @@ class TestProbes(ProbeConformance):
     @pytest.fixture(autouse=True, params=PROBES)
     def _each(self, request):
         self.probe = PROBES[request.param]
+
+
+class TestLosses(LossConformance):
+    @pytest.fixture(autouse=True, params=LOSSES)
+    def _each(self, request):
+        self.loss = LOSSES[request.param]
 
 
 class TestTasks(TaskConformance):
