@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
-from plastic_core.base.spec import Spec
+from plastic_core.base.spec import LATER, Spec
 
 Activation = Literal["softplus", "relu", "tanh", "sigmoid", "linear"]
 Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive"]
@@ -19,8 +19,6 @@ NetworkKind = Literal["feedforward", "recurrent"]
 
 class NetworkSpec(Spec):
     r"""A feed-forward network without biases, :math:`y_l = \sigma(W_l y_{l-1})` (Equation 1).
-
-    The output layer is softmax with cross-entropy.
 
     Attributes:
         sizes: units of each layer, input and output included.
@@ -31,6 +29,8 @@ class NetworkSpec(Spec):
         residual: add y_{l-1} to y_l in every hidden layer of equal size.
         layer_norm: normalise z_l over the units of every hidden layer, before the activation,
             without gain and bias.
+        loss: name of the loss, which decides the function of the output layer; "cross-entropy"
+            has softmax.
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
@@ -39,6 +39,7 @@ class NetworkSpec(Spec):
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     residual: bool = False
     layer_norm: bool = False
+    loss: str = Field("cross-entropy", json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _residual_has_an_effect(self) -> Self:
@@ -91,11 +92,12 @@ class RecurrentSpec(Spec):
 
     .. math::
         z_1 = W_x x, \quad z_{t+1} = W_h\, \sigma(z_t) + W_x x_{t+1}, \quad
-        y_T = \mathrm{softmax}(W_o\, \sigma(z_T))
+        y_T = f(W_o\, \sigma(z_T))
 
     The input is shown for the first steps and is 0 after them. The weight matrices are, in this
     order, :math:`W_x`, :math:`W_h` and :math:`W_o`. All rules act on :math:`W_h`; the other two
-    learn by the rule that propagates the error alone. Without biases; cross-entropy at T.
+    learn by the rule that propagates the error alone. Without biases; f and the error are those
+    of the loss, at T.
 
     Attributes:
         inputs: number of inputs.
@@ -106,6 +108,7 @@ class RecurrentSpec(Spec):
         activation: of the hidden units; softplus has beta = 10.
         init: of W_h, as in `NetworkSpec`; W_x and W_o are Xavier uniform.
         init_std: of "naive".
+        loss: name of the loss, as in `NetworkSpec`.
     """
 
     inputs: PositiveInt
@@ -116,6 +119,7 @@ class RecurrentSpec(Spec):
     activation: Activation = "tanh"
     init: Initialisation = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+    loss: str = Field("cross-entropy", json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _shown_before_the_answer(self) -> Self:
@@ -186,6 +190,9 @@ HIDDEN_PRESETS: Final[dict[int, tuple[int, ...]]] = {
 }
 
 
+_LOSS: Final = "output function, error and score; 'plastic plugins' lists the losses"
+
+
 class NetworkOptions(Spec):
     """Options of a task whose network is feed-forward; a task's own options may extend them."""
 
@@ -200,6 +207,7 @@ class NetworkOptions(Spec):
     )
     residual: bool = Field(False, description="residual connections between layers of equal size")
     layer_norm: bool = Field(False, description="layer normalisation before each activation")
+    loss: str = Field("cross-entropy", description=_LOSS, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _sizes_or_layers(self) -> Self:
@@ -216,6 +224,7 @@ class NetworkOptions(Spec):
             init_std=self.init_std,
             residual=self.residual,
             layer_norm=self.layer_norm,
+            loss=self.loss,
         )
 
 
@@ -232,6 +241,7 @@ class RecurrentOptions(Spec):
     init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.01, description="standard deviation of --init naive"
     )
+    loss: str = Field("cross-entropy", description=_LOSS, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _shown_before_the_answer(self) -> Self:
@@ -253,4 +263,5 @@ class RecurrentOptions(Spec):
             activation=self.activation,
             init=self.init,
             init_std=self.init_std,
+            loss=self.loss,
         )

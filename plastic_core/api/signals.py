@@ -38,9 +38,9 @@ class Signals:
 
     Attributes:
         pre: ``[R, K, n_pre]``, what multiplies the weight: y_{l-1}.
-        post: ``[R, K, n_post]``, y_l = sigma(z_l); in the output layer softmax(z_L). In a
-            residual layer this is sigma(z_l) alone, without the skipped activity. With layer
-            normalisation it is sigma of the normalised z_l.
+        post: ``[R, K, n_post]``, y_l = sigma(z_l); in the output layer what the loss makes of
+            z_L, such as softmax. In a residual layer this is sigma(z_l) alone, without the
+            skipped activity. With layer normalisation it is sigma of the normalised z_l.
         source: ``[R, K, n_pre]``, what Oja's rule reconstructs: y_{l-1}.
         recon: ``[R, K, n_pre]``, the reconstruction W' post.
         error: ``[R, K, n_post]``, e_l = dL/dz_l of each sample, not divided by the batch, where

@@ -83,9 +83,10 @@ class Snapshot:
     Attributes:
         network: their specification, sizes and activation among it.
         rules: names of the rules, in the order of the expression.
-        activities: y_0 .. y_L, ``[R, N, n_l]``; y_L is softmax(z_L). Of recurrent networks the
-            input, the hidden activity at the last step, and the output.
-        targets: ``[N, n_L]``, one-hot.
+        activities: y_0 .. y_L, ``[R, N, n_l]``; y_L is what the loss makes of z_L, such as
+            softmax. Of recurrent networks the input, the hidden activity at the last step, and
+            the output.
+        targets: ``[N, n_L]``, one-hot or numbers.
         feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
             None where no rule has feedback matrices.
         subject: gives what is copied or computed; read the properties in its place.

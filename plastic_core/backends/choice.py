@@ -13,6 +13,7 @@ from typing import Final
 
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
 from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
@@ -56,6 +57,7 @@ class BackendRequest:
         asked: "auto" or the name of a backend.
         updates: of each network in the whole run.
         threads: networks that may train at once.
+        loss: None for the installed one that the spec names.
     """
 
     asked: str
@@ -68,6 +70,7 @@ class BackendRequest:
     batch_size: int
     updates: int
     threads: int
+    loss: Loss | None = None
 
 
 def choose_backend(request: BackendRequest) -> Chosen:
@@ -76,7 +79,7 @@ def choose_backend(request: BackendRequest) -> Chosen:
     Where the one asked for cannot, the next one does it: native, compiled, eager.
     """
     r = request
-    made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
+    made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size, r.loss)
     makers: dict[str, Callable[[], Backend]] = {
         "native": lambda: NativeBackend(r.spec, *made_of, threads=r.threads),
         "eager": lambda: EagerBackend(r.spec, *made_of),

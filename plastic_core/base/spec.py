@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 
@@ -21,6 +27,11 @@ class SpecError(PlasticError):
         self.faults = faults
 
 
+#: Marks a field that came after results were kept: ``Field(default, json_schema_extra=LATER)``.
+#: It is written only where it differs from its default, so that the keys of those results stay.
+LATER: Final[dict[str, Any]] = {"later": True}
+
+
 class Spec(BaseModel):
     """Base of all specifications: frozen, unknown fields forbidden, errors that help.
 
@@ -35,6 +46,14 @@ class Spec(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise SpecError(type(self).__name__, describe_faults(error, type(self))) from None
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            if field.json_schema_extra == LATER and getattr(self, name) == field.default:
+                written.pop(name, None)
+        return written
 
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:

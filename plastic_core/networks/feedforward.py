@@ -1,8 +1,8 @@
 """The feed-forward network: one forward pass, and the signals of each projection top-down.
 
     y_0 = x                         z_l = W_l y_{l-1}           (or a rule's own forward hook)
-    y_l = sigma(z_l) [+ y_{l-1}]    output: softmax(z_L)
-    e_L = y_L - target              a_{l-1} = propagate(e_l) [+ a_l]
+    y_l = sigma(z_l) [+ y_{l-1}]    output: the loss's of z_L
+    e_L = dL/dz_L                   a_{l-1} = propagate(e_l) [+ a_l]
     e_{l-1} = a_{l-1} * sigma'
 
 The terms in brackets are residual connections. With layer normalisation every hidden z_l is
@@ -19,10 +19,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.signals import Signals
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
+from plastic_core.networks.losses import loss_of
 from plastic_core.networks.normalisation import normalise, normalise_back
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import aligned_zeros, product
@@ -161,8 +163,10 @@ class Workspace:
 class Feedforward:
     """A feed-forward network over the replicas of `parameters`, which it reads and never writes."""
 
-    def __init__(self, spec: NetworkSpec, hooks: Hooks, parameters: Parameters) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: NetworkSpec, hooks: Hooks, parameters: Parameters, loss: Loss | None = None
+    ) -> None:
+        self.spec, self.loss = spec, loss_of(spec, loss)
         self.needs = plan_needs(hooks, spec.depth)
         self._hooks = hooks
         self._own_forward = [hooks.forward_at(p) for p in range(spec.depth)]
@@ -182,7 +186,7 @@ class Feedforward:
             if z is None:
                 z = torch.bmm(s.pre, s.weight.mT)
             if p == self.spec.depth - 1:
-                activities.append(torch.softmax(z, -1))
+                activities.append(self.loss.output(z))
             else:
                 if self.spec.layer_norm:
                     z, _ = normalise(z)
@@ -198,14 +202,14 @@ class Feedforward:
 
         Args:
             x: ``[R, K, n_0]``.
-            target: ``[R, K, n_L]``, one-hot.
+            target: ``[R, K, n_L]``.
         """
         buffer, spaces = self._workspaces.get(x.shape[1]) or self._make_workspaces(x.shape[1])
         buffer.copy_(x)
         self._forward(spaces)
         top = spaces[-1].signals
         if self.needs[-1].error:
-            torch.sub(top.post, target, out=top.error)
+            top.error.copy_(self.loss.error(top.post, target))
         propagate, gated = self._hooks.propagate, self._hooks.gated
         arrived: Tensor | None = None
         for space in reversed(spaces):
@@ -253,7 +257,7 @@ class Feedforward:
                 space.forward()
                 z = space.z
             if space is last:
-                torch.softmax(z, -1, out=s.post)
+                s.post.copy_(self.loss.output(z))
             else:
                 if self.spec.layer_norm:
                     space.normalised = normalise(z)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from plastic_core.api.loss import Loss
     from plastic_core.api.network_spec import AnyNetwork
     from plastic_core.api.signals import Signals
     from plastic_core.hooks.hooks import Hooks
@@ -40,7 +41,7 @@ class Network(Protocol):
 
         Args:
             x: ``[R, K, n_0]``.
-            target: ``[R, K, n_L]``, one-hot.
+            target: ``[R, K, n_L]``.
         """
         ...
 
@@ -52,12 +53,14 @@ class Network(Protocol):
         ...
 
 
-def make_network(spec: AnyNetwork, hooks: Hooks, parameters: Parameters) -> Network:
-    """Return the network that a spec describes."""
+def make_network(
+    spec: AnyNetwork, hooks: Hooks, parameters: Parameters, loss: Loss | None = None
+) -> Network:
+    """Return the network that a spec describes; `loss` as in `loss_of`."""
     from plastic_core.api.network_spec import RecurrentSpec
     from plastic_core.networks.feedforward import Feedforward
     from plastic_core.networks.recurrent import Recurrent
 
     if isinstance(spec, RecurrentSpec):
-        return Recurrent(spec, hooks, parameters)
-    return Feedforward(spec, hooks, parameters)
+        return Recurrent(spec, hooks, parameters, loss)
+    return Feedforward(spec, hooks, parameters, loss)

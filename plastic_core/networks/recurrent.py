@@ -2,8 +2,8 @@
 
     d = W_x x                   u_t = W_h y_t               (or a rule's own forward hooks)
     z_1 = d                     z_{t+1} = u_t + d           (d only while the input is shown)
-    y_t = sigma(z_t)            output: softmax(W_o y_T)
-    e_o = output - target       e_T = propagate(e_o) * sigma'(z_T)
+    y_t = sigma(z_t)            output: the loss's of z_o = W_o y_T
+    e_o = dL/dz_o               e_T = propagate(e_o) * sigma'(z_T)
     e_t = propagate(e_{t+1}) * sigma'(z_t)
 
 An update sums over events. Those of W_x are the steps that show the input (pre x, post d, error
@@ -21,10 +21,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import RecurrentSpec
 from plastic_core.api.signals import SIGNAL_NAMES, Signals
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
+from plastic_core.networks.losses import loss_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import aligned_zeros, product
 
@@ -84,8 +86,10 @@ class Projection:
 class Recurrent:
     """A recurrent network; see `plastic_core.networks.network.Network`."""
 
-    def __init__(self, spec: RecurrentSpec, hooks: Hooks, parameters: Parameters) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: RecurrentSpec, hooks: Hooks, parameters: Parameters, loss: Loss | None = None
+    ) -> None:
+        self.spec, self.loss = spec, loss_of(spec, loss)
         self._hooks, self._parameters = hooks, parameters
         self._needs = plan_needs(hooks)
         # by number of events
@@ -96,7 +100,9 @@ class Recurrent:
         events = x.shape[1]
         unrolled = self._unrolled.get(events)
         if unrolled is None:
-            unrolled = Unrolled(self.spec, self._hooks, self._needs, self._parameters, events)
+            unrolled = Unrolled(
+                self.spec, self._hooks, self._needs, self._parameters, events, self.loss
+            )
             self._unrolled[events] = unrolled
         unrolled.forward(x)
         if self._needs.error:
@@ -106,7 +112,7 @@ class Recurrent:
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the input, y_T and the output of one replica, for inputs ``[1, N, n_0]``."""
         _, hidden = self.trajectory(x, replica)
-        return [x, hidden[-1], torch.softmax(self._send(OUTPUT, hidden[-1], replica), -1)]
+        return [x, hidden[-1], self.loss.output(self._send(OUTPUT, hidden[-1], replica))]
 
     def trajectory(self, x: Tensor, replica: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return z_1 .. z_T and y_1 .. y_T of one replica, ``[1, N, n_h]`` each."""
@@ -141,8 +147,10 @@ class Unrolled:
         needs: Needs,
         parameters: Parameters,
         events: int,
+        loss: Loss,
     ) -> None:
         self._spec, self._hooks, self._needs, self._events = spec, hooks, needs, events
+        self._loss = loss
         self._activation = ACTIVATIONS[spec.activation]
         self._parameters = parameters
         shown, steps = spec.present * events, spec.steps * events
@@ -205,13 +213,13 @@ class Unrolled:
                 z = torch.add(z, self._drive, out=states[t])
             apply(z, activities[t])
         self._sends[-1]()
-        torch.softmax(self._logits, -1, out=self._all[OUTPUT].post)
+        self._all[OUTPUT].post.copy_(self._loss.output(self._logits))
         self._complete()
 
     def backward(self, target: Tensor) -> None:
         """Compute the errors of the output and, where they are read, of all steps."""
         bottom, hidden, top = self._all
-        torch.sub(top.post, target, out=top.error)
+        top.error.copy_(self._loss.error(top.post, target))
         for s in (bottom, hidden):
             self._at_each_step(s.output_error, top.error)
         self._send_back(top, self._sends_back[OUTPUT], self._needs.through_time)

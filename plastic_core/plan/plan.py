@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.api.specs import TaskSpec, Theta, When
@@ -64,6 +65,14 @@ class PlannedProbe:
 
 
 @dataclass(frozen=True)
+class PlannedLoss:
+    """The loss of a run."""
+
+    entry: Entry
+    loss: Loss
+
+
+@dataclass(frozen=True)
 class Replica:
     """One network: its seed, and the theta of each rule."""
 
@@ -83,15 +92,17 @@ class Plan:
     task_entry: Entry
     options: BaseModel
     network: AnyNetwork
+    loss: PlannedLoss
     rules: tuple[PlannedRule, ...]
     transforms: tuple[PlannedTransform, ...]
     probes: tuple[PlannedProbe, ...]
 
     @property
     def entries(self) -> list[Entry]:
-        """The plugins that it uses: rules, transforms, probes and the task."""
+        """The plugins that it uses: rules, transforms, probes, the loss and the task."""
         entries = [r.entry for r in self.rules] + [t.entry for t in self.transforms]
-        return [*entries, *(p.entry for p in self.probes), self.task_entry]
+        entries += [p.entry for p in self.probes]
+        return [*entries, self.loss.entry, self.task_entry]
 
     @property
     def handed_over(self) -> bool:
@@ -124,6 +135,8 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec "
             "or a RecurrentSpec"
         )
+    loss_entry = catalogue.find("loss", network.loss)
+    assert loss_entry.plugin is not None
     probes = _find_probes(spec, catalogue, network)
     for what, found in (("transforms", transforms), ("probes", probes)):
         if len({entry.name for entry in found}) < len(found):
@@ -138,7 +151,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             settings.setdefault(planned.name, {})["theta"] = planned.theta
     # as the task understood them: sizes "64,10" and [64, 10] are the same run
     understood = options.model_dump(mode="json")
-    given = {name: understood[name] for name in spec.options}
+    given = {name: understood[name] for name in spec.options if name in understood}
     names = tuple(e.name for e in probes) if spec.probes == ("all",) else spec.probes
     written_out = {"settings": settings, "options": given, "probes": names}
     return Plan(
@@ -146,6 +159,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         task_entry=task_entry,
         options=options,
         network=network,
+        loss=PlannedLoss(loss_entry, loss_entry.plugin()),
         rules=rules,
         transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
         probes=_plan_probes(spec, probes),

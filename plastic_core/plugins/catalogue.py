@@ -5,6 +5,7 @@ Built-in plugins come in by the same door as everybody's. This module loads no t
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Sequence
@@ -243,6 +244,16 @@ class Catalogue:
                     f"{e.distribution} {e.version}" for e in rivals
                 )
                 entry.remedy = "write " + " or ".join(e.qualified for e in rivals)
+
+
+@functools.cache
+def installed(kind: Kind, name: str) -> Any:
+    """Return the class of an installed plugin, for networks that are made without a plan.
+
+    Raises:
+        PlasticError: as `Catalogue.find`.
+    """
+    return Catalogue().find(kind, name).plugin
 
 
 def _installed() -> list[Entry]:

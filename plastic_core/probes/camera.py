@@ -10,9 +10,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.snapshot import Snapshot
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.losses import loss_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import aligned_copy, aligned_room, product_of_each
 from plastic_core.networks.recurrent import Recurrent
@@ -75,8 +77,9 @@ class Camera:
         hooks: the resolved hooks.
         parameters: of the G networks of the group; read, never written.
         thetas: by rule, ``[G]``.
-        targets: ``[M, n_L]``, one-hot, of all points that are evaluated.
+        targets: ``[M, n_L]``, of all points that are evaluated.
         points: number of probe points, N, the first of those.
+        loss: None for the installed one that the spec names.
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class Camera:
         thetas: Mapping[str, Tensor],
         targets: Tensor,
         points: int,
+        loss: Loss | None = None,
     ) -> None:
+        self.loss = loss_of(network, loss)
         self.network, self.rules = network, tuple(thetas)
         self.parameters = parameters
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
@@ -95,7 +100,7 @@ class Camera:
         self._look_at_all: Look | None = None
         self._recurrent: Recurrent | None = None
         if isinstance(network, RecurrentSpec):
-            self._recurrent = Recurrent(network, hooks, parameters)
+            self._recurrent = Recurrent(network, hooks, parameters, self.loss)
 
     def refresh(self) -> None:
         """Look anew at all networks: they have changed since the last snapshot."""
@@ -170,7 +175,7 @@ class Camera:
         assert not isinstance(self.network, RecurrentSpec)
         x, target = inputs[:_LEARNING_POINTS].clone(), self._targets[:_LEARNING_POINTS]
         matrices = not self._together
-        return Learner(self.network, self._hooks, parameters, x, target, matrices)
+        return Learner(self.network, self._hooks, parameters, x, target, matrices, self.loss)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.increment import Increment
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.signals import SIGNAL_NAMES, Signals
 from plastic_core.api.update import Outer, Update, as_update
@@ -32,8 +33,9 @@ class Learner:
         hooks: the resolved hooks.
         parameters: of the G networks; read, never written.
         points: ``[P, n_0]``.
-        targets: ``[P, n_L]``, one-hot.
+        targets: ``[P, n_L]``.
         matrices: give the rules W and B too, for every point.
+        loss: None for the installed one that the spec names.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Learner:
         points: Tensor,
         targets: Tensor,
         matrices: bool,
+        loss: Loss | None = None,
     ) -> None:
         self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
-        self.network = Feedforward(spec, hooks, parameters)
+        self.network = Feedforward(spec, hooks, parameters, loss)
         self._points = points.expand(parameters.replicas, -1, -1)
         self.targets = targets.expand(parameters.replicas, -1, -1)
 
@@ -100,7 +103,8 @@ class Look:
     def gradients(self) -> list[Tensor]:
         """The errors of backpropagation, ``[G, P, n_l]``."""
         spaces, gate = self._spaces, self._learner.network.gate
-        errors = [spaces[-1].signals.post - self._learner.targets]
+        loss, output = self._learner.network.loss, spaces[-1].signals.post
+        errors = [loss.error(output, self._learner.targets)]
         arrived: Tensor | None = None
         for below, space in zip(spaces[-2::-1], spaces[:0:-1], strict=True):
             weight = space.signals.weight

@@ -122,6 +122,7 @@ class Block:
                 spec.batch_size,
                 updates=-(-spec.samples // spec.batch_size),
                 threads=self._threads,
+                loss=plan.loss.loss,
             )
         )
         if chosen.differs and spec.backend != "auto":
@@ -151,6 +152,7 @@ class Block:
                 {name: theta[group.start : group.stop] for name, theta in thetas.items()},
                 targets,
                 points,
+                plan.loss.loss,
             )
             for group in self._groups
         }

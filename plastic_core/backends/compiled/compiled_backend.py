@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.base.locks import TRACING
@@ -49,8 +50,9 @@ class CompiledBackend:
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
-        targets: ``[N, classes]``, one-hot.
+        targets: ``[N, n_L]``.
         batch_size: points in one update.
+        loss: None for the installed one that the spec names.
         chunk: updates of one call; with more of them compiling takes longer.
 
     Attributes:
@@ -71,14 +73,15 @@ class CompiledBackend:
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
+        loss: Loss | None = None,
         chunk: int = _CHUNK,
     ) -> None:
         self._chunk_size = chunk
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
         self._thetas, self._batch = thetas, batch_size
-        self._network = Feedforward(spec, hooks, parameters)
+        self._network = Feedforward(spec, hooks, parameters, loss)
         self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
-        self._step = FunctionalStep(spec, hooks)
+        self._step = FunctionalStep(spec, hooks, self._network.loss)
         self._rules = sorted(thetas)
         most = _GPU_BLOCK if inputs.is_cuda else _BLOCK_BYTES // parameters.bytes_per_replica
         self._block = min(parameters.replicas, max(1, most))

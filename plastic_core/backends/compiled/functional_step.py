@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.increment import Increment
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.signals import Signals
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import plan_needs
+from plastic_core.networks.losses import loss_of
 from plastic_core.networks.normalisation import normalise, normalise_back
 from plastic_core.networks.parameters import Parameters, state_key, state_view
 
@@ -42,10 +44,11 @@ class FunctionalStep:
     Args:
         spec: the network.
         hooks: the resolved hooks.
+        loss: None for the installed one that the spec names.
     """
 
-    def __init__(self, spec: NetworkSpec, hooks: Hooks) -> None:
-        self._spec, self._hooks = spec, hooks
+    def __init__(self, spec: NetworkSpec, hooks: Hooks, loss: Loss | None = None) -> None:
+        self._spec, self._hooks, self._loss = spec, hooks, loss_of(spec, loss)
         self._needs = plan_needs(hooks, spec.depth)
         self._own_forward = [hooks.forward_at(p) for p in range(spec.depth)]
         self._activation = ACTIVATIONS[spec.activation]
@@ -59,12 +62,12 @@ class FunctionalStep:
             parameters: of R replicas.
             thetas: by rule, ``[R, 1, 1]``.
             x: ``[R, K, n_0]``.
-            target: ``[R, K, n_L]``, one-hot.
+            target: ``[R, K, n_L]``.
         """
         layers, belows = self._forward(parameters, x)
         outputs = layers[-1].post
         if self._needs[-1].error:
-            layers[-1].error = layers[-1].output_error = outputs - target
+            layers[-1].error = layers[-1].output_error = self._loss.error(outputs, target)
         new = Parameters([*parameters.weights], [*parameters.feedback], dict(parameters.state))
         arrived: Tensor | None = None
         for p in reversed(range(self._spec.depth)):
@@ -92,7 +95,7 @@ class FunctionalStep:
                 z = _product(activity, weight)
             normalised = None
             if p == self._spec.depth - 1:
-                s.post = torch.softmax(z, -1)
+                s.post = self._loss.output(z)
             else:
                 if self._spec.layer_norm:
                     normalised = normalise(z)

@@ -144,6 +144,19 @@ def _square(a: Dual) -> Dual:
     return Dual(a.value.square(), 2 * a.value * a.tangent)
 
 
+def _softmax(z: Dual, dim: int) -> Dual:
+    y = torch.softmax(z.value, dim)
+    # dy = y (dz - y'dz); counted from the end, a dimension is the same of value and tangents
+    change = y * z.tangent
+    total = change.sum(dim, keepdim=True)
+    return Dual(y, torch.addcmul(change, y, total, value=-1))
+
+
+def _sigmoid(z: Dual) -> Dual:
+    y = z.value.sigmoid()
+    return Dual(y, z.tangent * y * (1 - y))
+
+
 # By the name of torch's function and of the tensor's method; None where it is not for them.
 _KNOWN: Final[dict[str, Callable[..., Dual | None]]] = {
     "add": _add,
@@ -156,6 +169,8 @@ _KNOWN: Final[dict[str, Callable[..., Dual | None]]] = {
     "neg": _negated,
     "negative": _negated,
     "square": _square,
+    "softmax": lambda z, dim: _softmax(z, dim) if dim < 0 else None,
+    "sigmoid": _sigmoid,
 }
 
 

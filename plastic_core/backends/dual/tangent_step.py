@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.signals import Signals
 from plastic_core.api.update import Decay, Dense, Outer, Part, as_update
@@ -25,6 +26,7 @@ from plastic_core.backends.dual.dual import Dual, value_and_tangent
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.feedforward import plan_needs
+from plastic_core.networks.losses import loss_of
 from plastic_core.networks.parameters import Parameters, state_key, state_view
 
 
@@ -39,6 +41,7 @@ class TangentStep:
         hooks: the resolved hooks; no transforms.
         thetas: by rule, ``[R]``; P of them.
         parameters: of R replicas, changed in place.
+        loss: None for the installed one that the spec names.
 
     Attributes:
         tangents: of each of `parameters.named()`, ``[R, P, ...]``; 0 at the start.
@@ -50,8 +53,9 @@ class TangentStep:
         hooks: Hooks,
         thetas: Mapping[str, Tensor],
         parameters: Parameters,
+        loss: Loss | None = None,
     ) -> None:
-        self._spec, self._hooks = spec, hooks
+        self._spec, self._hooks, self._loss = spec, hooks, loss_of(spec, loss)
         self._replicas, self._count = parameters.replicas, len(thetas)
         self._thetas = {name: theta.view(-1, 1, 1) for name, theta in thetas.items()}
         self._direction = {name: p for p, name in enumerate(thetas)}
@@ -68,12 +72,12 @@ class TangentStep:
 
         Args:
             x: ``[R, K, n_0]``.
-            target: ``[R, K, n_L]``, one-hot.
+            target: ``[R, K, n_L]``.
         """
         layers, branches = self._forward(x)
         top: Any = layers[-1]
         if self._needs[-1].error:
-            top.error = top.output_error = top.post - target
+            top.error = top.output_error = self._loss.error(top.post, target)
         arrived: Any = None
         for p in reversed(range(self._spec.depth)):
             arrived = self._send_back(p, layers, branches[p], arrived)
@@ -82,7 +86,7 @@ class TangentStep:
         return outputs
 
     def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return softmax(z_L), ``[R, K, n_L]``, and its tangents, ``[P, R, K, n_L]``.
+        """Return y_L, ``[R, K, n_L]``, and its tangents, ``[P, R, K, n_L]``.
 
         Args:
             x: ``[R, K, n_0]``.
@@ -104,7 +108,7 @@ class TangentStep:
             if z is None:
                 z = self._product(activity, f"weight.{p + 1}", transposed=True)
             if p == self._spec.depth - 1:
-                s.post = _softmax(z)
+                s.post = self._loss.output(z)
             else:
                 y = self._activation.apply(z.value, None)
                 s.post = Dual(y, self._activation.gate(z.tangent, y, None))
@@ -285,10 +289,3 @@ class _TangentSum:
             if changed is not None:
                 self._tangent.addcmul_(self._value.unsqueeze(1), changed, value=-1)
         self._value.addcmul_(self._value, rows, value=-1)
-
-
-def _softmax(z: Dual) -> Dual:
-    y = torch.softmax(z.value, -1)
-    # dy = y (dz - y'dz)
-    change = y * z.tangent
-    return Dual(y, torch.addcmul(change, y, change.sum(-1, keepdim=True), value=-1))

@@ -13,10 +13,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.base.errors import TrainingError
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.losses import loss_of
 from plastic_core.networks.network import make_network
 from plastic_core.networks.parameters import Parameters
 
@@ -39,8 +41,9 @@ class EagerBackend:
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
-        targets: ``[N, classes]``, one-hot.
+        targets: ``[N, n_L]``.
         batch_size: points in one update.
+        loss: None for the installed one that the spec names.
     """
 
     period = 1
@@ -54,13 +57,15 @@ class EagerBackend:
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
+        loss: Loss | None = None,
     ) -> None:
+        self._loss = loss_of(spec, loss)
         self._spec, self._hooks, self._thetas = spec, hooks.guarded(), thetas
         self._parameters = parameters
         self._inputs, self._targets = inputs, targets
         self._batch_size = batch_size
         self._alive = [True] * parameters.replicas
-        self._network = make_network(spec, self._hooks, parameters)
+        self._network = make_network(spec, self._hooks, parameters, self._loss)
         self._blocks = self._make_blocks()
 
     def advance(self, order: Tensor) -> Tensor:
@@ -141,7 +146,8 @@ class EagerBackend:
 
     def _engine(self, first: int, last: int) -> Engine:
         thetas = {name: theta[first:last] for name, theta in self._thetas.items()}
-        return Engine(self._spec, self._hooks, thetas, self._parameters.slice(first, last))
+        parameters = self._parameters.slice(first, last)
+        return Engine(self._spec, self._hooks, thetas, parameters, self._loss)
 
 
 def _runs(flags: list[bool]) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.matrix_sum import MatrixSum
 from plastic_core.backends.eager.traced_factors import trace_factors
@@ -32,6 +33,7 @@ class Engine:
         hooks: from `plastic_core.hooks.hooks.resolve_hooks`.
         thetas: for each rule its theta, a tensor ``[R]`` or a number.
         parameters: changed in place by `step`; states that they lack are added.
+        loss: None for the installed one that the spec names.
 
     Raises:
         PlasticError: the rules need feedback matrices, and the parameters have none.
@@ -43,6 +45,7 @@ class Engine:
         hooks: Hooks,
         thetas: Mapping[str, Tensor | float],
         parameters: Parameters,
+        loss: Loss | None = None,
     ) -> None:
         if hooks.feedback is not None and not parameters.feedback:
             raise PlasticError(
@@ -50,7 +53,7 @@ class Engine:
                 "initial_parameters(network, seeds, hooks.feedback)"
             )
         add_states(parameters, hooks)
-        self.network = make_network(spec, hooks, parameters)
+        self.network = make_network(spec, hooks, parameters, loss)
         self.parameters = parameters
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
@@ -69,10 +72,10 @@ class Engine:
 
         Args:
             x: ``[R, K, n_0]``, the inputs.
-            target: ``[R, K, n_L]``, one-hot.
+            target: ``[R, K, n_L]``; one-hot for classes.
 
         Returns:
-            The outputs softmax(z_L) before the update, ``[R, K, n_L]``; the next step
+            The outputs y_L before the update, ``[R, K, n_L]``; the next step
             overwrites them.
         """
         outputs = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+from plastic_core.backends.native.c_loss import emit_loss
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.operations import REDUCTIONS
@@ -64,7 +65,8 @@ def emit(
     head += f"#define MINI_BATCH(events) {1 if recurrent else '(events)'}\n"
     table = "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"
     parts = [head, kernels, functions, tables(writer, activation, beta), network, *texts, table]
-    return "\n".join([*parts, emit_transform(program.transform), transform, step, loop])
+    parts += [emit_transform(program.transform), transform, emit_loss(program.loss), step, loop]
+    return "\n".join(parts)
 
 
 def header(program: Program, writer: Writer, most: int, double: bool) -> str:

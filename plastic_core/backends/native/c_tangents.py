@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
+from plastic_core.backends.native.c_loss import emit_loss, emit_loss_tangents
 from plastic_core.backends.native.c_source import Sink, Writer, header, indented, listing, tables
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.derivatives import TangentKind, TangentUpdate
@@ -68,6 +69,8 @@ def emit_tangents(
             + "};",
             emit_transform(None),
             transform,
+            emit_loss(program.loss),
+            emit_loss_tangents(program.loss, program.constants),
             step,
             loop,
         ]

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.follower import Follower
+from plastic_core.backends.native.loss_capture import capture_loss
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -31,8 +33,8 @@ from plastic_core.networks.feedforward import Needs, plan_needs
 from plastic_core.networks.parameters import state_key
 
 
-def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:
-    """Return what the rules of a run compute.
+def capture(hooks: Hooks, spec: AnyNetwork, loss: Loss, dtype: torch.dtype) -> Program:
+    """Return what the rules of a run compute, and its loss.
 
     Raises:
         NotNativeError: with the reason.
@@ -41,12 +43,12 @@ def capture(hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> Program:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
-    return _Capture(hooks, spec, dtype).program()
+    return _Capture(hooks, spec, loss, dtype).program()
 
 
 class _Capture:
-    def __init__(self, hooks: Hooks, spec: AnyNetwork, dtype: torch.dtype) -> None:
-        self.hooks, self.spec, self.dtype = hooks, spec, dtype
+    def __init__(self, hooks: Hooks, spec: AnyNetwork, loss: Loss, dtype: torch.dtype) -> None:
+        self.hooks, self.spec, self.loss, self.dtype = hooks, spec, loss, dtype
         self.thetas = [rule.name for rule in hooks.local]
         self.slots = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
         self.uniform_decays: list[tuple[str, float]] = []
@@ -96,6 +98,7 @@ class _Capture:
             matrix_states=[keys(*slot) for slot in slots.matrices],
             layer_norm=_normalises(spec),
             normalises_back=_normalises(spec) and self.hooks.gated,
+            loss=capture_loss(self.loss, self.values.constants, self.dtype),
         )
 
     def _kind(

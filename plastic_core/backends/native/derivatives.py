@@ -5,7 +5,7 @@ A tangent is with respect to one theta, the direction, which the C code loops ov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,10 +49,11 @@ class Differentiator:
 
     Args:
         values: makes them.
+        still: signals without a tangent.
     """
 
-    def __init__(self, values: Values) -> None:
-        self._values = values
+    def __init__(self, values: Values, still: Collection[str] = ()) -> None:
+        self._values, self._still = values, still
         self._found: dict[Value, Value | None] = {}
 
     def kind(self, kind: Kind) -> TangentKind:
@@ -101,6 +102,8 @@ class Differentiator:
     def _derive(self, value: Value) -> Value | None:
         make, operation, arguments = self._values.make, value.operation, value.arguments
         if operation == "signal":
+            if arguments[0] in self._still:
+                return None
             return make("tangent", arguments[0], value.units)
         if operation == "theta":
             return make("chosen", arguments[0])

@@ -87,3 +87,11 @@ INLINE real softplus_(real z, real beta) {
     const real t = beta * z, size = t < 0 ? -t : t;
     return ((t < 0 ? 0 : t) + log1p_of_fraction(exp_(-size))) / beta;
 }
+
+static void softmax(const real *z, real *y, long n) {
+    real most = z[0], total = 0;
+    for (long i = 1; i < n; i++) most = z[i] > most ? z[i] : most;
+    SIMD for (long i = 0; i < padded(n); i++) y[i] = exp_(z[i] - most);
+    for (long i = 0; i < n; i++) total += y[i];
+    for (long i = 0; i < n; i++) y[i] /= total;
+}

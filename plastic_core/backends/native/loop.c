@@ -41,7 +41,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
             activate(net, p, events);
         }
         if (!finite_outputs(top, events)) return start;
-        output_error(job, top, order + start, events);
+        output_error(job, net, order + start, events);
         for (projection_t *p = top; p > first; p--)
             if (learn(net, p, events)) flush_weight(net, p, 0, 0);
         const int due = learn(net, first, events);

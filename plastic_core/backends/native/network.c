@@ -22,7 +22,7 @@ typedef struct {
     const real *thetas;        /* [replicas, THETAS] */
     const real *constants;
     const real *inputs;        /* [N, n_0] */
-    const real *targets;       /* [N, classes] */
+    const real *targets;       /* [N, classes], classes being the outputs */
     const int64_t *order;      /* [replicas, samples] */
     int64_t *failed;           /* [replicas], out: index of the failed point, or -1 */
     /* where tangents are carried: with respect to so many thetas, and for each matrix

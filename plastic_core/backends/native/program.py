@@ -103,6 +103,19 @@ class MatrixTransform:
 
 
 @dataclass
+class LossProgram:
+    """What a loss computes, over the units of the output.
+
+    Attributes:
+        output: y_L, of the signal "z"; its operation may be "softmax".
+        error: dL/dz_L, of the signals "output" and "target".
+    """
+
+    output: Value
+    error: Value
+
+
+@dataclass
 class Program:
     """Everything that the generated source depends on, and what is handed over beside it.
 
@@ -118,6 +131,7 @@ class Program:
         matrix_states: for each slot the key of the state at each projection.
         layer_norm: whether hidden layers are normalised.
         normalises_back: whether errors go back through the normalisation.
+        loss: what happens at the output.
     """
 
     kinds: list[Kind]
@@ -131,6 +145,7 @@ class Program:
     matrix_states: list[list[str | None]]
     layer_norm: bool
     normalises_back: bool
+    loss: LossProgram
 
 
 #: Populations of the signals.

@@ -100,7 +100,7 @@ static void unroll(unrolled_t *u) {
     for (long t = 0; t < u->present; t++)
         memcpy(in->post + t * in->post_pad, u->drive, in->post_pad * sizeof(real));
     send(&out->weight, out->pre, u->parts, u->sum);
-    softmax(u->sum, out->post, out->n_post);
+    loss_output(&u->net, u->sum, out->post, out->n_post);
     clear_padding(out->post, out->n_post);
 }
 
@@ -177,7 +177,7 @@ static int64_t train_unrolled(job_t *job, unrolled_t *u, const int64_t *order) {
             load_inputs(job, in->pre + t * in->pre_pad, order + i, 1);
         unroll(u);
         if (!finite_outputs(out, 1)) return i;
-        output_error(job, out, order + i, 1);
+        output_error(job, &u->net, order + i, 1);
         learn_recurrent(u);
     }
     for (int l = INPUT; l <= OUTPUT; l++) {

@@ -1,13 +1,5 @@
 /* What a step of learning is made of. */
 
-static void softmax(const real *z, real *y, long n) {
-    real most = z[0], total = 0;
-    for (long i = 1; i < n; i++) most = z[i] > most ? z[i] : most;
-    SIMD for (long i = 0; i < padded(n); i++) y[i] = exp_(z[i] - most);
-    for (long i = 0; i < n; i++) total += y[i];
-    for (long i = 0; i < n; i++) y[i] /= total;
-}
-
 /* z = M x from its parts: M_0 x, and below it what waits, to be multiplied by L. */
 INLINE void finish(const matrix_t *m, const vec *parts, real *z) {
     add_lanes(parts, m->rows + m->waiting, z);
@@ -58,7 +50,7 @@ static void activate(network_t *net, projection_t *p, long events) {
         real *z = p->z + e * p->parts_pad;
         real *post = p->post + e * p->post_pad, *activity = p->activity + e * p->post_pad;
         if (LAYER_NORM && !top) p->scale[e] = normalise(z, p->n_post);
-        if (top) softmax(z, post, p->n_post);
+        if (top) loss_output(net, z, post, p->n_post);
         else
             SIMD for (long i = 0; i < p->post_pad; i++) post[i] = activation(z[i]);
         clear_padding(post, p->n_post);
@@ -150,12 +142,16 @@ static int finite_outputs(const projection_t *top, long events) {
     return 1;
 }
 
-static void output_error(const job_t *job, projection_t *top, const int64_t *points, long events) {
+static const real *target_of(const job_t *job, int64_t point) {
+    return job->targets + point * job->classes;
+}
+
+static void output_error(const job_t *job, const network_t *net, const int64_t *points,
+                         long events) {
+    projection_t *top = net->projections + net->depth - 1;
     for (long e = 0; e < events; e++) {
-        const real *target = job->targets + points[e] * job->classes;
         const long at = e * top->post_pad;
-        for (long i = 0; i < top->n_post; i++)
-            top->error[at + i] = top->post[at + i] - target[i];
+        loss_error(net, top->post + at, target_of(job, points[e]), top->error + at, top->n_post);
     }
 }
 

@@ -62,11 +62,9 @@ static void activate_tangent(carrier_t *c, projection_t *p, projection_t *q, lon
         send(&p->weight, dpre, c->parts, c->z);
         SIMD for (long i = 0; i < p->post_pad; i++) dz[i] += c->z[i];
     }
-    if (l == c->net.depth - 1) {
-        real mean = 0;
-        for (long i = 0; i < p->n_post; i++) mean += post[i] * dz[i];
-        SIMD for (long i = 0; i < p->post_pad; i++) dpost[i] = post[i] * (dz[i] - mean);
-    } else
+    if (l == c->net.depth - 1)
+        loss_output_tangent(&c->net, p->z + e * p->parts_pad, post, dz, dpost, p->n_post);
+    else
         SIMD for (long i = 0; i < p->post_pad; i++) dpost[i] = dz[i] * activation_slope(post[i]);
     clear_padding(dpost, p->n_post);
     if (p->skip) {
@@ -202,10 +200,14 @@ static int64_t train_tangents(job_t *job, carrier_t *c, const int64_t *order) {
                     activate_tangent(c, p, &c->tangents[d * net->depth + l], l, e);
         }
         if (!finite_outputs(top, events)) return start;
-        output_error(job, top, order + start, events);
+        output_error(job, net, order + start, events);
         for (long d = 0; d < c->directions; d++) {
             projection_t *q = &c->tangents[(d + 1) * net->depth - 1];
-            memcpy(q->error, q->post, events * q->post_pad * sizeof(real));
+            for (long e = 0; e < events; e++) {
+                const long at = e * q->post_pad;
+                loss_error_tangent(net, top->post + at, target_of(job, order[start + e]),
+                                   q->post + at, q->error + at, q->n_post);
+            }
         }
         for (long l = net->depth - 1; l >= 0; l--) learn_tangents(c, l, job->kinds, events);
     }

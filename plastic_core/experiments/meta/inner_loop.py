@@ -56,6 +56,7 @@ class InnerLoop:
         assert isinstance(plan.network, NetworkSpec)
         self._network: NetworkSpec = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
+        self._loss = plan.loss.loss
         self._names = [rule.name for rule in plan.rules]
         selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
         self._hooks: Hooks = resolve_hooks(selected, dtype=self._dtype)
@@ -79,7 +80,7 @@ class InnerLoop:
         named = dict(zip(self._names, columns, strict=True))
         points, labels, queries, asked = _stacked(episodes)
         with torch.inference_mode():
-            step = TangentStep(self._network, self._hooks.guarded(), named, parameters)
+            step = TangentStep(self._network, self._hooks.guarded(), named, parameters, self._loss)
             x, target = self._x(points), self._one_hot[labels]
             failed = torch.full((len(x),), -1)
             if self._code is not None:
@@ -112,6 +113,7 @@ class InnerLoop:
                 batch_size=1,
                 updates=points.shape[1],
                 threads=self._threads,
+                loss=self._loss,
             )
         ).backend
         failed = backend.advance(torch.arange(len(x)).view(len(points), -1))
@@ -138,6 +140,7 @@ class InnerLoop:
             x.flatten(0, 1),
             target.flatten(0, 1),
             batch_size=1,
+            loss=self._loss,
             threads=self._threads,
             code=self._code,
         )
@@ -150,7 +153,7 @@ class InnerLoop:
         """Compile; where that is not possible, say why."""
         parameters = self._fresh([0])
         thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
-        step = TangentStep(self._network, self._hooks.guarded(), thetas, parameters)
+        step = TangentStep(self._network, self._hooks.guarded(), thetas, parameters, self._loss)
         x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
         try:
             self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))
