@@ -7,22 +7,21 @@ a rule can be traced.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Update(ABC):
+class Update:
     """An increment: a sum of parts. Supports ``+``, ``-`` and multiplication by a number."""
 
     __slots__ = ()
 
     @property
-    @abstractmethod
     def parts(self) -> tuple[Part, ...]:
         """The parts that it is the sum of."""
+        raise NotImplementedError
 
     def __add__(self, other: Update | Tensor) -> Update:
         return Sum((*self.parts, *as_update(other).parts))
@@ -39,8 +38,8 @@ class Update(ABC):
     def __neg__(self) -> Update:
         return self * -1.0
 
-    @abstractmethod
-    def __mul__(self, number: float) -> Update: ...
+    def __mul__(self, number: float) -> Update:
+        raise NotImplementedError
 
     def __rmul__(self, number: float) -> Update:
         return self * number
@@ -60,6 +59,10 @@ class Part(Update):
         """Itself alone."""
         return (self,)
 
+    def sort_into(self, apart: Apart) -> None:
+        """Append itself to the parts of its kind."""
+        raise NotImplementedError
+
 
 class Outer(Part):
     """``scale * sum_k post_k pre_k'``, the mean taken over the mini-batch."""
@@ -68,6 +71,10 @@ class Outer(Part):
 
     def __init__(self, post: Tensor, pre: Tensor, scale: float = 1.0) -> None:
         self.post, self.pre, self.scale = post, pre, scale
+
+    def sort_into(self, apart: Apart) -> None:
+        """See `Part`."""
+        apart.outers.append(self)
 
     def __mul__(self, number: float) -> Outer:
         return Outer(self.post, self.pre, self.scale * number)
@@ -81,6 +88,10 @@ class Decay(Part):
     def __init__(self, factor: Tensor | None, scale: float = 1.0) -> None:
         self.factor, self.scale = factor, scale
 
+    def sort_into(self, apart: Apart) -> None:
+        """See `Part`."""
+        apart.decays.append(self)
+
     def __mul__(self, number: float) -> Decay:
         return Decay(self.factor, self.scale * number)
 
@@ -92,6 +103,10 @@ class Dense(Part):
 
     def __init__(self, value: Tensor, scale: float = 1.0) -> None:
         self.value, self.scale = value, scale
+
+    def sort_into(self, apart: Apart) -> None:
+        """See `Part`."""
+        apart.dense.append(self)
 
     def __mul__(self, number: float) -> Dense:
         return Dense(self.value, self.scale * number)
@@ -143,3 +158,19 @@ def decay(factor: Tensor | None = None) -> Update:
 def as_update(value: Update | Tensor) -> Update:
     """Return `value` as an update; a tensor is a dense one."""
     return value if isinstance(value, Update) else Dense(value)
+
+
+class Apart(NamedTuple):
+    """The parts of an update by what they are, each in the order in which they were added."""
+
+    outers: list[Outer]
+    decays: list[Decay]
+    dense: list[Dense]
+
+
+def apart(value: Update | Tensor) -> Apart:
+    """Return the parts of an update."""
+    found = Apart([], [], [])
+    for part in as_update(value).parts:
+        part.sort_into(found)
+    return found

@@ -13,8 +13,7 @@ from typing import Final
 
 from torch import Tensor
 
-from plastic_core.api.loss import Loss
-from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
@@ -22,6 +21,7 @@ from plastic_core.backends.native.compiler import CompilerError, NoCompilerError
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import Parameters
 
 # Compiling takes half a minute and saves some 40 us an update: with twenty seeds, the usual
@@ -57,11 +57,10 @@ class BackendRequest:
         asked: "auto" or the name of a backend.
         updates: of each network in the whole run.
         threads: networks that may train at once.
-        loss: None for the installed one that the spec names.
     """
 
     asked: str
-    spec: AnyNetwork
+    network: AnyNetwork | Circuit
     hooks: Hooks
     thetas: dict[str, Tensor]
     parameters: Parameters
@@ -70,7 +69,6 @@ class BackendRequest:
     batch_size: int
     updates: int
     threads: int
-    loss: Loss | None = None
 
 
 def choose_backend(request: BackendRequest) -> Chosen:
@@ -79,19 +77,17 @@ def choose_backend(request: BackendRequest) -> Chosen:
     Where the one asked for cannot, the next one does it: native, compiled, eager.
     """
     r = request
-    made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size, r.loss)
+    made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
     makers: dict[str, Callable[[], Backend]] = {
-        "native": lambda: NativeBackend(r.spec, *made_of, threads=r.threads),
-        "eager": lambda: EagerBackend(r.spec, *made_of),
+        "native": lambda: NativeBackend(r.network, *made_of, threads=r.threads),
+        "compiled": lambda: CompiledBackend(r.network, *made_of),
+        "eager": lambda: EagerBackend(r.network, *made_of),
     }
-    spec = r.spec
-    if isinstance(spec, NetworkSpec):
-        makers["compiled"] = lambda: CompiledBackend(spec, *made_of)
     refused: dict[str, str] = {}
     for name in ("native", "compiled", "eager"):
         if r.asked != "auto" and not refused and name != r.asked:
             continue
-        reason = _unfit(name, r) if name in makers else "it trains feed-forward networks"
+        reason = _unfit(name, r)
         if reason is None:
             try:
                 backend = makers[name]()

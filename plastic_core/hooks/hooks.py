@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import pluggy
@@ -15,7 +16,7 @@ from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
 from plastic_core.api.specs import RuleSpec
 from plastic_core.base.errors import PlasticError
-from plastic_core.hooks.failure import checked, guarded
+from plastic_core.hooks.failure import guarded
 from plastic_core.hooks.result import split_result
 from plastic_core.hooks.trial import Trial, try_transform
 
@@ -27,7 +28,6 @@ class LocalRule:
     Attributes:
         layers: projections that it acts on, counted from 0.
         reads: signals that the function was seen to read.
-        first_left: "post" or "error" where that signal is its first left factor.
     """
 
     name: str
@@ -35,11 +35,17 @@ class LocalRule:
     function: Callable[[Signals], Any]
     layers: frozenset[int]
     reads: frozenset[str]
-    first_left: str | None
 
     def update(self, s: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Call the function; return the update of each matrix, and the new values of the states."""
-        return split_result(self.spec, self.function(s))
+        return self._split(self.function(s))
+
+    @cached_property
+    def _split(self) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
+        matrices = [*self.spec.modifies]
+        if len(matrices) == 1 and not self.spec.state:  # as most are
+            return lambda result: ({matrices[0]: result}, {})
+        return partial(split_result, self.spec)
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,7 @@ class Hooks:
             propagate=propagate and named("plastic_propagate_error", propagate),
             local=tuple(
                 replace(
-                    rule,
-                    function=guarded(
-                        f"rule '{rule.name}'", hook, checked(rule.spec, rule.function)
-                    ),
+                    rule, function=guarded(f"rule '{rule.name}'", hook, rule.function, rule.spec)
                 )
                 for rule in self.local
             ),
@@ -144,11 +147,11 @@ def resolve_hooks(
         ended(rule.spec.name, trial.repeatable)
     local = []
     for rule, function in implementations("plastic_local_update"):
-        reads, first_left = (trial := Trial(rule, dtype)).local(function)
+        reads = (trial := Trial(rule, dtype)).local(function)
         _raise_faults(rule, trial)
         ended(rule.spec.name, trial.repeatable)
         name = rule.spec.name
-        local.append(LocalRule(name, rule.spec, function, layers[name], reads, first_left))
+        local.append(LocalRule(name, rule.spec, function, layers[name], reads))
     return Hooks(
         forward=tuple((layers[rule.spec.name], function) for rule, function in forwards),
         propagate=propagators[0][1] if propagators else None,

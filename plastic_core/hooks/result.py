@@ -16,4 +16,7 @@ def split_result(spec: RuleSpec, result: Any) -> tuple[dict[str, Any], dict[str,
             both, and with state ``(update, {name: new})``.
     """
     update, states = result if spec.state else (result, {})
-    return (update if len(spec.modifies) > 1 else {min(spec.modifies): update}), states
+    if len(spec.modifies) == 1:
+        (matrix,) = spec.modifies
+        update = {matrix: update}
+    return update, states

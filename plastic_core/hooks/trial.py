@@ -105,22 +105,18 @@ class Trial:
         self._check(hook, "the error", called[0], shape, "[R, K, n_pre]", _EXAMPLES[hook])
         return called[1]
 
-    def local(self, function: Callable[..., Any]) -> tuple[frozenset[str], str | None]:
-        """Try `plastic_local_update`.
-
-        Returns:
-            The signals that it read, and which of "post" and "error" is its first left factor.
-        """
+    def local(self, function: Callable[..., Any]) -> frozenset[str]:
+        """Try `plastic_local_update`; return the signals that it read."""
         hook = "plastic_local_update"
         called = self._call(hook, function)
         if called is None:
-            return frozenset(), None
+            return frozenset()
         result, seen = called
         if self.spec.state:
             if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
                 expected = "(update, {name: new state})"
                 self._fault(hook, f"returned {_kind(result)}", expected, _STATE)
-                return seen, None
+                return seen
             self._check_states(hook, result[1])
             result = result[0]
         updates = result if len(self.spec.modifies) > 1 else {min(self.spec.modifies): result}
@@ -128,15 +124,10 @@ class Trial:
             expected = "{'forward': update, 'feedback': update}"
             example = 'return {"forward": outer(s.post, s.pre), "feedback": outer(s.pre, s.post)}'
             self._fault(hook, f"returned {_kind(result)}", expected, example)
-            return seen, None
+            return seen
         for matrix, update in updates.items():
             self._check_update(hook, matrix, update)
-        if self.faults:
-            return seen, None
-        parts = [part for update in updates.values() for part in as_update(update).parts]
-        first = next((part.post for part in parts if isinstance(part, Outer)), None)
-        names = (name for name in ("post", "error") if first is self.values[name])
-        return seen, next(names, None)
+        return seen
 
     def _call(self, hook: str, function: Callable[..., Any]) -> tuple[Any, frozenset[str]] | None:
         """Return the result and what was read, or None where the hook raised."""

@@ -10,14 +10,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.snapshot import Snapshot
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.losses import loss_of
+from plastic_core.networks.circuit import Circuit, Node
+from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import aligned_copy, aligned_room, product_of_each
-from plastic_core.networks.recurrent import Recurrent
+from plastic_core.networks.recurrent import ACTIVITY, STATE
 from plastic_core.probes.point_learning import (
     Learner,
     Look,
@@ -79,28 +80,24 @@ class Camera:
         thetas: by rule, ``[G]``.
         targets: ``[M, n_L]``, of all points that are evaluated.
         points: number of probe points, N, the first of those.
-        loss: None for the installed one that the spec names.
     """
 
     def __init__(
         self,
-        network: AnyNetwork,
+        network: AnyNetwork | Circuit,
         hooks: Hooks,
         parameters: Parameters,
         thetas: Mapping[str, Tensor],
         targets: Tensor,
         points: int,
-        loss: Loss | None = None,
     ) -> None:
-        self.loss = loss_of(network, loss)
-        self.network, self.rules = network, tuple(thetas)
+        self._circuit, self.rules = circuit_of(network), tuple(thetas)
+        self.network = self._circuit.spec
         self.parameters = parameters
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
         self._learner: Learner | None = None
         self._look_at_all: Look | None = None
-        self._recurrent: Recurrent | None = None
-        if isinstance(network, RecurrentSpec):
-            self._recurrent = Recurrent(network, hooks, parameters, self.loss)
+        self._evaluation = Evaluation(self._circuit, hooks, parameters)
 
     def refresh(self) -> None:
         """Look anew at all networks: they have changed since the last snapshot."""
@@ -141,19 +138,20 @@ class Camera:
         self, networks: Sequence[int], inputs: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return states and hidden activities of recurrent networks, nothing of others."""
-        if self._recurrent is None:
+        if not isinstance(self.network, RecurrentSpec):
             return [], []
-        seen = [self._recurrent.trajectory(inputs.unsqueeze(0), network) for network in networks]
+        seen = [self._evaluation.nodes(inputs.unsqueeze(0), network) for network in networks]
         states, hidden = (
-            [torch.cat(step) for step in zip(*of_all, strict=True)]
-            for of_all in zip(*seen, strict=True)
+            [
+                torch.cat([nodes[Node(series, step)] for nodes in seen])
+                for step in range(self.network.steps)
+            ]
+            for series in (STATE, ACTIVITY)
         )
         return states, hidden
 
     def learning(self, networks: Sequence[int], inputs: Tensor) -> LookAtSome | LookAtEach:
         """Return what networks would learn; where it costs no more memory, all are looked at."""
-        if isinstance(self.network, RecurrentSpec):
-            raise TypeError("errors and increments are looked at in feed-forward networks alone")
         if not self._together:
             return LookAtEach(lambda network: self._look_at(network, inputs), networks)
         if self._learner is None:
@@ -172,10 +170,9 @@ class Camera:
         return learner.look({name: theta[alone] for name, theta in self._thetas.items()})
 
     def _learner_of(self, parameters: Parameters, inputs: Tensor) -> Learner:
-        assert not isinstance(self.network, RecurrentSpec)
         x, target = inputs[:_LEARNING_POINTS].clone(), self._targets[:_LEARNING_POINTS]
         matrices = not self._together
-        return Learner(self.network, self._hooks, parameters, x, target, matrices, self.loss)
+        return Learner(self._circuit, self._hooks, parameters, x, target, matrices)
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from plastic_core.api.signals import Signals
-from plastic_core.api.update import Decay, Dense, Outer, Part
+from plastic_core.api.update import Apart
+
+# Outer products that are multiplied out rather than compared two by two, as those of many steps.
+_MANY: Final = 8
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class FactoredIncrements:
         .. math:: \lVert \sum_j a_j b_j^\top \rVert^2 = \sum_{jk} (a_j^\top a_k)(b_j^\top b_k)
         """
         norm: Callable[..., Tensor] = torch.linalg.vector_norm
-        if self.rest is not None:
+        if self.rest is not None or len(self.outers) > _MANY:
             return norm(self.dense(slice(None)), dim=(1, 2))
         if len(self.outers) == 1:
             return self.outers[0].norms
@@ -81,20 +85,21 @@ class FactoredIncrements:
         return functools.reduce(torch.add, terms).clamp_min(0).sqrt()
 
 
-def scaled(parts: Iterable[Part], theta: Tensor, s: Signals) -> FactoredIncrements:
+def scaled(parts: Apart, theta: Tensor, s: Signals) -> FactoredIncrements:
     """Return the increments of one rule, times its theta."""
-    return summed([_of_part(part, theta * part.scale, s) for part in parts], s)
-
-
-def _of_part(part: Part, scale: Tensor, s: Signals) -> FactoredIncrements:
-    if isinstance(part, Outer):
-        pairs = zip((part.post * scale).unbind(1), part.pre.unbind(1), strict=True)
-        return FactoredIncrements(tuple(OuterProducts(left, right) for left, right in pairs))
-    if isinstance(part, Decay):
-        factor = -scale if part.factor is None else -scale * part.factor.mT
-        return FactoredIncrements(rest=factor * s.weight)
-    assert isinstance(part, Dense)
-    return FactoredIncrements(rest=scale * part.value)
+    found = []
+    for outer in parts.outers:
+        pairs = zip(
+            (outer.post * (theta * outer.scale)).unbind(1), outer.pre.unbind(1), strict=True
+        )
+        found.append(FactoredIncrements(tuple(OuterProducts(*pair) for pair in pairs)))
+    for decay in parts.decays:
+        fraction = theta * decay.scale
+        if decay.factor is not None:
+            fraction = fraction * decay.factor.sum(1).unsqueeze(-1)
+        found.append(FactoredIncrements(rest=-fraction * s.weight))
+    found += [FactoredIncrements(rest=theta * dense.scale * dense.value) for dense in parts.dense]
+    return summed(found, s)
 
 
 def summed(increments: Collection[FactoredIncrements], s: Signals) -> FactoredIncrements:

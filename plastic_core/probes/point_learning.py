@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from plastic_core.api.increment import Increment
-from plastic_core.api.loss import Loss
-from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import SIGNAL_NAMES, Signals
-from plastic_core.api.update import Outer, Update, as_update
+from plastic_core.api.update import apart
+from plastic_core.backends.eager.bound_step import BoundStep
+from plastic_core.backends.step.description import Description
+from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.trial import trial_signals
-from plastic_core.networks.feedforward import Feedforward, Workspace
-from plastic_core.networks.parameters import Parameters, state_view
-from plastic_core.networks.products import LINE, product_of_each
+from plastic_core.networks.circuit import Circuit
+from plastic_core.networks.network import circuit_of
+from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.products import LINE
 from plastic_core.probes.factored_increments import FactoredIncrements, scaled, summed
 
 _MATRICES: Final = frozenset({"weight", "feedback"})
@@ -29,29 +31,31 @@ class Learner:
     """Looks at G networks at once; what it returns holds until it looks again.
 
     Args:
-        spec: the network.
+        network: the network.
         hooks: the resolved hooks.
         parameters: of the G networks; read, never written.
         points: ``[P, n_0]``.
         targets: ``[P, n_L]``.
         matrices: give the rules W and B too, for every point.
-        loss: None for the installed one that the spec names.
     """
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        network: AnyNetwork | Circuit,
         hooks: Hooks,
         parameters: Parameters,
         points: Tensor,
         targets: Tensor,
         matrices: bool,
-        loss: Loss | None = None,
     ) -> None:
         self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
-        self.network = Feedforward(spec, hooks, parameters, loss)
-        self._points = points.expand(parameters.replicas, -1, -1)
-        self.targets = targets.expand(parameters.replicas, -1, -1)
+        self.points = len(points)
+        circuit = circuit_of(network)
+        self._step = BoundStep(Description(circuit, hooks), parameters, self.points)
+        by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
+        self._gradient = BoundStep(by_gradient, parameters, self.points)
+        self._x = points.expand(parameters.replicas, -1, -1)
+        self._target = targets.expand(parameters.replicas, -1, -1)
 
     def look(self, thetas: Mapping[str, Tensor]) -> Look:
         """Compute the signals of the networks as they are now.
@@ -59,18 +63,45 @@ class Learner:
         Args:
             thetas: by rule, ``[G]``.
         """
-        spaces = list(self.network.signals(self._points, self.targets))[::-1]
-        return Look(self, spaces, thetas)
+        self._step.run(self._x, self._target)
+        return Look(self, self._step.signals, thetas)
+
+    def gradients(self) -> list[Tensor]:
+        """Return the errors of backpropagation in the networks as they are now."""
+        self._gradient.run(self._x, self._target)
+        return [self.of_points(s.error) for s in self._gradient.signals]
+
+    def of_points(self, value: Tensor) -> Tensor:
+        """Return ``[G, P, n]`` as it is, and what has T events of each point as [G, P, T, n]."""
+        if value.shape[1] == self.points:
+            return value
+        return value.view(len(value), -1, self.points, value.shape[2]).transpose(1, 2)
+
+
+def _backpropagation(hooks: Hooks, depth: int) -> Hooks:
+    """Return hooks that go forward as a run's own do, and send every error back through W'."""
+    everywhere = frozenset(range(depth))
+    spec: Any = None  # it is never called: what it reads is computed
+    reader = LocalRule("", spec, lambda s: None, everywhere, frozenset({"error"}))
+    return replace(
+        hooks,
+        propagate=lambda s: s.weight_error,
+        propagate_reads=frozenset({"weight_error"}),
+        gated=True,
+        feedback=None,
+        local=(reader,),
+        transforms=(),
+    )
 
 
 class Look:
     """What networks would learn; each part is computed for all of them where it is asked for."""
 
     def __init__(
-        self, learner: Learner, spaces: list[Workspace], thetas: Mapping[str, Tensor]
+        self, learner: Learner, signals: Sequence[Signals], thetas: Mapping[str, Tensor]
     ) -> None:
-        self._learner, self._spaces = learner, spaces
-        self._rows = _rows(learner.targets.shape[1])
+        self._learner, self._signals = learner, signals
+        self._rows = _rows(learner.points)
         self._thetas = {
             name: theta.repeat_interleave(self._rows).view(-1, 1, 1)
             for name, theta in thetas.items()
@@ -83,70 +114,45 @@ class Look:
     def points_of(self, network: int) -> slice:
         """Return the rows in which the points of a network are."""
         begin = network * self._rows
-        return slice(begin, begin + self._learner.targets.shape[1])
+        return slice(begin, begin + self._learner.points)
 
     def norms(self, layer: int, name: str) -> Tensor:
         """Return the norms of increments, of all networks, ``[G, P]``."""
-        points = self._learner.targets.shape[1]
-        return self.increments[layer][name].norms.view(-1, self._rows)[:, :points]
+        return self.increments[layer][name].norms.view(-1, self._rows)[:, : self._learner.points]
 
     @cached_property
     def errors(self) -> list[Tensor | None]:
         """The errors that the rules propagate, ``[G, P, n_l]``."""
-        needs = self._learner.network.needs
         return [
-            space.signals.error if need.error else None
-            for space, need in zip(self._spaces, needs, strict=True)
+            self._learner.of_points(s.error) if hasattr(s, "error") else None for s in self._signals
         ]
 
     @cached_property
     def gradients(self) -> list[Tensor]:
         """The errors of backpropagation, ``[G, P, n_l]``."""
-        spaces, gate = self._spaces, self._learner.network.gate
-        loss, output = self._learner.network.loss, spaces[-1].signals.post
-        errors = [loss.error(output, self._learner.targets)]
-        arrived: Tensor | None = None
-        for below, space in zip(spaces[-2::-1], spaces[:0:-1], strict=True):
-            weight = space.signals.weight
-            sent_back = product_of_each(errors[-1], weight)
-            arrived = sent_back + arrived if space.skip and arrived is not None else sent_back
-            errors.append(gate(arrived, below.signals.post, below))
-        return errors[::-1]
+        return self._learner.gradients()
 
     @cached_property
     def increments(self) -> list[dict[str, FactoredIncrements]]:
         """The increments of each layer, those of all networks, by rule and under "" in all."""
-        return [self._increments_of(space) for space in self._spaces]
+        return [self._increments_of(p, s) for p, s in enumerate(self._signals)]
 
-    def _increments_of(self, space: Workspace) -> dict[str, FactoredIncrements]:
-        hooks, projection = self._learner.hooks, space.projection
+    def _increments_of(self, projection: int, signals: Signals) -> dict[str, FactoredIncrements]:
+        learner, hooks = self._learner, self._learner.hooks
         here = [rule for rule in hooks.local if projection in rule.layers]
         reads = frozenset[str]().union(*(rule.reads for rule in here))
-        s = _alone(space.signals, reads, self._rows, self._learner.matrices)
-        found: dict[str, FactoredIncrements] = {}
-        for rule in here:
-            if "forward" in rule.spec.modifies:
-                update = self._call(rule, s, projection)
-                found[rule.name] = scaled(update.parts, self._thetas[rule.name], s)
-        return {**found, "": self._transformed(summed(found.values(), s), s, projection)}
-
-    def _call(self, rule: LocalRule, s: Signals, projection: int) -> Update:
-        s.state = state_view(rule.name, projection, rule.spec.state, self._state)
-        return _forward_update(rule, s)
-
-    def _transformed(
-        self, total: FactoredIncrements, s: Signals, projection: int
-    ) -> FactoredIncrements:
-        learner = self._learner
-        if not learner.hooks.transforms:
-            return total
-        value = total.dense(slice(None))
-        for owner, transform, function in learner.hooks.transforms:
-            key = f"{owner}.forward"
-            states = state_view(key, projection, transform.spec.state, self._state)
-            result = function(Increment(value, s.weight, states))
-            value = result if states is None else result[0]
-        return FactoredIncrements(rest=value)
+        s = _alone(signals, reads, learner.points, self._rows, learner.matrices)
+        found = {
+            rule.name: scaled(apart(updates["forward"]), self._thetas[rule.name], s)
+            for rule, updates, _ in updates_of(hooks, projection, s, self._state)
+            if "forward" in updates
+        }
+        total = summed(found.values(), s)
+        if hooks.transforms:
+            value = total.dense(slice(None))
+            value, _ = transformed(hooks, projection, "forward", value, s.weight, self._state)
+            total = FactoredIncrements(rest=value)
+        return {**found, "": total}
 
     def _state(self, key: str) -> Tensor:
         """Return a state of each network for as many networks as there are points."""
@@ -264,15 +270,11 @@ def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
         if rule.reads & _MATRICES or any(s.over == "weight" for s in rule.spec.state.values()):
             return False
         if "forward" in rule.spec.modifies:
-            update = _forward_update(rule, trial_signals(rule, dtype))
-            if not all(isinstance(part, Outer) for part in update.parts):
+            updates, _ = rule.update(trial_signals(rule, dtype))
+            parts = apart(updates["forward"])
+            if parts.decays or parts.dense:
                 return False
     return True
-
-
-def _forward_update(rule: LocalRule, s: Any) -> Update:
-    updates, _ = rule.update(s)
-    return as_update(updates["forward"])
 
 
 def _rows(points: int) -> int:
@@ -284,12 +286,13 @@ def _rows(points: int) -> int:
     return -(-points // LINE) * LINE
 
 
-def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Signals:
-    """Return signals in which each row is a network of its own, with one event.
+def _alone(s: Signals, reads: frozenset[str], points: int, rows: int, matrices: bool) -> Signals:
+    """Return signals in which each row is a network of its own, with the events of one point.
 
     Args:
-        s: of G networks and P points, ``[G, P, n]``.
+        s: of G networks and P points with T events each, ``[G, T P, n]``.
         reads: the signals that are read; post and pre give the sizes besides.
+        points: P.
         rows: of each network, at least P.
         matrices: with W and B too, a copy for each row where there are several networks.
     """
@@ -302,9 +305,10 @@ def _alone(s: Signals, reads: frozenset[str], rows: int, matrices: bool) -> Sign
         elif hasattr(s, name) and name in reads | {"post", "pre"}:
             value = getattr(s, name)
             if id(value) not in rooms:
-                room = value.new_zeros(len(value), rows, value.shape[-1])
-                room[:, : value.shape[1]] = value
-                rooms[id(value)] = room.view(-1, 1, value.shape[-1])
+                networks, events, units = value.shape
+                room = value.new_zeros(networks, rows, events // points, units)
+                room[:, :points] = value.view(networks, -1, points, units).transpose(1, 2)
+                rooms[id(value)] = room.flatten(0, 1)
             setattr(alone, name, rooms[id(value)])
     alone.batch = 1
     return alone

@@ -16,9 +16,9 @@ from plastic_core.api.signals import Signals
 from plastic_core.api.snapshot import Snapshot
 from plastic_core.api.specs import RuleSpec, Theta
 from plastic_core.api.update import Update, outer
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.fault import Fault
 from plastic_core.hooks.hooks import resolve_hooks
-from plastic_core.networks.network import make_network
 from plastic_core.networks.parameters import add_states, initial_parameters
 from plastic_core.probes.camera import Camera
 from plastic_core.probes.probing import Arrays, ProbeFaultError, ask
@@ -77,7 +77,7 @@ class Studio:
         targets = torch.eye(network.sizes[-1], dtype=dtype)[labels]
         thetas = {rule.spec.name: torch.tensor([0.05, 0.02], dtype=dtype)}
         self._camera = Camera(network, hooks, self.parameters, thetas, targets, _POINTS)
-        seen = make_network(network, hooks, self.parameters)
+        seen = Evaluation(network, hooks, self.parameters)
         self._activities = [
             [y[0] for y in seen.activities(x.to(dtype), replica)] for replica in (0, 1)
         ]

@@ -16,10 +16,10 @@ from plastic_core.api.plugin import Rule
 from plastic_core.api.signals import SIGNAL_NAMES, Signals
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update, outer
+from plastic_core.backends.eager.engine import Engine
 from plastic_core.base.fault import Fault
 from plastic_core.hooks.hooks import resolve_hooks
 from plastic_core.hooks.result import split_result
-from plastic_core.networks.network import make_network
 from plastic_core.networks.parameters import initial_parameters
 from plastic_core.testing.small import Carrier
 
@@ -104,8 +104,8 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     x[:, :, 1], x[:, :, 2] = x[:, :, 0], 0
     target = torch.eye(_NETWORK.sizes[-1], dtype=torch.float64)[:_EVENTS].expand(2, -1, -1)
     found = []
-    for space in make_network(_NETWORK, hooks, parameters).signals(x, target):
-        s = space.signals
+    engine = Engine(_NETWORK, hooks, {rule.name: 0.0 for rule in hooks.local}, parameters)
+    for s in engine.signals(x, target).signals[::-1]:
         named = {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
         sizes = {"post": (1, s.post.shape[2]), "pre": (1, s.pre.shape[2])}
         sizes["weight"] = s.post.shape[2], s.pre.shape[2]

@@ -12,6 +12,7 @@ import torch
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
+from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan.plan import Plan, Replica
 from plastic_core.probes.camera import Camera
@@ -50,6 +51,7 @@ class Block:
         spec, network = plan.spec, plan.network
         device, dtype = spec.device, getattr(torch, spec.dtype)
         self.notes: list[str] = []
+        self._circuit = circuit_of(network, plan.loss.loss)
         self._threads = threads or torch.get_num_threads()
         self._classes, self._batch_size = dataset.classes, spec.batch_size
         selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
@@ -113,7 +115,7 @@ class Block:
         chosen = choose_backend(
             BackendRequest(
                 spec.backend,
-                plan.network,
+                self._circuit,
                 hooks,
                 thetas,
                 self.parameters,
@@ -122,7 +124,6 @@ class Block:
                 spec.batch_size,
                 updates=-(-spec.samples // spec.batch_size),
                 threads=self._threads,
-                loss=plan.loss.loss,
             )
         )
         if chosen.differs and spec.backend != "auto":
@@ -146,13 +147,12 @@ class Block:
             )
         cameras = {
             group: Camera(
-                plan.network,
+                self._circuit,
                 hooks.guarded(),
                 self.parameters.slice(group.start, group.stop),
                 {name: theta[group.start : group.stop] for name, theta in thetas.items()},
                 targets,
                 points,
-                plan.loss.loss,
             )
             for group in self._groups
         }

@@ -11,6 +11,7 @@ import operator
 
 import pytest
 import torch
+from plastic_core.networks.losses import loss_of
 from torch import fx
 from torch.nn import functional
 
@@ -22,7 +23,6 @@ from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.networks.losses import loss_of
 from plastic_core.networks.parameters import add_states
 
 # Both signs, zeros, ties, halves that are rounded to even, and arguments beyond every function's

@@ -197,12 +197,17 @@ def test_forward_hook_is_used_in_training_and_evaluation():
 
 def test_nobody_reads_an_error_so_none_is_computed():
     engine, _, _ = build_engine("oja", SIZES)
-    assert not any(needs.error or needs.propagate for needs in engine.network.needs)
+    x, target = random_points(1, 1, 1, SIZES)
+    for s in engine.signals(x[0], target[0]).signals:
+        with pytest.raises(AttributeError, match="the signal 'error' was not computed"):
+            s.error  # noqa: B018
 
 
 def test_bp_alone_sends_no_error_into_the_input():
     engine, _, _ = build_engine("bp", SIZES)
-    assert [needs.weight_error for needs in engine.network.needs] == [False, True, True]
+    x, target = random_points(1, 1, 1, SIZES)
+    signals = engine.signals(x[0], target[0]).signals
+    assert [hasattr(s, "weight_error") for s in signals] == [False, True, True]
 
 
 def test_weight_bounds_hold_after_every_step():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from plastic_core.api import Measure, Probe, ProbeSpec, hookimpl
-from plastic_core.networks.feedforward import Feedforward
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.probes.camera import Camera
 from plastic_core.probes.probing import ask
@@ -42,7 +42,7 @@ class Photographed:
         self.x, self.target = x.double().numpy(), target.double().numpy()
         scale = torch.tensor(factors or [1.0] * seeds, dtype=kind)
         self.thetas = {r.name: r.theta * scale for r in plan.rules}
-        network = Feedforward(plan.network, hooks, self.parameters)
+        network = Evaluation(plan.network, hooks, self.parameters)
         camera = Camera(plan.network, hooks, self.parameters, self.thetas, target, POINTS)
         self.seen = [[y[0] for y in network.activities(x[None], r)] for r in range(seeds)]
         self._camera = camera

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from plastic_core.api.loss import Loss
-from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.locks import TRACING
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.feedforward import Feedforward
+from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import Parameters
 
 # Weights of one block together, on a CPU: two networks side by side leave the cache.
@@ -45,14 +45,13 @@ class CompiledBackend:
     """See `plastic_core.backends.backend.Backend`.
 
     Args:
-        spec: the network.
+        network: the network.
         hooks: the resolved hooks.
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
         targets: ``[N, n_L]``.
         batch_size: points in one update.
-        loss: None for the installed one that the spec names.
         chunk: updates of one call; with more of them compiling takes longer.
 
     Attributes:
@@ -66,22 +65,21 @@ class CompiledBackend:
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        network: AnyNetwork | Circuit,
         hooks: Hooks,
         thetas: dict[str, Tensor],
         parameters: Parameters,
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
-        loss: Loss | None = None,
         chunk: int = _CHUNK,
     ) -> None:
         self._chunk_size = chunk
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
         self._thetas, self._batch = thetas, batch_size
-        self._network = Feedforward(spec, hooks, parameters, loss)
+        self._evaluation = Evaluation(network, hooks, parameters)
         self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
-        self._step = FunctionalStep(spec, hooks, self._network.loss)
+        self._step = FunctionalStep(network, hooks)
         self._rules = sorted(thetas)
         most = _GPU_BLOCK if inputs.is_cuda else _BLOCK_BYTES // parameters.bytes_per_replica
         self._block = min(parameters.replicas, max(1, most))
@@ -118,7 +116,7 @@ class CompiledBackend:
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities; see `Backend.activities`."""
         with torch.inference_mode():
-            return self._network.activities(x, replica)
+            return self._evaluation.activities(x, replica)
 
     def _compile(self) -> Callable[..., Tensor]:
         """Return the compiled form of `_chunk`, its tensors handed over one by one.

@@ -144,17 +144,27 @@ def _square(a: Dual) -> Dual:
     return Dual(a.value.square(), 2 * a.value * a.tangent)
 
 
-def _softmax(z: Dual, dim: int) -> Dual:
-    y = torch.softmax(z.value, dim)
-    # dy = y (dz - y'dz); counted from the end, a dimension is the same of value and tangents
-    change = y * z.tangent
-    total = change.sum(dim, keepdim=True)
-    return Dual(y, torch.addcmul(change, y, total, value=-1))
+def _exp(a: Dual) -> Dual:
+    value = a.value.exp()
+    return Dual(value, value * a.tangent)
 
 
-def _sigmoid(z: Dual) -> Dual:
-    y = z.value.sigmoid()
-    return Dual(y, z.tangent * y * (1 - y))
+def _tanh(a: Dual) -> Dual:
+    value = a.value.tanh()
+    return Dual(value, a.tangent * (1 - value * value))
+
+
+def _sigmoid(a: Dual) -> Dual:
+    value = a.value.sigmoid()
+    return Dual(value, a.tangent * (value * (1 - value)))
+
+
+def _softmax(a: Dual, dim: int) -> Dual:
+    value = torch.softmax(a.value, dim)
+    # dy = y (dz - y'dz)
+    change = value * a.tangent
+    along = dim if dim < 0 else dim + 1
+    return Dual(value, change - value * change.sum(along, keepdim=True))
 
 
 # By the name of torch's function and of the tensor's method; None where it is not for them.
@@ -169,8 +179,11 @@ _KNOWN: Final[dict[str, Callable[..., Dual | None]]] = {
     "neg": _negated,
     "negative": _negated,
     "square": _square,
-    "softmax": lambda z, dim: _softmax(z, dim) if dim < 0 else None,
+    "rsub": lambda a, b: _sub(b, a),
+    "exp": _exp,
+    "tanh": _tanh,
     "sigmoid": _sigmoid,
+    "softmax": _softmax,
 }
 
 

@@ -13,13 +13,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.engine import Engine
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.errors import TrainingError
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.losses import loss_of
-from plastic_core.networks.network import make_network
+from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import Parameters
 
 # Weights of one block together; beyond the second-level cache throughput halves.
@@ -36,36 +35,33 @@ class EagerBackend:
     """See `plastic_core.backends.backend.Backend`.
 
     Args:
-        spec: the network.
+        network: the network.
         hooks: the resolved hooks.
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
         targets: ``[N, n_L]``.
         batch_size: points in one update.
-        loss: None for the installed one that the spec names.
     """
 
     period = 1
 
     def __init__(
         self,
-        spec: AnyNetwork,
+        network: AnyNetwork | Circuit,
         hooks: Hooks,
         thetas: dict[str, Tensor],
         parameters: Parameters,
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
-        loss: Loss | None = None,
     ) -> None:
-        self._loss = loss_of(spec, loss)
-        self._spec, self._hooks, self._thetas = spec, hooks.guarded(), thetas
+        self._network, self._hooks, self._thetas = network, hooks.guarded(), thetas
         self._parameters = parameters
         self._inputs, self._targets = inputs, targets
         self._batch_size = batch_size
         self._alive = [True] * parameters.replicas
-        self._network = make_network(spec, self._hooks, parameters, self._loss)
+        self._evaluation = Evaluation(network, self._hooks, parameters)
         self._blocks = self._make_blocks()
 
     def advance(self, order: Tensor) -> Tensor:
@@ -88,7 +84,7 @@ class EagerBackend:
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities; see `Backend.activities`."""
         with torch.inference_mode():
-            return self._network.activities(x, replica)
+            return self._evaluation.activities(x, replica)
 
     def _advance_block(self, engine: Engine, order: Tensor) -> Tensor:
         failed = torch.full((order.shape[0],), -1)
@@ -146,8 +142,7 @@ class EagerBackend:
 
     def _engine(self, first: int, last: int) -> Engine:
         thetas = {name: theta[first:last] for name, theta in self._thetas.items()}
-        parameters = self._parameters.slice(first, last)
-        return Engine(self._spec, self._hooks, thetas, parameters, self._loss)
+        return Engine(self._network, self._hooks, thetas, self._parameters.slice(first, last))
 
 
 def _runs(flags: list[bool]) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """One step of learning, from one snapshot: forward, error propagation, local update.
 
-This is the reference: PyTorch operation by operation, for every network and every rule. The other
-backends write the same step again for speed or for derivatives, and are tested against it.
+This is the reference: PyTorch operation by operation, for every network and every rule. What a
+step consists of is described once, in `plastic_core.backends.step`; here it is bound to buffers.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.signals import Signals
+from plastic_core.backends.eager.bound_step import BoundStep
 from plastic_core.backends.eager.matrix_sum import MatrixSum
-from plastic_core.backends.eager.traced_factors import trace_factors
+from plastic_core.backends.step.description import Description
+from plastic_core.backends.step.evaluation import Evaluation
+from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.network import Space, make_network
-from plastic_core.networks.parameters import Parameters, add_states, state_view, write_state
+from plastic_core.networks.circuit import Circuit
+from plastic_core.networks.network import circuit_of
+from plastic_core.networks.parameters import Parameters, add_states
 
 
 class Engine:
@@ -29,11 +33,10 @@ class Engine:
     mini-batch and summed over time.
 
     Args:
-        spec: the network.
+        network: the network.
         hooks: from `plastic_core.hooks.hooks.resolve_hooks`.
         thetas: for each rule its theta, a tensor ``[R]`` or a number.
         parameters: changed in place by `step`; states that they lack are added.
-        loss: None for the installed one that the spec names.
 
     Raises:
         PlasticError: the rules need feedback matrices, and the parameters have none.
@@ -41,11 +44,10 @@ class Engine:
 
     def __init__(
         self,
-        spec: AnyNetwork,
+        network: AnyNetwork | Circuit,
         hooks: Hooks,
         thetas: Mapping[str, Tensor | float],
         parameters: Parameters,
-        loss: Loss | None = None,
     ) -> None:
         if hooks.feedback is not None and not parameters.feedback:
             raise PlasticError(
@@ -53,8 +55,11 @@ class Engine:
                 "initial_parameters(network, seeds, hooks.feedback)"
             )
         add_states(parameters, hooks)
-        self.network = make_network(spec, hooks, parameters, loss)
         self.parameters = parameters
+        self._description = Description(circuit_of(network), hooks)
+        self._evaluation = Evaluation(network, hooks, parameters)
+        # by number of samples
+        self._bound: dict[int, BoundStep] = {}
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
         columns = {
@@ -64,7 +69,8 @@ class Engine:
             for name, theta in thetas.items()
         }
         self._plasticity = [
-            _Plasticity(projection, hooks, columns, parameters) for projection in range(spec.depth)
+            _Plasticity(projection, hooks, columns, parameters)
+            for projection in range(len(parameters.weights))
         ]
 
     def step(self, x: Tensor, target: Tensor) -> Tensor:
@@ -72,23 +78,28 @@ class Engine:
 
         Args:
             x: ``[R, K, n_0]``, the inputs.
-            target: ``[R, K, n_L]``; one-hot for classes.
+            target: ``[R, K, n_L]``.
 
         Returns:
-            The outputs y_L before the update, ``[R, K, n_L]``; the next step
-            overwrites them.
+            The outputs y_L before the update, ``[R, K, n_L]``; the next step overwrites them.
         """
-        outputs = None
-        for space in self.network.signals(x, target):
-            if outputs is None:
-                outputs = space.signals.post
-            self._plasticity[space.projection].update(space)
-        assert outputs is not None
-        return outputs
+        bound = self.signals(x, target)
+        for plasticity, s in zip(self._plasticity[::-1], bound.signals[::-1], strict=True):
+            plasticity.update(s)
+        return bound.output
+
+    def signals(self, x: Tensor, target: Tensor) -> BoundStep:
+        """Compute what rules may read, and learn nothing; the arguments are those of `step`."""
+        bound = self._bound.get(x.shape[1])
+        if bound is None:
+            bound = BoundStep(self._description, self.parameters, x.shape[1])
+            self._bound[x.shape[1]] = bound
+        bound.run(x, target)
+        return bound
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities y_0 .. y_L of one replica, ``[1, N, n_l]``, for ``[1, N, n_0]``."""
-        return self.network.activities(x, replica)
+        return self._evaluation.activities(x, replica)
 
 
 class _Plasticity:
@@ -97,53 +108,53 @@ class _Plasticity:
     def __init__(
         self, projection: int, hooks: Hooks, thetas: dict[str, Tensor], parameters: Parameters
     ) -> None:
-        here = tuple(rule for rule in hooks.local if projection in rule.layers)
+        self._projection, self._hooks, self._states = projection, hooks, parameters.state
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
-        self._sums: dict[str, MatrixSum] = {}
-        for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies}):
-            transforms = []
-            for owner, transform, function in hooks.transforms:
-                key = f"{owner}.{matrix}"
-                states = state_view(
-                    key, projection, transform.spec.state, parameters.state.__getitem__
-                )
-                transforms.append((function, states))
-            self._sums[matrix] = MatrixSum(tensors[matrix][projection], thetas, transforms)
-        self._totals = list(self._sums.values())
-        view = parameters.state.__getitem__
-        self._rules = [
-            (rule, state_view(rule.name, projection, rule.spec.state, view)) for rule in here
-        ]
-        self._traced = None if hooks.transforms else trace_factors(here)
+        here = [rule for rule in hooks.local if projection in rule.layers]
+        self._sums: dict[str, MatrixSum] = {
+            matrix: MatrixSum(tensors[matrix][projection], thetas)
+            for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies})
+        }
+        self._names = " and ".join(rule.name for rule in here)
 
-    def update(self, space: Space) -> None:
+    def update(self, s: Signals) -> None:
         """Let every rule compute its increment, then add them all."""
-        if self._traced is not None:
-            self._totals[0].apply_traced(self._traced, space)
-            return
-        s = space.signals
-        new_states = []
-        for rule, states in self._rules:
-            s.state = states
-            updates, new = rule.update(s)
-            if states is not None:
-                # copied, because it may be a view of what is about to change
-                new_states.append((states, {key: value.clone() for key, value in new.items()}))
+        new_states: dict[str, Tensor] = {}
+        for rule, updates, new in updates_of(
+            self._hooks, self._projection, s, self._states.__getitem__
+        ):
+            if new:  # copied, because it may be a view of what is about to change
+                new_states |= {key: value.clone() for key, value in new.items()}
             try:
                 for matrix, update in updates.items():
                     self._sums[matrix].collect(rule.name, update)
             except Exception as error:
                 raise _unfit(rule.name, s.layer, error) from error
         try:
-            for total in self._totals:
-                total.apply(space)
+            for matrix, total in self._sums.items():
+                if self._hooks.transforms:
+                    new_states |= self._add_transformed(matrix, total, s.batch)
+                else:
+                    total.add(s.batch)
         except TrainingError:
             raise
         except Exception as error:
-            names = " and ".join(rule.name for rule, _ in self._rules)
-            raise _unfit(names, s.layer, error) from error
-        for states, new in new_states:
-            write_state(states, new)
+            raise _unfit(self._names, s.layer, error) from error
+        for key, value in new_states.items():
+            self._states[key].copy_(value)
+
+    def _add_transformed(self, matrix: str, total: MatrixSum, batch: int) -> dict[str, Tensor]:
+        increment, new = transformed(
+            self._hooks,
+            self._projection,
+            matrix,
+            total.increment(batch),
+            total.matrix,
+            self._states.__getitem__,
+        )
+        copies = {key: value.clone() for key, value in new.items()}
+        total.matrix.add_(increment)
+        return copies
 
 
 def _unfit(rules: str, layer: int, error: Exception) -> TrainingError:

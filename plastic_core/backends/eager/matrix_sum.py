@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import is_
-from types import SimpleNamespace
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from plastic_core.api.increment import Increment
-from plastic_core.api.update import Decay, Dense, Outer, Part, Update, as_update
-from plastic_core.backends.eager.traced_factors import TracedFactors
-from plastic_core.networks.network import Space
-from plastic_core.networks.parameters import write_state
+from plastic_core.api.update import Decay, Dense, Update, apart
 from plastic_core.networks.products import added_product, aligned_zeros
 
 Scales = list[tuple[str, float]]
 
 
 class MatrixSum:
-    """Sums the increments of one matrix and adds them to it.
+    """Sums the increments of one matrix.
 
     Args:
-        matrix: ``[R, rows, columns]``, changed in place.
+        matrix: ``[R, rows, columns]``.
         thetas: by rule, ``[R, 1, 1]``.
-        transforms: each with its states for this matrix, or None.
+
+    Attributes:
+        matrix: as given.
     """
 
-    def __init__(
-        self,
-        matrix: Tensor,
-        thetas: dict[str, Tensor],
-        transforms: Sequence[tuple[Any, SimpleNamespace | None]],
-    ) -> None:
-        self._matrix, self._thetas, self._transforms = matrix, thetas, transforms
+    def __init__(self, matrix: Tensor, thetas: dict[str, Tensor]) -> None:
+        self.matrix, self._thetas = matrix, thetas
         self._sizes = matrix.shape[1], matrix.shape[2]
         self._lefts: list[Tensor] = []
         self._rights: list[Tensor] = []
         self._scales: Scales = []
-        self._others: list[tuple[str, Part]] = []
+        self._decays: list[tuple[str, Decay]] = []
+        self._dense: list[tuple[str, Dense]] = []
         self._joined: list[_Joined] = []
-        self._traced: dict[int, tuple[_Joined, list[Tensor], Tensor | None]] = {}
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
         """Take up the increment of one rule.
@@ -50,54 +38,58 @@ class MatrixSum:
         Raises:
             ValueError: factors have other sizes than the matrix.
         """
-        for part in as_update(update).parts:
-            if isinstance(part, Outer):
-                sizes = (part.post.shape[2], part.pre.shape[2])
-                if sizes != self._sizes:  # torch would enlarge what it writes into, with a warning
-                    raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
-                self._lefts.append(part.post)
-                self._rights.append(part.pre)
-                self._scales.append((rule, part.scale))
-            else:
-                self._others.append((rule, part))
+        parts = apart(update)
+        for part in parts.outers:
+            self._lefts.append(part.post)
+            self._rights.append(part.pre)
+            self._scales.append((rule, part.scale))
+            sizes = (part.post.shape[2], part.pre.shape[2])
+            if sizes != self._sizes:  # torch would enlarge what it writes into, with a warning
+                raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
+        self._decays += [(rule, part) for part in parts.decays]
+        self._dense += [(rule, part) for part in parts.dense]
 
-    def apply(self, space: Space) -> None:
+    def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
-        batch = space.signals.batch
+        dense, fraction, joined = self._take(batch)
+        if fraction is not None:
+            # not W *= 1 - fraction: in float32 that would round a fraction of 1e-6 by 5%
+            self.matrix.addcmul_(self.matrix, fraction, value=-1)
+        if joined is not None:
+            joined.add()
+        if dense is not None:
+            self.matrix.add_(dense)
+
+    def increment(self, batch: int) -> Tensor:
+        """Return the same as a matrix of its own, ``[R, rows, columns]``."""
+        dense, fraction, joined = self._take(batch)
+        total = aligned_zeros(*self.matrix.shape, like=self.matrix)
+        if joined is not None:
+            added_product(total, joined.left, joined.right)()
+        if fraction is not None:
+            total = total - fraction * self.matrix
+        return total if dense is None else total + dense
+
+    def _take(self, batch: int) -> tuple[Tensor | None, Tensor | None, _Joined | None]:
+        """Return the dense parts, the fraction of each row that decays, and the factors."""
+        dense = fraction = None
+        for rule, decay in self._decays:
+            rows = self._thetas[rule] * decay.scale
+            if decay.factor is not None:
+                rows = rows * (decay.factor.sum(1).unsqueeze(-1) / batch)
+            fraction = rows if fraction is None else fraction + rows
+        for rule, part in self._dense:
+            value = self._thetas[rule] * part.scale * part.value
+            dense = value if dense is None else dense + value
         joined = None
         if self._lefts:
             joined = self._find_joined(batch)
-            view = _one_view(self._lefts, space)
-            left = torch.cat(self._lefts, 1) if view is None else view
+            left = self._lefts[0] if len(self._lefts) == 1 else torch.cat(self._lefts, 1)
             torch.mul(left, joined.column, out=joined.left)
             torch.cat(self._rights, 1, out=joined.right)
-        dense, fraction = self._reduce_others(batch)
-        if self._transforms:
-            self._add_transformed(dense, fraction, joined)
-        else:
-            if fraction is not None:
-                # not W *= 1 - fraction: in float32 that would round a fraction of 1e-6 by 5%
-                self._matrix.addcmul_(self._matrix, fraction, value=-1)
-            if joined is not None:
-                joined.add()
-            if dense is not None:
-                self._matrix.add_(dense)
-        for collected in (self._lefts, self._rights, self._scales, self._others):
+        for collected in (self._lefts, self._rights, self._scales, self._decays, self._dense):
             collected.clear()
-
-    def apply_traced(self, traced: TracedFactors, space: Space) -> None:
-        """Add the increments of rules that were written out, without calling them."""
-        s = space.signals
-        known = self._traced.get(s.batch)
-        if known is None:
-            lefts = [getattr(s, name) for name in traced.lefts]
-            joined = _Joined(self._matrix, self._thetas, s.batch, traced.scales, lefts)
-            known = self._traced[s.batch] = joined, lefts, _one_view(lefts, space)
-        joined, lefts, view = known
-        left = torch.cat(lefts, 1) if view is None else view
-        torch.mul(left, joined.column, out=joined.left)
-        torch.cat(traced.rights(s), 1, out=joined.right)
-        joined.add()
+        return dense, fraction, joined
 
     def _find_joined(self, batch: int) -> _Joined:
         for joined in self._joined:
@@ -105,47 +97,9 @@ class MatrixSum:
                 return joined
         del self._joined[:-8]  # a rule may change its scales at every step
         self._joined.append(
-            _Joined(self._matrix, self._thetas, batch, list(self._scales), self._lefts)
+            _Joined(self.matrix, self._thetas, batch, list(self._scales), self._lefts)
         )
         return self._joined[-1]
-
-    def _reduce_others(self, batch: int) -> tuple[Tensor | None, Tensor | None]:
-        """Return the sum of the dense parts, and the fraction of each row that decays."""
-        dense = fraction = None
-        for rule, part in self._others:
-            theta = self._thetas[rule] * part.scale
-            if isinstance(part, Decay):
-                rows = theta
-                if part.factor is not None:
-                    rows = theta * (part.factor.sum(1).unsqueeze(-1) / batch)
-                fraction = rows if fraction is None else fraction + rows
-            elif isinstance(part, Dense):
-                value = theta * part.value
-                dense = value if dense is None else dense + value
-        return dense, fraction
-
-    def _add_transformed(
-        self, dense: Tensor | None, fraction: Tensor | None, joined: _Joined | None
-    ) -> None:
-        total = aligned_zeros(*self._matrix.shape, like=self._matrix)
-        if joined is not None:
-            added_product(total, joined.left, joined.right)()
-        if fraction is not None:
-            total = total - fraction * self._matrix
-        if dense is not None:
-            total = total + dense
-        new_states = []
-        for function, states in self._transforms:
-            result = function(Increment(total, self._matrix, states))
-            if states is None:
-                total = result
-            else:
-                total, new = result
-                # copied, because it may be a view of what is about to change
-                new_states.append((states, {key: value.clone() for key, value in new.items()}))
-        self._matrix.add_(total)
-        for states, new in new_states:
-            write_state(states, new)
 
 
 class _Joined:
@@ -176,11 +130,3 @@ class _Joined:
         self.left = aligned_zeros(replicas, self.column.shape[1], rows, like=matrix)
         self.right = aligned_zeros(replicas, self.column.shape[1], columns, like=matrix)
         self.add = added_product(matrix, self.left, self.right)
-
-
-def _one_view(lefts: list[Tensor], space: Space) -> Tensor | None:
-    """Return one tensor with all the factors along its events, or None where it takes a copy."""
-    if len(lefts) == 1:
-        return lefts[0]
-    stacked = len(lefts) == len(space.pair) and all(map(is_, lefts, space.pair))
-    return space.stack if stacked else None

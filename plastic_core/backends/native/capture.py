@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.follower import Follower
@@ -19,6 +18,7 @@ from plastic_core.backends.native.loss_capture import capture_loss
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
+    Needs,
     NotNativeError,
     Program,
     RankOne,
@@ -26,14 +26,15 @@ from plastic_core.backends.native.program import (
     Values,
 )
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
+from plastic_core.backends.step.description import Description
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.result import split_result
-from plastic_core.networks import recurrent
-from plastic_core.networks.feedforward import Needs, plan_needs
+from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import state_key
+from plastic_core.networks.recurrent import HIDDEN
 
 
-def capture(hooks: Hooks, spec: AnyNetwork, loss: Loss, dtype: torch.dtype) -> Program:
+def capture(hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> Program:
     """Return what the rules of a run compute, and its loss.
 
     Raises:
@@ -43,12 +44,13 @@ def capture(hooks: Hooks, spec: AnyNetwork, loss: Loss, dtype: torch.dtype) -> P
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
-    return _Capture(hooks, spec, loss, dtype).program()
+    return _Capture(hooks, circuit, dtype).program()
 
 
 class _Capture:
-    def __init__(self, hooks: Hooks, spec: AnyNetwork, loss: Loss, dtype: torch.dtype) -> None:
-        self.hooks, self.spec, self.loss, self.dtype = hooks, spec, loss, dtype
+    def __init__(self, hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> None:
+        self.hooks, self.circuit, self.dtype = hooks, circuit, dtype
+        self.spec, self.loss = circuit.spec, circuit.loss
         self.thetas = [rule.name for rule in hooks.local]
         self.slots = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
         self.uniform_decays: list[tuple[str, float]] = []
@@ -58,17 +60,15 @@ class _Capture:
     def program(self) -> Program:
         depth = self.spec.depth
         spec = self.spec
-        if isinstance(spec, RecurrentSpec):
-            needs, skips = _recurrent_needs(self.hooks), (False,) * depth
-        else:
-            needs, skips = plan_needs(self.hooks, depth), spec.skips
+        needs = _needs(Description(self.circuit, self.hooks))
+        skips = (False,) * depth if isinstance(spec, RecurrentSpec) else spec.skips
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []
         for p in range(depth):
             skip, below = skips[p], p > 0 and skips[p - 1]
             # what Oja's rule reconstructs: in a recurrent projection not its input
-            own_source = isinstance(spec, RecurrentSpec) and p == recurrent.HIDDEN
+            own_source = isinstance(spec, RecurrentSpec) and p == HIDDEN
             rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
             key = (needs[p], skip, below, own_source, rules)
             if key not in known:
@@ -198,17 +198,9 @@ def _normalises(spec: AnyNetwork) -> bool:
     return not isinstance(spec, RecurrentSpec) and spec.layer_norm
 
 
-def _recurrent_needs(hooks: Hooks) -> tuple[Needs, ...]:
-    """Return what must be computed at each projection of a recurrent network."""
-    needs = recurrent.plan_needs(hooks)
-    return tuple(
-        Needs(
-            error=needs.error,
-            propagate=needs.into_input if p == recurrent.INPUT else needs.through_time,
-            weight_error=needs.read(p, "weight_error"),
-            recon=needs.read(p, "recon"),
-            feedback_error=needs.read(p, "feedback_error"),
-            post_first=False,
-        )
-        for p in range(3)
-    )
+def _needs(step: Description) -> list[Needs]:
+    """Return what must be computed at each projection."""
+    return [
+        Needs(propagates, *(name in reads for name in ("weight_error", "recon", "feedback_error")))
+        for propagates, reads in zip(step.propagates, step.reads, strict=True)
+    ]

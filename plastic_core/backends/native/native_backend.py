@@ -16,16 +16,16 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
 from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import NotNativeError, Program
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.activations import BETA
-from plastic_core.networks.losses import loss_of
-from plastic_core.networks.network import make_network
+from plastic_core.networks.circuit import Circuit
+from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
 # What waits is divided by what has not decayed yet, which must not come near zero.
@@ -90,14 +90,13 @@ class NativeBackend:
     """See `plastic_core.backends.backend.Backend`.
 
     Args:
-        spec: the network.
+        network: the network.
         hooks: the resolved hooks.
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
         targets: ``[N, n_L]``.
         batch_size: points in one update.
-        loss: None for the installed one that the spec names.
         threads: networks trained at once.
         flags: more flags for the compiler.
         code: of another backend with the same network, rules and precision, to be used again.
@@ -113,30 +112,30 @@ class NativeBackend:
 
     def __init__(
         self,
-        spec: AnyNetwork,
+        network: AnyNetwork | Circuit,
         hooks: Hooks,
         thetas: dict[str, Tensor],
         parameters: Parameters,
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
-        loss: Loss | None = None,
         threads: int = 1,
         flags: Sequence[str] = (),
         code: NativeCode | None = None,
     ) -> None:
+        circuit = circuit_of(network)
+        spec = circuit.spec
         self._recurrent = isinstance(spec, RecurrentSpec)
         if self._recurrent and batch_size > 1:
             raise NotNativeError("mini-batches of a recurrent network")
-        loss = loss_of(spec, loss)
         if code is None:
-            program = capture(hooks, spec, loss, parameters.weights[0].dtype)
+            program = capture(hooks, circuit, parameters.weights[0].dtype)
             source = self._emit(program, spec, parameters)
             code = NativeCode(program, source, load_library(source, self._entry, flags))
         self.code = code
         self.period = _period(code.program, batch_size)
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
-        self._network = make_network(spec, hooks, parameters, loss)
+        self._evaluation = Evaluation(circuit, hooks, parameters)
         self._threads = threads
         self._kept: list[Tensor] = []
         self._job = self._make_job(
@@ -188,7 +187,7 @@ class NativeBackend:
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities; see `Backend.activities`."""
         with torch.inference_mode():
-            return self._network.activities(x, replica)
+            return self._evaluation.activities(x, replica)
 
     def _make_job(
         self,

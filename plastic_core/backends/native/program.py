@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from plastic_core.backends.native.operations import REDUCTIONS
-from plastic_core.networks.feedforward import Needs
+
+
+class Needs(NamedTuple):
+    """What must be computed at a projection.
+
+    Attributes:
+        propagate: the error that goes on below.
+        weight_error: W' error.
+        recon: W' post.
+        feedback_error: B error.
+    """
+
+    propagate: bool
+    weight_error: bool
+    recon: bool
+    feedback_error: bool
 
 
 class NotNativeError(Exception):

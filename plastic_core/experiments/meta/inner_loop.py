@@ -19,6 +19,7 @@ from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.experiments.meta.episodes import Episode
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
+from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan.plan import Plan
 
@@ -56,7 +57,7 @@ class InnerLoop:
         assert isinstance(plan.network, NetworkSpec)
         self._network: NetworkSpec = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
-        self._loss = plan.loss.loss
+        self._circuit = circuit_of(plan.network, plan.loss.loss)
         self._names = [rule.name for rule in plan.rules]
         selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
         self._hooks: Hooks = resolve_hooks(selected, dtype=self._dtype)
@@ -80,7 +81,7 @@ class InnerLoop:
         named = dict(zip(self._names, columns, strict=True))
         points, labels, queries, asked = _stacked(episodes)
         with torch.inference_mode():
-            step = TangentStep(self._network, self._hooks.guarded(), named, parameters, self._loss)
+            step = TangentStep(self._circuit, self._hooks.guarded(), named, parameters)
             x, target = self._x(points), self._one_hot[labels]
             failed = torch.full((len(x),), -1)
             if self._code is not None:
@@ -104,7 +105,7 @@ class InnerLoop:
         backend = choose_backend(
             BackendRequest(
                 "auto",
-                self._network,
+                self._circuit,
                 self._hooks,
                 dict(zip(self._names, columns, strict=True)),
                 parameters,
@@ -113,7 +114,6 @@ class InnerLoop:
                 batch_size=1,
                 updates=points.shape[1],
                 threads=self._threads,
-                loss=self._loss,
             )
         ).backend
         failed = backend.advance(torch.arange(len(x)).view(len(points), -1))
@@ -133,14 +133,13 @@ class InnerLoop:
     ) -> Tensor:
         """Train, and return for each network where it diverged, or -1."""
         backend = NativeTangents(
-            self._network,
+            self._circuit,
             self._hooks,
             thetas,
             parameters,
             x.flatten(0, 1),
             target.flatten(0, 1),
             batch_size=1,
-            loss=self._loss,
             threads=self._threads,
             code=self._code,
         )
@@ -153,7 +152,7 @@ class InnerLoop:
         """Compile; where that is not possible, say why."""
         parameters = self._fresh([0])
         thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
-        step = TangentStep(self._network, self._hooks.guarded(), thetas, parameters, self._loss)
+        step = TangentStep(self._circuit, self._hooks.guarded(), thetas, parameters)
         x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
         try:
             self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))

@@ -50,7 +50,7 @@ class BatchNormNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return z_L, ``[K, n_L]``, for inputs ``[K, n_0]``."""
         for weight, norm in zip(self.weights, self.norms, strict=False):
-            x = self._apply_activation(norm(x @ weight.mT), None)
+            x = self._apply_activation(norm(x @ weight.mT))
         last: Tensor = self.weights[-1]
         return x @ last.mT
 

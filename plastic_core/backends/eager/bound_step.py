@@ -1,0 +1,255 @@
+"""One step bound to buffers, which are made once for each number of samples.
+
+At one sample a step allocation and dispatch are what costs, so every operation becomes a function
+without arguments that writes where the next one reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.signals import SIGNAL_NAMES, Signals
+from plastic_core.backends.eager.buffers import Buffers
+from plastic_core.backends.step.description import Description, GateBack, MapBack, SendBack
+from plastic_core.networks.circuit import Apply, Events, Node, Send
+from plastic_core.networks.maps import Activate
+from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.products import product
+
+_Functions = list[Callable[[], Any]]
+
+
+class BoundStep:
+    """The forward and the backward part of a step, for R replicas and K samples.
+
+    Args:
+        step: what to do.
+        parameters: read, never written.
+        samples: K.
+
+    Attributes:
+        signals: of each projection, set by `run`.
+        output: what the output function gives, ``[R, K, n_L]``.
+    """
+
+    def __init__(self, step: Description, parameters: Parameters, samples: int) -> None:
+        self._step, self._parameters = step, parameters
+        circuit = step.circuit
+        self._buffers = Buffers(circuit, parameters.weights[0], samples)
+        self._kept: dict[Apply, Any] = {}
+        # what arrived at nodes whose error no rule reads
+        self._arrived: dict[Node, Tensor] = {}
+        self._first: set[Node] = set()
+        self._of_sends: dict[Send, Signals] = {}
+        for p, sends in enumerate(circuit.sends):
+            if {"weight_error", "recon"} <= step.reads[p] and len(sends) == 1:
+                events = circuit.events(sends[0])
+                if len(events.post) == 1:
+                    self._buffers.place_together(step.slot(events.error[0]), events.post[0])
+        self.output = self._buffers.of("node", circuit.output)
+        self._input = self._buffers.of("node", circuit.input)
+        self._forward: _Functions = [self._forward_of(one) for one in circuit.operations]
+        self._backward: _Functions = []
+        self._output_error = self._error(step.circuit.logits) if step.error else None
+        self.signals = [self._of_projection(p) for p in range(len(circuit.sends))]
+        for back in step.backward:
+            if isinstance(back, SendBack):
+                self._bind_sending(back)
+            elif isinstance(back, MapBack):
+                self._backward.append(self._through_map(back))
+            else:
+                self._backward.append(self._at_input(back))
+
+    def run(self, x: Tensor, target: Tensor) -> None:
+        """Compute all signals.
+
+        Args:
+            x: ``[R, K, n_0]``.
+            target: ``[R, K, n_L]``.
+        """
+        self._input.copy_(x)
+        for function in self._forward:
+            function()
+        if self._output_error is not None:
+            self._output_error.copy_(self._step.circuit.loss.error(self.output, target))
+        for function in self._backward:
+            function()
+
+    def _error(self, node: Node) -> Tensor:
+        return self._buffers.of("error", self._step.slot(node))
+
+    def _of_projection(self, p: int) -> Signals:
+        """Return the signals of all sendings of a projection, and make those of each."""
+        step, circuit, buffers = self._step, self._step.circuit, self._buffers
+        sends = circuit.sends[p]
+        found = [circuit.events(send) for send in sends]
+        events = Events(*(sum(nodes, ()) for nodes in zip(*found, strict=True)))
+        s = self._empty(p)
+        for name in ("pre", "source", "post"):
+            value, copies = buffers.of_all("node", getattr(events, name))
+            setattr(s, name, value)
+            self._forward += copies
+        rows, n_pre = s.pre.shape[1:]
+        if step.errors[p]:
+            s.error, copies = buffers.of_all("error", [step.slot(node) for node in events.error])
+            assert not copies, "the errors of a projection follow one another"
+        if step.error:
+            output_error, repeat = buffers.of_all(
+                "error", (step.circuit.logits,) * (rows // buffers.samples)
+            )
+            s.output_error = output_error
+            if "output_error" in step.reads[p] or "feedback_error" in step.reads[p]:
+                self._backward += repeat
+        for name in step.reads[p] & {"weight_error", "recon", "feedback_error"}:
+            setattr(s, name, buffers.zeros(rows, n_pre))
+        if "pre_error" in step.reads[p]:
+            below = [circuit.below(node) for node in events.pre]
+            if None in below:
+                s.pre_error = buffers.zeros(rows, n_pre)
+            else:
+                slots = [step.slot(node) for node in below if node is not None]
+                s.pre_error, copies = buffers.of_all("error", slots)
+                assert not copies, "the errors of a projection follow one another"
+        begin = 0
+        for send, one in zip(sends, found, strict=True):
+            end = begin + len(one.pre) * buffers.samples
+            self._of_sends[send] = s if end - begin == rows else self._part(s, p, begin, end)
+            begin = end
+        return s
+
+    def _empty(self, p: int) -> Signals:
+        s, parameters = Signals(p + 1), self._parameters
+        s.batch, s.weight = self._buffers.samples, parameters.weights[p]
+        if parameters.feedback:
+            s.feedback = parameters.feedback[p]
+        return s
+
+    def _part(self, whole: Signals, p: int, begin: int, end: int) -> Signals:
+        part = self._empty(p)
+        for name in SIGNAL_NAMES - {"weight", "feedback"}:
+            if hasattr(whole, name):
+                setattr(part, name, getattr(whole, name)[:, begin:end])
+        return part
+
+    def _forward_of(self, operation: Send | Apply) -> Callable[[], Any]:
+        buffers = self._buffers
+        if isinstance(operation, Send):
+            p = operation.projection
+            pre, z = buffers.of("node", operation.pre), buffers.of("node", operation.z)
+            compute = product(pre, self._parameters.weights[p].mT, z)
+            own = self._step.hooks.forward_at(p)
+            if own is None:
+                return compute
+            s = self._empty(p)
+            s.pre = pre
+
+            def compute_own() -> Any:
+                value = own(s)
+                return compute() if value is None else z.copy_(value)
+
+            return compute_own
+        inputs = [buffers.of("node", node) for node in operation.inputs]
+        out, kept, forward = buffers.of("node", operation.output), self._kept, operation.map.forward
+        if isinstance(operation.map, Activate):
+            z, activation = inputs[0], operation.map.activation.apply
+            return lambda: out.copy_(activation(z))
+
+        def apply() -> None:
+            value, kept[operation] = forward(*inputs)
+            out.copy_(value)
+
+        return apply
+
+    def _bind_sending(self, back: SendBack) -> None:
+        """Compute what comes back through W and B where it is read, and the error that goes on."""
+        step, s = self._step, self._of_sends[back.send]
+        reads = step.reads[back.send.projection]
+        both = None
+        if {"weight_error", "recon"} <= reads:
+            both = self._buffers.together(step.slot(back.events.error[0]), back.events.post[0])
+        if both is not None:
+            rows = s.pre.shape[1]
+            sent_back = self._buffers.zeros(2 * rows, s.pre.shape[2])
+            s.weight_error, s.recon = sent_back[:, :rows], sent_back[:, rows:]
+            self._backward.append(product(both, s.weight, sent_back))
+        else:
+            if "weight_error" in reads:
+                self._backward.append(product(s.error, s.weight, s.weight_error))
+            if "recon" in reads:
+                self._backward.append(product(s.post, s.weight, s.recon))
+        if "feedback_error" in reads:
+            error = s.error if step.hooks.feedback == "layer" else s.output_error
+            self._backward.append(product(error, s.feedback.mT, s.feedback_error))
+        if back.into is not None:
+            propagate, add = step.hooks.propagate, self._adding(back.into)
+            assert propagate is not None
+            self._backward.append(lambda: add(propagate(s)))
+
+    def _adding(self, node: Node) -> Callable[[Tensor], Any]:
+        """Return a function that takes one part of an error; the first one begins the sum."""
+        first = node not in self._first
+        self._first.add(node)
+        if node in self._step.read_errors:
+            out = self._error(node)
+            return out.copy_ if first else out.add_
+        arrived = self._arrived
+
+        def begin(part: Tensor) -> None:
+            arrived[node] = part
+
+        def add(part: Tensor) -> None:
+            arrived[node] = arrived[node] + part
+
+        return begin if first else add
+
+    def _arriving(self, node: Node) -> Callable[[], Tensor]:
+        if node in self._step.read_errors:
+            error = self._error(node)
+            return lambda: error
+        arrived = self._arrived
+        return lambda: arrived[node]
+
+    def _through_map(self, back: MapBack) -> Callable[[], Any]:
+        if isinstance(back.apply.map, Activate) and self._step.hooks.gated:
+            return self._through_activation(back, back.apply.map)
+        arriving, adding = self._arriving(back.error), [n and self._adding(n) for n in back.into]
+        kept, apply, function = self._kept, back.apply, back.apply.map
+        if function.gates and not self._step.hooks.gated:
+
+            def through() -> tuple[Tensor, ...]:
+                return (arriving(),) * len(adding)
+        else:
+
+            def through() -> tuple[Tensor, ...]:
+                return function.backward(arriving(), kept[apply])
+
+        def send() -> None:
+            for add, error in zip(adding, through(), strict=True):
+                if add is not None:
+                    add(error)
+
+        return send
+
+    def _through_activation(self, back: MapBack, function: Activate) -> Callable[[], Any]:
+        """Return the same as of any map, in fewer operations."""
+        (into,), arriving, slope = back.into, self._arriving(back.error), function.activation.slope
+        assert into is not None
+        z = self._buffers.of("node", back.apply.inputs[0])
+        y = self._buffers.of("node", back.apply.output)
+        if into in self._step.read_errors and into not in self._first:
+            self._first.add(into)
+            out = self._error(into)
+            return lambda: torch.mul(arriving(), slope(z, y), out=out)
+        add = self._adding(into)
+        return lambda: add(arriving() * slope(z, y))
+
+    def _at_input(self, back: GateBack) -> Callable[[], Any]:
+        s, gate = self._of_sends[back.send], self._step.circuit.input_activation
+        arriving = self._arriving(self._step.slot(back.send.pre))
+        if gate is None or not self._step.hooks.gated:
+            return lambda: s.pre_error.copy_(arriving())
+        return lambda: s.pre_error.copy_(gate.at_input(arriving(), s.pre))

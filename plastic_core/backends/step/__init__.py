@@ -1,0 +1,1 @@
+"""One step of learning: what it consists of, and how it is carried out without side effects."""

@@ -1,0 +1,153 @@
+"""What one step of learning consists of, as data: the one description that backends carry out.
+
+    forward     z = W pre, maps             in the circuit's own order
+    backward    e_L = dL/dz_L, then in the reverse order
+                W' e, B e and W' post where they are read, the error that a rule propagates,
+                and errors through maps
+    update      of each projection, from signals that all belong to one snapshot
+
+Where nobody reads an error there is no backward part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
+from plastic_core.networks.maps import Add, Output
+
+_SENT_BACK: Final = frozenset({"weight_error", "feedback_error", "recon"})
+_FROM_ERROR: Final = frozenset({"error", "weight_error", "feedback_error", "pre_error"})
+
+
+@dataclass(frozen=True, eq=False)
+class SendBack:
+    """What comes back through one sending.
+
+    Attributes:
+        send: the sending.
+        events: what its update sees.
+        place: which of the projection's sendings it is.
+        into: whose gradient the error is part of that the propagating rule gives, or None where
+            none goes on.
+    """
+
+    send: Send
+    events: Events
+    place: int
+    into: Node | None
+
+
+@dataclass(frozen=True, eq=False)
+class MapBack:
+    """Errors through a map.
+
+    Attributes:
+        apply: the map.
+        error: whose gradient comes.
+        into: for each input whose gradient it is part of, or None where nobody needs it.
+    """
+
+    apply: Apply
+    error: Node
+    into: tuple[Node | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GateBack:
+    """The error of a population that no layer made, such as the input, for the sending there."""
+
+    send: Send
+
+
+class Description:
+    """One step of a circuit with the hooks of a run.
+
+    Attributes:
+        circuit: the network.
+        hooks: the resolved hooks.
+        propagates: of each projection whether an error goes on below it.
+        reads: of each projection the signals that must be computed.
+        error: whether the error of the output is needed.
+        errors: of each projection whether there is one.
+        read_errors: the nodes whose gradient is such an error.
+        backward: the backward part, in order, after the error of the output.
+    """
+
+    def __init__(self, circuit: Circuit, hooks: Hooks) -> None:
+        self.circuit, self.hooks = circuit, hooks
+        depth = len(circuit.sends)
+        own = [
+            frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
+            for p in range(depth)
+        ]
+        self._needed = self._find_needed(own)
+        self.propagates = tuple(
+            any(send.pre in self._needed for send in sends) for sends in circuit.sends
+        )
+        self.reads = tuple(
+            own[p] | (hooks.propagate_reads if self.propagates[p] else frozenset())
+            for p in range(depth)
+        )
+        self.error = circuit.logits in self._needed or any("output_error" in r for r in self.reads)
+        slots = {self.slot(node) for node in self._needed} | (
+            {circuit.logits} if self.error else set()
+        )
+        of_each = [
+            {self.slot(node) for send in sends for node in circuit.events(send).error}
+            for sends in circuit.sends
+        ]
+        self.errors = tuple(slots >= nodes for nodes in of_each)
+        self.read_errors = slots & set[Node]().union(*of_each)
+        self.backward: Final = tuple(self._find_backward(own))
+
+    def slot(self, node: Node) -> Node:
+        """Return the node that has the same gradient: that of a sum is the gradient of its parts.
+
+        Of a part, that is, that nothing else reads.
+        """
+        readers = self.circuit.readers[node]
+        if len(readers) == 1 and isinstance(readers[0], Apply) and isinstance(readers[0].map, Add):
+            return self.slot(readers[0].output)
+        return node
+
+    def _find_needed(self, own: list[frozenset[str]]) -> set[Node]:
+        """Return the nodes whose gradient somebody needs."""
+        circuit, needed = self.circuit, set[Node]()
+        for p, sends in enumerate(circuit.sends):
+            for events in map(circuit.events, sends):
+                if own[p] & _FROM_ERROR:
+                    needed.update(events.error)
+                if "pre_error" in own[p]:
+                    needed.update(circuit.below(node) or node for node in events.pre)
+        for operation in circuit.operations:
+            if isinstance(operation, Send):
+                if operation.pre in needed:
+                    needed.update(circuit.events(operation).error)
+            elif any(node in needed for node in operation.inputs):
+                needed.add(operation.output)
+        return needed
+
+    def _find_backward(self, own: list[frozenset[str]]) -> Iterator[SendBack | MapBack | GateBack]:
+        circuit, needed = self.circuit, self._needed
+        places = {send: i for sends in circuit.sends for i, send in enumerate(sends)}
+        for operation in reversed(circuit.operations):
+            if isinstance(operation, Send):
+                into = self.slot(operation.pre) if operation.pre in needed else None
+                if into or _SENT_BACK & self.reads[operation.projection]:
+                    events = circuit.events(operation)
+                    yield SendBack(operation, events, places[operation], into)
+            elif not isinstance(operation.map, Output) and operation.output in needed:
+                error = self.slot(operation.output)
+                slots = [self.slot(node) if node in needed else None for node in operation.inputs]
+                # that of a sum stands in the same place
+                into_each = tuple(None if slot == error else slot for slot in slots)
+                if any(into_each):
+                    yield MapBack(operation, error, into_each)
+        for p, sends in enumerate(circuit.sends):
+            for send in sends:
+                if "pre_error" in own[p] and circuit.below(send.pre) is None:
+                    yield GateBack(send)

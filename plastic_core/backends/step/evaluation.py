@@ -1,0 +1,57 @@
+"""What networks answer: the forward part alone, of one network at many points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.signals import Signals
+from plastic_core.backends.step.functional import Nodes, go_forward
+from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.circuit import Circuit, Send
+from plastic_core.networks.network import circuit_of
+from plastic_core.networks.parameters import Parameters
+
+
+class Evaluation:
+    """Evaluates networks as they are.
+
+    Args:
+        network: the network.
+        hooks: the resolved hooks.
+        parameters: of all replicas; read, never written.
+    """
+
+    def __init__(self, network: AnyNetwork | Circuit, hooks: Hooks, parameters: Parameters) -> None:
+        self._circuit, self._parameters = circuit_of(network), parameters
+        self._own_forward = [hooks.forward_at(p) for p in range(len(parameters.weights))]
+
+    def activities(self, x: Tensor, replica: int) -> list[Tensor]:
+        """Return the activities of one replica from the input to the output, ``[1, N, n]`` each.
+
+        Of a recurrent network those of the last step.
+
+        Args:
+            x: ``[1, N, n_0]``.
+            replica: which one.
+        """
+        nodes = self.nodes(x, replica)
+        return [nodes[node] for node in self._circuit.populations]
+
+    def nodes(self, x: Tensor, replica: int) -> Nodes:
+        """Return every node of the circuit; the arguments are those of `activities`."""
+
+        def send(operation: Send, pre: Any) -> Any:
+            s, own = Signals(operation.projection + 1), self._own_forward[operation.projection]
+            weight = self._parameters.weights[operation.projection]
+            s.pre, s.weight, s.batch = pre, weight[replica : replica + 1], x.shape[1]
+            z = None if own is None else own(s)
+            return torch.bmm(pre, s.weight.mT) if z is None else z
+
+        def apply(function: Any, inputs: Any) -> Any:
+            return function.forward(*inputs)
+
+        return go_forward(self._circuit, x, send, apply)[0]

@@ -1,0 +1,206 @@
+"""One step carried out without side effects: signals from tensors, or from what computes like them.
+
+What a product with a matrix is, the arithmetic says: one for `torch.compile`, one for derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from plastic_core.api.signals import Signals
+from plastic_core.backends.step.description import Description, GateBack, SendBack
+from plastic_core.networks.circuit import Apply, Circuit, Node, Send
+from plastic_core.networks.maps import Map
+
+Nodes = dict[Node, Any]
+
+
+class Arithmetic(Protocol):
+    """Products with the matrices of a projection, and what else is not the same for all."""
+
+    def matrix(self, kind: str, projection: int) -> Any:
+        """Return W ("weight"), or B ("feedback")."""
+        ...
+
+    def send(self, projection: int, pre: Any) -> Any:
+        """Return W pre."""
+        ...
+
+    def send_back(self, projection: int, posts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return W' of each."""
+        ...
+
+    def feed_back(self, projection: int, error: Any) -> Any:
+        """Return B error."""
+        ...
+
+    def apply(self, function: Map, inputs: Sequence[Any]) -> tuple[Any, Any]:
+        """Return what a map gives, and what its way back needs."""
+        ...
+
+    def stored(self, error: Any) -> Any:
+        """Return an error that many read."""
+        ...
+
+
+def go_forward(
+    circuit: Circuit,
+    x: Any,
+    send: Callable[[Send, Any], Any],
+    apply: Callable[[Map, Sequence[Any]], tuple[Any, Any]],
+) -> tuple[Nodes, dict[Apply, Any]]:
+    """Return all nodes, and what the maps keep for the way back."""
+    nodes: Nodes = {circuit.input: x}
+    kept: dict[Apply, Any] = {}
+    for operation in circuit.operations:
+        if isinstance(operation, Send):
+            nodes[operation.z] = send(operation, nodes[operation.pre])
+        else:
+            inputs = [nodes[node] for node in operation.inputs]
+            nodes[operation.output], kept[operation] = apply(operation.map, inputs)
+    return nodes, kept
+
+
+class FunctionalPass:
+    """Carries out the forward and the backward part of a step.
+
+    Args:
+        step: what to do.
+        arithmetic: how.
+    """
+
+    def __init__(self, step: Description, arithmetic: Arithmetic) -> None:
+        self._step, self._arithmetic = step, arithmetic
+        self._own = [step.hooks.forward_at(p) for p in range(len(step.circuit.sends))]
+
+    def forward(self, x: Any) -> tuple[Nodes, dict[Apply, Any]]:
+        """Return all nodes, and what the maps keep for the way back."""
+
+        def send(operation: Send, pre: Any) -> Any:
+            own = self._own[operation.projection]
+            if own is not None:
+                s = self._signals(operation.projection, x.shape[1])
+                s.pre = pre
+                z = own(s)
+                if z is not None:
+                    return z
+            return self._arithmetic.send(operation.projection, pre)
+
+        return go_forward(self._step.circuit, x, send, self._arithmetic.apply)
+
+    def signals(self, x: Any, target: Any) -> tuple[Any, list[Signals]]:
+        """Return the outputs, and of each projection what its rules may read.
+
+        Args:
+            x: ``[R, K, n_0]``.
+            target: ``[R, K, n_L]``.
+        """
+        step, circuit = self._step, self._step.circuit
+        nodes, kept = self.forward(x)
+        errors: Nodes = {}
+
+        def add(node: Node, error: Any) -> None:
+            errors[node] = errors[node] + error if node in errors else error
+
+        output = nodes[circuit.output]
+        if step.error:
+            errors[step.circuit.logits] = step.circuit.loss.error(output, target)
+        sent: dict[Send, Signals] = {}
+        own_errors: dict[Send, Any] = {}
+        for back in step.backward:
+            if isinstance(back, SendBack):
+                s = sent[back.send] = self._of_one(back, nodes, errors, x.shape[1])
+                if back.into is not None:
+                    assert step.hooks.propagate is not None
+                    add(back.into, step.hooks.propagate(s))
+            elif isinstance(back, GateBack):
+                pre = self._join([nodes[node] for node in circuit.events(back.send).pre])
+                gate, arrived = circuit.input_activation, errors[step.slot(back.send.pre)]
+                if gate is not None and step.hooks.gated:
+                    arrived = gate.at_input(arrived, pre)
+                own_errors[back.send] = arrived
+            else:
+                error = errors[back.error]
+                if back.apply.map.gates and not step.hooks.gated:
+                    through: Sequence[Any] = (error,) * len(back.into)
+                else:
+                    through = back.apply.map.backward(error, kept[back.apply])
+                for node, one in zip(back.into, through, strict=True):
+                    if node is not None:
+                        add(node, self._arithmetic.stored(one))
+        return output, [
+            self._of_all(sends, nodes, errors, sent, own_errors, x.shape[1])
+            for sends in circuit.sends
+        ]
+
+    def _signals(self, projection: int, batch: int) -> Signals:
+        s = Signals(projection + 1)
+        s.batch, s.weight = batch, self._arithmetic.matrix("weight", projection)
+        if self._step.hooks.feedback is not None:
+            s.feedback = self._arithmetic.matrix("feedback", projection)
+        return s
+
+    def _join(self, parts: Sequence[Any]) -> Any:
+        return parts[0] if len(parts) == 1 else torch.cat(list(parts), 1)
+
+    def _of_one(self, back: SendBack, nodes: Nodes, errors: Nodes, batch: int) -> Signals:
+        """Return the signals of one sending, all that is read but `pre_error`."""
+        step, events = self._step, back.events
+        p = back.send.projection
+        reads, s = step.reads[p], self._signals(p, batch)
+        read: Any = s
+        for name in ("pre", "source", "post"):
+            setattr(s, name, self._join([nodes[node] for node in getattr(events, name)]))
+        of_events = [step.slot(node) for node in events.error]
+        if all(node in errors for node in of_events):
+            read.error = self._join([errors[node] for node in of_events])
+        if step.error:
+            read.output_error = self._join([errors[step.circuit.logits]] * len(events.error))
+        sources = {"weight_error": "error", "recon": "post"}
+        posts = {name: getattr(s, of) for name, of in sources.items() if name in reads}
+        if posts:
+            for name, value in self._arithmetic.send_back(p, posts).items():
+                setattr(s, name, value)
+        if "feedback_error" in reads:
+            layer = step.hooks.feedback == "layer"
+            read.feedback_error = self._arithmetic.feed_back(
+                p, read.error if layer else read.output_error
+            )
+        return s
+
+    def _of_all(
+        self,
+        sends: Sequence[Send],
+        nodes: Nodes,
+        errors: Nodes,
+        sent: dict[Send, Signals],
+        own_errors: dict[Send, Any],
+        batch: int,
+    ) -> Signals:
+        """Return the signals of a projection, those of its sendings one after the other."""
+        step, circuit = self._step, self._step.circuit
+        p = sends[0].projection
+        parts = []
+        for send in sends:
+            s = sent.get(send)
+            if s is None:  # nothing came back through it
+                back = SendBack(send, circuit.events(send), 0, None)
+                s = self._of_one(back, nodes, errors, batch)
+            if "pre_error" in step.reads[p]:
+                below = [step.slot(circuit.below(n) or n) for n in circuit.events(send).pre]
+                own = own_errors.get(send)
+                s.pre_error = self._join([errors[n] for n in below]) if own is None else own
+            parts.append(s)
+        if len(parts) == 1:
+            return parts[0]
+        joined = self._signals(p, batch)
+        for name in ("pre", "source", "post", "error", "output_error", *_READ_ALONE):
+            if all(hasattr(s, name) for s in parts):
+                setattr(joined, name, self._join([getattr(s, name) for s in parts]))
+        return joined
+
+
+_READ_ALONE = ("weight_error", "recon", "feedback_error", "pre_error")

@@ -1,0 +1,49 @@
+"""What the rules and the transforms of a run make of the signals of one projection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from plastic_core.api.increment import Increment
+from plastic_core.hooks.hooks import Hooks, LocalRule
+from plastic_core.networks.parameters import state_key, state_view
+
+
+def updates_of(
+    hooks: Hooks, projection: int, s: Any, state: Callable[[str], Any]
+) -> Iterator[tuple[LocalRule, dict[str, Any], dict[str, Any]]]:
+    """Yield each rule that acts there, its update by matrix, and the new states by their key.
+
+    Args:
+        hooks: the resolved hooks.
+        projection: counted from 0.
+        s: its signals.
+        state: gives the state of a key in `Parameters.state`.
+    """
+    for rule in hooks.local:
+        if projection in rule.layers:
+            if rule.spec.state:
+                s.state = state_view(rule.name, projection, rule.spec.state, state)
+            updates, new = rule.update(s)
+            yield rule, updates, {state_key(rule.name, projection, n): v for n, v in new.items()}
+
+
+def transformed(
+    hooks: Hooks,
+    projection: int,
+    matrix: str,
+    increment: Any,
+    weight: Any,
+    state: Callable[[str], Any],
+) -> tuple[Any, dict[str, Any]]:
+    """Return the increment of a matrix as the transforms change it, and the new states by key."""
+    states: dict[str, Any] = {}
+    for name, transform, function in hooks.transforms:
+        owner = f"{name}.{matrix}"
+        view = state_view(owner, projection, transform.spec.state, state)
+        increment = function(Increment(increment, weight, view))
+        if view is not None:
+            increment, new = increment
+            states |= {state_key(owner, projection, one): v for one, v in new.items()}
+    return increment, states

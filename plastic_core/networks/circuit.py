@@ -1,0 +1,174 @@
+"""A circuit: what a network is for whoever carries out a step.
+
+Numbers flow between nodes, ``[R, K, n]`` each. A projection sends the activity of one node through
+its matrix into another, a map computes a node from others and has no parameters. A network that
+runs through time has a node for each step of a population, and a projection that sends at each.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from plastic_core.api.loss import Loss
+from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.networks.maps import Activate, Add, Map, Normalise, Output
+
+
+class Node(NamedTuple):
+    """What a population is at one step.
+
+    Attributes:
+        series: name of the population; its steps lie one after the other.
+        step: counted from 0.
+    """
+
+    series: str
+    step: int = 0
+
+
+class Events(NamedTuple):
+    """What an update sees of one sending: nodes of equal length, an event of each for each sample.
+
+    Attributes:
+        pre: what is sent.
+        source: what Oja's rule reconstructs.
+        post: what it becomes.
+        error: whose gradient is the error.
+    """
+
+    pre: tuple[Node, ...]
+    source: tuple[Node, ...]
+    post: tuple[Node, ...]
+    error: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Send:
+    """z = W pre."""
+
+    projection: int
+    pre: Node
+    z: Node
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """output = map(inputs)."""
+
+    map: Map
+    inputs: tuple[Node, ...]
+    output: Node
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """A network.
+
+    Attributes:
+        operations: in the order in which activity goes forward.
+        units: of each series.
+        populations: from the input to the output, what evaluation returns.
+        given: what projections have as events in place of what they send and become.
+        input_activation: which gates the error that arrives at the input, or None.
+        spec: what it was made of.
+    """
+
+    operations: tuple[Send | Apply, ...]
+    units: Mapping[str, int]
+    populations: tuple[Node, ...]
+    given: Mapping[Send, Events]
+    input_activation: Activate | None
+    spec: AnyNetwork
+
+    @property
+    def loss(self) -> Loss:
+        """Its loss, whose output function the last operation is."""
+        last = self.operations[-1]
+        assert isinstance(last, Apply)
+        assert isinstance(last.map, Output)
+        return last.map.loss
+
+    @property
+    def logits(self) -> Node:
+        """What the output function is given, z_L."""
+        last = self.operations[-1]
+        assert isinstance(last, Apply)
+        return last.inputs[0]
+
+    @property
+    def input(self) -> Node:
+        """The input x."""
+        return self.populations[0]
+
+    @property
+    def output(self) -> Node:
+        """What the output function gives."""
+        return self.populations[-1]
+
+    @cached_property
+    def sends(self) -> tuple[tuple[Send, ...], ...]:
+        """The sendings of each projection, forward in time."""
+        found: dict[int, list[Send]] = defaultdict(list)
+        for operation in self.operations:
+            if isinstance(operation, Send):
+                found[operation.projection].append(operation)
+        return tuple(tuple(found[p]) for p in sorted(found))
+
+    @cached_property
+    def maker(self) -> dict[Node, Send | Apply]:
+        """What computes each node but the input."""
+        return {o.z if isinstance(o, Send) else o.output: o for o in self.operations}
+
+    @cached_property
+    def readers(self) -> dict[Node, list[Send | Apply]]:
+        """What reads each node."""
+        found: dict[Node, list[Send | Apply]] = defaultdict(list)
+        for operation in self.operations:
+            for node in (operation.pre,) if isinstance(operation, Send) else operation.inputs:
+                found[node].append(operation)
+        return found
+
+    def events(self, send: Send) -> Events:
+        """Return what an update sees of one sending."""
+        if send in self.given:
+            return self.given[send]
+        return Events((send.pre,), (send.pre,), (self._post(send.z),), (send.z,))
+
+    def _post(self, z: Node) -> Node:
+        """Return the activity that z becomes: behind its activation function, if it has one."""
+        node = z
+        while len(self.readers[node]) == 1:
+            reader = self.readers[node][0]
+            if isinstance(reader, Send):
+                break
+            if isinstance(reader.map, Activate | Output):
+                return reader.output
+            sums = isinstance(reader.map, Add) and all(
+                isinstance(self.maker.get(one), Send) for one in reader.inputs
+            )
+            if not (sums or isinstance(reader.map, Normalise)):
+                break
+            node = reader.output
+        return z
+
+    def below(self, population: Node) -> Node | None:
+        """Return z of the layer that made a population, or None where it is none's.
+
+        Between them are its activation function, normalisation and residual connections alone.
+        """
+        node, gated = population, False
+        while (made := self.maker.get(node)) is not None:
+            if isinstance(made, Send):
+                return node
+            if isinstance(made.map, Activate | Normalise):
+                gated = True
+            elif gated:
+                return node
+            elif not isinstance(made.map, Add):
+                return None
+            node = made.inputs[0]
+        return None

@@ -1,0 +1,100 @@
+"""Maps: functions without parameters between populations, and how errors come back through them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plastic_core.api.loss import Loss
+from plastic_core.networks.activations import Activation
+from plastic_core.networks.normalisation import normalise, normalise_back
+
+
+class Map(ABC):
+    """A function of nodes ``[R, K, n]``.
+
+    Attributes:
+        gates: whether an error that its rule does not gate passes it unchanged.
+    """
+
+    gates = False
+
+    @abstractmethod
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """Return the output, and what `backward` needs of it."""
+
+    def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
+        r"""Return dL/dx of each input x from dL/dy of the output y.
+
+        By torch's own differentiation; a map that is used at every step writes it by hand.
+        """
+        through: tuple[Any, ...]
+        through = torch.func.vjp(lambda *inputs: self.forward(*inputs)[0], *kept)[1](error)
+        return through
+
+
+class Activate(Map):
+    r"""The activation function, y = \sigma(z)."""
+
+    gates = True
+
+    def __init__(self, activation: Activation) -> None:
+        self.activation = activation
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """See `Map.forward`."""
+        y = self.activation.apply(inputs[0])
+        return y, (inputs[0], y)
+
+    def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
+        """See `Map.backward`."""
+        return (error * self.activation.slope(*kept),)
+
+    def at_input(self, error: Any, y: Any) -> Any:
+        """Return the error that arrived at an activity of which there is no z."""
+        return error * self.activation.slope(y, y) if self.activation.of_y else error
+
+
+class Normalise(Map):
+    """Layer normalisation."""
+
+    gates = True
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """See `Map.forward`."""
+        kept = normalise(inputs[0])
+        return kept[0], kept
+
+    def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
+        """See `Map.backward`."""
+        return (normalise_back(error, *kept),)
+
+
+class Add(Map):
+    """The sum; the error of each of its inputs is that of the output."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """See `Map.forward`."""
+        total = inputs[0]
+        for one in inputs[1:]:
+            total = total + one
+        return total, len(inputs)
+
+    def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
+        """See `Map.backward`."""
+        errors: tuple[Any, ...] = (error,) * kept
+        return errors
+
+
+class Output(Map):
+    """The output function of the loss; its error is the loss's own."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """See `Map.forward`."""
+        return self.loss.output(inputs[0]), None
