@@ -63,24 +63,29 @@ class Probe:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled points, to train on and to hold out.
+    """Points with the classes or the numbers to be predicted, to train on and to hold out.
 
     Attributes:
         inputs: ``[N, n]`` float32, the training points.
-        labels: ``[N]`` int64 in 0..classes-1.
+        labels: ``[N]`` int64 in 0..classes-1; or for regression ``[N, m]`` float32, the numbers.
         held_out_inputs: ``[M, n]`` float32. The core permutes them once with a fixed seed; one
             half is for choosing theta, the other for reporting.
-        held_out_labels: ``[M]`` int64.
-        classes: number of classes.
+        held_out_labels: ``[M]`` int64, or ``[M, m]`` float32.
+        classes: number of classes; 0 for regression.
         names: of the classes, in order; nothing where they are called 0..classes-1.
     """
 
     inputs: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | NDArray[np.float32]
     held_out_inputs: NDArray[np.float32]
-    held_out_labels: NDArray[np.int64]
-    classes: int
+    held_out_labels: NDArray[np.int64] | NDArray[np.float32]
+    classes: int = 0
     names: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """Units of the output: the classes, or the numbers of a point."""
+        return self.classes or int(self.labels.shape[1])
 
 
 class DataDir(os.PathLike[str]):

@@ -9,6 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
+from plastic_core.base.scores import ACCURACY, heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Switch, Texts
 
@@ -32,7 +33,7 @@ def compare_command(
     """Compare the rules of a sweep, each at its best theta.
 
     The theta of each rule is the best on the choosing half of the held-out points; what is
-    reported is its accuracy on the other half. What the store lacks is trained. Writes
+    reported is its score on the other half. What the store lacks is trained. Writes
     compare.json and heat_map.png into the folder of the sweep.
 
     Args:
@@ -108,18 +109,19 @@ def _draw(folder: Path, spec: Any, result: Any) -> None:
 def _show(compared: dict[str, Any], folder: Path) -> None:
     from plastic_core.cli.output import print_table
 
+    score = compared["score"]
     rows = [
         (
             row["rule"],
             _pairs({**row["conditions"], **row["thetas"]}),
-            *(f"{100 * row[key]:.2f}" for key in ("accuracy", "low", "high")),
+            *(number(score, row[key]) for key in (score, "low", "high")),
             row["seeds"],
             row["diverged"],
             row["tried"],
         )
         for row in compared["rules"]
     ]
-    headers = ("rule", "at", "accuracy %", "low", "high", "seeds", "diverged", "points tried")
+    headers = ("rule", "at", heading(score), "low", "high", "seeds", "diverged", "points tried")
     print_table(headers, rows)
     print("chosen on the half 'choose', reported on the half 'report'; 98% bootstrap intervals")
     for row in compared["rules"]:
@@ -129,15 +131,16 @@ def _show(compared: dict[str, Any], folder: Path) -> None:
                 f"({', '.join(row['at_edge'])}); a wider grid may find better"
             )
     if compared["differences"]:
+        difference = "difference, points" if score == ACCURACY else "difference"
         print()
         print_table(
-            ("rule", "against", "where", "difference, points", "low", "high", "wins", "p"),
+            ("rule", "against", "where", difference, "low", "high", "wins", "p"),
             [
                 (
                     d["rule"],
                     d["against"],
                     _pairs(d["conditions"]),
-                    *(f"{100 * d[key]:+.2f}" for key in ("difference", "low", "high")),
+                    *(number(score, d[key], "+") for key in ("difference", "low", "high")),
                     f"{d['wins']} of {d['seeds']}",
                     f"{d['p']:.2g}",
                 )

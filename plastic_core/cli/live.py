@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from plastic_core.base.scores import text
+
 if TYPE_CHECKING:
     from plastic_core.experiments.searching.search import SearchProgress
     from plastic_core.experiments.sweeping.sweep import Progress
@@ -116,7 +118,8 @@ def sweep_line(progress: Progress) -> str:
         parts += [f"{progress.rate:.2g}/s", f"{_duration(left)} left"]
     if progress.best is not None and progress.best_arm is not None:
         arm = progress.best_arm
-        parts.append(_best(progress.best, {"": arm.rule, **arm.point}))
+        score = arm.plan.score.name
+        parts.append(_best(score, progress.best, {"": arm.rule, **arm.point}))
     return ", ".join(parts)
 
 
@@ -131,16 +134,16 @@ def search_line(progress: SearchProgress) -> str:
         left = max(0, progress.budget - counts.ended) / progress.rate
         parts += [f"{60 * progress.rate:.2g}/min", f"{_duration(left)} left"]
     if progress.best is not None:
-        parts.append(_best(progress.best, progress.point))
+        parts.append(_best(progress.score, progress.best, progress.point))
     return ", ".join(parts)
 
 
-def _best(accuracy: float, at: dict[str, Any]) -> str:
+def _best(score: str, value: float, at: dict[str, Any]) -> str:
     where = " ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}".strip()
-        for name, value in at.items()
+        f"{name} {one:.4g}" if isinstance(one, float) else f"{name} {one}".strip()
+        for name, one in at.items()
     )
-    return f"best so far {100 * accuracy:.1f}% by {where}"
+    return f"best so far {text(score, value)} by {where}"
 
 
 def _duration(seconds: float) -> str:

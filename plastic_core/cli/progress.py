@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from plastic_core.base.scores import text
 from plastic_core.plan.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _LINE_SECONDS = 10.0
 
 
 class RunView:
-    """Says what will be computed, then shows samples/s, accuracy so far and the time left."""
+    """Says what will be computed, then shows samples/s, the score so far and the time left."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -78,8 +79,8 @@ class RunView:
     def show_point(self, curves: Curves) -> None:
         """Show the state after an evaluation."""
         point = curves.done - 1
-        accuracy = curves.accuracy[:, point].mean()
-        state = f"accuracy {100 * accuracy:.1f}%  {curves.samples_per_second:,.0f} samples/s"
+        name, score = curves.score_name, curves.score[:, point].mean()
+        state = f"{name} {text(name, score)}  {curves.samples_per_second:,.0f} samples/s"
         self._progress.update(self._task, completed=int(curves.steps[point]), state=state)
         now = time.monotonic()
         if self._progress.disable and now - self._last_line >= _LINE_SECONDS:

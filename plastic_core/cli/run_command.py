@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
@@ -130,14 +131,14 @@ def _report(result: RunResult, as_json: bool) -> None:
     from plastic_core.cli.output import print_json, print_table
 
     summary = result.summary
-    accuracy = summary["accuracy"]
+    score = summary["score"]
     console = Console(stderr=as_json)
     print_table(
-        ("rule", "accuracy %", "low", "high", "seeds", "diverged", "seconds"),
+        ("rule", heading(score["name"]), "low", "high", "seeds", "diverged", "seconds"),
         [
             (
                 ", ".join((summary["rule"], *summary["transforms"])),
-                *(f"{100 * accuracy[key]:.2f}" for key in ("mean", "low", "high")),
+                *(number(score["name"], score[key]) for key in ("mean", "low", "high")),
                 summary["seeds"],
                 len(summary["diverged"]),
                 f"{summary['seconds']:.1f}",

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.scores import ACCURACY, heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
@@ -144,16 +145,18 @@ def _show(result: dict[str, Any], folder: Path) -> None:
         print("no trial was trained to the end; search.json says why")
     else:
         axes = [f"{axis} {value:.4g}" for axis, value in best["point"].items()]
+        score = result["score"]
+        chosen_by = "chosen by %" if score == ACCURACY else "chosen by"
         print_table(
-            ("rule", "at", "accuracy %", "low", "high", "seeds", "diverged", "chosen by %"),
+            ("rule", "at", heading(score), "low", "high", "seeds", "diverged", chosen_by),
             [
                 (
                     result["spec"]["base"]["rule"],
                     "  ".join(axes),
-                    *(f"{100 * best[key]:.2f}" for key in ("accuracy", "low", "high")),
+                    *(number(score, best[key]) for key in (score, "low", "high")),
                     best["seeds"],
                     best["diverged"],
-                    f"{100 * best['chosen_by']:.2f}",
+                    number(score, best["chosen_by"]),
                 )
             ],
         )

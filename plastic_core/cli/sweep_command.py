@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
@@ -19,6 +20,7 @@ from plastic_core.plugins.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from plastic_core.experiments.sweeping.arms import SweepSpec
+    from plastic_core.experiments.sweeping.sweep import SweepResult
 
 # A table of more arms is in the file; the terminal shows the best of each rule.
 _SHOWN = 5
@@ -144,21 +146,22 @@ def _sweep(
     if as_json:
         print_json(summary)
     else:
-        _show(summary)
+        _show(summary, result)
     return 1 if summary["failed"] else 0
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _show(summary: dict[str, Any], result: SweepResult) -> None:
     from plastic_core.cli.output import print_table
 
-    rows = []
+    rows, score = [], summary["score"]
+    both = list(zip(summary["arms"], result.arms, strict=True))
     for rule in dict.fromkeys(arm["rule"] for arm in summary["arms"]):
-        arms = [a for a in summary["arms"] if a["rule"] == rule and a["accuracy"] is not None]
-        for arm in sorted(arms, key=lambda a: -a["accuracy"])[:_SHOWN]:
+        arms = [a for a in both if a[0]["rule"] == rule and a[0]["seeds"]]
+        for arm, _ in sorted(arms, key=lambda a: a[1].rank, reverse=True)[:_SHOWN]:
             point = "  ".join(f"{axis} {_short(value)}" for axis, value in arm["point"].items())
-            percent = [f"{100 * arm[key]:.2f}" for key in ("accuracy", "low", "high")]
-            rows.append((rule, point, *percent, arm["seeds"], arm["diverged"]))
-    headers = ("rule", "point", "accuracy %", "low", "high", "seeds", "diverged")
+            numbers = [number(score, arm[key]) for key in (score, "low", "high")]
+            rows.append((rule, point, *numbers, arm["seeds"], arm["diverged"]))
+    headers = ("rule", "point", heading(score), "low", "high", "seeds", "diverged")
     print_table(headers, rows)
     half = summary["spec"]["base"]["eval_half"]
     print(f"the best {_SHOWN} points of each rule, on the half '{half}' of the held-out points")

@@ -42,7 +42,7 @@ class RunResult:
 
     Attributes:
         spec: the spec with every theta written out.
-        curves: accuracy and loss over (seed, step), and what probes measured, with units and
+        curves: score and loss over (seed, step), and what probes measured, with units and
             descriptions.
         record: what run.json holds: spec, resolved rules, environment, notes, result.
         run_dir: the folder, or None where nothing was written.
@@ -89,8 +89,10 @@ def run(
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
-        data: ``(X [N, n], y [N])`` in place of the task's data, y of labels of any kind; 30% are
-            held out, and the first and last layer follow the data unless the options give sizes.
+        data: ``(X [N, n], y)`` in place of the task's data; 30% are held out, and the first and
+            last layer follow the data unless the options give sizes. y is labels ``[N]`` of any
+            kind, or numbers ``[N, m]`` (or ``[N]`` with fractions), for which the loss is
+            squared-error unless the options name another.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
             classes and `data` handed over must be those of that run.

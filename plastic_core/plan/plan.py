@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from plastic_core.api.loss import Loss
+from plastic_core.api.loss import Loss, Score
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.api.specs import TaskSpec, Theta, When
@@ -110,6 +110,11 @@ class Plan:
         return any(entry.handed_over for entry in self.entries)
 
     @property
+    def score(self) -> Score:
+        """What says how well its networks do."""
+        return self.loss.loss.spec.score
+
+    @property
     def feedback(self) -> str | None:
         """The kind of feedback matrices that the rules need."""
         return next((r.rule.spec.feedback for r in self.rules if r.rule.spec.feedback), None)
@@ -135,8 +140,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec "
             "or a RecurrentSpec"
         )
-    loss_entry = catalogue.find("loss", network.loss)
-    assert loss_entry.plugin is not None
+    loss = plan_loss(catalogue.find("loss", network.loss))
     probes = _find_probes(spec, catalogue, network)
     for what, found in (("transforms", transforms), ("probes", probes)):
         if len({entry.name for entry in found}) < len(found):
@@ -151,7 +155,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             settings.setdefault(planned.name, {})["theta"] = planned.theta
     # as the task understood them: sizes "64,10" and [64, 10] are the same run
     understood = options.model_dump(mode="json")
-    given = {name: understood[name] for name in spec.options if name in understood}
+    given = {name: understood.get(name, value) for name, value in spec.options.items()}
     names = tuple(e.name for e in probes) if spec.probes == ("all",) else spec.probes
     written_out = {"settings": settings, "options": given, "probes": names}
     return Plan(
@@ -159,11 +163,17 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         task_entry=task_entry,
         options=options,
         network=network,
-        loss=PlannedLoss(loss_entry, loss_entry.plugin()),
+        loss=loss,
         rules=rules,
         transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
         probes=_plan_probes(spec, probes),
     )
+
+
+def plan_loss(entry: Entry) -> PlannedLoss:
+    """Return the loss of an entry, made."""
+    assert entry.plugin is not None
+    return PlannedLoss(entry, entry.plugin())
 
 
 def call_task(entry: Entry, method: str, *arguments: Any) -> Any:

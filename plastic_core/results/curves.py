@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from plastic_core.base.scores import ACCURACY
+
 
 @dataclass
 class Curves:
@@ -14,9 +16,10 @@ class Curves:
 
     Attributes:
         steps: samples seen at each point.
-        accuracy: ``[R, points]``, chance level from the point on where a replica diverged.
-        loss: ``[R, points]``, mean cross-entropy in nats, NaN where diverged.
+        score: ``[R, points]``, chance level from the point on where a replica diverged.
+        loss: ``[R, points]``, mean over the held-out points, NaN where diverged.
         diverged_at: ``[R]``, the sample at which a replica left the finite range, or -1.
+        score_name: which score it is.
         done: number of points measured.
         trained_to: the sample after which the parameters are: that of the last point measured, or
             a few before it, where training goes on (`plastic_core.backends.backend.Backend`).
@@ -28,9 +31,10 @@ class Curves:
     """
 
     steps: NDArray[np.int64]
-    accuracy: NDArray[np.float64]
+    score: NDArray[np.float64]
     loss: NDArray[np.float64]
     diverged_at: NDArray[np.int64]
+    score_name: str = ACCURACY
     done: int = 0
     trained_to: int = 0
     train_seconds: float = 0.0
@@ -49,12 +53,11 @@ class Curves:
         return self.updates / max(self.train_seconds, 1e-9)
 
     @classmethod
-    def empty(cls, replicas: int, steps: NDArray[np.int64]) -> Curves:
+    def empty(cls, replicas: int, steps: NDArray[np.int64], score_name: str) -> Curves:
         """Return curves with nothing measured."""
         shape = (replicas, len(steps))
-        return cls(
-            steps, np.full(shape, np.nan), np.full(shape, np.nan), np.full(replicas, -1, np.int64)
-        )
+        score, loss = np.full(shape, np.nan), np.full(shape, np.nan)
+        return cls(steps, score, loss, np.full(replicas, -1, np.int64), score_name)
 
 
 def evaluation_steps(samples: int, evaluations: int, batch_size: int) -> NDArray[np.int64]:

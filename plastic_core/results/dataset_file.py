@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.scores import ACCURACY
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 CURVES_FILE: Final = "curves.nc"
 
 #: What the variables of curves.nc are over.
-RUN_CURVES: Final = dict.fromkeys(("accuracy", "loss"), ("seed", "step"))
+RUN_CURVES: Final = dict.fromkeys(("score", "loss"), ("seed", "step"))
 
 
 def read_dataset(file: Path, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
@@ -23,7 +24,8 @@ def read_dataset(file: Path, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
 
     Args:
         file: made by `ResultFolder.write_dataset`.
-        dims: what its variables must be over.
+        dims: what its variables must be over; "score" is the variable that the attribute of this
+            name says, which files of before there was another than accuracy lack.
 
     Raises:
         PlasticError: it is missing or damaged.
@@ -34,7 +36,10 @@ def read_dataset(file: Path, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
         if os.path.lexists(file) and not file.is_file():
             raise ValueError("it is no regular file")
         measured = xr.load_dataset(file, engine="netcdf4")
-        for variable, over in dims.items():
+        if "score" in dims:
+            measured.attrs.setdefault("score", ACCURACY)
+        for name, over in dims.items():
+            variable = measured.attrs["score"] if name == "score" else name
             if measured[variable].dims != over:
                 raise ValueError(f"{variable} is over {measured[variable].dims}")
         return measured

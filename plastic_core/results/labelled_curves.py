@@ -29,7 +29,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
     """
     import xarray as xr
 
-    half = plan.spec.eval_half
+    half, loss = plan.spec.eval_half, plan.loss.loss.spec
     rules = [rule.name for rule in plan.rules]
     weighted = " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules)
     probes = dict(_probe_variables(plan, curves))
@@ -56,19 +56,19 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
             coordinates[dim] = ((dim,), values, {"long_name": dim})
     return xr.Dataset(
         {
-            "accuracy": (
+            curves.score_name: (
                 ("seed", "step"),
-                curves.accuracy,
+                curves.score,
                 {
                     "units": "1",
-                    "long_name": f"accuracy on held-out points (half '{half}')",
+                    "long_name": f"{plan.score.long_name} on held-out points (half '{half}')",
                     "comment": "chance level from the evaluation after divergence on",
                 },
             ),
             "loss": (
                 ("seed", "step"),
                 curves.loss,
-                {"units": "nat", "long_name": "mean cross-entropy on held-out points"},
+                {"units": loss.units, "long_name": f"mean {loss.name} on held-out points"},
             ),
             "diverged_at": (
                 ("seed",),
@@ -82,6 +82,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
             "rule": ", ".join((weighted, *(t.entry.name for t in plan.transforms))),
             "task": plan.spec.task,
             "network": plan.network.shape,
+            "score": curves.score_name,
         },
     )
 
@@ -106,7 +107,7 @@ def curves_of(plan: Plan, results: Sequence[CellResult]) -> Curves:
         PlasticError: they were not measured at the same points by the probes of the plan.
     """
     first = results[0]
-    curves = Curves.empty(len(results), np.array(first.steps))
+    curves = Curves.empty(len(results), np.array(first.steps), plan.score.name)
     shapes = {name: one.shape for name, one in first.probes.items()}
     dimensions = {
         name: len(measure.dims) + (planned.when == "every")
@@ -123,7 +124,7 @@ def curves_of(plan: Plan, results: Sequence[CellResult]) -> Curves:
                 "the store holds results that were not measured at the same points by the probes "
                 "of this run; give another --store, or train without --reuse"
             )
-        curves.accuracy[i] = cell.accuracy
+        curves.score[i] = cell.scores
         curves.loss[i] = [np.nan if value is None else value for value in cell.loss]
         curves.diverged_at[i] = cell.diverged_at
         for name, one in cell.probes.items():

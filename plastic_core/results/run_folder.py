@@ -27,8 +27,8 @@ RUN_FILE: Final = "run.json"
 FIGURE_FILE: Final = "learning_curve.png"
 WEIGHTS_FILE: Final = "weights.safetensors"
 
-# What every run measures.
-_MEASURED: Final = ("accuracy", "loss", "diverged_at")
+# What every run measures; in a checkpoint the score is called accuracy, whichever it is.
+_MEASURED: Final = {"accuracy": "score", "loss": "loss", "diverged_at": "diverged_at"}
 
 
 class RunFolder(ResultFolder[RunRecord]):
@@ -70,8 +70,8 @@ class RunFolder(ResultFolder[RunRecord]):
 
         def content() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
-            for name in _MEASURED:
-                tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, name))
+            for name, field in _MEASURED.items():
+                tensors[f"curves.{name}"] = torch.from_numpy(getattr(curves, field))
             for name, array in curves.probes.items():
                 tensors[f"probes.{name}"] = torch.from_numpy(array)
             numbers = {
@@ -111,7 +111,7 @@ class RunFolder(ResultFolder[RunRecord]):
                 raise ValueError(f"train_seconds = {seconds!r}; expected a number from 0 on")
             for name, tensor in parameters.named().items():
                 copy_stored(name, tensor, stored[name])
-            arrays = {f"curves.{n}": getattr(curves, n) for n in _MEASURED}
+            arrays = {f"curves.{n}": getattr(curves, field) for n, field in _MEASURED.items()}
             arrays |= {f"probes.{name}": array for name, array in curves.probes.items()}
             for name, array in arrays.items():
                 copy_stored(name, torch.from_numpy(array), stored[name])

@@ -7,8 +7,16 @@ from __future__ import annotations
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, FiniteFloat, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    FiniteFloat,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from plastic_core.base.scores import ACCURACY
 from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.plan.plan import Plan
 from plastic_core.plan.run_spec import RunSpec
@@ -44,9 +52,10 @@ class ProbeRecord(BaseModel):
     params: dict[str, JsonValue]
 
 
-class Accuracy(BaseModel):
+class ScoreRecord(BaseModel):
     """The mean over the seeds at the last evaluation, with its 98% bootstrap interval."""
 
+    name: str = ACCURACY
     mean: FiniteFloat
     low: FiniteFloat
     high: FiniteFloat
@@ -61,7 +70,12 @@ class Divergence(BaseModel):
 
 
 class RunSummary(BaseModel):
-    """What a finished run came to."""
+    """What a finished run came to.
+
+    Attributes:
+        score: at the last evaluation; written as `accuracy` too where it is that, which is all
+            that records of before there was another score hold.
+    """
 
     rule: str
     transforms: list[str]
@@ -70,7 +84,7 @@ class RunSummary(BaseModel):
     backend: str
     seeds: int
     samples: int
-    accuracy: Accuracy
+    score: ScoreRecord
     diverged: list[Divergence]
     samples_per_second: FiniteFloat
     updates_per_second: FiniteFloat
@@ -78,10 +92,24 @@ class RunSummary(BaseModel):
     seconds: FiniteFloat
     notes: list[str]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_accuracy(cls, written: Any) -> Any:
+        if isinstance(written, dict) and "score" not in written and "accuracy" in written:
+            return {**written, "score": written["accuracy"]}
+        return written
+
+    @model_serializer(mode="wrap")
+    def _write_accuracy(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if self.score.name == ACCURACY:
+            written["accuracy"] = {k: v for k, v in written["score"].items() if k != "name"}
+        return written
+
     @classmethod
     def of(cls, plan: Plan, backend: str, curves: Curves, seconds: float, notes: list[str]) -> Self:
         """Return the summary of finished curves."""
-        spec, last = plan.spec, curves.accuracy[:, -1]
+        spec, last = plan.spec, curves.score[:, -1]
         low, high = bootstrap_interval(last)
         return cls(
             rule=spec.rule,
@@ -91,8 +119,12 @@ class RunSummary(BaseModel):
             backend=backend,
             seeds=spec.seeds,
             samples=spec.samples,
-            accuracy=Accuracy(
-                mean=float(last.mean()), low=float(low), high=float(high), per_seed=last.tolist()
+            score=ScoreRecord(
+                name=curves.score_name,
+                mean=float(last.mean()),
+                low=float(low),
+                high=float(high),
+                per_seed=last.tolist(),
             ),
             diverged=[
                 Divergence(seed=spec.seed_list[i], sample=int(curves.diverged_at[i]))

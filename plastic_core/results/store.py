@@ -15,11 +15,20 @@ from typing import Annotated, Any, Final, Literal, Self
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import expanded, explained, write_atomically
 from plastic_core.base.reading import read_json
+from plastic_core.base.scores import ACCURACY
 from plastic_core.results.cell import Cell, key_of
 from plastic_core.results.curves import Curves
 
@@ -61,13 +70,24 @@ class Measured(BaseModel):
         return np.array(filled, np.float32).reshape(self.shape)
 
 
+class OtherScore(BaseModel):
+    """A score that is no accuracy, at each evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    values: tuple[FiniteFloat, ...]
+
+
 class CellResult(BaseModel):
     """What one network gave.
 
     Attributes:
         steps: samples seen at each evaluation.
-        accuracy: at each evaluation; chance level from divergence on.
-        loss: in nats, None where diverged.
+        accuracy: at each evaluation, chance level from divergence on; None where the score is
+            another one.
+        score: that one.
+        loss: None where diverged.
         diverged_at: the sample at which the network left the finite range, or -1.
         backend: that computed it.
         seconds: share of the training time.
@@ -78,7 +98,8 @@ class CellResult(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: tuple[Annotated[int, Field(gt=0)], ...]
-    accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
+    score: OtherScore | None = None
     loss: tuple[FiniteFloat | None, ...]
     diverged_at: Annotated[int, Field(ge=-1)]
     backend: str
@@ -87,10 +108,23 @@ class CellResult(BaseModel):
 
     @model_validator(mode="after")
     def _of_equal_length(self) -> Self:
-        lengths = {len(self.steps), len(self.accuracy), len(self.loss)}
+        if (self.accuracy is None) == (self.score is None):
+            raise ValueError("expected either accuracy or score")
+        lengths = {len(self.steps), len(self.scores), len(self.loss)}
         if len(lengths) > 1 or 0 in lengths:
             raise ValueError("steps, accuracy and loss must have the same length, at least 1")
         return self
+
+    @model_serializer(mode="wrap")
+    def _with_one_score(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        del written["accuracy" if self.accuracy is None else "score"]
+        return written
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The score at each evaluation, whichever it is."""
+        return (self.score.values if self.score else self.accuracy) or ()
 
 
 def results_of(curves: Curves, backend: str) -> list[CellResult]:
@@ -98,7 +132,7 @@ def results_of(curves: Curves, backend: str) -> list[CellResult]:
     return [
         CellResult(
             steps=curves.steps.tolist(),
-            accuracy=curves.accuracy[i].tolist(),
+            **_score(curves.score_name, curves.score[i].tolist()),
             loss=[value if math.isfinite(value) else None for value in curves.loss[i].tolist()],
             diverged_at=int(curves.diverged_at[i]),
             backend=backend,
@@ -107,6 +141,12 @@ def results_of(curves: Curves, backend: str) -> list[CellResult]:
         )
         for i in range(len(curves.diverged_at))
     ]
+
+
+def _score(name: str, values: list[float]) -> dict[str, Any]:
+    if name == ACCURACY:
+        return {"accuracy": values}
+    return {"score": OtherScore(name=name, values=tuple(values))}
 
 
 class _Named(BaseModel):

@@ -11,6 +11,7 @@ import torch
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
+from plastic_core.base.errors import PlasticError
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
 from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
@@ -53,7 +54,7 @@ class Block:
         self.notes: list[str] = []
         self._circuit = circuit_of(network, plan.loss.loss)
         self._threads = threads or torch.get_num_threads()
-        self._classes, self._batch_size = dataset.classes, spec.batch_size
+        self._loss, self._batch_size = plan.loss.loss, spec.batch_size
         selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
         hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
@@ -71,17 +72,16 @@ class Block:
         together = device == "cpu" and not hooks.forward
         self._at_once = min(len(replicas), self._threads) if together else 1
         self._groups = _groups(self.parameters, self._at_once)
-        one_hot = torch.eye(dataset.classes, dtype=dtype, device=device)
         self._held_out = self._evaluated(plan, dataset, dtype)
-        self.curves = Curves.empty(len(replicas), self._steps(plan))
+        self.curves = Curves.empty(len(replicas), self._steps(plan), plan.score.name)
         thetas = {
             rule.name: torch.tensor(
                 [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
             )
             for rule in plan.rules
         }
-        self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, one_hot)
-        self._probing = self._probe(plan, hooks, thetas, one_hot) if plan.probes else None
+        self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, dtype)
+        self._probing = self._probe(plan, hooks, thetas) if plan.probes else None
         points = len(dataset.labels)
         self._order = torch.from_numpy(
             np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
@@ -95,7 +95,7 @@ class Block:
             self._order,
             self._batch_size,
             self._held_out,
-            self._classes,
+            self._loss,
             self.curves,
             self._groups,
             self._at_once,
@@ -109,7 +109,7 @@ class Block:
         hooks: Hooks,
         thetas: dict[str, torch.Tensor],
         dataset: Dataset,
-        one_hot: torch.Tensor,
+        dtype: torch.dtype,
     ) -> Chosen:
         spec = plan.spec
         chosen = choose_backend(
@@ -119,8 +119,8 @@ class Block:
                 hooks,
                 thetas,
                 self.parameters,
-                torch.from_numpy(dataset.inputs).to(spec.device, one_hot.dtype),
-                one_hot[torch.from_numpy(dataset.labels)],
+                torch.from_numpy(dataset.inputs).to(spec.device, dtype),
+                datasets.targets_of(dataset, dataset.labels, dtype).to(spec.device),
                 spec.batch_size,
                 updates=-(-spec.samples // spec.batch_size),
                 threads=self._threads,
@@ -136,10 +136,9 @@ class Block:
         plan: Plan,
         hooks: Hooks,
         thetas: dict[str, torch.Tensor],
-        one_hot: torch.Tensor,
     ) -> Probing:
         """Return what measures at the evaluation points, and make room for it in the curves."""
-        targets, asked = one_hot[self._held_out[1]], plan.spec.probe_samples
+        targets, asked = self._held_out[1], plan.spec.probe_samples
         points = min(asked, len(targets))
         if points < asked:
             self.notes.append(
@@ -178,6 +177,7 @@ class Block:
     def _evaluated(
         self, plan: Plan, dataset: Dataset, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return inputs and targets of the points that are evaluated."""
         spec = plan.spec
         inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
         if len(labels) < spec.eval_samples:
@@ -185,8 +185,13 @@ class Block:
                 f"evaluations use {len(labels)} points, all that the half '{spec.eval_half}' "
                 f"holds, in place of {spec.eval_samples}"
             )
-        device = spec.device
-        return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
+        if not dataset.classes and (labels == labels[:1]).all():
+            raise PlasticError(
+                f"the {len(labels)} points that are evaluated all have the same numbers, so that "
+                "there is no score; evaluate more of them (eval_samples), or hold out more"
+            )
+        targets = datasets.targets_of(dataset, labels, dtype)
+        return torch.from_numpy(inputs).to(spec.device, dtype), targets.to(spec.device)
 
 
 def _groups(parameters: Parameters, at_once: int) -> list[range]:

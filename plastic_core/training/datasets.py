@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 import platformdirs
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.plugin import DataDir, Dataset
@@ -34,29 +36,33 @@ def split_arrays(data: Any) -> Dataset:
     """Return arrays handed over by the user as a data set, 30% of the points held out.
 
     Args:
-        data: ``(X [N, n], y [N])``; the labels y may be of any kind that can be told apart.
+        data: ``(X [N, n], y)``; y as `read_arrays` takes it.
 
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
-    inputs, labels, names = read_arrays(data)
+    points, labels, names = read_arrays(data)
+    inputs = points.astype(np.float32)
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
         raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
     order = np.random.default_rng(_HALVING_SEED).permutation(len(inputs))
     train, rest = order[held_out:], order[:held_out]
     return Dataset(
-        inputs[train].astype(np.float32),
+        inputs[train],
         labels[train],
-        inputs[rest].astype(np.float32),
+        inputs[rest],
         labels[rest],
         classes=len(names),
         names=names if names != tuple(map(str, range(len(names)))) else (),
     )
 
 
-def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]:
-    """Return points ``[N, n]``, their classes ``[N]``, and the labels that these stand for.
+def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
+    """Return points ``[N, n]``, what is to be predicted, and the labels that classes stand for.
+
+    That is y: classes ``[N]`` where it is ``[N]``, of any kind that can be told apart; and numbers
+    ``[N, m]``, without labels, where it is ``[N, m]``, or ``[N]`` with fractions.
 
     Raises:
         PlasticError: they are no such pair, or do not fit each other.
@@ -64,36 +70,52 @@ def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[np.int64], tupl
     if not isinstance(data, tuple | list) or len(data) != 2:
         count = f" of {len(data)}" if isinstance(data, tuple | list) else ""
         raise PlasticError(f"data: is a {type(data).__name__}{count}; expected a pair (X, y)")
-    inputs = _inputs(data[0])
-    return inputs, *_encoded(data[1], len(inputs))
+    inputs = _numbers("X", data[0])
+    if inputs.ndim != 2 or 0 in inputs.shape:
+        raise PlasticError(f"data: X has shape {inputs.shape}; expected [N, n], neither of them 0")
+    try:
+        given = _array(data[1])
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PlasticError(f"data: y holds no array of labels: {error}") from None
+    points = len(inputs)
+    fits = len(given) == points if given.ndim == 2 else given.shape == (points,)
+    if not fits or 0 in given.shape:
+        raise PlasticError(
+            f"data: y has shape {given.shape}; expected [{points}], a label a point, or "
+            f"[{points}, m], m numbers a point"
+        )
+    if given.ndim == 2 or (given.dtype.kind == "f" and bool((given % 1 > 0).any())):
+        return inputs, _targets(given), ()
+    return inputs, *_encoded(given)
 
 
-def _inputs(given: Any) -> NDArray[np.float64]:
+def _numbers(name: str, given: Any) -> NDArray[np.float64]:
     try:
         array = _array(given)
         if array.dtype.kind not in "biufO":  # complex numbers, times, texts
             raise TypeError(f"they are of type {array.dtype}")
-        inputs = array.astype(np.float64)
+        return array.astype(np.float64)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise PlasticError(f"data: X holds no array of real numbers: {error}") from None
-    if inputs.ndim != 2 or 0 in inputs.shape:
-        raise PlasticError(f"data: X has shape {inputs.shape}; expected [N, n], neither of them 0")
-    return inputs
+        raise PlasticError(f"data: {name} holds no array of real numbers: {error}") from None
 
 
-def _encoded(given: Any, points: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _targets(given: NDArray[Any]) -> NDArray[np.float32]:
+    """Return numbers to be predicted, ``[N, m]``."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        numbers = _numbers("y", given).reshape(len(given), -1).astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise PlasticError("data: y holds numbers that are not finite in float32; leave them out")
+    return numbers
+
+
+def _encoded(labels: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels as classes 0..K-1, in sorted order, and what each class is called."""
-    try:
-        labels = _array(given)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise PlasticError(f"data: y holds no array of labels: {error}") from None
-    if labels.shape != (points,):
-        raise PlasticError(
-            f"data: y has shape {labels.shape}; expected [{points}], a label a point"
-        )
     values: list[Any] = labels.tolist()
     if any(value != value or (isinstance(value, float) and value % 1) for value in values):
-        raise PlasticError("data: y holds fractions or NaN; expected the labels of classes")
+        raise PlasticError(
+            "data: y holds NaN, or fractions among other things; expected labels of classes, or "
+            "numbers alone"
+        )
     try:
         kinds = sorted(set(values))
     except TypeError:  # of kinds that have no common order
@@ -120,18 +142,26 @@ def check_dataset(data: Dataset, where: str) -> None:
         "held_out_": (data.held_out_inputs, data.held_out_labels),
     }
     for prefix, (inputs, labels) in parts.items():
-        if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or len(inputs) == 0:
+        fitting = inputs.shape[:1] if data.classes else (*inputs.shape[:1], *labels.shape[1:2])
+        if inputs.ndim != 2 or labels.shape != fitting or 0 in labels.shape:
+            expected = "[N]" if data.classes else "[N, m], for classes is 0"
             raise PlasticError(
                 f"{where}: {prefix}inputs and {prefix}labels have the shapes {inputs.shape} and "
-                f"{labels.shape}; expected [N, n] and [N]"
+                f"{labels.shape}; expected [N, n] and {expected}"
             )
-        if labels.min() < 0 or labels.max() >= data.classes:
+        if data.classes and (labels.min() < 0 or labels.max() >= data.classes):
             raise PlasticError(
                 f"{where}: {prefix}labels reach from {labels.min()} to {labels.max()}; expected "
                 f"0 to {data.classes - 1}"
             )
-        if not np.isfinite(inputs).all():
-            raise PlasticError(f"{where}: {prefix}inputs holds numbers that are not finite")
+        for name, array in (("inputs", inputs), ("labels", labels)):
+            if not np.isfinite(array).all():
+                raise PlasticError(f"{where}: {prefix}{name} holds numbers that are not finite")
+    if data.held_out_labels.shape[1:] != data.labels.shape[1:]:
+        raise PlasticError(
+            f"{where}: training points have {data.labels.shape[1]} numbers to predict, held-out "
+            f"ones {data.held_out_labels.shape[1]}"
+        )
     if data.held_out_inputs.shape[1] != data.inputs.shape[1]:
         raise PlasticError(
             f"{where}: training points have {data.inputs.shape[1]} features, held-out ones "
@@ -145,12 +175,13 @@ def check_fit(network: AnyNetwork, data: Dataset, where: str) -> None:
     Raises:
         PlasticError: they do not; says the sizes that would.
     """
-    ends = (data.inputs.shape[1], data.classes)
+    ends = (data.inputs.shape[1], data.outputs)
     if (network.sizes[0], network.sizes[-1]) != ends:
         fitting = (ends[0], *network.sizes[1:-1], ends[1])
         raise PlasticError(
             f"sizes {network.shape} do not fit {where}, which has {ends[0]} inputs and {ends[1]} "
-            f"classes; write sizes {','.join(map(str, fitting))}"
+            f"{'classes' if data.classes else 'numbers to predict'}; write sizes "
+            f"{','.join(map(str, fitting))}"
         )
 
 
@@ -164,6 +195,13 @@ def held_out_half(data: Dataset, half: str, limit: int) -> tuple[NDArray[Any], N
     middle = len(order) // 2
     chosen = (order[:middle] if half == "choose" else order[middle:])[:limit]
     return data.held_out_inputs[chosen], data.held_out_labels[chosen]
+
+
+def targets_of(data: Dataset, labels: NDArray[Any], dtype: torch.dtype) -> Tensor:
+    """Return the targets of some points, ``[N, outputs]``: one-hot for classes, else numbers."""
+    if data.classes:
+        return torch.eye(data.classes, dtype=dtype)[torch.from_numpy(labels)]
+    return torch.from_numpy(labels).to(dtype)
 
 
 def training_order(seed: int, points: int, samples: int) -> NDArray[np.int64]:

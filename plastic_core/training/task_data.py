@@ -9,12 +9,16 @@ import numpy as np
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
-from plastic_core.plan.plan import Plan, call_task
+from plastic_core.plan.plan import Plan, call_task, plan_loss
+from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
 
 # Labels that a note names; the record holds all of them.
 _NAMED: Final = 10
+
+# The loss of numbers that are handed over, unless another is asked for.
+_REGRESSION: Final = "squared-error"
 
 _KEPT: Final[dict[tuple[str, str, str | None], tuple[Dataset, str]]] = {}
 
@@ -41,21 +45,35 @@ def load_data(
     else:
         dataset = datasets.split_arrays(data)
         where = "the data given"
-        fitting = network.between(dataset.inputs.shape[1], dataset.classes)
+        fitting = network.between(dataset.inputs.shape[1], dataset.outputs)
         if fitting != network and not plan.spec.options.get("sizes"):
             network = fitting
             notes.append(
                 f"the network is {network.shape}: its first and last layer follow the data given"
             )
+        if _unfit(plan, dataset) and "loss" not in plan.spec.options:
+            loss = plan_loss(Catalogue().find("loss", _REGRESSION))
+            network = network.model_copy(update={"loss": _REGRESSION})
+            plan = replace(plan, loss=loss)
+            notes.append(f"the loss is {_REGRESSION}, for y holds numbers and no labels")
     datasets.check_dataset(dataset, where)
     datasets.check_fit(network, dataset, where)
+    if _unfit(plan, dataset):
+        raise PlasticError(
+            f"the loss '{network.loss}' is for classes, and {where} are numbers; write "
+            f"loss {_REGRESSION}"
+        )
     if dataset.names:
         shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)
         notes.append(f"the labels {shown} are the classes 0 to {dataset.classes - 1}")
-    empty = np.flatnonzero(np.bincount(dataset.labels, minlength=dataset.classes) == 0).tolist()
+    empty = sorted({*range(dataset.classes)} - {*np.unique(dataset.labels).tolist()})
     if empty:
         notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
     return dataset, replace(plan, network=network)
+
+
+def _unfit(plan: Plan, data: Dataset) -> bool:
+    return not data.classes and plan.loss.loss.spec.targets == "classes"
 
 
 class Source:

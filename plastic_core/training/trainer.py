@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.backends.backend import Backend
 from plastic_core.base.errors import TrainingError
 from plastic_core.networks.parameters import Parameters
@@ -29,7 +31,7 @@ def train(
     order: Tensor,
     batch_size: int,
     held_out: tuple[Tensor, Tensor],
-    classes: int,
+    loss: Loss,
     curves: Curves,
     groups: Sequence[range],
     at_once: int,
@@ -43,8 +45,8 @@ def train(
         parameters: that it changes.
         order: ``[R, samples]``, the training points of each replica.
         batch_size: training points of one update.
-        held_out: inputs ``[N, n]`` and labels ``[N]``.
-        classes: number of classes; chance level is one in that many.
+        held_out: inputs ``[N, n]`` and targets ``[N, n_L]``.
+        loss: gives loss and score of the outputs.
         curves: filled in place.
         groups: of replicas; those of a group are evaluated one after the other.
         at_once: groups evaluated at once.
@@ -79,7 +81,7 @@ def train(
             curves.trained += int(trained.sum())
             curves.updates += int(np.ceil(trained / batch_size).sum())
             curves.diverged_at[alive] = failed[alive]
-            _evaluate(backend, held_out, classes, curves, point, groups, pool, probing)
+            _evaluate(backend, held_out, loss, curves, point, groups, pool, probing)
             for name, value in kept.items():
                 parameters.named()[name].copy_(value)
             curves.done, curves.trained_to = point + 1, go_on
@@ -105,7 +107,7 @@ def _advance(backend: Backend, order: Tensor, start: int, stop: int) -> NDArray[
 def _evaluate(
     backend: Backend,
     held_out: tuple[Tensor, Tensor],
-    classes: int,
+    loss: Loss,
     curves: Curves,
     point: int,
     groups: Sequence[range],
@@ -113,17 +115,16 @@ def _evaluate(
     probing: Probing | None,
 ) -> None:
     """Evaluate and measure all replicas, those of several groups at once."""
-    inputs, labels = held_out
+    inputs, targets = held_out
+    chance = loss.chance(targets)
 
     def evaluate(replica: int, film: Film | None) -> None:
         activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
-        outputs = activities[-1]
-        right = outputs.argmax(-1) == labels
-        curves.accuracy[replica, point] = right.double().mean().item()
-        picked = outputs.gather(-1, labels.unsqueeze(-1)).double()
-        # softmax may have rounded a probability to zero
-        tiny = torch.finfo(outputs.dtype).tiny
-        curves.loss[replica, point] = -picked.clamp_min(tiny).log().mean().item()
+        output, target = activities[-1].unsqueeze(0), targets.unsqueeze(0)
+        score = loss.score(output, target).item()
+        # held-out points may lead further than those that it was trained on
+        curves.score[replica, point] = score if math.isfinite(score) else chance
+        curves.loss[replica, point] = loss.value(output, target).double().mean().item()
         if film is not None:
             film.add(activities)
 
@@ -135,6 +136,6 @@ def _evaluate(
         if probing is not None and film is not None:
             probing.measure(curves, group, point, alive, film)
 
-    curves.accuracy[curves.diverged_at >= 0, point] = 1 / classes
+    curves.score[curves.diverged_at >= 0, point] = chance
     with probing.at_point() if probing else nullcontext():
         list(pool.map(evaluate_all, groups))

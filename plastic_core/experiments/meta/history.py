@@ -27,7 +27,7 @@ class History:
         theta: ``[S, episodes + 1, P]``; the first are those at the start.
         gradient: ``[S, episodes, P]``, of the query loss, clipped.
         accuracy: ``[S, episodes]``, of the queries, mean over the parallel networks.
-        loss: ``[S, episodes]``, mean cross-entropy in nats; not finite where a network diverged.
+        loss: ``[S, episodes]``, mean over the queries; not finite where a network diverged.
         diverged: ``[S, episodes]``, networks that left the finite range.
         clipped: ``[S, episodes]``, networks whose gradient was clipped.
         done: episodes done.
@@ -93,7 +93,7 @@ class History:
                     "gradient", (*over, "rule"), "gradient of the query loss", "nat"
                 ),
                 "accuracy": described("accuracy", over, "accuracy on the queries"),
-                "loss": described("loss", over, "mean cross-entropy on the queries", "nat"),
+                "loss": described("loss", over, "mean loss on the queries", "nat"),
                 "diverged": described("diverged", over, "networks that diverged"),
                 "clipped": described("clipped", over, "networks whose gradient was clipped"),
             },

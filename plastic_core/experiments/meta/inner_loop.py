@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.backends.choice import BackendRequest, choose_backend
+from plastic_core.backends.dual.dual import Dual, value_and_tangent
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.native_backend import NativeCode
@@ -29,7 +32,7 @@ class Answers:
     """How R networks answer the queries of their episodes.
 
     Attributes:
-        loss: ``[R]``, mean cross-entropy in nats; not finite where a network diverged.
+        loss: ``[R]``, mean over the queries; not finite where a network diverged.
         accuracy: ``[R]``; chance level where a network diverged.
         gradient: ``[R, P]``, of the loss with respect to the thetas.
     """
@@ -89,7 +92,8 @@ class InnerLoop:
             else:
                 for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
                     step.step(one.unsqueeze(1), wanted.unsqueeze(1))
-            return _answers(*step.outputs(self._x(queries)), asked, failed)
+            outputs, tangents = step.outputs(self._x(queries))
+            return _answers(self._loss, outputs, tangents, self._one_hot[asked], failed)
 
     def test(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
         """Return how the networks answer, without gradients, by the fastest backend.
@@ -121,7 +125,7 @@ class InnerLoop:
             backend.activities(self._x(one).unsqueeze(0), replica)[-1]
             for replica, one in enumerate(queries)
         ]
-        return _answers(torch.cat(outputs), None, asked, failed)
+        return _answers(self._loss, torch.cat(outputs), None, self._one_hot[asked], failed)
 
     def _native(
         self,
@@ -177,28 +181,25 @@ def _stacked(episodes: Sequence[Episode]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(np.stack([getattr(e, n) for e in episodes])) for n in names)
 
 
-def _answers(outputs: Tensor, tangents: Tensor | None, labels: Tensor, failed: Tensor) -> Answers:
+def _answers(
+    loss: Loss, outputs: Tensor, tangents: Tensor | None, target: Tensor, failed: Tensor
+) -> Answers:
     """Return the loss, and by the chain rule its gradient.
 
     Args:
-        outputs: ``[R, Q, n_L]``, softmax.
+        loss: of the network.
+        outputs: ``[R, Q, n_L]``.
         tangents: ``[P, R, Q, n_L]``, or None for no gradient.
-        labels: ``[R, Q]``.
+        target: ``[R, Q, n_L]``.
         failed: ``[R]``, where a network diverged, or -1.
     """
     diverged = (failed >= 0) | ~outputs.isfinite().flatten(1).all(1)
-    index = labels.unsqueeze(-1)
-    picked = outputs.gather(-1, index).squeeze(-1).double()
-    # softmax may have rounded a probability to zero
-    picked = picked.clamp_min(torch.finfo(outputs.dtype).tiny)
-    change = picked.new_zeros(0, *picked.shape)
-    if tangents is not None:
-        index = index.expand(len(tangents), *index.shape)
-        change = tangents.gather(-1, index).squeeze(-1).double()
+    seen: Any = outputs if tangents is None else Dual(outputs, tangents)
+    count = 0 if tangents is None else len(tangents)
+    value, change = value_and_tangent(loss.value(seen, target), count)
+    chance, score = loss.chance(target[0]), loss.score(outputs, target).double()
     return Answers(
-        loss=torch.where(diverged, torch.nan, -picked.log().mean(-1)).numpy(),
-        accuracy=torch.where(
-            diverged, 1 / outputs.shape[-1], (outputs.argmax(-1) == labels).double().mean(-1)
-        ).numpy(),
-        gradient=-(change / picked).mean(-1).T.numpy(),
+        loss=torch.where(diverged, torch.nan, value.double().mean(-1)).numpy(),
+        accuracy=torch.where(diverged, chance, score).numpy(),
+        gradient=change.double().mean(-1).T.numpy(),
     )

@@ -17,6 +17,7 @@ from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.plugin import Dataset, Rule, Task
 from plastic_core.base.errors import PlasticError, listing
+from plastic_core.base.scores import ACCURACY
 from plastic_core.experiments.meta.episodes import Episodes
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.inner_loop import InnerLoop
@@ -184,6 +185,11 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
         raise PlasticError(f"task '{spec.task}': its network is recurrent; expected feed-forward")
     if plan.network.layer_norm:
         raise PlasticError("layer_norm: it is not differentiated in meta-learning; leave it out")
+    if plan.score.name != ACCURACY:
+        raise PlasticError(
+            f"loss '{plan.network.loss}': its score is {plan.score.name}, and episodes are of "
+            "classes, judged by accuracy; write loss cross-entropy or binary-cross-entropy"
+        )
     return plan
 
 
@@ -217,6 +223,8 @@ def _given(plan: Plan, data: tuple[Any, Any]) -> tuple[Dataset, Plan]:
     options = plan.options
     assert isinstance(options, FewShotOptions)
     inputs, labels, names = datasets.read_arrays(data)
+    if not names:
+        raise PlasticError("data: y holds numbers; episodes are of classes: give labels [N]")
     divided = divide(inputs.astype(np.float32), labels, len(names), options)
     outputs = len(names) if options.head == "all" else options.ways
     network = plan.network.between(inputs.shape[1], outputs)
@@ -230,7 +238,14 @@ def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDAr
     part = "held-out" if held_out else "training"
     inputs = data.held_out_inputs if held_out else data.inputs
     labels = data.held_out_labels if held_out else data.labels
-    return Episodes(labels, options, f"the {part} points of {plan.task_entry.name}"), inputs
+    if not data.classes:
+        raise PlasticError(
+            f"the {part} points of {plan.task_entry.name} hold numbers to predict; episodes are of "
+            "classes: give labels"
+        )
+    return Episodes(
+        labels.astype(np.int64), options, f"the {part} points of {plan.task_entry.name}"
+    ), inputs
 
 
 def expression(thetas: dict[str, float]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.reading import read_bytes, read_json
+from plastic_core.base.scores import ACCURACY, number
 from plastic_core.experiments.reproducing.description import describe
 from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
 
@@ -96,7 +97,9 @@ def _section(folder: Path) -> Section:
 
 def _of_run(folder: Path, record: Any) -> Section:
     spec, result = record["spec"], record["result"]
-    accuracy = result["accuracy"]
+    score = result.get("score") or {"name": ACCURACY, **result["accuracy"]}
+    name, unit = score["name"], "%" if score["name"] == ACCURACY else ""
+    mean, low, high = (number(name, score[key]) for key in ("mean", "low", "high"))
     section = Section(
         title=f"{', '.join((spec['rule'], *spec['transforms']))} on {spec['task']}",
         image=_image(folder / "learning_curve.png"),
@@ -105,8 +108,8 @@ def _of_run(folder: Path, record: Any) -> Section:
         notes=[str(note) for note in record["notes"]],
     )
     summary = [
-        ("accuracy", f"{100 * accuracy['mean']:.2f}%"),
-        ("98% interval", f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}%"),
+        (name, f"{mean}{unit}"),
+        ("98% interval", f"{low} to {high}{unit}"),
         ("networks", f"{spec['seeds']}, {len(result['diverged'])} of them diverged"),
         ("training points of each", f"{spec['samples']:,}"),
         ("backend", f"{record['backend']} ({record['backend_reason']})"),

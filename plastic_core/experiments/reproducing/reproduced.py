@@ -104,7 +104,7 @@ def search(
                 "arm": arm.label,
                 "rule": arm.rule,
                 "thetas": choice.arm.point,
-                "accuracy": choice.accuracy,
+                "accuracy": choice.mean,
                 "points": choice.tried,
                 "at_edge": list(choice.at_edge),
                 "grid": _grid_of(figure, arm),

@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from plastic_core.api.loss import Score
 from plastic_core.api.plugin import Rule, Task, Transform
+from plastic_core.base import scores
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception, listing
+from plastic_core.base.scores import ACCURACY
 from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.experiments.searching.journal import repair as repair_journal
 from plastic_core.experiments.searching.search_folder import SearchFolder
@@ -52,9 +55,10 @@ class SearchProgress:
     Attributes:
         budget: trials in all.
         counts: trials by what became of them.
-        best: accuracy of the best complete trial so far, None for none.
+        best: score of the best complete trial so far, None for none.
         point: where that is.
         rate: trials ended in a second, since this process began to look; 0 where none did.
+        score: the name of the score.
     """
 
     budget: int
@@ -62,6 +66,7 @@ class SearchProgress:
     best: float | None
     point: dict[str, float]
     rate: float
+    score: str = ACCURACY
 
 
 class _Stopped(Exception):  # noqa: N818  (no error)
@@ -128,16 +133,17 @@ def search(
     damaged = repair_journal(out / "study.jsonl") if repair else []
     if damaged:
         notes.append(f"damaged lines of study.jsonl were taken out: {listing(map(str, damaged))}")
-    study = Study(out, spec.ranges, trials)
+    score = plan.score
+    study = Study(out, spec.ranges, trials, score.higher_is_better)
     means = _Means(catalogue, source, None if handed_over else store)
     try:
-        job = _Job(spec, out, store.folder, trials, data_dir)
-        _show(study, trials, on_progress)
+        job = _Job(spec, out, store.folder, trials, data_dir, score)
+        _show(study, job, on_progress)
         if workers > 1:
             notes += _work_in_processes(job, workers, study, on_progress)
         _work(job, study, means, None, on_progress)
         best = study.best()
-        counts, table = study.counts(), [_row(trial) for trial in study.trials()]
+        counts, table = study.counts(), [_row(trial, score.name) for trial in study.trials()]
     finally:
         study.close()
     chosen = None
@@ -148,11 +154,12 @@ def search(
             "point": best.params,
             "thetas": arm.thetas,
             "chosen_by": best.value,
-            **_report(arm, means),
+            **_report(arm, means, score.name),
         }
     ended = {name: n for name, n in asdict(counts).items() if name != "running"}
     return folder.finish(
         {
+            "score": score.name,
             "store": str(store.folder),
             "budget": trials,
             "trials": ended,
@@ -172,6 +179,7 @@ class _Job:
     store: Path
     budget: int
     data_dir: str | None
+    score: Score
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,7 @@ def _work(
     """Claim trials and train them until the budget is used up, and nobody trains any more."""
 
     def show() -> SearchProgress:
-        return _show(study, job.budget, on_progress)
+        return _show(study, job, on_progress)
 
     while True:
         trial = study.claim()
@@ -204,7 +212,7 @@ def _work(
             continue
         try:
             arm = arm_at(job.spec, trial.params, means.catalogue)
-            accuracy = _train(arm, trial, means, threads, show)
+            score = _train(arm, job.score, trial, means, threads, show)
         except _Stopped as stopped:
             study.stop(trial, stopped.outcome, str(stopped))
         except TrainingError as error:
@@ -215,14 +223,19 @@ def _work(
         except (Exception, SystemExit) as error:
             study.stop(trial, "failed", describe_exception(error))
         else:
-            study.end(trial, accuracy)
+            study.end(trial, score)
         show()
 
 
 def _train(
-    arm: Arm, trial: Trial, means: _Means, threads: int | None, show: Callable[[], Any]
+    arm: Arm,
+    score: Score,
+    trial: Trial,
+    means: _Means,
+    threads: int | None,
+    show: Callable[[], Any],
 ) -> float:
-    """Return the mean accuracy at the end of the training.
+    """Return the mean score at the end of the training.
 
     Raises:
         _Stopped: most networks diverged, or it is hopeless.
@@ -231,21 +244,24 @@ def _train(
 
     def judge(point: Point) -> None:
         points.append(point)
-        trial.report(point.accuracy, point.step)
+        trial.report(point.score, point.step)
         show()
         if not point.last:
             _check_divergence(point)
             if trial.should_prune():
-                best = 100 * max(p.accuracy for p in points)
+                best = (max if score.higher_is_better else min)(p.score for p in points)
+                percent = "%" if score.name == ACCURACY else ""
+                side = "below" if score.higher_is_better else "above"
                 raise _Stopped(
                     "pruned",
-                    f"at sample {point.step} its best accuracy was {best:.2f}%, below the median "
-                    "of the complete trials",
+                    f"at sample {point.step} its best {score.name} was "
+                    f"{scores.number(score.name, best)}{percent}, {side} the median of the "
+                    "complete trials",
                 )
 
     train_arm(arm, means.store, means.source, threads, judge)
     _check_divergence(points[-1])
-    return points[-1].accuracy
+    return points[-1].score
 
 
 def _check_divergence(point: Point) -> None:
@@ -291,7 +307,7 @@ def _work_in_processes(
                             f"{process.exitcode}; --workers 0 trains in this process"
                         )
                     start()
-            _show(study, job.budget, on_progress)
+            _show(study, job, on_progress)
     finally:
         for process in processes:
             process.terminate()
@@ -324,7 +340,7 @@ def _process(job: _Job, faults: Any) -> None:
     # standard output is the parent's, for its result alone
     with contextlib.suppress(KeyboardInterrupt), contextlib.redirect_stdout(sys.stderr):
         try:
-            study = Study(job.out, job.spec.ranges, job.budget)
+            study = Study(job.out, job.spec.ranges, job.budget, job.score.higher_is_better)
             try:
                 catalogue = Catalogue(job.spec.base.plugins)
                 means = _Means(catalogue, Source(job.data_dir), Store(job.store))
@@ -335,15 +351,15 @@ def _process(job: _Job, faults: Any) -> None:
             faults.put(str(error))
 
 
-def _report(arm: Arm, means: _Means) -> dict[str, Any]:
-    """Return the accuracy of the best on the half that is for reporting."""
+def _report(arm: Arm, means: _Means, score: str) -> dict[str, Any]:
+    """Return the score of the best on the half that is for reporting."""
     spec = arm.plan.spec.model_copy(update={"eval_half": "report"})
     reported = replace(arm, plan=replace(arm.plan, spec=spec))
     results = train_arm(reported, means.store, means.source, None, lambda point: None)
-    last = [result.accuracy[-1] for result in results.values()]
+    last = [result.scores[-1] for result in results.values()]
     low, high = bootstrap_interval(last)
     return {
-        "accuracy": float(np.mean(last)),
+        score: float(np.mean(last)),
         "low": float(low),
         "high": float(high),
         "seeds": len(last),
@@ -351,7 +367,7 @@ def _report(arm: Arm, means: _Means) -> dict[str, Any]:
     }
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial, score: str) -> dict[str, Any]:
     step = trial.last_step
     return {
         "trial": trial.number,
@@ -359,16 +375,16 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "reason": trial.user_attrs.get("reason"),
         "point": trial.params,
         "sample": step,
-        "accuracy": None if step is None else trial.intermediate_values[step],
+        score: None if step is None else trial.intermediate_values[step],
     }
 
 
-def _show(
-    study: Study, budget: int, on_progress: Callable[[SearchProgress], Any]
-) -> SearchProgress:
+def _show(study: Study, job: _Job, on_progress: Callable[[SearchProgress], Any]) -> SearchProgress:
     best = study.best()
     point = best.params if best is not None else {}
     value = best.value if best is not None else None
-    progress = SearchProgress(budget, study.counts(), value, point, study.rate())
+    progress = SearchProgress(
+        job.budget, study.counts(), value, point, study.rate(), job.score.name
+    )
     on_progress(progress)
     return progress

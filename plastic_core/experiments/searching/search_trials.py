@@ -22,14 +22,14 @@ class Point:
 
     Attributes:
         step: samples seen.
-        accuracy: mean over the seeds, diverged ones at chance level.
+        score: mean over the seeds, diverged ones at chance level.
         diverged: number of networks that have diverged.
         seeds: number of networks.
         last: whether it is the end of the training.
     """
 
     step: int
-    accuracy: float
+    score: float
     diverged: int
     seeds: int
     last: bool
@@ -64,20 +64,20 @@ def train_arm(
     missing = [seed for seed in seeds if seed not in results]
     if not missing:
         for i, step in enumerate(results[seeds[0]].steps):
-            accuracy = [results[seed].accuracy[i] for seed in seeds]
+            scores = [results[seed].scores[i] for seed in seeds]
             at = [results[seed].diverged_at for seed in seeds]
-            on_point(_point(step, accuracy, at, i == len(results[seeds[0]].steps) - 1))
+            on_point(_point(step, scores, at, i == len(results[seeds[0]].steps) - 1))
         return results
 
     block = Block(plan, [Replica(seed, arm.thetas) for seed in missing], dataset, threads)
 
     def after_point(curves: Any) -> None:
         i = curves.done - 1
-        accuracy = {seed: one.accuracy[i] for seed, one in results.items()}
-        accuracy |= dict(zip(missing, curves.accuracy[:, i].tolist(), strict=True))
+        scores = {seed: one.scores[i] for seed, one in results.items()}
+        scores |= dict(zip(missing, curves.score[:, i].tolist(), strict=True))
         at = [one.diverged_at for one in results.values()] + curves.diverged_at.tolist()
         last = curves.done == len(curves.steps)
-        on_point(_point(int(curves.steps[i]), [accuracy[seed] for seed in seeds], at, last))
+        on_point(_point(int(curves.steps[i]), [scores[seed] for seed in seeds], at, last))
 
     block.train(after_point)
     for seed, result in zip(missing, results_of(block.curves, block.chosen.name), strict=True):
@@ -87,6 +87,6 @@ def train_arm(
     return {seed: results[seed] for seed in seeds}
 
 
-def _point(step: int, accuracy: list[float], diverged_at: list[int], last: bool) -> Point:
+def _point(step: int, scores: list[float], diverged_at: list[int], last: bool) -> Point:
     diverged = sum(0 <= at < step for at in diverged_at)
-    return Point(step, float(np.mean(accuracy)), diverged, len(accuracy), last)
+    return Point(step, float(np.mean(scores)), diverged, len(scores), last)

@@ -63,14 +63,21 @@ class Study:
         folder: of the search; must be there.
         ranges: by axis.
         budget: trials in all.
+        higher_is_better: whether the greatest score is the best.
 
     Raises:
         PlasticError: the journal is damaged, or cannot be written.
     """
 
-    def __init__(self, folder: Path, ranges: Mapping[str, Range], budget: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ranges: Mapping[str, Range],
+        budget: int,
+        higher_is_better: bool = True,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._folder, self._budget = folder, budget
+        self._folder, self._budget, self._higher = folder, budget, higher_is_better
         self._axes = {
             axis: FloatDistribution(r.low, r.high, log=r.log) for axis, r in ranges.items()
         }
@@ -88,7 +95,7 @@ class Study:
                 self._study = optuna.create_study(
                     study_name="search",
                     storage=self._storage,
-                    direction="maximize",
+                    direction="maximize" if higher_is_better else "minimize",
                     pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
                     load_if_exists=True,
                 )
@@ -130,9 +137,9 @@ class Study:
             trial.set_user_attr("process", self._name)
             return trial
 
-    def end(self, trial: Trial, accuracy: float) -> None:
+    def end(self, trial: Trial, score: float) -> None:
         """Record that a trial was trained to the end."""
-        self._study.tell(trial, accuracy)
+        self._study.tell(trial, score)
 
     def stop(self, trial: Trial, outcome: str, reason: str) -> None:
         """Record a trial as ``pruned``, ``diverged`` or ``failed``, and why."""
@@ -176,7 +183,8 @@ class Study:
             # a repaired journal may lack where a trial was
             if t.state == TrialState.COMPLETE and t.params.keys() == self._axes.keys()
         ]
-        return max(complete, key=lambda t: t.value or 0.0, default=None)
+        sign = 1 if self._higher else -1
+        return max(complete, key=lambda t: sign * (t.value or 0.0), default=None)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)

@@ -63,12 +63,20 @@ def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:
     """Return all arms, in the order of the rules and of the axes.
 
     Raises:
-        PlasticError: an axis of nothing, a value that is not accepted, a rule that stands twice.
+        PlasticError: an axis of nothing, a value that is not accepted, a rule that stands twice,
+            losses whose scores differ.
     """
     if len(set(sweep.rules)) < len(sweep.rules):
         raise PlasticError(f"rules {listing(sweep.rules)}: one of them stands twice")
     owners = {term.name for rule in sweep.rules for term in parse(rule)}
-    return [arm for rule in sweep.rules for arm in _arms_of(sweep, rule, owners, catalogue)]
+    arms = [arm for rule in sweep.rules for arm in _arms_of(sweep, rule, owners, catalogue)]
+    scores = {arm.plan.score.name for arm in arms}
+    if len(scores) > 1:
+        raise PlasticError(
+            f"the losses of this sweep have the scores {listing(scores)}, which cannot be "
+            "compared; sweep each by itself"
+        )
+    return arms
 
 
 def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue) -> Iterator[Arm]:

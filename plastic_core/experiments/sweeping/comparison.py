@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from plastic_core.api.loss import Score
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.reading import read_json
 from plastic_core.base.statistics import bootstrap_interval, permutation_test
@@ -29,14 +30,14 @@ class Choice:
     Attributes:
         conditions: values of the axes that are no thetas or settings of rules.
         arm: the best on the choosing half; the first of equals.
-        accuracy: its mean there.
+        mean: its mean score there.
         tried: number of points that it was the best of.
         at_edge: axes at whose first or last value it lies.
     """
 
     conditions: dict[str, Any]
     arm: Arm
-    accuracy: float
+    mean: float
     tried: int
     at_edge: tuple[str, ...]
 
@@ -100,6 +101,7 @@ def reporting_arms(choices: Sequence[Choice]) -> list[Arm]:
 def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
     """Return the table of the chosen arms, and the paired differences between rules."""
     last = [_last(arm) for arm in reported.arms]
+    score = choices[0].arm.plan.score
     table = []
     for choice, arm, values in zip(choices, reported.arms, last, strict=True):
         low, high = bootstrap_interval(list(values.values()))
@@ -109,10 +111,10 @@ def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
                 "conditions": choice.conditions,
                 "thetas": choice.arm.thetas,
                 "point": choice.arm.point,
-                "chosen_by": choice.accuracy,
+                "chosen_by": choice.mean,
                 "tried": choice.tried,
                 "at_edge": list(choice.at_edge),
-                "accuracy": float(np.mean(list(values.values()))),
+                score.name: float(np.mean(list(values.values()))),
                 "low": float(low),
                 "high": float(high),
                 "seeds": len(values),
@@ -120,15 +122,21 @@ def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
             }
         )
     pairs = [
-        _difference(table[i], table[j], last[i], last[j])
+        _difference(score, table[i], table[j], last[i], last[j])
         for i, j in itertools.combinations(range(len(choices)), 2)
         if choices[i].conditions == choices[j].conditions
     ]
-    return {"format": 1, "half": "report", "rules": table, "differences": pairs}
+    return {
+        "format": 1,
+        "half": "report",
+        "score": score.name,
+        "rules": table,
+        "differences": pairs,
+    }
 
 
 def heat_map_of(arms: Sequence[ArmResult]) -> HeatMap | None:
-    """Return accuracy over the first two theta axes of one rule, the best over any others."""
+    """Return the mean score over the first two theta axes of one rule, the best over any others."""
     points = [arm.arm.point for arm in arms]
     axes = [axis for axis in points[0] if axis not in _conditions(arms[0].arm)]
     axes = [axis for axis in axes if len({p[axis] for p in points}) > 1]
@@ -137,17 +145,18 @@ def heat_map_of(arms: Sequence[ArmResult]) -> HeatMap | None:
     x_name, y_name = axes[0], axes[1] if len(axes) > 1 else ""
     x = list(dict.fromkeys(p[x_name] for p in points))
     y = list(dict.fromkeys(p[y_name] for p in points)) if y_name else [""]
-    accuracy: list[list[float | None]] = [[None] * len(x) for _ in y]
+    shown: list[list[float | None]] = [[None] * len(x) for _ in y]
+    ranked: dict[tuple[int, int], tuple[bool, float]] = {}
     diverged = [[False] * len(x) for _ in y]
     for arm in arms:
         row = y.index(arm.arm.point[y_name]) if y_name else 0
         column = x.index(arm.arm.point[x_name])
-        if arm.results:
-            mean = float(np.mean(list(_last(arm).values())))
-            before = accuracy[row][column]
-            accuracy[row][column] = mean if before is None else max(before, mean)
+        if arm.results and arm.rank >= ranked.get((row, column), arm.rank):
+            ranked[row, column] = arm.rank
+            shown[row][column] = arm.mean
         diverged[row][column] |= any(r.diverged_at >= 0 for r in arm.results.values())
-    return HeatMap(_label(x_name), _label(y_name), x, y, accuracy, diverged)
+    score = arms[0].arm.plan.score.name
+    return HeatMap(_label(x_name), _label(y_name), x, y, shown, diverged, score)
 
 
 def _label(axis: str) -> str:
@@ -166,8 +175,8 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
         raise PlasticError(
             f"no point of the rule {first.rule} has all its seeds; run the sweep again first"
         )
-    means = [float(np.mean(list(_last(arm).values()))) for arm in whole]
-    best = whole[int(np.argmax(means))].arm
+    first_of_best = max(whole, key=lambda arm: arm.rank)
+    best = first_of_best.arm
     conditions = _conditions(best)
     edge = [
         axis
@@ -176,17 +185,21 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
         and len(spec.grid[axis]) > 1
         and value in (spec.grid[axis][0], spec.grid[axis][-1])
     ]
-    return Choice(conditions, best, max(means), len(group), tuple(edge))
+    return Choice(conditions, best, first_of_best.mean, len(group), tuple(edge))
 
 
 def _last(arm: ArmResult) -> dict[int, float]:
-    return {seed: result.accuracy[-1] for seed, result in arm.results.items()}
+    return {seed: result.scores[-1] for seed, result in arm.results.items()}
 
 
 def _difference(
-    one: dict[str, Any], other: dict[str, Any], a: dict[int, float], b: dict[int, float]
+    score: Score,
+    one: dict[str, Any],
+    other: dict[str, Any],
+    a: dict[int, float],
+    b: dict[int, float],
 ) -> dict[str, Any]:
-    """Return the second rule's accuracy less the first's, paired by seed."""
+    """Return the second rule's score less the first's, paired by seed, and where it is better."""
     seeds = sorted(a.keys() & b.keys())
     differences: NDArray[Any] = np.array([b[seed] - a[seed] for seed in seeds])
     low, high = bootstrap_interval(differences)
@@ -197,7 +210,7 @@ def _difference(
         "difference": float(differences.mean()),
         "low": float(low),
         "high": float(high),
-        "wins": int((differences > 0).sum()),
+        "wins": int(((differences if score.higher_is_better else -differences) > 0).sum()),
         "seeds": len(seeds),
         "p": permutation_test(differences),
     }

@@ -53,8 +53,20 @@ class ArmResult:
     cells: dict[int, Cell]
     results: dict[int, CellResult] = field(default_factory=dict)
 
+    @property
+    def mean(self) -> float:
+        """The mean score of its networks at the end, diverged ones at chance level."""
+        return float(np.mean([one.scores[-1] for one in self.results.values()]))
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What it is ranked by, the greatest being the best; last where all networks diverged."""
+        score = self.arm.plan.score
+        alive = any(one.diverged_at < 0 for one in self.results.values())
+        return alive, self.mean if score.higher_is_better else -self.mean
+
     def curves(self) -> xr.Dataset:
-        """Return accuracy, loss and what probes measured, over the seeds that have a result.
+        """Return score, loss and what probes measured, over the seeds that have a result.
 
         Raises:
             PlasticError: no seed has one.
@@ -75,8 +87,9 @@ class Progress:
         running: networks of the blocks that workers train now.
         failed: reasons, by key of the cell.
         alone: seconds for which there was no worker.
-        best: accuracy of the best arm that has all its seeds, None for none.
+        best: mean score of the best arm that has all its seeds, None for none.
         best_arm: that arm, the first of equals.
+        best_rank: what it is ranked by.
     """
 
     total: int
@@ -88,6 +101,7 @@ class Progress:
     alone: float = 0.0
     best: float | None = None
     best_arm: Arm | None = None
+    best_rank: tuple[bool, float] | None = None
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -306,6 +320,6 @@ def _take(arm: ArmResult, seed: int, result: CellResult, progress: Progress) -> 
     arm.results[seed] = result
     progress.diverged += result.diverged_at >= 0
     if len(arm.results) == len(arm.cells):
-        mean = float(np.mean([one.accuracy[-1] for one in arm.results.values()]))
-        if progress.best is None or mean > progress.best:
-            progress.best, progress.best_arm = mean, arm.arm
+        rank = arm.rank
+        if progress.best_rank is None or rank > progress.best_rank:
+            progress.best, progress.best_arm, progress.best_rank = arm.mean, arm.arm, rank

@@ -14,7 +14,7 @@ from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
 
 
 def rows_of(result: SweepResult) -> list[dict[str, Any]]:
-    """Return for each arm its rule, point, thetas, and accuracy at the end over its seeds."""
+    """Return for each arm its rule, point, thetas, and score at the end over its seeds."""
     return [_row(arm) for arm in result.arms]
 
 
@@ -24,6 +24,7 @@ def summary_of(spec: SweepSpec, result: SweepResult, store: str) -> dict[str, An
     return {
         "format": 1,
         "spec": spec.model_dump(mode="json"),
+        "score": score_of(result),
         "store": store,
         "cells": progress.total,
         "from_store": progress.found,
@@ -41,11 +42,16 @@ def summary_of(spec: SweepSpec, result: SweepResult, store: str) -> dict[str, An
     }
 
 
+def score_of(result: SweepResult) -> str:
+    """Return the name of the score of all arms."""
+    return result.arms[0].arm.plan.score.name
+
+
 def csv_of(result: SweepResult) -> str:
     """Return the table as text with commas, one column for each axis of the grid."""
     rows = rows_of(result)
     axes = list(dict.fromkeys(axis for row in rows for axis in row["point"]))
-    fields = ["rule", *axes, "accuracy", "low", "high", "seeds", "diverged", "missing"]
+    fields = ["rule", *axes, score_of(result), "low", "high", "seeds", "diverged", "missing"]
     out = io.StringIO()
     writer = csv.DictWriter(out, fields, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -54,13 +60,13 @@ def csv_of(result: SweepResult) -> str:
 
 
 def _row(arm: ArmResult) -> dict[str, Any]:
-    last = np.array([result.accuracy[-1] for result in arm.results.values()])
+    last = np.array([result.scores[-1] for result in arm.results.values()])
     low, high = bootstrap_interval(last) if len(last) else (None, None)
     return {
         "rule": arm.arm.rule,
         "point": arm.arm.point,
         "thetas": arm.arm.thetas,
-        "accuracy": float(last.mean()) if len(last) else None,
+        arm.arm.plan.score.name: float(last.mean()) if len(last) else None,
         "low": None if low is None else float(low),
         "high": None if high is None else float(high),
         "seeds": len(last),
