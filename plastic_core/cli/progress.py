@@ -57,7 +57,8 @@ class RunView:
         record = planned.record
         network, shape = record["network"], planned.curves.attrs["network"]
         lines = [
-            f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}",
+            f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}"
+            + (f", {network['loss']}" if "loss" in network else ""),
             *(
                 f"rule {r['name']}: theta {r['theta']:g} ({r['theta_from']})"
                 + _layers(r["layers"], record["layers"])

@@ -79,7 +79,8 @@ def check_data(tried: TriedTask) -> list[Fault]:
     if not isinstance(data, Dataset):
         return [Fault("load", f"returned {data!r}", "expected a Dataset", _DATASET)]
     faults = []
-    for field, dtype in (("inputs", np.float32), ("labels", np.int64)):
+    labels = np.int64 if data.classes else np.float32
+    for field, dtype in (("inputs", np.float32), ("labels", labels)):
         for name in (field, f"held_out_{field}"):
             found = getattr(data, name)
             if getattr(found, "dtype", None) != dtype:
