@@ -93,7 +93,7 @@ class InnerLoop:
                 for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
                     step.step(one.unsqueeze(1), wanted.unsqueeze(1))
             outputs, tangents = step.outputs(self._x(queries))
-            return _answers(self._loss, outputs, tangents, self._one_hot[asked], failed)
+            return _answers(self._circuit.loss, outputs, tangents, self._one_hot[asked], failed)
 
     def test(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
         """Return how the networks answer, without gradients, by the fastest backend.
@@ -125,7 +125,7 @@ class InnerLoop:
             backend.activities(self._x(one).unsqueeze(0), replica)[-1]
             for replica, one in enumerate(queries)
         ]
-        return _answers(self._loss, torch.cat(outputs), None, self._one_hot[asked], failed)
+        return _answers(self._circuit.loss, torch.cat(outputs), None, self._one_hot[asked], failed)
 
     def _native(
         self,
