@@ -32,7 +32,7 @@ def resolve(
     plan = make_plan(spec, Catalogue(rules=rules, transforms=transform_classes))
     kind = getattr(torch, dtype)
     hooks = resolve_hooks(
-        [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules],
+        plan.selected,
         [t.transform for t in plan.transforms],
         kind,
     )

@@ -13,24 +13,26 @@ from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_val
 from plastic_core.base.spec import LATER, Spec
 
 Activation = Literal["softplus", "relu", "tanh", "sigmoid", "linear"]
-Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive"]
+Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive", "zeros"]
 NetworkKind = Literal["feedforward", "recurrent"]
 
 
 class NetworkSpec(Spec):
-    r"""A feed-forward network without biases, :math:`y_l = \sigma(W_l y_{l-1})` (Equation 1).
+    r"""A feed-forward network, :math:`y_l = \sigma(W_l y_{l-1} [+ b_l])` (Equation 1).
 
     Attributes:
         sizes: units of each layer, input and output included.
         activation: of the hidden layers; softplus has beta = 10.
         init: "xavier" (uniform, Equation 3), "kaiming" (normal), "orthogonal", "identity", or
-            "naive" (normal with standard deviation `init_std`).
+            "naive" (normal with standard deviation `init_std`), or "zeros".
         init_std: of "naive"; the paper's N(0, 0.01).
         residual: add y_{l-1} to y_l in every hidden layer of equal size.
         layer_norm: normalise z_l over the units of every hidden layer, before the activation,
             without gain and bias.
         loss: name of the loss, which decides the function of the output layer; "cross-entropy"
             has softmax.
+        bias: whether every layer has biases. They begin at 0 and learn by the rule that propagates
+            the error alone: a bias is the weight from a unit that is always 1.
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
@@ -40,6 +42,7 @@ class NetworkSpec(Spec):
     residual: bool = False
     layer_norm: bool = False
     loss: str = Field("cross-entropy", json_schema_extra=LATER)
+    bias: bool = Field(False, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _residual_has_an_effect(self) -> Self:
@@ -63,8 +66,14 @@ class NetworkSpec(Spec):
 
     @property
     def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
-        """n_post, n_pre and initialisation of each weight matrix."""
-        return tuple((n_post, n_pre, self.init) for n_pre, n_post in pairwise(self.sizes))
+        """n_post, n_pre and initialisation of each weight matrix, then of each bias."""
+        weights = tuple((n_post, n_pre, self.init) for n_pre, n_post in pairwise(self.sizes))
+        return weights + tuple((self.sizes[layer], 1, "zeros") for layer in self.biased)
+
+    @property
+    def biased(self) -> tuple[int, ...]:
+        """The layers that have biases, counted from 1."""
+        return tuple(range(1, len(self.sizes))) if self.bias else ()
 
     @property
     def gradient_only(self) -> frozenset[int]:
@@ -96,8 +105,7 @@ class RecurrentSpec(Spec):
 
     The input is shown for the first steps and is 0 after them. The weight matrices are, in this
     order, :math:`W_x`, :math:`W_h` and :math:`W_o`. All rules act on :math:`W_h`; the other two
-    learn by the rule that propagates the error alone. Without biases; f and the error are those
-    of the loss, at T.
+    learn by the rule that propagates the error alone. f and the error are those of the loss, at T.
 
     Attributes:
         inputs: number of inputs.
@@ -109,6 +117,9 @@ class RecurrentSpec(Spec):
         init: of W_h, as in `NetworkSpec`; W_x and W_o are Xavier uniform.
         init_std: of "naive".
         loss: name of the loss, as in `NetworkSpec`.
+        bias: whether :math:`z_t` and the output have biases, as in `NetworkSpec`.
+        layer_norm: normalise every :math:`z_t` over the hidden units, before the activation.
+        residual: add :math:`y_{t-1}` to :math:`y_t`.
     """
 
     inputs: PositiveInt
@@ -120,6 +131,9 @@ class RecurrentSpec(Spec):
     init: Initialisation = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     loss: str = Field("cross-entropy", json_schema_extra=LATER)
+    bias: bool = Field(False, json_schema_extra=LATER)
+    layer_norm: bool = Field(False, json_schema_extra=LATER)
+    residual: bool = Field(False, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _shown_before_the_answer(self) -> Self:
@@ -152,12 +166,20 @@ class RecurrentSpec(Spec):
 
     @property
     def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
-        """n_post, n_pre and initialisation of W_x, W_h and W_o."""
-        return (
+        """n_post, n_pre and initialisation of W_x, W_h and W_o, then of the biases."""
+        weights: tuple[tuple[int, int, Initialisation], ...] = (
             (self.hidden, self.inputs, "xavier"),
             (self.hidden, self.hidden, self.init),
             (self.classes, self.hidden, "xavier"),
         )
+        if not self.bias:
+            return weights
+        return (*weights, (self.hidden, 1, "zeros"), (self.classes, 1, "zeros"))
+
+    @property
+    def biased(self) -> tuple[int, ...]:
+        """The layers that have biases, counted from 1."""
+        return (2, 3) if self.bias else ()
 
     @property
     def gradient_only(self) -> frozenset[int]:
@@ -190,6 +212,7 @@ HIDDEN_PRESETS: Final[dict[int, tuple[int, ...]]] = {
 }
 
 
+_BIAS: Final = "biases, which learn by the rule that propagates the error"
 _LOSS: Final = "output function, error and score; 'plastic plugins' lists the losses"
 
 
@@ -208,6 +231,7 @@ class NetworkOptions(Spec):
     residual: bool = Field(False, description="residual connections between layers of equal size")
     layer_norm: bool = Field(False, description="layer normalisation before each activation")
     loss: str = Field("cross-entropy", description=_LOSS, json_schema_extra=LATER)
+    bias: bool = Field(False, description=_BIAS, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _sizes_or_layers(self) -> Self:
@@ -225,6 +249,7 @@ class NetworkOptions(Spec):
             residual=self.residual,
             layer_norm=self.layer_norm,
             loss=self.loss,
+            bias=self.bias,
         )
 
 
@@ -242,6 +267,13 @@ class RecurrentOptions(Spec):
         0.01, description="standard deviation of --init naive"
     )
     loss: str = Field("cross-entropy", description=_LOSS, json_schema_extra=LATER)
+    bias: bool = Field(False, description=_BIAS, json_schema_extra=LATER)
+    layer_norm: bool = Field(
+        False, description="layer normalisation before each activation", json_schema_extra=LATER
+    )
+    residual: bool = Field(
+        False, description="add the activity of the step before", json_schema_extra=LATER
+    )
 
     @model_validator(mode="after")
     def _shown_before_the_answer(self) -> Self:
@@ -264,4 +296,7 @@ class RecurrentOptions(Spec):
             init=self.init,
             init_std=self.init_std,
             loss=self.loss,
+            bias=self.bias,
+            layer_norm=self.layer_norm,
+            residual=self.residual,
         )

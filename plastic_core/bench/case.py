@@ -93,5 +93,4 @@ class Case:
         """Return the hooks, and the theta of each rule."""
         spec = RunSpec(rule=self.rule, task="mnist-mlp", options={"layers": self.depth})
         plan = make_plan(spec, Catalogue())
-        layers = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-        return resolve_hooks(layers), {r.name: r.theta for r in plan.rules}
+        return resolve_hooks(plan.selected), {r.name: r.theta for r in plan.rules}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Without a terminal, a line at most this often.
 _LINE_SECONDS = 10.0
 
-_COLLECTED = {"options", "settings", "plugins"}
+_COLLECTED = {"options", "settings", "transforms", "plugins"}
 
 
 def make_app(arguments: Sequence[str] | None) -> App:
@@ -48,6 +48,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         spec: Annotated[Any, Parameter(name="*")] = None,
         task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
         set_: Settings = None,
+        transform: Texts = None,
         plugin: Texts = None,
         out: str | None = None,
         resume: Switch = False,
@@ -66,6 +67,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             spec: the fields of the spec.
             task_options: the options of the task.
             set_: RULE.NAME=VALUE, such as oja.theta=1e-4; may be repeated.
+            transform: name of a transform of the summed update; may be repeated.
             plugin: file with an unpackaged plugin; may be repeated.
             out: the folder to write; default ./runs/TIME-TASK-RULE.
             resume: continue what --out holds.
@@ -77,7 +79,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         chosen = {name: option_of(options, name, v) for name, v in given_of(task_options).items()}
         merge(fields, "options", chosen)
         merge(fields, "settings", settings_of(set_ or []))
-        made = MetaSpec(**fields, plugins=tuple(plugin or ()))
+        made = MetaSpec(**fields, transforms=transform or (), plugins=tuple(plugin or ()))
         _meta(made, out, resume, json, data_dir, threads)
 
     attach(meta, options, skip=_COLLECTED, model=MetaSpec)

@@ -73,6 +73,7 @@ class Circuit:
         units: of each series.
         populations: from the input to the output, what evaluation returns.
         given: what projections have as events in place of what they send and become.
+        layers: the layer of each projection, counted from 1.
         input_activation: which gates the error that arrives at the input, or None.
         spec: what it was made of.
     """
@@ -81,6 +82,7 @@ class Circuit:
     units: Mapping[str, int]
     populations: tuple[Node, ...]
     given: Mapping[Send, Events]
+    layers: tuple[int, ...]
     input_activation: Activate | None
     spec: AnyNetwork
 

@@ -45,6 +45,8 @@ def _draw(
 ) -> Tensor:
     if init == "xavier":
         return _xavier(n_post, n_pre, source)
+    if init == "zeros":
+        return torch.zeros(n_post, n_pre, dtype=torch.float64)
     if init == "identity":
         return torch.eye(n_post, n_pre, dtype=torch.float64)
     weight = torch.empty(n_post, n_pre, dtype=torch.float64)

@@ -18,9 +18,11 @@ class Map(ABC):
 
     Attributes:
         gates: whether an error that its rule does not gate passes it unchanged.
+        constant: whether the output does not depend on the inputs, so that no error goes back.
     """
 
     gates = False
+    constant = False
 
     @abstractmethod
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
@@ -71,6 +73,16 @@ class Normalise(Map):
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         return (normalise_back(error, *kept),)
+
+
+class Constant(Map):
+    """A single unit that is always 1, for each sample of a population."""
+
+    constant = True
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """See `Map.forward`."""
+        return torch.ones_like(inputs[0][..., :1]), None
 
 
 class Add(Map):

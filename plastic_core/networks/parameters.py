@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,14 +22,16 @@ class Parameters:
     """Tensors with the replicas as their leading dimension, changed in place by the engine.
 
     Attributes:
-        weights: ``[R, n_post, n_pre]`` for each projection.
+        weights: ``[R, n_post, n_pre]`` for each projection, those of biases last.
         feedback: ``[R, n_pre, n_post]`` (or ``[R, n_pre, n_L]``) for each projection, or empty.
         state: the states of rules and transforms, by "owner.projection.name".
+        biased: the layers of the biases, counted from 1.
     """
 
     weights: list[Tensor]
     feedback: list[Tensor]
     state: dict[str, Tensor] = field(default_factory=dict)
+    biased: tuple[int, ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -47,13 +49,34 @@ class Parameters:
             [w[first:last] for w in self.weights],
             [b[first:last] for b in self.feedback],
             {name: value[first:last] for name, value in self.state.items()},
+            self.biased,
         )
 
     def named(self) -> dict[str, Tensor]:
-        """Return all tensors by name: "weight.1", "feedback.1", "state.bcm.1.threshold"."""
-        named = {f"weight.{i}": w for i, w in enumerate(self.weights, start=1)}
-        named |= {f"feedback.{i}": b for i, b in enumerate(self.feedback, start=1)}
+        """Return all tensors by name.
+
+        Such as "weight.1", "bias.1", "feedback.1", "state.bcm.1.threshold".
+        """
+        named = {self.name_of("weight", p): w for p, w in enumerate(self.weights)}
+        named |= {self.name_of("feedback", p): b for p, b in enumerate(self.feedback)}
         return named | {f"state.{name}": value for name, value in self.state.items()}
+
+    def name_of(self, kind: Literal["weight", "feedback"], projection: int) -> str:
+        """Return the name of W, or of B, of one projection."""
+        layers = len(self.weights) - len(self.biased)
+        if projection < layers:
+            return f"{kind}.{projection + 1}"
+        bias = f"bias.{self.biased[projection - layers]}"
+        return bias if kind == "weight" else f"feedback.{bias}"
+
+    def with_values(self, named: Mapping[str, Tensor]) -> Parameters:
+        """Return the same with other tensors, by the names of `named`."""
+        return Parameters(
+            [named[self.name_of("weight", p)] for p in range(len(self.weights))],
+            [named[self.name_of("feedback", p)] for p in range(len(self.feedback))],
+            {name: named[f"state.{name}"] for name in self.state},
+            self.biased,
+        )
 
     def add_state(
         self, owner: str, projection: int, states: dict[str, State], matrix: str = "forward"
@@ -111,6 +134,7 @@ def initial_parameters(
     return Parameters(
         weights=stack(lambda seed: initial_weights(spec, seed)),
         feedback=stack(lambda seed: initial_feedback(spec, feedback, seed)) if feedback else [],
+        biased=spec.biased,
     )
 
 

@@ -14,10 +14,11 @@ from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import RecurrentSpec
 from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
-from plastic_core.networks.maps import Activate, Add, Output
+from plastic_core.networks.maps import Activate, Add, Constant, Normalise, Output
 
 #: The projections W_x, W_h and W_o.
 INPUT, HIDDEN, OUTPUT = range(3)
+_HIDDEN_BIAS, _OUTPUT_BIAS = 3, 4
 
 #: The series of z_t and of y_t.
 STATE, ACTIVITY = "z", "y"
@@ -26,35 +27,55 @@ STATE, ACTIVITY = "z", "y"
 def recurrent_circuit(spec: RecurrentSpec, loss: Loss) -> Circuit:
     """Return the circuit of a recurrent network; steps count from 0."""
     activate = Activate(ACTIVATIONS[spec.activation])
-    x, drive, logits, output = Node("x"), Node("d"), Node("z_o"), Node("y_o")
+    x, drive, one, output = Node("x"), Node("d"), Node("one"), Node("y_o")
+    shown, steps = range(spec.present), range(spec.steps)
     show = Send(INPUT, x, drive)
     operations: list[Send | Apply] = [show]
-    shown = range(spec.present)
-    given = {
-        show: Events(
-            (x,) * spec.present,
-            (x,) * spec.present,
-            (drive,) * spec.present,
-            tuple(Node(STATE, t) for t in shown),
-        )
-    }
-    for t in range(spec.steps):
-        z, y = Node(STATE, t), Node(ACTIVITY, t)
-        parts = (drive,) if t in shown else ()
+    given = {show: _events(x, drive, [Node(STATE, t) for t in shown])}
+    always: tuple[Node, ...] = ()
+    if spec.bias:
+        bias = Send(_HIDDEN_BIAS, one, Node("b"))
+        operations += [Apply(Constant(), (x,), one), bias]
+        given[bias] = _events(one, bias.z, [Node(STATE, t) for t in steps])
+        always = (bias.z,)
+    for t in steps:
+        z = Node(STATE, t)
+        parts = (*((drive,) if t in shown else ()), *always)
         if t:
             before, sent = Node(ACTIVITY, t - 1), Node("u", t - 1)
             send = Send(HIDDEN, before, sent)
             given[send] = Events((before,), (Node(STATE, t - 1),), (sent,), (z,))
             operations.append(send)
             parts = (sent, *parts)
-        operations += [Apply(Add(), parts, z), Apply(activate, (z,), y)]
-    operations += [
-        Send(OUTPUT, Node(ACTIVITY, spec.steps - 1), logits),
-        Apply(Output(loss), (logits,), output),
-    ]
+        operations.append(Apply(Add(), parts, z))
+        if spec.layer_norm:
+            z = Node("n", t)
+            operations.append(Apply(Normalise(), (Node(STATE, t),), z))
+        skips = spec.residual and t > 0
+        y = Node("branch" if skips else ACTIVITY, t)
+        operations.append(Apply(activate, (z,), y))
+        if skips:
+            operations.append(Apply(Add(), (y, Node(ACTIVITY, t - 1)), Node(ACTIVITY, t)))
+    last = Node(ACTIVITY, spec.steps - 1)
+    logits = Node("z_o")
+    operations.append(Send(OUTPUT, last, logits))
+    if spec.bias:
+        operations += [
+            Send(_OUTPUT_BIAS, one, Node("b_o")),
+            Apply(Add(), (logits, Node("b_o")), Node("biased_o")),
+        ]
+        logits = Node("biased_o")
+    operations.append(Apply(Output(loss), (logits,), output))
     units = {
-        **{"x": spec.inputs, "z_o": spec.classes, "y_o": spec.classes},
-        **dict.fromkeys(("d", "u", STATE, ACTIVITY), spec.hidden),
+        **{"x": spec.inputs, "one": 1},
+        **dict.fromkeys(("z_o", "b_o", "biased_o", "y_o"), spec.classes),
+        **dict.fromkeys(("d", "b", "u", "n", "branch", STATE, ACTIVITY), spec.hidden),
     }
-    populations = (x, Node(ACTIVITY, spec.steps - 1), output)
-    return Circuit(tuple(operations), units, populations, given, activate, spec)
+    layers = (1, 2, 3, *spec.biased)
+    return Circuit(tuple(operations), units, (x, last, output), given, layers, activate, spec)
+
+
+def _events(pre: Node, post: Node, errors: list[Node]) -> Events:
+    """Return the events of what is sent once and takes effect at many steps."""
+    count = len(errors)
+    return Events((pre,) * count, (pre,) * count, (post,) * count, tuple(errors))

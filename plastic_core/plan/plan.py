@@ -105,6 +105,21 @@ class Plan:
         return [*entries, self.loss.entry, self.task_entry]
 
     @property
+    def selected(self) -> list[tuple[Rule, frozenset[int]]]:
+        """Each rule with the projections that it acts on, counted from 0.
+
+        They are its layers; where it propagates the error, those of their biases too.
+        """
+        depth, found = self.network.depth, []
+        for planned in self.rules:
+            projections = {layer - 1 for layer in planned.layers}
+            if planned.rule.spec.propagates:
+                of_biases = enumerate(self.network.biased, start=depth)
+                projections |= {p for p, layer in of_biases if layer in planned.layers}
+            found.append((planned.rule, frozenset(projections)))
+        return found
+
+    @property
     def handed_over(self) -> bool:
         """Whether it uses classes that are not installed, which no other process could find."""
         return any(entry.handed_over for entry in self.entries)

@@ -188,7 +188,7 @@ class _Subject:
         """Return copies of W and of B."""
         parameters = self.camera.parameters
         weights, feedback = (
-            [aligned_copy(some(matrix, self.networks)) for matrix in matrices]
+            [aligned_copy(some(m, self.networks)) for m in matrices[: self.camera.network.depth]]
             for matrices in (parameters.weights, parameters.feedback)
         )
         return weights, feedback

@@ -55,13 +55,14 @@ class Block:
         self._circuit = circuit_of(network, plan.loss.loss)
         self._threads = threads or torch.get_num_threads()
         self._loss, self._batch_size = plan.loss.loss, spec.batch_size
-        selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-        hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], dtype)
+        hooks = resolve_hooks(plan.selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(
             network, seeds, hooks.feedback, dtype, device
         )
         add_states(self.parameters, hooks)
+        if network.bias and hooks.propagate is None:
+            self.notes.append("the biases stay 0: no rule of the expression propagates the error")
         self.repeatable = not hooks.unrepeatable
         if hooks.unrepeatable:
             self.notes.append(

@@ -30,8 +30,7 @@ def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, transforms=(), 
         RunSpec(rule=rule, task="delayed-digits-rnn", transforms=transforms), Catalogue(rules=rules)
     )
     kind = getattr(torch, dtype)
-    selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-    hooks = resolve_hooks(selected, [t.transform for t in plan.transforms], kind)
+    hooks = resolve_hooks(plan.selected, [t.transform for t in plan.transforms], kind)
     parameters = initial_parameters(spec, range(seeds), hooks.feedback, kind)
     add_states(parameters, hooks)
     thetas = {r.name: torch.full((seeds,), r.theta, dtype=kind) for r in plan.rules}

@@ -47,9 +47,7 @@ def autograd(x, labels):
 def ours(backend, replicas, x, labels):
     """Return updates per second of all networks together."""
     plan = make_plan(RunSpec(rule="0.0008*bp+0.0003*oja", task="delayed-mnist-rnn"), Catalogue())
-    hooks = resolve_hooks(
-        [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-    )
+    hooks = resolve_hooks(plan.selected)
     parameters = initial_parameters(SPEC, range(replicas))
     thetas = {r.name: torch.full((replicas,), r.theta) for r in plan.rules}
     made = backend(SPEC, hooks, thetas, parameters, x, torch.eye(10)[labels], 1)

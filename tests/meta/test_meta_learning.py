@@ -189,10 +189,6 @@ def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
             "shots = 80 and queries = 30: the training points of digits-fewshot have 87 points of "
             "one class; give at most 87 together",
         ),
-        (
-            ["--layer-norm"],
-            "layer_norm: it is not differentiated in meta-learning; leave it out",
-        ),
         (["--episodes", "0"], "MetaSpec: episodes = '0': input should be greater than 0"),
         (["--resume"], "--resume needs --out DIR, the folder to continue"),
     ],

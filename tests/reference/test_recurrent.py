@@ -17,8 +17,7 @@ def build(rule, spec, seeds=2, dtype=torch.float64):
     """Return an engine for a recurrent network, and a copy of its initial parameters."""
     options = {"hidden": spec.hidden, "present": spec.present, "delay": spec.steps}
     plan = make_plan(RunSpec(rule=rule, task="delayed-digits-rnn", options=options), Catalogue())
-    selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-    hooks = resolve_hooks(selected, dtype=dtype)
+    hooks = resolve_hooks(plan.selected, dtype=dtype)
     parameters = initial_parameters(spec, range(seeds), hooks.feedback, dtype)
     add_states(parameters, hooks)
     before = {name: value.clone() for name, value in parameters.named().items()}

@@ -220,7 +220,7 @@ class CompiledBackend:
         by_name = dict(zip(self._rules, thetas, strict=True))
         finite = []
         for x, target, alive in zip(inputs.unbind(), targets.unbind(), live.unbind(), strict=True):
-            old = parameters_of(values)
+            old = self._parameters.with_values(values)
             new, outputs = self._step(old, by_name, x, target)
             values = {
                 name: torch.where(alive, after, values[name]) for name, after in new.named().items()
@@ -229,19 +229,6 @@ class CompiledBackend:
         for name, value in working.items():
             value.copy_(values[name])
         return torch.stack(finite)
-
-
-def parameters_of(named: dict[str, Tensor]) -> Parameters:
-    """Return parameters made of tensors by the names of `Parameters.named`."""
-    return Parameters(
-        [value for name, value in named.items() if name.startswith("weight.")],
-        [value for name, value in named.items() if name.startswith("feedback.")],
-        {
-            name.removeprefix("state."): value
-            for name, value in named.items()
-            if name.startswith("state.")
-        },
-    )
 
 
 # What this process has compiled, by the operations and the shapes.

@@ -8,7 +8,7 @@ sum, which it fuses with what surrounds them; a call of BLAS it could not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -49,7 +49,9 @@ class FunctionalStep:
             target: ``[R, K, n_L]``.
         """
         outputs, signals = FunctionalPass(self._step, _Fusible(parameters)).signals(x, target)
-        new = Parameters([*parameters.weights], [*parameters.feedback], dict(parameters.state))
+        new = Parameters(
+            [*parameters.weights], [*parameters.feedback], dict(parameters.state), parameters.biased
+        )
         for p, s in enumerate(signals):
             self._learn(p, s, parameters, thetas, new)
         return new, outputs
@@ -86,7 +88,7 @@ class _Fusible:
     def __init__(self, parameters: Parameters) -> None:
         self._matrices = {"weight": parameters.weights, "feedback": parameters.feedback}
 
-    def matrix(self, kind: str, projection: int) -> Tensor:
+    def matrix(self, kind: Literal["weight", "feedback"], projection: int) -> Tensor:
         return self._matrices[kind][projection]
 
     def send(self, projection: int, pre: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -62,7 +62,8 @@ class TangentStep:
             name: value.new_zeros(len(value), len(thetas), *value.shape[1:])
             for name, value in self._values.items()
         }
-        products = _DualProducts(self._values, self.tangents, len(thetas))
+        self._name_of = parameters.name_of
+        products = _DualProducts(parameters, self.tangents, len(thetas))
         self._pass = FunctionalPass(Description(self._circuit, hooks), products)
 
     def step(self, x: Tensor, target: Tensor) -> Tensor:
@@ -100,13 +101,13 @@ class TangentStep:
             new_states |= new
             theta, direction = self._thetas[rule.name], self._direction[rule.name]
             for matrix, update in updates.items():
-                name = f"{'weight' if matrix == 'forward' else 'feedback'}.{p + 1}"
+                name = self._name_of("weight" if matrix == "forward" else "feedback", p)
                 if name not in sums:
                     sums[name] = TangentSum(self._values[name], self.tangents[name])
                 sums[name].collect(update, theta, direction, s.batch)
         if self._hooks.transforms:
             for name, total in sums.items():
-                matrix = "forward" if name.startswith("weight") else "feedback"
+                matrix = "feedback" if name.startswith("feedback") else "forward"
                 weight = self._dual(name)
                 increment, new = transformed(
                     self._hooks, p, matrix, total.increment(), weight, self._state
@@ -130,29 +131,28 @@ class TangentStep:
 class _DualProducts:
     """See `plastic_core.backends.step.functional.Arithmetic`."""
 
-    def __init__(
-        self, values: Mapping[str, Tensor], tangents: Mapping[str, Tensor], count: int
-    ) -> None:
-        self._values, self._tangents, self._count = values, tangents, count
+    def __init__(self, parameters: Parameters, tangents: Mapping[str, Tensor], count: int) -> None:
+        self._name_of, self._values = parameters.name_of, parameters.named()
+        self._tangents, self._count = tangents, count
 
-    def matrix(self, kind: str, projection: int) -> Dual:
-        name = f"{kind}.{projection + 1}"
+    def matrix(self, kind: Literal["weight", "feedback"], projection: int) -> Dual:
+        name = self._name_of(kind, projection)
         return Dual(self._values[name], self._tangents[name].transpose(0, 1))
 
     def send(self, projection: int, pre: Any) -> Dual:
-        return self._product(pre, f"weight.{projection + 1}", transposed=True)
+        return self._product(pre, self._name_of("weight", projection), transposed=True)
 
     def send_back(self, projection: int, posts: Mapping[str, Any]) -> dict[str, Dual]:
         both = [value_and_tangent(post, self._count) for post in posts.values()]
         left = Dual(*(torch.cat(tensors, -2) for tensors in zip(*both, strict=True)))
-        back = self._product(left, f"weight.{projection + 1}", transposed=False)
+        back = self._product(left, self._name_of("weight", projection), transposed=False)
         chunks = (t.chunk(len(posts), -2) for t in (back.value, back.tangent))
         return {
             name: Dual(value, tangent) for name, value, tangent in zip(posts, *chunks, strict=True)
         }
 
     def feed_back(self, projection: int, error: Any) -> Dual:
-        return self._product(error, f"feedback.{projection + 1}", transposed=True)
+        return self._product(error, self._name_of("feedback", projection), transposed=True)
 
     def apply(self, function: Map, inputs: Sequence[Any]) -> tuple[Any, Any]:
         if isinstance(function, Activate) and isinstance(z := inputs[0], Dual):

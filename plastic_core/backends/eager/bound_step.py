@@ -122,7 +122,7 @@ class BoundStep:
         return s
 
     def _empty(self, p: int) -> Signals:
-        s, parameters = Signals(p + 1), self._parameters
+        s, parameters = Signals(self._step.circuit.layers[p]), self._parameters
         s.batch, s.weight = self._buffers.samples, parameters.weights[p]
         if parameters.feedback:
             s.feedback = parameters.feedback[p]

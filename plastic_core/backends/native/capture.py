@@ -42,6 +42,13 @@ def capture(hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> Program:
     """
     if hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
+    if circuit.spec.bias:
+        raise NotNativeError("C is not generated for biases")
+    spec = circuit.spec
+    if isinstance(spec, RecurrentSpec) and (spec.layer_norm or spec.residual):
+        raise NotNativeError(
+            "C is not generated for layer normalisation and residual connections over time"
+        )
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
     return _Capture(hooks, circuit, dtype).program()

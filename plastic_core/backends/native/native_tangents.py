@@ -42,6 +42,8 @@ class NativeTangents(NativeBackend):
         job.feedback_tangents = self._pointers(feedback)
 
     def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
+        if self._recurrent:
+            raise NotNativeError("recurrent networks are not differentiated in C")
         if program.layer_norm or program.transform is not None:
             raise NotNativeError("layer normalisation and transforms are not differentiated in C")
         values = Values()

@@ -17,7 +17,7 @@ from typing import Final
 
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
-from plastic_core.networks.maps import Add, Output
+from plastic_core.networks.maps import Add, Constant, Output
 
 _SENT_BACK: Final = frozenset({"weight_error", "feedback_error", "recon"})
 _FROM_ERROR: Final = frozenset({"error", "weight_error", "feedback_error", "pre_error"})
@@ -127,7 +127,7 @@ class Description:
             if isinstance(operation, Send):
                 if operation.pre in needed:
                     needed.update(circuit.events(operation).error)
-            elif any(node in needed for node in operation.inputs):
+            elif not operation.map.constant and needed.intersection(operation.inputs):
                 needed.add(operation.output)
         return needed
 
@@ -140,7 +140,7 @@ class Description:
                 if into or _SENT_BACK & self.reads[operation.projection]:
                     events = circuit.events(operation)
                     yield SendBack(operation, events, places[operation], into)
-            elif not isinstance(operation.map, Output) and operation.output in needed:
+            elif operation.output in needed and not isinstance(operation.map, Output | Constant):
                 error = self.slot(operation.output)
                 slots = [self.slot(node) if node in needed else None for node in operation.inputs]
                 # that of a sum stands in the same place

@@ -45,7 +45,8 @@ class Evaluation:
         """Return every node of the circuit; the arguments are those of `activities`."""
 
         def send(operation: Send, pre: Any) -> Any:
-            s, own = Signals(operation.projection + 1), self._own_forward[operation.projection]
+            layer = self._circuit.layers[operation.projection]
+            s, own = Signals(layer), self._own_forward[operation.projection]
             weight = self._parameters.weights[operation.projection]
             s.pre, s.weight, s.batch = pre, weight[replica : replica + 1], x.shape[1]
             z = None if own is None else own(s)

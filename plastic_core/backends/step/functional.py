@@ -6,7 +6,7 @@ What a product with a matrix is, the arithmetic says: one for `torch.compile`, o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -21,7 +21,7 @@ Nodes = dict[Node, Any]
 class Arithmetic(Protocol):
     """Products with the matrices of a projection, and what else is not the same for all."""
 
-    def matrix(self, kind: str, projection: int) -> Any:
+    def matrix(self, kind: Literal["weight", "feedback"], projection: int) -> Any:
         """Return W ("weight"), or B ("feedback")."""
         ...
 
@@ -137,7 +137,7 @@ class FunctionalPass:
         ]
 
     def _signals(self, projection: int, batch: int) -> Signals:
-        s = Signals(projection + 1)
+        s = Signals(self._step.circuit.layers[projection])
         s.batch, s.weight = batch, self._arithmetic.matrix("weight", projection)
         if self._step.hooks.feedback is not None:
             s.feedback = self._arithmetic.matrix("feedback", projection)

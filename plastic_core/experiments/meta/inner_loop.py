@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plastic_core.api.loss import Loss
-from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.backends.choice import BackendRequest, choose_backend
 from plastic_core.backends.dual.dual import Dual, value_and_tangent
 from plastic_core.backends.dual.tangent_step import TangentStep
@@ -57,13 +56,13 @@ class InnerLoop:
     """
 
     def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
-        assert isinstance(plan.network, NetworkSpec)
-        self._network: NetworkSpec = plan.network
+        self._network = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
         self._circuit = circuit_of(plan.network, plan.loss.loss)
         self._names = [rule.name for rule in plan.rules]
-        selected = [(r.rule, frozenset(layer - 1 for layer in r.layers)) for r in plan.rules]
-        self._hooks: Hooks = resolve_hooks(selected, dtype=self._dtype)
+        self._hooks: Hooks = resolve_hooks(
+            plan.selected, [t.transform for t in plan.transforms], self._dtype
+        )
         self._inputs = torch.from_numpy(inputs)
         self._one_hot = torch.eye(self._network.sizes[-1], dtype=self._dtype)
         self._threads = threads

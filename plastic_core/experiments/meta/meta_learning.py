@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from plastic_core.api.few_shot import FewShotOptions, divide
-from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.plugin import Dataset, Rule, Task
 from plastic_core.base.errors import PlasticError, listing
 from plastic_core.base.scores import ACCURACY
@@ -181,10 +180,6 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
         raise PlasticError(
             f"task '{spec.task}': it has no episodes; few-shot tasks are {listing(offers)}"
         )
-    if not isinstance(plan.network, NetworkSpec):
-        raise PlasticError(f"task '{spec.task}': its network is recurrent; expected feed-forward")
-    if plan.network.layer_norm:
-        raise PlasticError("layer_norm: it is not differentiated in meta-learning; leave it out")
     if plan.score.name != ACCURACY:
         raise PlasticError(
             f"loss '{plan.network.loss}': its score is {plan.score.name}, and episodes are of "
@@ -227,9 +222,7 @@ def _given(plan: Plan, data: tuple[Any, Any]) -> tuple[Dataset, Plan]:
         raise PlasticError("data: y holds numbers; episodes are of classes: give labels [N]")
     divided = divide(inputs.astype(np.float32), labels, len(names), options)
     outputs = len(names) if options.head == "all" else options.ways
-    network = plan.network.between(inputs.shape[1], outputs)
-    assert isinstance(network, NetworkSpec)
-    return divided, replace(plan, network=network)
+    return divided, replace(plan, network=plan.network.between(inputs.shape[1], outputs))
 
 
 def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDArray[np.float32]]:
@@ -257,7 +250,8 @@ def expression(thetas: dict[str, float]) -> str:
 def _record(
     spec: MetaSpec, plan: Plan, sources: dict[str, str], threads: int | None
 ) -> dict[str, Any]:
-    entries = [*(rule.entry for rule in plan.rules), plan.task_entry]
+    entries = [rule.entry for rule in plan.rules] + [one.entry for one in plan.transforms]
+    entries.append(plan.task_entry)
     return {
         "format": 1,
         "state": "started",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, JsonValue, PositiveInt
 
-from plastic_core.base.spec import Spec
+from plastic_core.base.spec import LATER, Spec
 from plastic_core.plan.run_spec import RunSpec
 
 
@@ -25,6 +25,11 @@ class MetaSpec(Spec):
     options: dict[str, JsonValue] = Field({}, description="options of the task")
     settings: dict[str, dict[str, JsonValue]] = Field(
         {}, description="initial theta, layers and parameters by rule"
+    )
+    transforms: tuple[str, ...] = Field(
+        (),
+        description="transforms of the summed update, in order",
+        json_schema_extra=LATER,
     )
     plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
     episodes: PositiveInt = Field(600, le=10**7, description="steps of the optimiser")
@@ -48,5 +53,5 @@ class MetaSpec(Spec):
 
     def run_spec(self) -> RunSpec:
         """Return the spec of a run with the same rules and task."""
-        shared = ("rule", "task", "options", "settings", "plugins", "dtype")
+        shared = ("rule", "task", "options", "settings", "transforms", "plugins", "dtype")
         return RunSpec(**{name: getattr(self, name) for name in shared})

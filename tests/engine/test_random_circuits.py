@@ -1,0 +1,218 @@
+"""Random networks of every kind: each backend gives the numbers of eager, and bp is the gradient."""
+
+import numpy as np
+import pytest
+import torch
+
+from plastic_core import Engine, RunSpec, initial_parameters, resolve_hooks
+from plastic_core.api import NetworkSpec, RecurrentSpec
+from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.backends.native.program import NotNativeError
+from plastic_core.networks.network import circuit_of
+from plastic_core.networks.parameters import add_states
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
+
+ACTIVATIONS = ("softplus", "relu", "tanh", "sigmoid", "linear")
+LOSSES = ("cross-entropy", "binary-cross-entropy", "squared-error")
+RULES = (
+    "0.05*bp",
+    "0.01*oja + 0.05*bp",
+    "0.05*fa + 0.01*hebbian-error + 0.01*oja + 0.01*weight-decay + 0.01*b-update + 0.01*b-decay",
+    "0.05*dfa + 0.001*oja-single",
+    "0.05*kolen-pollack",
+    "0.05*sign-symmetric + 0.001*sanger",
+    "0.01*oja",
+)
+TRANSFORMS = ((), ("momentum",), ("clip-update", "weight-bounds"), ("adam",))
+POINTS = 12
+
+
+class Drawn:
+    """A network, its rules and its data, which a number decides."""
+
+    def __init__(self, number, rule=None, transforms=None):
+        source = np.random.default_rng(number)
+
+        def pick(choices):
+            return choices[source.integers(len(choices))]
+
+        common = {
+            "activation": pick(ACTIVATIONS),
+            "loss": pick(LOSSES),
+            "bias": bool(source.integers(2)),
+            "layer_norm": bool(source.integers(2)),
+        }
+        outputs, inputs = int(source.integers(2, 6)), int(source.integers(1, 41))
+        if source.integers(3) == 0:
+            steps = int(source.integers(2, 7))
+            self.spec = RecurrentSpec(
+                inputs=inputs,
+                hidden=int(source.integers(1, 13)),
+                classes=outputs,
+                present=int(source.integers(1, steps + 1)),
+                steps=steps,
+                residual=bool(source.integers(2)),
+                **common,
+            )
+            task = "delayed-digits-rnn"
+        else:
+            depth = int(source.integers(1, 6))
+            hidden = [int(n) for n in source.integers(1, 41, depth - 1)]
+            if len(hidden) > 1 and source.integers(2):
+                hidden[1] = hidden[0]
+            equal = any(a == b for a, b in zip([inputs, *hidden], hidden, strict=False))
+            sizes = (inputs, *hidden, outputs)
+            self.spec = NetworkSpec(sizes=sizes, residual=equal and pick((True, False)), **common)
+            task = "digits-mlp"
+        self.rule = rule or pick(RULES)
+        self.transforms = pick(TRANSFORMS) if transforms is None else transforms
+        self.replicas, self.batch = int(source.integers(1, 4)), int(source.integers(1, 5))
+        plan = make_plan(
+            RunSpec(rule=self.rule, task=task, transforms=self.transforms), Catalogue()
+        )
+        # the rules are planned for this network, not for the task's
+        object.__setattr__(plan, "network", self.spec)
+        allowed = set(range(1, self.spec.depth + 1)) - self.spec.gradient_only
+        everywhere = tuple(range(1, self.spec.depth + 1))
+        for planned in plan.rules:
+            layers = everywhere if planned.rule.spec.propagates else tuple(sorted(allowed))
+            object.__setattr__(planned, "layers", layers)
+        self.hooks = resolve_hooks(
+            plan.selected, [t.transform for t in plan.transforms], torch.float64
+        )
+        self.thetas = {
+            r.name: torch.full((self.replicas,), r.theta, dtype=torch.float64) for r in plan.rules
+        }
+        numbers = torch.Generator().manual_seed(number)
+        self.x = torch.rand(POINTS, inputs, generator=numbers, dtype=torch.float64)
+        labels = torch.randint(outputs, (POINTS,), generator=numbers)
+        self.target = torch.eye(outputs, dtype=torch.float64)[labels]
+        self.order = torch.randint(POINTS, (self.replicas, 3 * self.batch), generator=numbers)
+
+    def parameters(self):
+        made = initial_parameters(
+            self.spec, range(self.replicas), self.hooks.feedback, torch.float64
+        )
+        source = torch.Generator().manual_seed(1)
+        for weight in made.weights[self.spec.depth :]:  # biases that do something
+            weight.copy_(torch.rand(weight.shape, generator=source, dtype=torch.float64) - 0.5)
+        add_states(made, self.hooks)
+        return made
+
+    def eager(self):
+        parameters = self.parameters()
+        engine = Engine(self.spec, self.hooks, self.thetas, parameters)
+        for picks in self.order.split(self.batch, 1):
+            engine.step(self.x[picks], self.target[picks])
+        return parameters
+
+    def __repr__(self):
+        return f"{self.spec!r} {self.rule} {self.transforms} {self.replicas} {self.batch}"
+
+
+def assert_same(ours, reference, drawn, tolerance=1e-9):
+    for name, value in reference.named().items():
+        if not value.isfinite().all():
+            continue
+        difference = (ours.named()[name] - value).abs().max()
+        assert difference <= tolerance * value.abs().max().clamp_min(1e-3), f"{name}: {drawn!r}"
+
+
+def functional_is_eager(drawn):
+    step, values = FunctionalStep(drawn.spec, drawn.hooks), drawn.parameters()
+    thetas = {name: theta.view(-1, 1, 1) for name, theta in drawn.thetas.items()}
+    for picks in drawn.order.split(drawn.batch, 1):
+        values, _ = step(values, thetas, drawn.x[picks], drawn.target[picks])
+    assert_same(values, drawn.eager(), drawn)
+
+
+def native_is_eager(drawn):
+    """Return why the native backend refuses, or None where it was compared."""
+    parameters = drawn.parameters()
+    try:
+        backend = NativeBackend(
+            drawn.spec, drawn.hooks, drawn.thetas, parameters, drawn.x, drawn.target, drawn.batch
+        )
+    except NotNativeError as error:
+        return str(error)
+    backend.advance(drawn.order)
+    assert_same(parameters, drawn.eager(), drawn)
+    return None
+
+
+def bp_is_the_gradient(number):
+    drawn = Drawn(number, rule="1*bp", transforms=())
+    parameters = drawn.parameters()
+    weights = [w.clone().requires_grad_() for w in parameters.weights]
+    picks = drawn.order[:, : drawn.batch]
+    circuit, nodes = circuit_of(drawn.spec), {}
+    nodes[circuit.input] = drawn.x[picks]
+    for operation in circuit.operations:
+        if hasattr(operation, "projection"):
+            nodes[operation.z] = nodes[operation.pre] @ weights[operation.projection].mT
+        else:
+            inputs = [nodes[node] for node in operation.inputs]
+            nodes[operation.output] = operation.map.forward(*inputs)[0]
+    loss = circuit.loss.value(nodes[circuit.output], drawn.target[picks]).mean(1).sum()
+    gradients = torch.autograd.grad(loss, weights)
+    engine = Engine(drawn.spec, drawn.hooks, {"bp": 1.0}, parameters)
+    engine.step(drawn.x[picks], drawn.target[picks])
+    for new, old, gradient in zip(parameters.weights, weights, gradients, strict=True):
+        torch.testing.assert_close(new - old.detach(), -gradient, rtol=1e-9, atol=1e-10)
+
+
+def tangents_are_derivatives(drawn):
+    """Compare with torch's own differentiation of the step, by reverse mode through all of it."""
+    parameters, names = drawn.parameters(), list(drawn.thetas)
+    tangent_step = TangentStep(drawn.spec, drawn.hooks, drawn.thetas, parameters)
+    step, values = FunctionalStep(drawn.spec, drawn.hooks), drawn.parameters()
+    thetas = [drawn.thetas[name].view(-1, 1, 1).clone().requires_grad_() for name in names]
+    for picks in drawn.order.split(drawn.batch, 1):
+        x, target = drawn.x[picks], drawn.target[picks]
+        tangent_step.step(x, target)
+        values, _ = step(values, dict(zip(names, thetas, strict=True)), x, target)
+    assert_same(parameters, drawn.eager(), drawn)
+    source = torch.Generator().manual_seed(2)
+    for name, value in values.named().items():
+        if not (value.requires_grad and value.isfinite().all()):
+            continue
+        direction = torch.randn(value.shape, generator=source, dtype=torch.float64)
+        gradients = torch.autograd.grad(
+            (value * direction).sum(), thetas, retain_graph=True, allow_unused=True
+        )
+        found = (tangent_step.tangents[name] * direction.unsqueeze(1)).flatten(2).sum(2)
+        for p, gradient in enumerate(gradients):
+            expected = 0 if gradient is None else gradient.flatten()
+            difference = (found[:, p] - expected).abs().max()
+            assert difference <= 1e-8 * found.abs().max().clamp_min(1e-3), f"{name}: {drawn!r}"
+
+
+@pytest.mark.parametrize("first", range(0, 30, 10))
+def test_tangents_are_the_derivatives(first):
+    for number in range(first, first + 10):
+        tangents_are_derivatives(Drawn(number))
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_what_is_not_compiled_is_eager_and_bp_the_gradient(first):
+    for number in range(first, first + 20):
+        functional_is_eager(Drawn(number))
+        bp_is_the_gradient(number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(100, 400, 50))
+def test_three_hundred_networks(first):
+    for number in range(first, first + 50):
+        functional_is_eager(Drawn(number))
+        bp_is_the_gradient(number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(100, 400, 50))
+def test_native_is_eager_in_three_hundred_networks(first):
+    refused = [native_is_eager(Drawn(number)) for number in range(first, first + 50)]
+    assert sum(reason is None for reason in refused) >= 10
