@@ -3,6 +3,7 @@
 It loads no torch.
 """
 
+from plastic_core.api.activation import Activation, ActivationSpec
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
 from plastic_core.api.increment import Increment
@@ -33,6 +34,8 @@ from plastic_core.base.spec import Spec, SpecError
 
 __all__ = [
     "API_VERSION",
+    "Activation",
+    "ActivationSpec",
     "DataDir",
     "DataError",
     "Dataset",

@@ -12,9 +12,9 @@ from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_val
 
 from plastic_core.base.spec import LATER, Spec
 
-Activation = Literal["softplus", "relu", "tanh", "sigmoid", "linear"]
 Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive", "zeros"]
 NetworkKind = Literal["feedforward", "recurrent"]
+PartKind = Literal["activation", "loss"]
 
 
 class NetworkSpec(Spec):
@@ -22,7 +22,7 @@ class NetworkSpec(Spec):
 
     Attributes:
         sizes: units of each layer, input and output included.
-        activation: of the hidden layers; softplus has beta = 10.
+        activation: name of the function of the hidden layers; softplus has beta = 10.
         init: "xavier" (uniform, Equation 3), "kaiming" (normal), "orthogonal", "identity", or
             "naive" (normal with standard deviation `init_std`), or "zeros".
         init_std: of "naive"; the paper's N(0, 0.01).
@@ -36,7 +36,7 @@ class NetworkSpec(Spec):
     """
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
-    activation: Activation = "softplus"
+    activation: str = "softplus"
     init: Initialisation = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     residual: bool = False
@@ -53,6 +53,11 @@ class NetworkSpec(Spec):
                 "784,100,100,100,10"
             )
         return self
+
+    @property
+    def parts(self) -> tuple[tuple[PartKind, str], ...]:
+        """The plugins that it is made of, by kind and name."""
+        return (("activation", self.activation), ("loss", self.loss))
 
     @property
     def kind(self) -> NetworkKind:
@@ -113,7 +118,7 @@ class RecurrentSpec(Spec):
         classes: number of outputs.
         present: steps for which the input is shown.
         steps: T.
-        activation: of the hidden units; softplus has beta = 10.
+        activation: name of the function of the hidden units; softplus has beta = 10.
         init: of W_h, as in `NetworkSpec`; W_x and W_o are Xavier uniform.
         init_std: of "naive".
         loss: name of the loss, as in `NetworkSpec`.
@@ -127,7 +132,7 @@ class RecurrentSpec(Spec):
     classes: PositiveInt
     present: PositiveInt = 5
     steps: Annotated[int, Field(ge=2)] = 50
-    activation: Activation = "tanh"
+    activation: str = "tanh"
     init: Initialisation = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     loss: str = Field("cross-entropy", json_schema_extra=LATER)
@@ -143,6 +148,11 @@ class RecurrentSpec(Spec):
                 f"{self.steps} steps until the answer; give at most {self.steps}"
             )
         return self
+
+    @property
+    def parts(self) -> tuple[tuple[PartKind, str], ...]:
+        """The plugins that it is made of, by kind and name."""
+        return (("activation", self.activation), ("loss", self.loss))
 
     @property
     def kind(self) -> NetworkKind:
@@ -213,7 +223,8 @@ HIDDEN_PRESETS: Final[dict[int, tuple[int, ...]]] = {
 
 
 _BIAS: Final = "biases, which learn by the rule that propagates the error"
-_LOSS: Final = "output function, error and score; 'plastic plugins' lists the losses"
+_LISTED: Final = "'plastic plugins' lists them"
+_LOSS: Final = f"output function, error and score; {_LISTED}"
 
 
 class NetworkOptions(Spec):
@@ -223,7 +234,7 @@ class NetworkOptions(Spec):
     sizes: Annotated[tuple[PositiveInt, ...] | None, BeforeValidator(_parse_sizes)] = Field(
         None, description="units of every layer, such as 784,100,10, in place of --layers"
     )
-    activation: Activation = Field("softplus", description="of the hidden layers")
+    activation: str = Field("softplus", description=f"of the hidden layers; {_LISTED}")
     init: Initialisation = Field("xavier", description="initialisation of the weights")
     init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.01, description="standard deviation of --init naive"
@@ -261,7 +272,7 @@ class RecurrentOptions(Spec):
     delay: Annotated[int, Field(ge=2, le=10**6)] = Field(
         50, description="the step T at which the network answers; silence from --present on"
     )
-    activation: Activation = Field("tanh", description="of the hidden units")
+    activation: str = Field("tanh", description=f"of the hidden units; {_LISTED}")
     init: Initialisation = Field("xavier", description="initialisation of the recurrent weights")
     init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.01, description="standard deviation of --init naive"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.networks.maps import Activate, Add, Map, Normalise, Output
@@ -85,6 +86,12 @@ class Circuit:
     layers: tuple[int, ...]
     input_activation: Activate | None
     spec: AnyNetwork
+
+    @property
+    def activation(self) -> Activation:
+        """The activation function of the hidden layers."""
+        assert self.input_activation is not None
+        return self.input_activation.activation
 
     @property
     def loss(self) -> Loss:

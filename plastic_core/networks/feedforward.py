@@ -9,16 +9,16 @@ z_l is normalised before sigma.
 
 from __future__ import annotations
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import NetworkSpec
-from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.circuit import Apply, Circuit, Node, Send
 from plastic_core.networks.maps import Activate, Add, Constant, Map, Normalise, Output
 
 
-def feedforward_circuit(spec: NetworkSpec, loss: Loss) -> Circuit:
+def feedforward_circuit(spec: NetworkSpec, activation: Activation, loss: Loss) -> Circuit:
     """Return the circuit of a feed-forward network."""
-    activate = Activate(ACTIVATIONS[spec.activation])
+    activate = Activate(activation)
     operations: list[Send | Apply] = []
     units = {"y0": spec.sizes[0]}
     y = Node("y0")

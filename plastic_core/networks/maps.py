@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
-from plastic_core.networks.activations import Activation
 from plastic_core.networks.normalisation import normalise, normalise_back
 
 
@@ -57,7 +57,9 @@ class Activate(Map):
 
     def at_input(self, error: Any, y: Any) -> Any:
         """Return the error that arrived at an activity of which there is no z."""
-        return error * self.activation.slope(y, y) if self.activation.of_y else error
+        return (
+            error * self.activation.slope(y, y) if self.activation.spec.slope_of == "y" else error
+        )
 
 
 class Normalise(Map):

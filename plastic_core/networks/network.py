@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
-from plastic_core.api.loss import Loss
-from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.network_spec import AnyNetwork, PartKind, RecurrentSpec
 from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.feedforward import feedforward_circuit
 from plastic_core.networks.recurrent import recurrent_circuit
 from plastic_core.plugins.catalogue import installed
 
+Parts = Mapping[tuple[PartKind, str], Any]
 
-@functools.lru_cache(maxsize=64)
-def circuit_of(network: AnyNetwork | Circuit, loss: Loss | None = None) -> Circuit:
+
+def circuit_of(network: AnyNetwork | Circuit, parts: Parts | None = None) -> Circuit:
     """Return the circuit that a spec describes, or a circuit as it is.
 
     Args:
         network: the spec.
-        loss: None for the installed one that the spec names.
+        parts: its activation functions and its loss; None for the installed ones.
 
     Raises:
-        PlasticError: there is no such loss.
+        PlasticError: one of them is not there.
     """
     if isinstance(network, Circuit):
         return network
-    loss = loss or installed("loss", network.loss)()
+    return _of_installed(network) if parts is None else _make(network, parts)
+
+
+def _make(network: AnyNetwork, parts: Parts) -> Circuit:
+    activation, loss = parts["activation", network.activation], parts["loss", network.loss]
     if isinstance(network, RecurrentSpec):
-        return recurrent_circuit(network, loss)
-    return feedforward_circuit(network, loss)
+        return recurrent_circuit(network, activation, loss)
+    return feedforward_circuit(network, activation, loss)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_installed(network: AnyNetwork) -> Circuit:
+    return _make(network, {(kind, name): installed(kind, name)() for kind, name in network.parts})

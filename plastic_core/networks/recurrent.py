@@ -10,9 +10,9 @@ steps 1 .. T-1 (pre y_t, source z_t, post u_{t+1}, error e_{t+1}), and W_o has o
 
 from __future__ import annotations
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.network_spec import RecurrentSpec
-from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
 from plastic_core.networks.maps import Activate, Add, Constant, Normalise, Output
 
@@ -24,9 +24,9 @@ _HIDDEN_BIAS, _OUTPUT_BIAS = 3, 4
 STATE, ACTIVITY = "z", "y"
 
 
-def recurrent_circuit(spec: RecurrentSpec, loss: Loss) -> Circuit:
+def recurrent_circuit(spec: RecurrentSpec, activation: Activation, loss: Loss) -> Circuit:
     """Return the circuit of a recurrent network; steps count from 0."""
-    activate = Activate(ACTIVATIONS[spec.activation])
+    activate = Activate(activation)
     x, drive, one, output = Node("x"), Node("d"), Node("one"), Node("y_o")
     shown, steps = range(spec.present), range(spec.steps)
     show = Send(INPUT, x, drive)

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from plastic_core.api.loss import Loss, Score
-from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.network_spec import AnyNetwork, PartKind
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.api.specs import TaskSpec, Theta, When
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
@@ -65,11 +65,11 @@ class PlannedProbe:
 
 
 @dataclass(frozen=True)
-class PlannedLoss:
-    """The loss of a run."""
+class PlannedPart:
+    """A part of the network that is a plugin, such as its loss, made."""
 
     entry: Entry
-    loss: Loss
+    made: Any
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,28 @@ class Plan:
     task_entry: Entry
     options: BaseModel
     network: AnyNetwork
-    loss: PlannedLoss
+    parts: Mapping[tuple[PartKind, str], PlannedPart]
     rules: tuple[PlannedRule, ...]
     transforms: tuple[PlannedTransform, ...]
     probes: tuple[PlannedProbe, ...]
 
     @property
     def entries(self) -> list[Entry]:
-        """The plugins that it uses: rules, transforms, probes, the loss and the task."""
+        """The plugins that it uses: rules, transforms, probes, parts of the network, the task."""
         entries = [r.entry for r in self.rules] + [t.entry for t in self.transforms]
         entries += [p.entry for p in self.probes]
-        return [*entries, self.loss.entry, self.task_entry]
+        return [*entries, *(part.entry for part in self.parts.values()), self.task_entry]
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        loss: Loss = self.parts["loss", self.network.loss].made
+        return loss
+
+    @property
+    def made(self) -> dict[tuple[PartKind, str], Any]:
+        """The parts of the network by kind and name, as `circuit_of` takes them."""
+        return {key: part.made for key, part in self.parts.items()}
 
     @property
     def selected(self) -> list[tuple[Rule, frozenset[int]]]:
@@ -127,7 +138,7 @@ class Plan:
     @property
     def score(self) -> Score:
         """What says how well its networks do."""
-        return self.loss.loss.spec.score
+        return self.loss.spec.score
 
     @property
     def feedback(self) -> str | None:
@@ -155,7 +166,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec "
             "or a RecurrentSpec"
         )
-    loss = plan_loss(catalogue.find("loss", network.loss))
+    parts = {(kind, name): plan_part(catalogue, kind, name) for kind, name in network.parts}
     probes = _find_probes(spec, catalogue, network)
     for what, found in (("transforms", transforms), ("probes", probes)):
         if len({entry.name for entry in found}) < len(found):
@@ -178,17 +189,18 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         task_entry=task_entry,
         options=options,
         network=network,
-        loss=loss,
+        parts=parts,
         rules=rules,
         transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
         probes=_plan_probes(spec, probes),
     )
 
 
-def plan_loss(entry: Entry) -> PlannedLoss:
-    """Return the loss of an entry, made."""
+def plan_part(catalogue: Catalogue, kind: PartKind, name: str) -> PlannedPart:
+    """Return a part of the network that is a plugin, made."""
+    entry = catalogue.find(kind, name)
     assert entry.plugin is not None
-    return PlannedLoss(entry, entry.plugin())
+    return PlannedPart(entry, entry.plugin())
 
 
 def call_task(entry: Entry, method: str, *arguments: Any) -> Any:

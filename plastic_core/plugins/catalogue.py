@@ -14,6 +14,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
@@ -110,6 +111,7 @@ class Catalogue:
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
+        activations: classes of activation functions likewise.
         losses: loss classes likewise.
 
     Raises:
@@ -124,6 +126,7 @@ class Catalogue:
         probes: Sequence[type[Probe]] = (),
         transforms: Sequence[type[Transform]] = (),
         tasks: Sequence[type[Task[Any]]] = (),
+        activations: Sequence[type[Activation]] = (),
         losses: Sequence[type[Loss]] = (),
     ) -> None:
         self._entries = _installed()
@@ -132,6 +135,7 @@ class Catalogue:
             ("probe", probes),
             ("transform", transforms),
             ("task", tasks),
+            ("activation", activations),
             ("loss", losses),
         )
         for kind, classes in given:

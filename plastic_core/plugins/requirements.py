@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import pluggy
 
+from plastic_core.api.activation import Activation, ActivationSpec
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks
 from plastic_core.api.loss import Loss, LossSpec
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
@@ -19,7 +20,7 @@ from plastic_core.api.specs import API_VERSION, ProbeSpec, RuleSpec, TaskSpec, T
 from plastic_core.base.errors import describe_exception, did_you_mean
 from plastic_core.base.fault import Fault
 
-Kind = Literal["rule", "transform", "probe", "task", "loss"]
+Kind = Literal["rule", "transform", "probe", "task", "activation", "loss"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ GROUPS: Final[dict[Kind, Group]] = {
     "transform": Group(Transform, TransformSpec, TransformHooks),
     "probe": Group(Probe, ProbeSpec, ProbeHooks),
     "task": Group(Task, TaskSpec, None),
+    "activation": Group(Activation, ActivationSpec, None),
     "loss": Group(Loss, LossSpec, None),
 }
 

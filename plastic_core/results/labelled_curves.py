@@ -29,7 +29,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
     """
     import xarray as xr
 
-    half, loss = plan.spec.eval_half, plan.loss.loss.spec
+    half, loss = plan.spec.eval_half, plan.loss.spec
     rules = [rule.name for rule in plan.rules]
     weighted = " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules)
     probes = dict(_probe_variables(plan, curves))

@@ -52,9 +52,9 @@ class Block:
         spec, network = plan.spec, plan.network
         device, dtype = spec.device, getattr(torch, spec.dtype)
         self.notes: list[str] = []
-        self._circuit = circuit_of(network, plan.loss.loss)
+        self._circuit = circuit_of(network, plan.made)
         self._threads = threads or torch.get_num_threads()
-        self._loss, self._batch_size = plan.loss.loss, spec.batch_size
+        self._loss, self._batch_size = plan.loss, spec.batch_size
         hooks = resolve_hooks(plan.selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(

@@ -9,7 +9,7 @@ import numpy as np
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
-from plastic_core.plan.plan import Plan, call_task, plan_loss
+from plastic_core.plan.plan import Plan, call_task, plan_part
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
@@ -52,9 +52,10 @@ def load_data(
                 f"the network is {network.shape}: its first and last layer follow the data given"
             )
         if _unfit(plan, dataset) and "loss" not in plan.spec.options:
-            loss = plan_loss(Catalogue().find("loss", _REGRESSION))
             network = network.model_copy(update={"loss": _REGRESSION})
-            plan = replace(plan, loss=loss)
+            known, catalogue = plan.parts, Catalogue()
+            parts = {key: known.get(key) or plan_part(catalogue, *key) for key in network.parts}
+            plan = replace(plan, network=network, parts=parts)
             notes.append(f"the loss is {_REGRESSION}, for y holds numbers and no labels")
     datasets.check_dataset(dataset, where)
     datasets.check_fit(network, dataset, where)
@@ -73,7 +74,7 @@ def load_data(
 
 
 def _unfit(plan: Plan, data: Dataset) -> bool:
-    return not data.classes and plan.loss.loss.spec.targets == "classes"
+    return not data.classes and plan.loss.spec.targets == "classes"
 
 
 class Source:

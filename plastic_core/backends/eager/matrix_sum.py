@@ -39,15 +39,18 @@ class MatrixSum:
             ValueError: factors have other sizes than the matrix.
         """
         parts = apart(update)
-        for part in parts.outers:
-            self._lefts.append(part.post)
-            self._rights.append(part.pre)
-            self._scales.append((rule, part.scale))
-            sizes = (part.post.shape[2], part.pre.shape[2])
+        for outer in parts.outers:
+            post, pre = outer.post, outer.pre
+            sizes = (post.shape[2], pre.shape[2])
             if sizes != self._sizes:  # torch would enlarge what it writes into, with a warning
                 raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
-        self._decays += [(rule, part) for part in parts.decays]
-        self._dense += [(rule, part) for part in parts.dense]
+            self._lefts.append(post)
+            self._rights.append(pre)
+            self._scales.append((rule, outer.scale))
+        for decay in parts.decays:
+            self._decays.append((rule, decay))
+        for dense in parts.dense:
+            self._dense.append((rule, dense))
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""

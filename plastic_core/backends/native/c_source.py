@@ -23,24 +23,12 @@ DECAY_PERIOD: Final = 16 * PERIOD
 #: Numbers that stand for populations in the C code.
 _UNITS: Final = {None: 0, "pre": 1, "post": 2, "out": 3}
 
-_ACTIVATIONS: Final = {
-    "softplus": ("softplus_(z, {beta})", "1 - exp_(-({beta}) * y)"),
-    "relu": ("relu_(z)", "(real)(y > 0)"),
-    "tanh": ("tanh_(z)", "1 - y * y"),
-    "sigmoid": ("sigmoid_(z)", "y * (1 - y)"),
-    "linear": ("z", "1"),
-}
 
-
-def emit(
-    program: Program, activation: str, beta: float, double: bool, recurrent: bool = False
-) -> str:
+def emit(program: Program, double: bool, recurrent: bool = False) -> str:
     """Return the source of a library that trains networks in the way of `program`.
 
     Args:
         program: what the rules compute.
-        activation: of the hidden units.
-        beta: sharpness of softplus.
         double: compute in double precision.
         recurrent: the network is; its errors go back step by step.
     """
@@ -64,7 +52,7 @@ def emit(
     head = header(program, writer, most, double)
     head += f"#define MINI_BATCH(events) {1 if recurrent else '(events)'}\n"
     table = "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"
-    parts = [head, kernels, functions, tables(writer, activation, beta), network, *texts, table]
+    parts = [head, kernels, functions, program.activation, tables(writer), network, *texts, table]
     parts += [emit_transform(program.transform), transform, emit_loss(program.loss), step, loop]
     return "\n".join(parts)
 
@@ -89,15 +77,11 @@ typedef {"double" if double else "float"} real;
 """
 
 
-def tables(writer: Writer, activation: str, beta: float) -> str:
-    """Return the table of buffers, and the activation function."""
-    apply, slope = (text.format(beta=f"(real){beta}") for text in _ACTIVATIONS[activation])
+def tables(writer: Writer) -> str:
+    """Return the table of buffers."""
     return f"""\
 static const int buffer_events[] = {{{listing(int(b.events) for b in writer.buffers)}}};
 static const int buffer_units[] = {{{listing(_UNITS[b.units] for b in writer.buffers)}}};
-
-INLINE real activation(real z) {{ return {apply}; }}
-INLINE real activation_slope(real y) {{ return {slope}; }}
 """
 
 

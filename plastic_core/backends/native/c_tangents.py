@@ -10,22 +10,12 @@ from plastic_core.backends.native.c_loss import emit_loss, emit_loss_tangents
 from plastic_core.backends.native.c_source import Sink, Writer, header, indented, listing, tables
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.derivatives import TangentKind, TangentUpdate
-from plastic_core.backends.native.program import Program, Value
-
-_BENDS: Final = {
-    "softplus": "({beta}) * exp_(-({beta}) * y)",
-    "relu": "0 * y",
-    "tanh": "-2 * y",
-    "sigmoid": "1 - 2 * y",
-    "linear": "0 * y",
-}
+from plastic_core.backends.native.program import NotNativeError, Program, Value
 
 _BY_VECTOR: Final = 1
 
 
-def emit_tangents(
-    program: Program, tangents: Sequence[TangentKind], activation: str, beta: float, double: bool
-) -> str:
+def emit_tangents(program: Program, tangents: Sequence[TangentKind], double: bool) -> str:
     """Return the source of a library; `tangents` belong to the kinds of `program`, in order."""
     template = files("plastic_core.backends.native")
     kernels, functions, network, transform, step, loop = (
@@ -44,15 +34,16 @@ def emit_tangents(
     counts = [len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u]
     counts += [len(u.products) for k in tangents for u in (k.weight, k.feedback) if u]
     most = max(counts, default=0)
-    bend = _BENDS[activation].format(beta=f"(real){beta}")
+    if "activation_bend" not in program.activation:
+        raise NotNativeError("the slope of its activation function is not differentiated in C")
     return "\n".join(
         [
             header(program, writer, most, double),
             "#define MINI_BATCH(events) (events)",
             kernels,
             functions,
-            tables(writer, activation, beta),
-            f"INLINE real activation_bend(real y) {{ return {bend}; }}",
+            program.activation,
+            tables(writer),
             network,
             "typedef void (*compute_tangent_t)(const network_t *, projection_t *, projection_t *, "
             "long, long);",

@@ -13,6 +13,7 @@ import torch
 
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
+from plastic_core.backends.native.c_activation import emit_activation
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss
 from plastic_core.backends.native.program import (
@@ -105,6 +106,7 @@ class _Capture:
             matrix_states=[keys(*slot) for slot in slots.matrices],
             layer_norm=_normalises(spec),
             normalises_back=_normalises(spec) and self.hooks.gated,
+            activation=emit_activation(self.circuit.activation, self.dtype),
             loss=capture_loss(self.loss, self.values.constants, self.dtype),
         )
 

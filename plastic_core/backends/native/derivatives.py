@@ -109,6 +109,8 @@ class Differentiator:
             return make("chosen", arguments[0])
         if operation in ("number", "batch", "events", "units"):
             return None
+        if operation in _FLAT:
+            return None
         tangents = [self.of(argument) for argument in arguments]
         if all(tangent is None for tangent in tangents):
             return None
@@ -153,6 +155,10 @@ _LINEAR: Final = frozenset(
 )
 
 
+#: Operations whose result changes nowhere or in jumps.
+_FLAT: Final = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "sign", "floor", "ceil", "round"})
+
+
 def _product(m: _Maker, _: Value, x: Any, d: Any) -> Value | None:
     return m.add(m.mul(d[0], x[1]), m.mul(d[1], x[0]))
 
@@ -175,6 +181,11 @@ def _power(m: _Maker, _: Value, x: Any, d: Any) -> Value | None:
     return m.mul(d[0], m.make("mul", x[1], one_less))
 
 
+def _where(m: _Maker, condition: Value, d: Any) -> Value | None:
+    first, second = (m.number(0) if tangent is None else tangent for tangent in d)
+    return m.make("where", condition, first, second)
+
+
 _RULES: Final[dict[str, _Rule]] = {
     "add": lambda m, y, x, d: m.add(d[0], d[1]),
     "sub": lambda m, y, x, d: m.add(d[0], m.neg(d[1])),
@@ -187,6 +198,9 @@ _RULES: Final[dict[str, _Rule]] = {
     "exp": _slope_times(lambda m, y, x: y),
     "log": _slope_times(lambda m, y, x: m.make("reciprocal", x)),
     "sqrt": _slope_times(lambda m, y, x: m.make("truediv", m.number(0.5), y)),
+    "expm1": _slope_times(lambda m, y, x: m.make("add", y, m.number(1))),
+    "maximum": lambda m, y, x, d: _where(m, m.make("ge", x[0], x[1]), d),
+    "minimum": lambda m, y, x, d: _where(m, m.make("le", x[0], x[1]), d),
     "relu": _slope_times(lambda m, y, x: m.make("gt", x, m.number(0))),
     "tanh": _slope_times(lambda m, y, x: m.make("sub", m.number(1), m.make("square", y))),
     "sigmoid": _slope_times(lambda m, y, x: m.make("mul", y, m.make("sub", m.number(1), y))),

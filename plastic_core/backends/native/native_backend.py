@@ -23,7 +23,6 @@ from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.activations import BETA
 from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
@@ -130,7 +129,7 @@ class NativeBackend:
             raise NotNativeError("mini-batches of a recurrent network")
         if code is None:
             program = capture(hooks, circuit, parameters.weights[0].dtype)
-            source = self._emit(program, spec, parameters)
+            source = self._emit(program, parameters)
             code = NativeCode(program, source, load_library(source, self._entry, flags))
         self.code = code
         self.period = _period(code.program, batch_size)
@@ -171,9 +170,9 @@ class NativeBackend:
         self._alive[failed >= 0] = 0
         return failed
 
-    def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
+    def _emit(self, program: Program, parameters: Parameters) -> str:
         double = parameters.weights[0].dtype == torch.float64
-        return emit(program, spec.activation, BETA, double, self._recurrent)
+        return emit(program, double, self._recurrent)
 
     @property
     def _entry(self) -> str:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.native.c_tangents import emit_tangents
 from plastic_core.backends.native.derivatives import Differentiator
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError, Program, Values
-from plastic_core.networks.activations import BETA
 from plastic_core.networks.parameters import Parameters
 
 
@@ -41,7 +39,7 @@ class NativeTangents(NativeBackend):
         job.weight_tangents = self._pointers(weights)
         job.feedback_tangents = self._pointers(feedback)
 
-    def _emit(self, program: Program, spec: AnyNetwork, parameters: Parameters) -> str:
+    def _emit(self, program: Program, parameters: Parameters) -> str:
         if self._recurrent:
             raise NotNativeError("recurrent networks are not differentiated in C")
         if program.layer_norm or program.transform is not None:
@@ -51,7 +49,7 @@ class NativeTangents(NativeBackend):
         derive = Differentiator(values)
         kinds = [derive.kind(kind) for kind in program.kinds]
         double = parameters.weights[0].dtype == torch.float64
-        return emit_tangents(program, kinds, spec.activation, BETA, double)
+        return emit_tangents(program, kinds, double)
 
     @property
     def _entry(self) -> str:

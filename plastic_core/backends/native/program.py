@@ -146,6 +146,7 @@ class Program:
         matrix_states: for each slot the key of the state at each projection.
         layer_norm: whether hidden layers are normalised.
         normalises_back: whether errors go back through the normalisation.
+        activation: C of the activation function, its slope and the slope of that.
         loss: what happens at the output.
     """
 
@@ -160,6 +161,7 @@ class Program:
     matrix_states: list[list[str | None]]
     layer_norm: bool
     normalises_back: bool
+    activation: str
     loss: LossProgram
 
 

@@ -26,7 +26,9 @@ def updates_of(
             if rule.spec.state:
                 s.state = state_view(rule.name, projection, rule.spec.state, state)
             updates, new = rule.update(s)
-            yield rule, updates, {state_key(rule.name, projection, n): v for n, v in new.items()}
+            if new:
+                new = {state_key(rule.name, projection, name): v for name, v in new.items()}
+            yield rule, updates, new
 
 
 def transformed(

@@ -58,7 +58,7 @@ class InnerLoop:
     def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
         self._network = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
-        self._circuit = circuit_of(plan.network, plan.loss.loss)
+        self._circuit = circuit_of(plan.network, plan.made)
         self._names = [rule.name for rule in plan.rules]
         self._hooks: Hooks = resolve_hooks(
             plan.selected, [t.transform for t in plan.transforms], self._dtype

@@ -21,9 +21,9 @@ from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.sweep import ArmResult, Progress
-from plastic_core.networks.activations import ACTIVATIONS
 from plastic_core.networks.initialisation import initial_weights
 from plastic_core.plan.plan import Plan, Replica
+from plastic_core.plugins.catalogue import installed
 from plastic_core.results.cell import Cell, cell_of, key_of
 from plastic_core.results.curves import evaluation_steps
 from plastic_core.results.store import CellResult, Store
@@ -45,7 +45,7 @@ class BatchNormNetwork(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList(w.to(dtype) for w in initial_weights(spec, seed))
         self.norms = nn.ModuleList(nn.BatchNorm1d(n, dtype=dtype) for n in spec.sizes[1:-1])
-        self._apply_activation = ACTIVATIONS[spec.activation].apply
+        self._apply_activation = installed("activation", spec.activation)().apply
 
     def forward(self, x: Tensor) -> Tensor:
         """Return z_L, ``[K, n_L]``, for inputs ``[K, n_0]``."""
