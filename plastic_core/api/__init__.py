@@ -7,6 +7,7 @@ from plastic_core.api.activation import Activation, ActivationSpec
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
 from plastic_core.api.increment import Increment
+from plastic_core.api.initialisation import Initialisation, InitialisationSpec
 from plastic_core.api.loss import Loss, LossSpec, Score
 from plastic_core.api.network_spec import (
     NetworkOptions,
@@ -41,6 +42,8 @@ __all__ = [
     "Dataset",
     "FewShotOptions",
     "Increment",
+    "Initialisation",
+    "InitialisationSpec",
     "Loss",
     "LossSpec",
     "Measure",

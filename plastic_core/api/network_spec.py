@@ -12,9 +12,8 @@ from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_val
 
 from plastic_core.base.spec import LATER, Spec
 
-Initialisation = Literal["xavier", "kaiming", "orthogonal", "identity", "naive", "zeros"]
 NetworkKind = Literal["feedforward", "recurrent"]
-PartKind = Literal["activation", "loss"]
+PartKind = Literal["activation", "initialisation", "loss"]
 
 
 class NetworkSpec(Spec):
@@ -23,8 +22,9 @@ class NetworkSpec(Spec):
     Attributes:
         sizes: units of each layer, input and output included.
         activation: name of the function of the hidden layers; softplus has beta = 10.
-        init: "xavier" (uniform, Equation 3), "kaiming" (normal), "orthogonal", "identity", or
-            "naive" (normal with standard deviation `init_std`), or "zeros".
+        init: name of the initialisation: "xavier" (uniform, Equation 3), "kaiming" (normal),
+            "orthogonal", "identity", "zeros", "naive" (normal with standard deviation
+            `init_std`), or that of a plugin.
         init_std: of "naive"; the paper's N(0, 0.01).
         residual: add y_{l-1} to y_l in every hidden layer of equal size.
         layer_norm: normalise z_l over the units of every hidden layer, before the activation,
@@ -37,7 +37,7 @@ class NetworkSpec(Spec):
 
     sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
     activation: str = "softplus"
-    init: Initialisation = "xavier"
+    init: str = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     residual: bool = False
     layer_norm: bool = False
@@ -57,7 +57,7 @@ class NetworkSpec(Spec):
     @property
     def parts(self) -> tuple[tuple[PartKind, str], ...]:
         """The plugins that it is made of, by kind and name."""
-        return (("activation", self.activation), ("loss", self.loss))
+        return _parts(self.activation, self.matrices, self.loss)
 
     @property
     def kind(self) -> NetworkKind:
@@ -70,7 +70,7 @@ class NetworkSpec(Spec):
         return len(self.sizes) - 1
 
     @property
-    def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
+    def matrices(self) -> tuple[tuple[int, int, str], ...]:
         """n_post, n_pre and initialisation of each weight matrix, then of each bias."""
         weights = tuple((n_post, n_pre, self.init) for n_pre, n_post in pairwise(self.sizes))
         return weights + tuple((self.sizes[layer], 1, "zeros") for layer in self.biased)
@@ -133,7 +133,7 @@ class RecurrentSpec(Spec):
     present: PositiveInt = 5
     steps: Annotated[int, Field(ge=2)] = 50
     activation: str = "tanh"
-    init: Initialisation = "xavier"
+    init: str = "xavier"
     init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
     loss: str = Field("cross-entropy", json_schema_extra=LATER)
     bias: bool = Field(False, json_schema_extra=LATER)
@@ -152,7 +152,7 @@ class RecurrentSpec(Spec):
     @property
     def parts(self) -> tuple[tuple[PartKind, str], ...]:
         """The plugins that it is made of, by kind and name."""
-        return (("activation", self.activation), ("loss", self.loss))
+        return _parts(self.activation, self.matrices, self.loss)
 
     @property
     def kind(self) -> NetworkKind:
@@ -175,9 +175,9 @@ class RecurrentSpec(Spec):
         return f"{self.inputs}-{self.hidden}-{self.classes} over {self.steps} steps"
 
     @property
-    def matrices(self) -> tuple[tuple[int, int, Initialisation], ...]:
+    def matrices(self) -> tuple[tuple[int, int, str], ...]:
         """n_post, n_pre and initialisation of W_x, W_h and W_o, then of the biases."""
-        weights: tuple[tuple[int, int, Initialisation], ...] = (
+        weights: tuple[tuple[int, int, str], ...] = (
             (self.hidden, self.inputs, "xavier"),
             (self.hidden, self.hidden, self.init),
             (self.classes, self.hidden, "xavier"),
@@ -199,6 +199,14 @@ class RecurrentSpec(Spec):
     def between(self, inputs: int, classes: int) -> RecurrentSpec:
         """Return the same network with other numbers of inputs and outputs."""
         return self.model_copy(update={"inputs": inputs, "classes": classes})
+
+
+def _parts(
+    activation: str, matrices: tuple[tuple[int, int, str], ...], loss: str
+) -> tuple[tuple[PartKind, str], ...]:
+    found: list[tuple[PartKind, str]] = [("activation", activation)]
+    found += [("initialisation", init) for init in dict.fromkeys(init for _, _, init in matrices)]
+    return (*found, ("loss", loss))
 
 
 #: What a task's `network` may return.
@@ -235,7 +243,7 @@ class NetworkOptions(Spec):
         None, description="units of every layer, such as 784,100,10, in place of --layers"
     )
     activation: str = Field("softplus", description=f"of the hidden layers; {_LISTED}")
-    init: Initialisation = Field("xavier", description="initialisation of the weights")
+    init: str = Field("xavier", description=f"initialisation of the weights; {_LISTED}")
     init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.01, description="standard deviation of --init naive"
     )
@@ -273,7 +281,7 @@ class RecurrentOptions(Spec):
         50, description="the step T at which the network answers; silence from --present on"
     )
     activation: str = Field("tanh", description=f"of the hidden units; {_LISTED}")
-    init: Initialisation = Field("xavier", description="initialisation of the recurrent weights")
+    init: str = Field("xavier", description=f"initialisation of the recurrent weights; {_LISTED}")
     init_std: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.01, description="standard deviation of --init naive"
     )

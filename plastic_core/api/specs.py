@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from plastic_core.api.network_spec import AnyNetwork, Initialisation, NetworkKind
+from plastic_core.api.network_spec import AnyNetwork, NetworkKind
 from plastic_core.api.signals import ERROR_SIGNALS, SignalName
 from plastic_core.base.spec import Spec
 
@@ -242,7 +242,7 @@ class Recommended(Spec):
 
     thetas: dict[str, FiniteFloat]
     depth: int | None = None
-    init: Initialisation | None = None
+    init: str | None = None
     hidden: tuple[int, ...] | None = None
 
     def applies(self, rules: frozenset[str], network: AnyNetwork) -> bool:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plastic_core.api.activation import Activation
+from plastic_core.api.initialisation import Initialisation
+from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.networks.parameters import Parameters
@@ -70,6 +73,9 @@ def run(
     probes: Sequence[type[Probe]] = (),
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
+    activations: Sequence[type[Activation]] = (),
+    losses: Sequence[type[Loss]] = (),
+    initialisations: Sequence[type[Initialisation]] = (),
     data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -89,6 +95,9 @@ def run(
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
+        activations: classes of activation functions likewise.
+        losses: loss classes likewise.
+        initialisations: initialisation classes likewise.
         data: ``(X [N, n], y)`` in place of the task's data; 30% are held out, and the first and
             last layer follow the data unless the options give sizes. y is labels ``[N]`` of any
             kind, or numbers ``[N, m]`` (or ``[N]`` with fractions), for which the loss is
@@ -109,7 +118,10 @@ def run(
             write instead.
     """
     begun = time.perf_counter()
-    plan = make_plan(spec, Catalogue(spec.plugins, rules, probes, transforms, tasks))
+    catalogue = Catalogue(
+        spec.plugins, rules, probes, transforms, tasks, activations, losses, initialisations
+    )
+    plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
     notes: list[str] = []
     dataset, plan = load_data(plan, data, data_dir, notes)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from plastic_core.api.network_spec import AnyNetwork, Initialisation
+from plastic_core.api.network_spec import AnyNetwork, PartKind
+from plastic_core.base.errors import PlasticError
 from plastic_core.base.seeds import Purpose, seed_sequence
+from plastic_core.plugins.catalogue import installed
+
+#: The plugins that a network is made of, by kind and name.
+Parts = Mapping[tuple[PartKind, str], Any]
+
+_FEEDBACK: Final = "xavier"
 
 
 def _generator(purpose: Purpose, seed: int) -> Generator:
@@ -17,14 +25,34 @@ def _generator(purpose: Purpose, seed: int) -> Generator:
     return Generator().manual_seed(int(state) % 2**63)
 
 
-def initial_weights(spec: AnyNetwork, seed: int) -> list[Tensor]:
+def initial_weights(spec: AnyNetwork, seed: int, parts: Parts | None = None) -> list[Tensor]:
     """Return the weights of one network, ``[n_post, n_pre]`` each, in float64.
 
     They are drawn in float64 whatever the precision of the run, so that float32 and float64
     runs start from the same weights.
+
+    Args:
+        spec: the network.
+        seed: of the network.
+        parts: its plugins, the initialisations among them; None for the installed ones.
+
+    Raises:
+        PlasticError: there is no such initialisation, or it gives something else.
     """
     source = _generator(Purpose.WEIGHTS, seed)
-    return [_draw(spec, *matrix, source) for matrix in spec.matrices]
+    drawn = []
+    for n_post, n_pre, name in spec.matrices:
+        made = (
+            installed("initialisation", name)() if parts is None else parts["initialisation", name]
+        )
+        weight: Tensor = made.draw(n_post, n_pre, spec.init_std, source)
+        if (weight.dtype, *weight.shape) != (torch.float64, n_post, n_pre):
+            raise PlasticError(
+                f"the initialisation '{name}': draw() returned {weight.dtype} "
+                f"{[*weight.shape]}; expected torch.float64 {[n_post, n_pre]}"
+            )
+        drawn.append(weight)
+    return drawn
 
 
 def initial_feedback(spec: AnyNetwork, kind: str, seed: int) -> list[Tensor]:
@@ -33,29 +61,8 @@ def initial_feedback(spec: AnyNetwork, kind: str, seed: int) -> list[Tensor]:
     ``[n_pre, n_post]`` each for kind "layer", ``[n_pre, n_L]`` for "output".
     """
     source = _generator(Purpose.FEEDBACK, seed)
-    outputs = spec.sizes[-1]
+    outputs, xavier = spec.sizes[-1], installed("initialisation", _FEEDBACK)()
     return [
-        _xavier(n_pre, n_post if kind == "layer" else outputs, source)
+        xavier.draw(n_pre, n_post if kind == "layer" else outputs, spec.init_std, source)
         for n_post, n_pre, _ in spec.matrices
     ]
-
-
-def _draw(
-    spec: AnyNetwork, n_post: int, n_pre: int, init: Initialisation, source: Generator
-) -> Tensor:
-    if init == "xavier":
-        return _xavier(n_post, n_pre, source)
-    if init == "zeros":
-        return torch.zeros(n_post, n_pre, dtype=torch.float64)
-    if init == "identity":
-        return torch.eye(n_post, n_pre, dtype=torch.float64)
-    weight = torch.empty(n_post, n_pre, dtype=torch.float64)
-    if init == "orthogonal":
-        return torch.nn.init.orthogonal_(weight, generator=source)
-    deviation = math.sqrt(2 / n_pre) if init == "kaiming" else spec.init_std
-    return weight.normal_(0, deviation, generator=source)
-
-
-def _xavier(rows: int, columns: int, source: Generator) -> Tensor:
-    bound = math.sqrt(6 / (rows + columns))  # Equation 3
-    return torch.empty(rows, columns, dtype=torch.float64).uniform_(-bound, bound, generator=source)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
-from plastic_core.api.network_spec import AnyNetwork, PartKind, RecurrentSpec
+from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.feedforward import feedforward_circuit
+from plastic_core.networks.initialisation import Parts
 from plastic_core.networks.recurrent import recurrent_circuit
 from plastic_core.plugins.catalogue import installed
-
-Parts = Mapping[tuple[PartKind, str], Any]
 
 
 def circuit_of(network: AnyNetwork | Circuit, parts: Parts | None = None) -> Circuit:

@@ -13,7 +13,11 @@ from torch import Tensor
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.specs import State
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.initialisation import initial_feedback, initial_weights
+from plastic_core.networks.initialisation import (
+    Parts,
+    initial_feedback,
+    initial_weights,
+)
 from plastic_core.networks.products import aligned_zeros
 
 
@@ -106,6 +110,7 @@ def initial_parameters(
     feedback: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
+    parts: Parts | None = None,
 ) -> Parameters:
     """Return the parameters before training, one replica for each of `seeds`.
 
@@ -118,6 +123,7 @@ def initial_parameters(
         feedback: None, "layer" or "output".
         dtype: of all tensors.
         device: of all tensors.
+        parts: the plugins of the network; None for the installed ones.
     """
     like = torch.empty(0, dtype=dtype, device=device)
 
@@ -132,7 +138,7 @@ def initial_parameters(
         return layers
 
     return Parameters(
-        weights=stack(lambda seed: initial_weights(spec, seed)),
+        weights=stack(lambda seed: initial_weights(spec, seed, parts)),
         feedback=stack(lambda seed: initial_feedback(spec, feedback, seed)) if feedback else [],
         biased=spec.biased,
     )

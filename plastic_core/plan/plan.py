@@ -86,6 +86,7 @@ class Plan:
 
     Attributes:
         spec: the spec with every theta written out, so that repeating it repeats the numbers.
+        parts: the plugins of the network, by kind and name.
     """
 
     spec: RunSpec

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from plastic_core.api.activation import Activation
+from plastic_core.api.initialisation import Initialisation
 from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
@@ -113,6 +114,7 @@ class Catalogue:
         tasks: task classes likewise.
         activations: classes of activation functions likewise.
         losses: loss classes likewise.
+        initialisations: initialisation classes likewise.
 
     Raises:
         PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
@@ -128,6 +130,7 @@ class Catalogue:
         tasks: Sequence[type[Task[Any]]] = (),
         activations: Sequence[type[Activation]] = (),
         losses: Sequence[type[Loss]] = (),
+        initialisations: Sequence[type[Initialisation]] = (),
     ) -> None:
         self._entries = _installed()
         given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
@@ -137,6 +140,7 @@ class Catalogue:
             ("task", tasks),
             ("activation", activations),
             ("loss", losses),
+            ("initialisation", initialisations),
         )
         for kind, classes in given:
             if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):

@@ -14,13 +14,14 @@ import pluggy
 
 from plastic_core.api.activation import Activation, ActivationSpec
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks
+from plastic_core.api.initialisation import Initialisation, InitialisationSpec
 from plastic_core.api.loss import Loss, LossSpec
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.api.specs import API_VERSION, ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 from plastic_core.base.errors import describe_exception, did_you_mean
 from plastic_core.base.fault import Fault
 
-Kind = Literal["rule", "transform", "probe", "task", "activation", "loss"]
+Kind = Literal["rule", "transform", "probe", "task", "activation", "loss", "initialisation"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ GROUPS: Final[dict[Kind, Group]] = {
     "task": Group(Task, TaskSpec, None),
     "activation": Group(Activation, ActivationSpec, None),
     "loss": Group(Loss, LossSpec, None),
+    "initialisation": Group(Initialisation, InitialisationSpec, None),
 }
 
 

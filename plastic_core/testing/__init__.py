@@ -11,10 +11,19 @@ Three lines, and pytest runs them all::
 """
 
 from plastic_core.testing.kit import (
+    ActivationConformance,
+    InitialisationConformance,
     LossConformance,
     ProbeConformance,
     RuleConformance,
     TaskConformance,
 )
 
-__all__ = ["LossConformance", "ProbeConformance", "RuleConformance", "TaskConformance"]
+__all__ = [
+    "ActivationConformance",
+    "InitialisationConformance",
+    "LossConformance",
+    "ProbeConformance",
+    "RuleConformance",
+    "TaskConformance",
+]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from plastic_core.api.activation import Activation
+from plastic_core.api.initialisation import Initialisation
 from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import DataError, describe_exception
@@ -210,6 +212,14 @@ def _try_task(
     return faults
 
 
+def _try_activation(activation: type[Activation], *_: Any) -> list[Fault]:
+    from plastic_core.testing.activation_checks import ACTIVATION_CHECKS
+
+    shapes, *others = ACTIVATION_CHECKS
+    faults = shapes(activation)
+    return faults or [fault for check_it in others for fault in check_it(activation)]
+
+
 def _try_loss(loss: type[Loss], *_: Any) -> list[Fault]:
     from plastic_core.testing.loss_checks import LOSS_CHECKS
 
@@ -218,12 +228,21 @@ def _try_loss(loss: type[Loss], *_: Any) -> list[Fault]:
     return faults or [fault for check_it in others for fault in check_it(loss)]
 
 
+def _try_initialisation(initialisation: type[Initialisation], *_: Any) -> list[Fault]:
+    from plastic_core.testing.initialisation_checks import INITIALISATION_CHECKS
+
+    matrices, repeatable = INITIALISATION_CHECKS
+    return matrices(initialisation) or repeatable(initialisation)
+
+
 _TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report, Effort], list[Fault]]]] = {
     "rule": _try_rule,
     "transform": _try_transform,
     "probe": _try_probe,
     "task": _try_task,
+    "activation": _try_activation,
     "loss": _try_loss,
+    "initialisation": _try_initialisation,
 }
 
 
@@ -281,8 +300,12 @@ _SPEC_EXAMPLES: Final = {
     "ProbeSpec": 'spec = ProbeSpec(name="my-probe", summary="...", equation="...",\n'
     '    reference="...", measures={"my_norm": Measure(long_name="mean norm of y_l")})',
     "TaskSpec": 'spec = TaskSpec(name="my-task", summary="...", options=NetworkOptions)',
+    "ActivationSpec": 'spec = ActivationSpec(name="my-activation", summary="...", equation="...",\n'
+    '    reference="...")',
     "LossSpec": 'spec = LossSpec(name="my-loss", summary="...", equation="...", reference="...",\n'
     '    score=Score(name="accuracy", long_name="accuracy"), targets="classes")',
+    "InitialisationSpec": 'spec = InitialisationSpec(name="my-init", summary="...", '
+    'equation="...", reference="...")',
     "Theta": "theta=Theta(default=1e-4, min=0, max=1)",
     "State": 'state={"trace": State(over="post", initial=0.0)}',
 }

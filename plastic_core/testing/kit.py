@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from plastic_core.api.activation import Activation
+from plastic_core.api.initialisation import Initialisation
 from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task
 from plastic_core.base.fault import Fault
-from plastic_core.testing import loss_checks, probe_checks, rule_checks, task_checks
+from plastic_core.testing import (
+    activation_checks,
+    initialisation_checks,
+    loss_checks,
+    probe_checks,
+    rule_checks,
+    task_checks,
+)
 from plastic_core.testing.reference import check_reference
 from plastic_core.testing.task_checks import TriedTask
 
@@ -174,6 +183,33 @@ class TaskConformance:
         _none(self.task, check(TriedTask(self.task, self.options, self.data_dir)))
 
 
+class ActivationConformance:
+    """The tests that every activation function passes.
+
+    A subclass names it::
+
+        class TestMyActivation(ActivationConformance):
+            activation = MyActivation
+
+    Attributes:
+        activation: its class.
+    """
+
+    activation: ClassVar[type[Activation]]
+
+    def test_shapes(self) -> None:
+        """Both methods return finite numbers of the shape and type of z, and modify nothing."""
+        _none(self.activation, activation_checks.check_shapes(self.activation))
+
+    def test_is_elementwise(self) -> None:
+        """What becomes of one unit does not depend on the others."""
+        _none(self.activation, activation_checks.check_elementwise(self.activation))
+
+    def test_slope_is_the_derivative(self) -> None:
+        """The slope is the derivative, unless it is a surrogate, and reads what the spec says."""
+        _none(self.activation, activation_checks.check_slope(self.activation))
+
+
 class LossConformance:
     """The tests that every loss passes.
 
@@ -199,6 +235,29 @@ class LossConformance:
     def test_is_pure(self) -> None:
         """Nothing given is modified, and each network and sample is taken by itself."""
         _none(self.loss, loss_checks.check_purity(self.loss))
+
+
+class InitialisationConformance:
+    """The tests that every initialisation passes.
+
+    A subclass names the initialisation::
+
+        class TestMyInitialisation(InitialisationConformance):
+            initialisation = MyInitialisation
+
+    Attributes:
+        initialisation: the class of the initialisation.
+    """
+
+    initialisation: ClassVar[type[Initialisation]]
+
+    def test_matrices(self) -> None:
+        """Finite numbers of float64 in the shape of the matrix."""
+        _none(self.initialisation, initialisation_checks.check_matrices(self.initialisation))
+
+    def test_is_repeatable(self) -> None:
+        """The generator alone decides the numbers."""
+        _none(self.initialisation, initialisation_checks.check_repeatable(self.initialisation))
 
 
 def _none(plugin: type[Any], faults: list[Fault]) -> None:

@@ -58,7 +58,7 @@ class Block:
         hooks = resolve_hooks(plan.selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(
-            network, seeds, hooks.feedback, dtype, device
+            network, seeds, hooks.feedback, dtype, device, plan.made
         )
         add_states(self.parameters, hooks)
         if network.bias and hooks.propagate is None:

@@ -1,1 +1,1 @@
-"""Built-in losses."""
+"""Built-in losses, one file each."""

@@ -1,10 +1,12 @@
-"""Every built-in rule, probe, loss and task passes the kit that third parties use."""
+"""Every built-in plugin passes the kit that third parties use."""
 
 import numpy as np
 import pytest
 
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.testing import (
+    ActivationConformance,
+    InitialisationConformance,
     LossConformance,
     ProbeConformance,
     RuleConformance,
@@ -19,7 +21,8 @@ def built_in(kind):
 
 
 RULES, PROBES, TASKS = built_in("rule"), built_in("probe"), built_in("task")
-LOSSES = built_in("loss")
+ACTIVATIONS = built_in("activation")
+LOSSES, INITIALISATIONS = built_in("loss"), built_in("initialisation")
 
 
 def reference_of(name, params):
@@ -75,10 +78,22 @@ class TestProbes(ProbeConformance):
         self.probe = PROBES[request.param]
 
 
+class TestActivations(ActivationConformance):
+    @pytest.fixture(autouse=True, params=ACTIVATIONS)
+    def _each(self, request):
+        self.activation = ACTIVATIONS[request.param]
+
+
 class TestLosses(LossConformance):
     @pytest.fixture(autouse=True, params=LOSSES)
     def _each(self, request):
         self.loss = LOSSES[request.param]
+
+
+class TestInitialisations(InitialisationConformance):
+    @pytest.fixture(autouse=True, params=INITIALISATIONS)
+    def _each(self, request):
+        self.initialisation = INITIALISATIONS[request.param]
 
 
 class TestTasks(TaskConformance):

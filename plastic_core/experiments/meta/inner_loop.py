@@ -58,7 +58,7 @@ class InnerLoop:
     def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
         self._network = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
-        self._circuit = circuit_of(plan.network, plan.made)
+        self._circuit, self._parts = circuit_of(plan.network, plan.made), plan.made
         self._names = [rule.name for rule in plan.rules]
         self._hooks: Hooks = resolve_hooks(
             plan.selected, [t.transform for t in plan.transforms], self._dtype
@@ -166,7 +166,9 @@ class InnerLoop:
 
     def _fresh(self, seeds: list[int]) -> Parameters:
         feedback = self._hooks.feedback
-        parameters = initial_parameters(self._network, seeds, feedback, self._dtype)
+        parameters = initial_parameters(
+            self._network, seeds, feedback, self._dtype, parts=self._parts
+        )
         add_states(parameters, self._hooks)
         return parameters
 
