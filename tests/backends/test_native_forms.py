@@ -11,7 +11,6 @@ import operator
 
 import pytest
 import torch
-from plastic_core.networks.losses import loss_of
 from torch import fx
 from torch.nn import functional
 
@@ -23,6 +22,7 @@ from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
+from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import add_states
 
 # Both signs, zeros, ties, halves that are rounded to even, and arguments beyond every function's
@@ -245,7 +245,7 @@ def hooks_of(forms, dtype):
 def refusals(forms, dtype):
     """Return for each form why it is refused, or None where it is followed."""
     try:
-        capture(hooks_of([*forms.values()], dtype), NETWORK, loss_of(NETWORK), dtype)
+        capture(hooks_of([*forms.values()], dtype), circuit_of(NETWORK), dtype)
     except NotNativeError as error:
         if len(forms) == 1:
             return dict.fromkeys(forms, str(error))

@@ -8,7 +8,7 @@ from plastic_core.backends.dual.dual import Dual, value_and_tangent
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.networks.activations import ACTIVATIONS
+from plastic_core.plugins.catalogue import installed
 from tests.building import random_points, resolve
 
 pytestmark = pytest.mark.usefixtures("compilers")
@@ -69,7 +69,7 @@ def by_reverse_mode(rule, steps, batch, **options):
         parameters, _ = step(parameters, columns, one, wanted)
     y, wanted = queries(2)
     for weight, skip in zip(parameters.weights[:-1], spec.skips, strict=False):
-        new = ACTIVATIONS[spec.activation].apply(y @ weight.mT, None)
+        new = installed("activation", spec.activation)().apply(y @ weight.mT)
         y = new + y if skip else new
     loss = loss_of(torch.softmax(y @ parameters.weights[-1].mT, -1), wanted)
     gradients = torch.autograd.grad(loss.sum(), list(thetas.values()))
