@@ -44,27 +44,42 @@ class Bcm(Rule):
         return update, {"threshold": threshold + 0.1 * (mean - threshold)}
 
 
-@pytest.fixture(scope="module", params=CHUNKS)
-def whole_equation(request):
-    """Return a function that makes both backends with all of Equation 9, and a state."""
-    chunk = {"chunk": request.param}
+# some terms, and all of Equation 9, which takes longest; with a state
+FEW = "fa+{theta}*hebbian-error+b-update+bcm"
+WHOLE = "fa+{theta}*hebbian-error+oja+weight-decay+b-update+b-decay+hebbian+bcm"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        (FEW, 2),
+        *(pytest.param((WHOLE, n), marks=pytest.mark.slow) for n in (2, compiled_backend._CHUNK)),
+    ],
+    ids=["few", "whole", "whole in users' chunks"],
+)
+def equation(request):
+    """Return a function that makes both backends with such a rule."""
+    rule, updates = request.param
+    chunk = {"chunk": updates}
 
     def both(theta, seeds):
-        rule = f"fa+{theta}*hebbian-error+oja+weight-decay+b-update+b-decay+hebbian+bcm"
-        arguments = {"seeds": seeds, "rules": [Bcm], "settings": {"weight-decay": {"theta": 0.01}}}
+        arguments = {"seeds": seeds, "rules": [Bcm]}
+        if rule == WHOLE:
+            arguments["settings"] = {"weight-decay": {"theta": 0.01}}
+        terms = rule.format(theta=theta)
         return [
-            make(backend, rule, (9, 9, 5), residual=True, more=more, **arguments)
+            make(backend, terms, (9, 9, 5), residual=True, more=more, **arguments)
             for backend, more in ((CompiledBackend, chunk), (EagerBackend, {}))
         ]
 
     return both
 
 
-def test_agrees_with_eager_and_compiles_once(whole_equation):
+def test_agrees_with_eager_and_compiles_once(equation):
     # 203 updates are no multiple of what one call takes
     compiled_backend._KNOWN.clear()
     for theta in (0.001, 0.002):
-        (ours, ours_parameters), (eager, eager_parameters) = whole_equation(theta, seeds=3)
+        (ours, ours_parameters), (eager, eager_parameters) = equation(theta, seeds=3)
         for samples in (203, 4):
             points = order(3, samples)
             assert torch.equal(ours.advance(points), eager.advance(points))
@@ -73,8 +88,8 @@ def test_agrees_with_eager_and_compiles_once(whole_equation):
     assert isinstance(made, OptimizedModule), "it was not compiled"
 
 
-def test_frozen_replicas_stay_as_they_are(whole_equation):
-    (ours, parameters), (eager, reference) = whole_equation(0.001, seeds=3)
+def test_frozen_replicas_stay_as_they_are(equation):
+    (ours, parameters), (eager, reference) = equation(0.001, seeds=3)
     before = [w[1].clone() for w in parameters.weights]
     for backend in (ours, eager):
         backend.freeze(1)

@@ -84,7 +84,7 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
 
 def test_json_is_one_object_and_everything_else_goes_to_standard_error(tmp_path):
     small = ("--seeds", "2", "--samples", "100")
-    done = plastic("run", *small, "--json", "--out", str(tmp_path / "run"), fresh=True)
+    done = plastic("run", *small, "--json", "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert {"run_dir", "rule", "thetas", "task", "backend", "seeds", "samples", "accuracy", "diverged",

@@ -105,7 +105,7 @@ def installed(tmp_path_factory):
 
 
 def test_it_is_listed(installed):
-    entries = json.loads(plastic("plugins", "--json", path=installed, fresh=True).stdout)
+    entries = json.loads(plastic("plugins", "--json", path=installed).stdout)
     theirs = [e for e in entries if e["distribution"] == "plastic-stranger"]
     assert [(e["kind"], e["name"], e["version"], e["state"], e["api"]) for e in theirs] == [
         ("rule", "anti", "2.5", "ok", 1),
