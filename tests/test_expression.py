@@ -50,14 +50,31 @@ def test_malformed(text, position, expected, found):
     )
 
 
+NEGATIVE = "to take away a rule whose theta may be negative, write "
+
+
+def test_a_decimal_comma():
+    with pytest.raises(ExpressionError) as caught:
+        parse("oja + 0,01*bp")
+    assert str(caught.value) == (
+        "rule expression, position 8: expected '*' and the name of a rule after the number, found "
+        f"','\n  oja + 0,01*bp\n         ^\n{HELP}; a decimal point is a point: 0.01"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
-    [("bp - 1e-5*oja", "+ -1e-5*oja"), ("bp -oja", "+ -1*oja"), ("bp - .5 *oja", "+ -.5 *oja")],
+    [
+        ("bp - 1e-5*oja", "+ -1e-5*oja"),
+        ("bp -oja", "+ -1*oja"),
+        ("bp --oja", "+ -1*oja"),
+        ("bp - .5 *oja", "+ -.5 *oja"),
+    ],
 )
 def test_what_is_taken_away_has_a_negative_number(text, written):
     with pytest.raises(ExpressionError) as caught:
         parse(text)
-    assert str(caught.value).endswith(f"{HELP}; to take away what follows, write {written}")
+    assert str(caught.value).endswith(f"{HELP}; {NEGATIVE}{written}")
     assert len(parse(f"bp {written}")) == 2
 
 

@@ -18,8 +18,25 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``"; did you mean 'oja'?"`` for the nearest of `names`, or nothing."""
     ratios = {n: difflib.SequenceMatcher(None, name.lower(), n.lower()).ratio() for n in names}
     best = max(ratios.values(), default=0.0)
-    close = sorted(n for n, ratio in ratios.items() if ratio >= max(0.6, best - 0.05))
+    # of two letters, one that is right is half
+    least = 0.5 if len(name) <= 2 else 0.6
+    close = sorted(n for n, ratio in ratios.items() if ratio >= max(least, best - 0.05))
+    if len(close) > 3:  # as where names differ by a number
+        distance = {n: _distance(name, n) for n in close}
+        close = [n for n in close if distance[n] == min(distance.values())]
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _distance(first: str, second: str) -> float:
+    """Return by how much the letters and digits of two names differ."""
+    if len(first) != len(second):
+        return float("inf")
+    return sum(abs(ord(a) - ord(b)) for a, b in zip(first, second, strict=True))
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be used, without its path, which the message names already."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def listing(names: Iterable[str]) -> str:

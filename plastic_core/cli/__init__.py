@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownOptionError
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.spec import SpecError
 from plastic_core.base.streams import open_closed_streams
 from plastic_core.cli import (
     bench_command,
@@ -61,11 +62,15 @@ def execute(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
     except PlasticError as error:
-        print(f"plastic: {error}", file=sys.stderr)
+        print(f"plastic: {_text_of(error)}", file=sys.stderr)
         return 2
     except CycloptsError as error:
         command = " ".join(("plastic", *error.command_chain)) if error.command_chain else "plastic"
-        print(f"plastic: {error}\n  '{command} --help' shows what is accepted", file=sys.stderr)
+        print(
+            f"plastic: {error}{_theta_instead(error, arguments)}\n"
+            f"  '{command} --help' shows what is accepted",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt as interrupt:  # its text, where it has one, says how to go on
         how = str(interrupt) or (
@@ -88,6 +93,31 @@ def execute(arguments: Sequence[str]) -> int:
         )
         return 2
     return code if isinstance(code, int) else 0
+
+
+def _text_of(error: PlasticError) -> str:
+    """Return the message; of a spec, whose fields are flags, without the name of its class."""
+    if not isinstance(error, SpecError):
+        return str(error)
+    one = error.faults.startswith(": ")
+    return error.faults.removeprefix(": ") if one else f"the spec{error.faults}"
+
+
+# What other tools call the coefficient of an update.
+_RATES = ("--learning-rate", "--lr", "--rate", "--eta", "--theta")
+
+
+def _theta_instead(error: CycloptsError, arguments: Sequence[str]) -> str:
+    """Return how a learning rate is written, where one was given as a flag."""
+    if not isinstance(error, UnknownOptionError):
+        return ""
+    for given, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, value = given.partition("=")
+        if flag in _RATES and flag == (error.token.keyword or error.token.value).split("=")[0]:
+            value = value if equals else after
+            theta = value if value[:1].isdigit() else "0.1"
+            return f" Each rule has a rate of its own, theta: write --set bp.theta={theta}"
+    return ""
 
 
 def _app(arguments: Sequence[str]) -> App:

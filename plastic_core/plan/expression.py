@@ -18,6 +18,7 @@ from plastic_core.base.errors import PlasticError
 
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_COMMA = re.compile(r",([0-9]+)")
 _NAME = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]*:)?{NAME_PATTERN}")
 
 
@@ -31,6 +32,12 @@ class Term:
 
     name: str
     coefficient: float | None
+
+
+def taken_away(rest: str) -> str:
+    """Return how a rule is taken away, where it can be."""
+    factor = "" if _NUMBER.match(rest) else "1*"
+    return f"to take away a rule whose theta may be negative, write + -{factor}{rest}"
 
 
 def parse(text: str) -> tuple[Term, ...]:
@@ -69,7 +76,11 @@ def parse(text: str) -> tuple[Term, ...]:
             position = number.end()
             skip_space()
             if not text.startswith("*", position):
-                raise expected("'*' and the name of a rule after the number")
+                comma = _COMMA.match(text, position)
+                point = (
+                    f"; a decimal point is a point: {number.group()}.{comma[1]}" if comma else ""
+                )
+                raise expected("'*' and the name of a rule after the number", point)
             position += 1
             skip_space()
         name = _NAME.match(text, position)
@@ -90,11 +101,8 @@ def parse(text: str) -> tuple[Term, ...]:
         if position == len(text):
             return tuple(terms)
         if text[position] == "-":
-            rest = text[position + 1 :].strip()
-            factor = "" if _NUMBER.match(rest) else "1*"
-            raise expected(
-                "'+' or the end", f"; to take away what follows, write + -{factor}{rest}"
-            )
+            rest = text[position + 1 :].lstrip("- ").rstrip()
+            raise expected("'+' or the end", f"; {taken_away(rest)}")
         if text[position] != "+":
             raise expected("'+' or the end")
         position += 1

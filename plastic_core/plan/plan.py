@@ -19,7 +19,7 @@ from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.api.specs import TaskSpec, Theta, When
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.base.spec import SpecError, describe_faults
-from plastic_core.plan.expression import Term, parse
+from plastic_core.plan.expression import Term, parse, taken_away
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Entry
 
@@ -155,7 +155,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             bounds, a setting of nothing, rules that do not go together.
     """
     terms = parse(spec.rule)
-    entries = [catalogue.find("rule", term.name) for term in terms]
+    entries = [_find_rule(catalogue, term.name) for term in terms]
     transforms = [catalogue.find("transform", name) for name in spec.transforms]
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
@@ -202,6 +202,19 @@ def plan_part(catalogue: Catalogue, kind: PartKind, name: str) -> PlannedPart:
     entry = catalogue.find(kind, name)
     assert entry.plugin is not None
     return PlannedPart(entry, entry.plugin())
+
+
+def _find_rule(catalogue: Catalogue, name: str) -> Entry:
+    known = set(catalogue.names("rule"))
+    if name not in known:
+        for i in (i for i, letter in enumerate(name) if letter == "-"):
+            first, second = name[:i], name[i + 1 :]
+            if known.issuperset((first, second)):
+                raise PlasticError(
+                    f"there is no rule '{name}'; rules are added: write {first}+{second}\n"
+                    f"  {taken_away(second)}"
+                )
+    return catalogue.find("rule", name)
 
 
 def call_task(entry: Entry, method: str, *arguments: Any) -> Any:

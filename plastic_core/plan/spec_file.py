@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plastic_core.base.errors import PlasticError
+from plastic_core.base.errors import PlasticError, reason_of
 from plastic_core.base.reading import read_json, read_toml
+from plastic_core.plan.expression import ExpressionError, parse
 
 
 def read_spec_file(path: Path, plugins: Sequence[str] = (), asked: bool = False) -> dict[str, Any]:
@@ -21,11 +23,11 @@ def read_spec_file(path: Path, plugins: Sequence[str] = (), asked: bool = False)
             are given.
     """
     if path.suffix not in (".toml", ".json"):
-        raise PlasticError(f"{path}: a spec is a .toml or .json file")
+        raise PlasticError(f"{path}: a spec is a .toml or .json file{_instead(path)}")
     try:
         content: Any = read_toml(path) if path.suffix == ".toml" else read_json(path)
     except OSError as error:
-        raise PlasticError(f"{path}: cannot be read: {error}") from None
+        raise PlasticError(f"{path}: cannot be read: {reason_of(error)}") from None
     except ValueError as error:
         raise PlasticError(f"{path}: is not valid {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(content, Mapping):
@@ -37,6 +39,17 @@ def read_spec_file(path: Path, plugins: Sequence[str] = (), asked: bool = False)
     if not isinstance(spec, Mapping):
         raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")
     return with_trusted_plugins(path, spec, plugins)
+
+
+def _instead(path: Path) -> str:
+    """Return what to write where something else was given for a spec."""
+    if path.is_dir():
+        return f"; the record of a run is in its folder: {path / 'run.json'}"
+    try:
+        parse(str(path))
+    except ExpressionError:
+        return ""
+    return f"; a rule is written --rule {shlex.quote(str(path))}"
 
 
 def with_trusted_plugins(

@@ -150,9 +150,12 @@ class Catalogue:
                 )
             for one in classes:
                 self._hand_over(kind, one, "local", UNREGISTERED)
+        self._files: dict[str, list[str]] = {}
         for file in dict.fromkeys(files):
-            for kind, plugin in _plugins_of_file(file):
+            found = _plugins_of_file(file)
+            for kind, plugin in found:
                 self._hand_over(kind, plugin, Path(file).stem, "file")
+            self._files[file] = [f"the {kind} '{plugin.spec.name}'" for kind, plugin in found]
         self._mark_disabled(os.environ.get("PLASTIC_DISABLE", ""))
         self._mark_clashes()
         if os.environ.get("PLASTIC_STRICT", "") not in ("", "0"):
@@ -198,6 +201,7 @@ class Catalogue:
             known = {entry.name for entry in entries}
             raise PlasticError(
                 f"there is no {kind} '{name}'{did_you_mean(name, known)}\n"
+                f"{self._of_files()}"
                 f"  installed {plural(kind)}: {listing(known)}\n"
                 f"  'plastic plugins' shows where each comes from"
             )
@@ -213,6 +217,12 @@ class Catalogue:
                 f"  {entry.remedy}"
             )
         return entry
+
+    def _of_files(self) -> str:
+        """Return a line for each file that was given, with the plugins that it defines."""
+        return "".join(
+            f"  --plugin {file} defines {listing(names)}\n" for file, names in self._files.items()
+        )
 
     def _hand_over(self, kind: Kind, plugin: type[Any], distribution: str, version: str) -> None:
         spec = getattr(plugin, "spec", None)

@@ -3,6 +3,7 @@
 import pytest
 
 from plastic_core.cli import execute
+from tests.plugins.packages import rule_source
 from tests.processes import plastic
 
 RULES = "anti-hebbian, b-decay, b-update, bp, dfa, fa, hebbian, hebbian-error, kolen-pollack, oja, oja-single, sanger, sign-symmetric, weight-decay"
@@ -83,14 +84,14 @@ CASES = {
         ["run", "--set", "theta=1"],
         "--set theta=1: expected RULE.NAME=VALUE, such as oja.theta=1e-4",
     ),
-    "zero seeds": (["run", "--seeds", "0"], "RunSpec: seeds = '0': input should be greater than 0"),
+    "zero seeds": (["run", "--seeds", "0"], "seeds = '0': input should be greater than 0"),
     "negative samples": (
         ["run", "--samples", "-5"],
-        "RunSpec: samples = '-5': input should be greater than 0",
+        "samples = '-5': input should be greater than 0",
     ),
     "samples in words": (
         ["run", "--samples", "many"],
-        "RunSpec: samples = 'many': input should be a valid integer, unable to parse string as an integer",
+        "samples = 'many': input should be a valid integer, unable to parse string as an integer",
     ),
     "sizes that do not parse": (
         ["run", "--sizes", "64,x,10"],
@@ -140,7 +141,53 @@ CASES = {
     ),
     "spec that is not there": (
         ["run", "nowhere.toml"],
-        "nowhere.toml: cannot be read: [Errno 2] No such file or directory: 'nowhere.toml'",
+        "nowhere.toml: cannot be read: No such file or directory",
+    ),
+    "a rule in place of a spec": (
+        ["run", "oja+bp"],
+        "oja+bp: a spec is a .toml or .json file; a rule is written --rule oja+bp",
+    ),
+    "a rule with spaces in place of a spec": (
+        ["run", "0.1*bp + oja"],
+        "0.1*bp + oja: a spec is a .toml or .json file; a rule is written --rule '0.1*bp + oja'",
+    ),
+    "a folder in place of a spec": (
+        ["run", "."],
+        ".: a spec is a .toml or .json file; the record of a run is in its folder: run.json",
+    ),
+    "a sweep that is not there": (
+        ["compare", "nowhere"],
+        "nowhere/sweep.json: is no record of a sweep (No such file or directory); name a folder that "
+        "'plastic sweep' wrote",
+    ),
+    "a decimal comma": (
+        ["run", "--rule", "0,01*bp"],
+        "rule expression, position 2: expected '*' and the name of a rule after the number, found ','\n"
+        f"  0,01*bp\n   ^\n{HELP}; a decimal point is a point: 0.01",
+    ),
+    "a short name misspelt": (
+        ["run", "--rule", "oja+bb"],
+        f"there is no rule 'bb'; did you mean 'bp'?\n  installed rules: {RULES}\n{WHERE}",
+    ),
+    "a difference": (
+        ["run", "--rule", "bp-oja"],
+        "there is no rule 'bp-oja'; rules are added: write bp+oja\n"
+        "  to take away a rule whose theta may be negative, write + -1*oja",
+    ),
+    "a learning rate": (
+        ["run", "--learning-rate", "0.3"],
+        "Unknown option: --learning-rate. Each rule has a rate of its own, theta: write --set "
+        "bp.theta=0.3\n  'plastic run --help' shows what is accepted",
+    ),
+    "a learning rate of no number": (
+        ["run", "--lr=fast"],
+        "Unknown option: --lr=fast. Each rule has a rate of its own, theta: write "
+        "--set bp.theta=0.1\n  'plastic run --help' shows what is accepted",
+    ),
+    "two faults": (
+        ["run", "--seeds", "0", "--samples", "x"],
+        "the spec has 2 faults:\n  seeds = '0': input should be greater than 0\n"
+        "  samples = 'x': input should be a valid integer, unable to parse string as an integer",
     ),
     "threads": (["run", "--threads", "0"], "threads = 0: expected 1 to 1024"),
 }
@@ -166,6 +213,17 @@ def test_bad_input(case, capsys, tmp_path, monkeypatch):
         )
         assert captured.err.endswith("); write cpu\n")
     assert not (tmp_path / "runs").exists(), "a mistake must leave no folder behind"
+
+
+def test_a_file_says_what_it_defines(capsys, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(rule_source())
+    assert execute(["run", "--plugin", str(file), "--rule", "bp+other"]) == 2
+    listed = ", ".join(sorted([*RULES.split(", "), "mine"]))
+    assert capsys.readouterr().err == (
+        f"plastic: there is no rule 'other'\n  --plugin {file} defines the rule 'mine'\n"
+        f"  installed rules: {listed}\n{WHERE}\n"
+    )
 
 
 def test_no_data_and_no_network(tmp_path):
@@ -215,7 +273,7 @@ def test_a_spec_file_with_a_field_of_a_wrong_type(line, tmp_path, capsys):
     (tmp_path / "spec.toml").write_text(line)
     assert execute(["run", str(tmp_path / "spec.toml")]) == 2
     field = line.split(" ")[0]
-    assert capsys.readouterr().err.startswith(f"plastic: RunSpec: {field} = ")
+    assert capsys.readouterr().err.startswith(f"plastic: {field} = ")
 
 
 def test_an_output_folder_that_holds_another_run(tmp_path, capsys):

@@ -25,7 +25,7 @@ def test_the_examples_that_are_shown_parse():
     assert shown
     for line in shown:
         done = plastic(*line.split(), "--samples", "0")
-        assert "RunSpec: samples = '0'" in done.stderr
+        assert "samples = '0'" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["rules"]])

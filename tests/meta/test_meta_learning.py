@@ -189,7 +189,7 @@ def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
             "shots = 80 and queries = 30: the training points of digits-fewshot have 87 points of "
             "one class; give at most 87 together",
         ),
-        (["--episodes", "0"], "MetaSpec: episodes = '0': input should be greater than 0"),
+        (["--episodes", "0"], "episodes = '0': input should be greater than 0"),
         (["--resume"], "--resume needs --out DIR, the folder to continue"),
     ],
 )

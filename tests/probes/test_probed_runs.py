@@ -243,7 +243,7 @@ BAD = {
         ["--set", "residual.when=last"],
         "setting of 'residual': it is no rule, transform or probe of this run",
     ),
-    "points": (["--probe", "residual", "--probe-samples", "0"], "RunSpec: probe_samples = '0'"),
+    "points": (["--probe", "residual", "--probe-samples", "0"], "probe_samples = '0'"),
 }
 
 

@@ -71,7 +71,7 @@ BAD_FLAGS = {
     ),
     "whole numbers": (
         ["--range", "bp=0:1", "--range", "batch_size=1:9"],
-        "RunSpec: batch_size = 4.313708: input should be a valid integer, got a number with a fractional part",
+        "batch_size = 4.313708: input should be a valid integer, got a number with a fractional part",
     ),
     "twice theta": (
         ["--rule", "0.1*bp", "--range", "bp=0:1"],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from plastic_core.api.loss import Score
-from plastic_core.base.errors import PlasticError
+from plastic_core.base.errors import PlasticError, reason_of
 from plastic_core.base.reading import read_json
 from plastic_core.base.statistics import bootstrap_interval, permutation_test
 from plastic_core.experiments.sweeping.arms import Arm, SweepSpec
@@ -64,7 +64,7 @@ def read_sweep(folder: Path, plugins: Sequence[str] = ()) -> SweepSpec:
         RecursionError,
         ValidationError,
     ) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error).splitlines()[0]
         raise PlasticError(
             f"{file}: is no record of a sweep ({reason}); name a folder that 'plastic sweep' wrote"
         ) from None
