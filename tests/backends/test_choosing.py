@@ -1,7 +1,9 @@
 """Which backend a run gets, what is printed and what is recorded."""
 
 import json
+import shutil
 
+import platformdirs
 import pytest
 import torch
 
@@ -87,6 +89,32 @@ def test_without_a_c_compiler_everything_works_and_says_what_one_would_bring(no_
         "a C compiler (gcc or clang) would make it several times faster; "
         "not compiled: 60 updates are too few to repay half a minute of compiling"
     )
+
+
+def test_a_compiler_that_is_asked_for_and_is_not_there_is_said(no_compiler, monkeypatch):
+    monkeypatch.setenv("CC", "ccache nocc")
+    result = run(RunSpec(rule="bp+oja", seeds=1, **SMALL))
+    assert result.record["backend"] == "eager"
+    assert result.record["backend_reason"] == (
+        "auto; not native: CC=ccache nocc: there is no program 'ccache'; set it to a C compiler, such "
+        'as gcc or "ccache gcc", or unset it; '
+        "a C compiler (gcc or clang) would make it several times faster; "
+        "not compiled: 60 updates are too few to repay half a minute of compiling"
+    )
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("more", ["cc -DA='b c'", "cc"])
+def test_a_compiler_may_be_several_words(tmp_path, monkeypatch, more):
+    launcher = tmp_path / "a launcher"
+    launcher.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\nexec "$@"\n')
+    launcher.chmod(0o755)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setenv("CC", f"'{launcher}' {more}")
+    compiler.find_compiler.cache_clear()
+    assert run(RunSpec(rule="bp", seeds=1, **SMALL)).record["backend"] == "native"
+    assert len((tmp_path / "calls").read_text().splitlines()) == 2
+    compiler.find_compiler.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["eager", "native"])

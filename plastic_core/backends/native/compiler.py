@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ _FLAGS: Final = (
 )
 
 
+_CC: Final = 'set it to a C compiler, such as gcc or "ccache gcc", or unset it'
+
 # Seconds that a compiler may take; it takes one or two.
 _LIMIT: Final = 60
 
@@ -43,22 +46,20 @@ class HangingCompilerError(CompilerError):
 
 @lru_cache
 def find_compiler() -> tuple[str, tuple[str, ...], str]:
-    """Return the compiler's path, its flags, and all that it says about processor and version.
+    """Return the compiler's path, what follows it, and what it says of processor and version.
 
-    CC in the environment goes first, then cc, gcc and clang.
+    CC in the environment is taken alone, and may hold a launcher or flags, such as "ccache gcc";
+    without it cc, gcc and clang are looked for.
 
     Raises:
-        NoCompilerError: none was found.
+        NoCompilerError: none was found, or not the one that CC names.
         CompilerError: it cannot compile an empty file.
     """
-    names = [name for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name]
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None:
-        raise NoCompilerError(f"no C compiler was found (looked for {', '.join(names)})")
+    path, more = _asked_for() or _usual()
     arm = platform.machine().lower() in ("aarch64", "arm64")
     native = "-mcpu=native" if arm else "-march=native"
     error = ""
-    for flags in ((*_FLAGS, native), _FLAGS):
+    for flags in ((*more, *_FLAGS, native), (*more, *_FLAGS)):
         # every macro that the compiler defines: its version, and what the processor can do
         command = [path, *flags, "-dM", "-E", "-x", "c", os.devnull]
         done = _run(command)
@@ -66,6 +67,31 @@ def find_compiler() -> tuple[str, tuple[str, ...], str]:
             return path, flags, done.stdout
         error = done.stderr
     raise CompilerError(f"{path} failed: {_first_line(error)}")
+
+
+def _asked_for() -> tuple[str, tuple[str, ...]] | None:
+    """Return the command that CC holds: the path of a program, and what follows it."""
+    given = os.environ.get("CC", "")
+    try:
+        words = shlex.split(given)
+    except ValueError as error:
+        raise NoCompilerError(f"CC={given}: {str(error).lower()}; {_CC}") from None
+    if not words:
+        return None
+    # the path of a program may hold spaces itself
+    program, *more = [given] if shutil.which(given) else words
+    path = shutil.which(program)
+    if path is None:
+        raise NoCompilerError(f"CC={given}: there is no program '{program}'; {_CC}")
+    return path, tuple(more)
+
+
+def _usual() -> tuple[str, tuple[str, ...]]:
+    names = ("cc", "gcc", "clang")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        raise NoCompilerError(f"no C compiler was found (looked for {', '.join(names)})")
+    return path, ()
 
 
 def compile_file(code: Path, library: Path, extra: Sequence[str]) -> None:
