@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from plastic_core.base.errors import PlasticError
+from plastic_core.base.errors import PlasticError, reason_of
 from plastic_core.base.reading import read_bytes, read_json
 from plastic_core.base.scores import ACCURACY, number
 from plastic_core.experiments.reproducing.description import describe
@@ -79,7 +79,9 @@ def _section(folder: Path) -> Section:
         try:
             content = read_json(file)
         except (OSError, ValueError, RecursionError) as error:
-            raise PlasticError(f"{file}: cannot be read ({error}); {_AGAIN[name]}") from None
+            raise PlasticError(
+                f"{file}: cannot be read ({reason_of(error)}); {_AGAIN[name]}"
+            ) from None
         try:
             return make(folder, content)
         except PlasticError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from plastic_core.base.errors import PlasticError, differences
+from plastic_core.base.errors import PlasticError, differences, reason_of
 from plastic_core.base.files import explained, write_json
 from plastic_core.base.reading import read_json
 from plastic_core.experiments.searching.search_spec import SearchSpec
@@ -62,7 +62,7 @@ class SearchFolder:
             there = _fields(read_json(file))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PlasticError(
-                f"{file}: is no record of a search ({error}); move the folder away, or give "
+                f"{file}: is no record of a search ({reason_of(error)}); move the folder away, or give "
                 "another --out"
             ) from None
         differs = differences(there, _fields(self._head))
