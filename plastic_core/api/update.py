@@ -23,6 +23,10 @@ class Update:
         """The parts that it is the sum of."""
         raise NotImplementedError
 
+    def sort_into(self, apart: Apart) -> None:
+        """Append every part to those of its kind."""
+        raise NotImplementedError
+
     def __add__(self, other: Update | Tensor) -> Update:
         return Sum((*self.parts, *as_update(other).parts))
 
@@ -59,10 +63,6 @@ class Part(Update):
         """Itself alone."""
         return (self,)
 
-    def sort_into(self, apart: Apart) -> None:
-        """Append itself to the parts of its kind."""
-        raise NotImplementedError
-
 
 class Outer(Part):
     """``scale * sum_k post_k pre_k'``, the mean taken over the mini-batch."""
@@ -73,7 +73,7 @@ class Outer(Part):
         self.post, self.pre, self.scale = post, pre, scale
 
     def sort_into(self, apart: Apart) -> None:
-        """See `Part`."""
+        """See `Update`."""
         apart.outers.append(self)
 
     def __mul__(self, number: float) -> Outer:
@@ -89,7 +89,7 @@ class Decay(Part):
         self.factor, self.scale = factor, scale
 
     def sort_into(self, apart: Apart) -> None:
-        """See `Part`."""
+        """See `Update`."""
         apart.decays.append(self)
 
     def __mul__(self, number: float) -> Decay:
@@ -105,7 +105,7 @@ class Dense(Part):
         self.value, self.scale = value, scale
 
     def sort_into(self, apart: Apart) -> None:
-        """See `Part`."""
+        """See `Update`."""
         apart.dense.append(self)
 
     def __mul__(self, number: float) -> Dense:
@@ -124,6 +124,11 @@ class Sum(Update):
     def parts(self) -> tuple[Part, ...]:
         """The parts, in the order in which they were added."""
         return self._parts
+
+    def sort_into(self, apart: Apart) -> None:
+        """See `Update`."""
+        for part in self._parts:
+            part.sort_into(apart)
 
     def __mul__(self, number: float) -> Sum:
         return Sum(tuple(part * number for part in self._parts))  # type: ignore[misc]
@@ -171,6 +176,5 @@ class Apart(NamedTuple):
 def apart(value: Update | Tensor) -> Apart:
     """Return the parts of an update."""
     found = Apart([], [], [])
-    for part in as_update(value).parts:
-        part.sort_into(found)
+    as_update(value).sort_into(found)
     return found

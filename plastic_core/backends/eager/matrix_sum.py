@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from plastic_core.api.update import Decay, Dense, Update, apart
+from plastic_core.api.update import Apart, Update, as_update
 from plastic_core.networks.products import added_product, aligned_zeros
 
 Scales = list[tuple[str, float]]
@@ -25,32 +27,18 @@ class MatrixSum:
     def __init__(self, matrix: Tensor, thetas: dict[str, Tensor]) -> None:
         self.matrix, self._thetas = matrix, thetas
         self._sizes = matrix.shape[1], matrix.shape[2]
-        self._lefts: list[Tensor] = []
-        self._rights: list[Tensor] = []
-        self._scales: Scales = []
-        self._decays: list[tuple[str, Decay]] = []
-        self._dense: list[tuple[str, Dense]] = []
+        self._parts = Apart([], [], [])
+        # the rule of each part
+        self._rules: tuple[list[str], ...] = ([], [], [])
         self._joined: list[_Joined] = []
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
-        """Take up the increment of one rule.
-
-        Raises:
-            ValueError: factors have other sizes than the matrix.
-        """
-        parts = apart(update)
-        for outer in parts.outers:
-            post, pre = outer.post, outer.pre
-            sizes = (post.shape[2], pre.shape[2])
-            if sizes != self._sizes:  # torch would enlarge what it writes into, with a warning
-                raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
-            self._lefts.append(post)
-            self._rights.append(pre)
-            self._scales.append((rule, outer.scale))
-        for decay in parts.decays:
-            self._decays.append((rule, decay))
-        for dense in parts.dense:
-            self._dense.append((rule, dense))
+        """Take up the increment of one rule."""
+        as_update(update).sort_into(self._parts)
+        kinds: tuple[list[Any], ...] = self._parts
+        for rules, parts in zip(self._rules, kinds, strict=True):
+            while len(rules) < len(parts):
+                rules.append(rule)
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
@@ -74,34 +62,44 @@ class MatrixSum:
         return total if dense is None else total + dense
 
     def _take(self, batch: int) -> tuple[Tensor | None, Tensor | None, _Joined | None]:
-        """Return the dense parts, the fraction of each row that decays, and the factors."""
-        dense = fraction = None
-        for rule, decay in self._decays:
+        """Return the dense parts, the fraction of each row that decays, and the factors.
+
+        Raises:
+            ValueError: factors have other sizes than the matrix.
+        """
+        outers, decays, denses = self._parts
+        dense = fraction = joined = None
+        for rule, decay in zip(self._rules[1], decays, strict=True):
             rows = self._thetas[rule] * decay.scale
             if decay.factor is not None:
                 rows = rows * (decay.factor.sum(1).unsqueeze(-1) / batch)
             fraction = rows if fraction is None else fraction + rows
-        for rule, part in self._dense:
+        for rule, part in zip(self._rules[2], denses, strict=True):
             value = self._thetas[rule] * part.scale * part.value
             dense = value if dense is None else dense + value
-        joined = None
-        if self._lefts:
-            joined = self._find_joined(batch)
-            left = self._lefts[0] if len(self._lefts) == 1 else torch.cat(self._lefts, 1)
-            torch.mul(left, joined.column, out=joined.left)
-            torch.cat(self._rights, 1, out=joined.right)
-        for collected in (self._lefts, self._rights, self._scales, self._decays, self._dense):
+        if outers:
+            lefts, rights = [part.post for part in outers], [part.pre for part in outers]
+            for left, right in zip(lefts, rights, strict=True):
+                sizes = left.shape[2], right.shape[2]
+                if sizes != self._sizes:  # torch would enlarge what it writes into
+                    raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
+            scales = [(rule, part.scale) for rule, part in zip(self._rules[0], outers, strict=True)]
+            joined = self._find_joined(batch, scales, lefts)
+            torch.mul(
+                lefts[0] if len(lefts) == 1 else torch.cat(lefts, 1), joined.column, out=joined.left
+            )
+            torch.cat(rights, 1, out=joined.right)
+        lists: tuple[list[Any], ...] = (*self._parts, *self._rules)
+        for collected in lists:
             collected.clear()
         return dense, fraction, joined
 
-    def _find_joined(self, batch: int) -> _Joined:
+    def _find_joined(self, batch: int, scales: Scales, lefts: list[Tensor]) -> _Joined:
         for joined in self._joined:
-            if joined.batch == batch and joined.scales == self._scales:
+            if joined.batch == batch and joined.scales == scales:
                 return joined
         del self._joined[:-8]  # a rule may change its scales at every step
-        self._joined.append(
-            _Joined(self.matrix, self._thetas, batch, list(self._scales), self._lefts)
-        )
+        self._joined.append(_Joined(self.matrix, self._thetas, batch, scales, lefts))
         return self._joined[-1]
 
 
