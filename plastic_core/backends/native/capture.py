@@ -43,12 +43,10 @@ def capture(hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> Program:
     """
     if hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
-    if circuit.spec.bias:
-        raise NotNativeError("C is not generated for biases")
     spec = circuit.spec
-    if isinstance(spec, RecurrentSpec) and (spec.layer_norm or spec.residual):
+    if isinstance(spec, RecurrentSpec) and (spec.layer_norm or spec.residual or spec.bias):
         raise NotNativeError(
-            "C is not generated for layer normalisation and residual connections over time"
+            "C is not generated for biases, layer normalisation and residual connections over time"
         )
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
@@ -66,10 +64,12 @@ class _Capture:
         self.follower = Follower(self.values, self.slots, dtype)
 
     def program(self) -> Program:
-        depth = self.spec.depth
         spec = self.spec
+        depth = len(spec.matrices)
         needs = _needs(Description(self.circuit, self.hooks))
-        skips = (False,) * depth if isinstance(spec, RecurrentSpec) else spec.skips
+        skips = [False] * depth
+        if not isinstance(spec, RecurrentSpec):
+            skips[: spec.depth] = spec.skips
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []

@@ -6,7 +6,8 @@ static int learn(network_t *net, projection_t *p, long events) {
     send_errors_back(p, events);
     if (NORMALISE_BACK && kind->propagate) {
         kind->propagate(net, p, events);
-        if (p > net->projections) normalise_back(p - 1, events);
+        if (p > net->projections && p < net->projections + net->depth)
+            normalise_back(p - 1, events);
     }
     kind->compute(net, p, events);
     if (kind->feedback_count || kind->feedback_decay)
@@ -42,9 +43,12 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         }
         if (!finite_outputs(top, events)) return start;
         output_error(job, net, order + start, events);
-        for (projection_t *p = top; p > first; p--)
+        for (projection_t *p = top; p > first; p--) {
             if (learn(net, p, events)) flush_weight(net, p, 0, 0);
+        }
         const int due = learn(net, first, events);
+        for (projection_t *p = top + 1; p < first + net->matrices; p++)
+            if (learn(net, p, events)) flush_weight(net, p, 0, 0);
         used += events;
         if (used < ready) continue;
         used = 0;
@@ -56,7 +60,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         inputs = others;
         others = swapped;
     }
-    for (projection_t *p = first; p <= top; p++) {
+    for (projection_t *p = first; p < first + net->matrices; p++) {
         flush(&p->weight, 0, 0, 0, 0);
         if (job->feedback) flush(&p->feedback, 0, 0, 0, 0);
     }

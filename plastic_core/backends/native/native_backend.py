@@ -30,7 +30,7 @@ from plastic_core.networks.parameters import Parameters
 # What waits is divided by what has not decayed yet, which must not come near zero.
 _FAST_DECAY: Final = 0.1
 
-_INTEGERS = ("depth", "replicas", "samples", "batch", "classes", "stop", "next")
+_INTEGERS = ("depth", "replicas", "samples", "batch", "classes", "matrices", "stop", "next")
 _POINTERS = (
     "sizes",
     "skips",
@@ -206,6 +206,7 @@ class NativeBackend:
         feedback = parameters.feedback
         return Job(
             depth=spec.depth,
+            matrices=len(spec.matrices),
             replicas=parameters.replicas,
             batch=batch_size,
             classes=targets.shape[1],

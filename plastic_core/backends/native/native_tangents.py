@@ -42,6 +42,8 @@ class NativeTangents(NativeBackend):
     def _emit(self, program: Program, parameters: Parameters) -> str:
         if self._recurrent:
             raise NotNativeError("recurrent networks are not differentiated in C")
+        if len(parameters.biased):
+            raise NotNativeError("biases are not differentiated in C")
         if program.layer_norm or program.transform is not None:
             raise NotNativeError("layer normalisation and transforms are not differentiated in C")
         values = Values()

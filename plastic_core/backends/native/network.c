@@ -3,21 +3,22 @@
 /* All sizes and strides count elements. */
 typedef struct {
     int64_t depth, replicas, samples, batch, classes;
+    int64_t matrices;          /* of projections: depth, and behind them those of biases */
     int64_t stop;              /* set by another thread: end soon */
     int64_t next;              /* the first replica that no thread has taken yet */
     const int64_t *sizes;      /* [depth + 1] */
     const int64_t *skips;      /* [depth], whether a residual connection goes around it */
-    const int64_t *kinds;      /* [depth], index into the table of kinds */
+    const int64_t *kinds;      /* [matrices], index into the table of kinds */
     const uint8_t *alive;      /* [replicas] */
     const int64_t *periods;    /* [replicas], updates that wait before they are added */
-    real *const *weights;      /* [depth], each [replicas, n_post, n_pre] */
+    real *const *weights;      /* [matrices], each [replicas, n_post, n_pre] */
     const int64_t *weight_strides;
-    real *const *feedback;     /* [depth] or null, each [replicas, n_pre, feedback_rows] */
+    real *const *feedback;     /* [matrices] or null, each [replicas, n_pre, feedback_rows] */
     const int64_t *feedback_strides;
     const int64_t *feedback_rows;
-    real *const *states;       /* [depth, STATES], null where the rule does not act */
+    real *const *states;       /* [matrices, STATES], null where the rule does not act */
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
-    real *const *matrix_states; /* [depth, MATRIX_STATES], each [replicas, n_post, n_pre] */
+    real *const *matrix_states; /* [matrices, MATRIX_STATES], each [replicas, n_post, n_pre] */
     const int64_t *matrix_state_strides;
     const real *thetas;        /* [replicas, THETAS] */
     const real *constants;
@@ -57,11 +58,11 @@ typedef struct {
 } projection_t;
 
 typedef struct {
-    long depth;
+    long depth, matrices;
     const real *theta, *constant;
     long ahead;                /* updates whose inputs are taken up at once */
     real *inputs[2], *input_error;
-    projection_t *projections;
+    projection_t *projections; /* the layers, and behind them their biases */
 } network_t;
 
 #define BY_VECTOR 1
@@ -106,10 +107,11 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
                                long most, long ahead, arena_t *arena) {
     const long one = sizeof(real);
     p->kind = kind;
-    p->n_pre = job->sizes[l];
-    p->n_post = job->sizes[l + 1];
+    const int bias = l >= job->depth;
+    p->n_pre = bias ? 1 : job->sizes[l];
+    p->n_post = job->sizes[l % job->depth + 1];
     p->n_out = job->sizes[job->depth];
-    p->skip = job->skips[l] != 0;
+    p->skip = !bias && job->skips[l];
     p->pre_pad = padded(p->n_pre);
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
@@ -149,22 +151,34 @@ static void lay_out(const job_t *job, network_t *net, const struct kind *kinds, 
     const long depth = job->depth;
     const struct kind *first = &kinds[job->kinds[0]];
     net->depth = depth;
+    net->matrices = job->matrices;
     net->ahead = period(job, first->weight_decay);
-    net->projections = take(arena, depth * (long)sizeof(projection_t));
+    net->projections = take(arena, net->matrices * (long)sizeof(projection_t));
+    real *ones = take(arena, job->batch * LANES * (long)sizeof(real));
     const long input = job->batch * padded(job->sizes[0]) * (long)sizeof(real);
     for (int i = 0; i < 2; i++) net->inputs[i] = take(arena, net->ahead * input);
     net->input_error = take(arena, input);
     projection_t counted = {0}, *projections = net->projections;
-    for (long l = 0; l < depth; l++)
+    for (long l = 0; l < net->matrices; l++)
         lay_out_projection(job, arena->memory ? &projections[l] : &counted, l,
                            &kinds[job->kinds[l]], job->batch, l ? 1 : net->ahead, arena);
     if (!arena->memory) return;
+    for (long e = 0; e < job->batch; e++) ones[e * LANES] = 1;
     for (long l = 0; l < depth; l++) {
         projection_t *p = &projections[l];
         p->pre = p->source = l ? p[-1].activity : net->inputs[0];
         p->branch = l ? p[-1].post : net->inputs[0];
         p->pre_error = l ? p[-1].error : net->input_error;
         p->above = l < depth - 1 ? p[1].arrived : 0;
+        p->output_error = projections[depth - 1].error;
+        p->kind->bind(p);
+    }
+    for (long l = depth; l < net->matrices; l++) { /* from a unit that is always 1 */
+        projection_t *p = &projections[l], *layer = p - depth;
+        p->pre = p->source = p->branch = ones;
+        p->pre_error = p->arrived; /* nobody reads it */
+        p->post = layer->post;
+        p->error = layer->error;
         p->output_error = projections[depth - 1].error;
         p->kind->bind(p);
     }
@@ -199,7 +213,7 @@ static void set_matrix_period(const job_t *job, matrix_t *m, int count, int deca
 static void set_period(const job_t *job, network_t *net, int64_t replica) {
     const long wanted = job->periods[replica];
     net->ahead = least(period(job, net->projections[0].kind->weight_decay), wanted);
-    for (long l = 0; l < net->depth; l++) {
+    for (long l = 0; l < net->matrices; l++) {
         projection_t *p = &net->projections[l];
         const struct kind *kind = p->kind;
         set_matrix_period(job, &p->weight, kind->weight_count, kind->weight_decay, wanted);
@@ -208,7 +222,7 @@ static void set_period(const job_t *job, network_t *net, int64_t replica) {
 }
 
 static void copy_network(const job_t *job, network_t *net, int64_t replica, int back) {
-    for (long l = 0; l < net->depth; l++) {
+    for (long l = 0; l < net->matrices; l++) {
         projection_t *p = &net->projections[l];
         real *w = job->weights[l] + replica * job->weight_strides[l];
         copy_matrix(&p->weight, w, p->n_pre, 1, back);
@@ -244,7 +258,7 @@ static int finite_matrix(const matrix_t *m) {
 }
 
 static int finite_network(const job_t *job, const network_t *net) {
-    for (long l = 0; l < net->depth; l++) {
+    for (long l = 0; l < net->matrices; l++) {
         if (!finite_matrix(&net->projections[l].weight)) return 0;
         if (job->feedback && !finite_matrix(&net->projections[l].feedback)) return 0;
     }

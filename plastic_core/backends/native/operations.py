@@ -221,6 +221,7 @@ _SPECIAL: Final[dict[str, Callable[..., _Operands | None]]] = {
     "clamp_min": _clamp_min,
     "clamp_max": _clamp_max,
     "pow": _power,
+    "rsub": lambda x, other: ("sub", (other, x)),
     "relu": lambda x, inplace=False: None if inplace else ("relu", (x,)),
     "softplus": lambda x, beta=1, threshold=20: ("softplus", (x, beta, threshold)),
     "where": _where,

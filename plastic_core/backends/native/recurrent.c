@@ -21,7 +21,7 @@ static void lay_out_unrolled(const job_t *job, unrolled_t *u, arena_t *arena) {
     u->steps = job->steps;
     u->present = job->present;
     u->pad = padded(job->sizes[1]);
-    u->net.depth = 3;
+    u->net.depth = u->net.matrices = 3;
     u->net.projections = take(arena, 3 * (long)sizeof(projection_t));
     u->each = take(arena, u->steps * (long)sizeof(projection_t));
     projection_t counted = {0}, *projections = u->net.projections;

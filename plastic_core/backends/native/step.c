@@ -43,7 +43,24 @@ static void normalise_back(projection_t *p, long events) {
     }
 }
 
+/* z = M x for one event. */
+static inline void send(const matrix_t *m, const real *x, vec *parts, real *z) {
+    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
+    finish(m, parts, z);
+}
+
+/* z += b, of every event. */
+static void add_bias(network_t *net, projection_t *p, long events) {
+    projection_t *bias = p + net->depth;
+    send(&bias->weight, bias->pre, bias->parts, bias->z);
+    for (long e = 0; e < events; e++) {
+        real *z = p->z + e * p->parts_pad;
+        SIMD for (long i = 0; i < p->post_pad; i++) z[i] += bias->z[i];
+    }
+}
+
 static void activate(network_t *net, projection_t *p, long events) {
+    if (net->matrices > net->depth) add_bias(net, p, events);
     const int top = p == net->projections + net->depth - 1;
     for (long e = 0; e < events; e++) {
         const real *pre = p->pre + e * p->pre_pad;
@@ -57,12 +74,6 @@ static void activate(network_t *net, projection_t *p, long events) {
         if (p->skip)
             SIMD for (long i = 0; i < p->post_pad; i++) activity[i] = post[i] + pre[i];
     }
-}
-
-/* z = M x for one event. */
-static inline void send(const matrix_t *m, const real *x, vec *parts, real *z) {
-    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
-    finish(m, parts, z);
 }
 
 /* out = M' left for one or two vectors, with what waits. */
