@@ -62,8 +62,8 @@ class SearchFolder:
             there = _fields(read_json(file))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PlasticError(
-                f"{file}: is no record of a search ({reason_of(error)}); move the folder away, "
-                "or give another --out"
+                f"{file}: is no record of a search ({reason_of(error)}); move the folder away, or "
+                "give another --out"
             ) from None
         differs = differences(there, _fields(self._head))
         if differs:
