@@ -19,7 +19,7 @@ from tests.backends.test_native_transforms import Homeostasis
 
 for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
     native, _ = make(
-        NativeBackend, EQUATION_9, sizes, seeds=3, batch=3, transforms=["adam"],
+        NativeBackend, EQUATION_9, sizes, seeds=3, batch=3,
         more={{"flags": {FLAGS!r}, "threads": 2}},
     )
     native.advance(order(3, 20))
