@@ -73,12 +73,13 @@ FAULTS = {
     "unknown option": (
         lambda: plan("bp", layer=5),
         "options of mnist-mlp: there is no 'layer' (value 5); did you mean 'layers'?\n"
-        "  accepted are activation, dataset, init, init_std, layer_norm, layers, residual, sizes",
+        "  accepted are activation, dataset, init, init_std, layer_norm, layers, loss, residual, sizes",
     ),
     "bad option": (
         lambda: plan("bp", init="xaver"),
-        "options of mnist-mlp: init = 'xaver': accepted are 'xavier', 'kaiming', "
-        "'orthogonal', 'identity' or 'naive'; did you mean 'xavier'?",
+        "there is no initialisation 'xaver'; did you mean 'xavier'?\n"
+        "  installed initialisations: identity, kaiming, naive, orthogonal, xavier, zeros\n"
+        "  'plastic plugins' shows where each comes from",
     ),
     "negative theta": (
         lambda: plan("-0.1*bp"),

@@ -142,8 +142,8 @@ def check_dataset(data: Dataset, where: str) -> None:
         "held_out_": (data.held_out_inputs, data.held_out_labels),
     }
     for prefix, (inputs, labels) in parts.items():
-        fitting = inputs.shape[:1] if data.classes else (*inputs.shape[:1], *labels.shape[1:2])
-        if inputs.ndim != 2 or labels.shape != fitting or 0 in labels.shape:
+        fitting = labels.ndim == (1 if data.classes else 2) and 0 not in labels.shape
+        if inputs.ndim != 2 or not fitting or len(labels) != len(inputs):
             expected = "[N]" if data.classes else "[N, m], for classes is 0"
             raise PlasticError(
                 f"{where}: {prefix}inputs and {prefix}labels have the shapes {inputs.shape} and "

@@ -176,15 +176,16 @@ def test_own_rule_and_own_data():
     [
         (
             (np.ones((5, 2)), np.ones(4, int)),
-            "data: y has shape (4,); expected [5], a label a point",
+            "data: y has shape (4,); expected [5], a label a point, or [5, m], m numbers a point",
         ),
         (
             (np.ones((9, 2)), np.ones(9)),
             "data: y holds 1 label; expected two classes at least",
         ),
         (
-            (np.ones((9, 2)), np.arange(9) / 2),
-            "data: y holds fractions or NaN; expected the labels of classes",
+            (np.ones((9, 2)), np.array([0.5, "a"] * 4 + [1], object)),
+            "data: y holds NaN, or fractions among other things; expected labels of classes, or "
+            "numbers alone",
         ),
         (
             (np.ones((9, 2), complex), np.arange(9) % 2),
