@@ -34,9 +34,9 @@ def emit(program: Program, double: bool, recurrent: bool = False) -> str:
     """
     template = files("plastic_core.backends.native")
     loop_file = "recurrent" if recurrent else "loop"
-    kernels, functions, network, transform, step, loop = (
+    kernels, functions, network, transform, step, loop, driver = (
         (template / f"{name}.c").read_text()
-        for name in ("kernels", "functions", "network", "transform", "step", loop_file)
+        for name in ("kernels", "functions", "network", "transform", "step", loop_file, "driver")
     )
     writer = Writer("out" if program.feedback_output else "post")
     texts, entries = zip(
@@ -53,7 +53,14 @@ def emit(program: Program, double: bool, recurrent: bool = False) -> str:
     head += f"#define MINI_BATCH(events) {1 if recurrent else '(events)'}\n"
     table = "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"
     parts = [head, kernels, functions, program.activation, tables(writer), network, *texts, table]
-    parts += [emit_transform(program.transform), transform, emit_loss(program.loss), step, loop]
+    parts += [
+        emit_transform(program.transform),
+        transform,
+        emit_loss(program.loss),
+        step,
+        loop,
+        driver,
+    ]
     return "\n".join(parts)
 
 

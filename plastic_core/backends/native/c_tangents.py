@@ -18,9 +18,9 @@ _BY_VECTOR: Final = 1
 def emit_tangents(program: Program, tangents: Sequence[TangentKind], double: bool) -> str:
     """Return the source of a library; `tangents` belong to the kinds of `program`, in order."""
     template = files("plastic_core.backends.native")
-    kernels, functions, network, transform, step, loop = (
+    kernels, functions, network, transform, step, loop, driver = (
         (template / f"{name}.c").read_text()
-        for name in ("kernels", "functions", "network", "transform", "step", "tangents")
+        for name in ("kernels", "functions", "network", "transform", "step", "tangents", "driver")
     )
     rows = "out" if program.feedback_output else "post"
     writer = _TangentWriter(rows)
@@ -64,6 +64,7 @@ def emit_tangents(program: Program, tangents: Sequence[TangentKind], double: boo
             emit_loss_tangents(program.loss, program.constants),
             step,
             loop,
+            driver,
         ]
     )
 

@@ -67,30 +67,19 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
     return -1;
 }
 
-/* Train replicas until none is left; several threads may run this on one job. Returns 1 where
-there was no memory for the workspace, else 0. */
-int plastic_train(job_t *job) {
-    network_t net;
-    arena_t arena = {0, 0};
-    lay_out(job, &net, kinds, &arena);
-    void *memory = calloc(arena.used + 4096, 1);
-    if (!memory) return 1;
-    arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
-    lay_out(job, &net, kinds, &arena);
-    net.constant = job->constants;
-    const unsigned before = flush_tiny_numbers();
-    int64_t replica;
-    while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas) {
-        if (!job->alive[replica]) continue;
-        net.theta = job->thetas + replica * THETAS;
-        copy_network(job, &net, replica, 0);
-        set_period(job, &net, replica);
-        int64_t failed = train(job, &net, job->order + replica * job->samples);
-        if (failed < 0 && !finite_network(job, &net)) failed = job->samples - 1;
-        copy_network(job, &net, replica, 1);
-        job->failed[replica] = failed;
-    }
-    restore_tiny_numbers(before);
-    free(memory);
-    return 0;
+typedef network_t workspace_t;
+
+static network_t *network_of(workspace_t *w) { return w; }
+
+static void lay_out_workspace(const job_t *job, workspace_t *w, arena_t *arena) {
+    lay_out(job, w, kinds, arena);
+}
+
+static void copy_workspace(const job_t *job, workspace_t *w, int64_t replica, int back) {
+    copy_network(job, w, replica, back);
+    if (!back) set_period(job, w, replica);
+}
+
+static int64_t train_replica(job_t *job, workspace_t *w, const int64_t *order) {
+    return train(job, w, order);
 }

@@ -130,7 +130,7 @@ class NativeBackend:
         if code is None:
             program = capture(hooks, circuit, parameters.weights[0].dtype)
             source = self._emit(program, parameters)
-            code = NativeCode(program, source, load_library(source, self._entry, flags))
+            code = NativeCode(program, source, load_library(source, "plastic_train", flags))
         self.code = code
         self.period = _period(code.program, batch_size)
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
@@ -155,7 +155,7 @@ class NativeBackend:
         def train(*_held: Tensor) -> int:
             # An interrupt while a thread starts leaves it running and unknown to the pool: it
             # holds on to all that it uses, whatever becomes of the caller.
-            status: int = getattr(self.code.library.loaded, self._entry)(ctypes.byref(job))
+            status: int = self.code.library.loaded.plastic_train(ctypes.byref(job))
             return status
 
         with ThreadPoolExecutor(count) as pool:
@@ -173,11 +173,6 @@ class NativeBackend:
     def _emit(self, program: Program, parameters: Parameters) -> str:
         double = parameters.weights[0].dtype == torch.float64
         return emit(program, double, self._recurrent)
-
-    @property
-    def _entry(self) -> str:
-        """The function of the library that trains."""
-        return "plastic_train_recurrent" if self._recurrent else "plastic_train"
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""

@@ -52,7 +52,3 @@ class NativeTangents(NativeBackend):
         kinds = [derive.kind(kind) for kind in program.kinds]
         double = parameters.weights[0].dtype == torch.float64
         return emit_tangents(program, kinds, double)
-
-    @property
-    def _entry(self) -> str:
-        return "plastic_train_tangents"

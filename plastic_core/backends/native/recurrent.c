@@ -199,31 +199,19 @@ static void set_recurrent_periods(const job_t *job, unrolled_t *u, int64_t repli
     }
 }
 
-/* Train replicas until none is left, as plastic_train does. */
-int plastic_train_recurrent(job_t *job) {
-    unrolled_t unrolled;
-    arena_t arena = {0, 0};
-    lay_out_unrolled(job, &unrolled, &arena);
-    void *memory = calloc(arena.used + 4096, 1);
-    if (!memory) return 1;
-    arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
-    lay_out_unrolled(job, &unrolled, &arena);
-    network_t *net = &unrolled.net;
-    net->constant = job->constants;
-    const unsigned before = flush_tiny_numbers();
-    int64_t replica;
-    while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas) {
-        if (!job->alive[replica]) continue;
-        net->theta = job->thetas + replica * THETAS;
-        copy_network(job, net, replica, 0);
-        set_recurrent_periods(job, &unrolled, replica);
-        int64_t failed =
-            train_unrolled(job, &unrolled, job->order + replica * job->samples);
-        if (failed < 0 && !finite_network(job, net)) failed = job->samples - 1;
-        copy_network(job, net, replica, 1);
-        job->failed[replica] = failed;
-    }
-    restore_tiny_numbers(before);
-    free(memory);
-    return 0;
+typedef unrolled_t workspace_t;
+
+static network_t *network_of(workspace_t *w) { return &w->net; }
+
+static void lay_out_workspace(const job_t *job, workspace_t *w, arena_t *arena) {
+    lay_out_unrolled(job, w, arena);
+}
+
+static void copy_workspace(const job_t *job, workspace_t *w, int64_t replica, int back) {
+    copy_network(job, &w->net, replica, back);
+    if (!back) set_recurrent_periods(job, w, replica);
+}
+
+static int64_t train_replica(job_t *job, workspace_t *w, const int64_t *order) {
+    return train_unrolled(job, w, order);
 }

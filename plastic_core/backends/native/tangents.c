@@ -246,28 +246,20 @@ static void set_periods(const job_t *job, carrier_t *c, int64_t replica) {
     }
 }
 
-/* Train replicas until none is left, as plastic_train does. */
-int plastic_train_tangents(job_t *job) {
-    carrier_t carrier;
-    arena_t arena = {0, 0};
-    lay_out_tangents(job, &carrier, &arena);
-    void *memory = calloc(arena.used + 4096, 1);
-    if (!memory) return 1;
-    arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
-    lay_out_tangents(job, &carrier, &arena);
-    carrier.net.constant = job->constants;
-    const unsigned before = flush_tiny_numbers();
-    int64_t replica;
-    while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas) {
-        carrier.net.theta = job->thetas + replica * THETAS;
-        copy_network(job, &carrier.net, replica, 0);
-        copy_tangents(job, &carrier, replica, 0);
-        set_periods(job, &carrier, replica);
-        job->failed[replica] = train_tangents(job, &carrier, job->order + replica * job->samples);
-        copy_network(job, &carrier.net, replica, 1);
-        copy_tangents(job, &carrier, replica, 1);
-    }
-    restore_tiny_numbers(before);
-    free(memory);
-    return 0;
+typedef carrier_t workspace_t;
+
+static network_t *network_of(workspace_t *w) { return &w->net; }
+
+static void lay_out_workspace(const job_t *job, workspace_t *w, arena_t *arena) {
+    lay_out_tangents(job, w, arena);
+}
+
+static void copy_workspace(const job_t *job, workspace_t *w, int64_t replica, int back) {
+    copy_network(job, &w->net, replica, back);
+    copy_tangents(job, w, replica, back);
+    if (!back) set_periods(job, w, replica);
+}
+
+static int64_t train_replica(job_t *job, workspace_t *w, const int64_t *order) {
+    return train_tangents(job, w, order);
 }
