@@ -6,7 +6,7 @@ R counts replicas (seeds x theta values), K the events that one update sums over
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,12 +25,44 @@ SignalName = Literal[
     "feedback",
 ]
 
-SIGNAL_NAMES: Final[frozenset[str]] = frozenset(get_args(SignalName))
+
+class Signal(NamedTuple):
+    """What there is to know of a signal: checks, trials and what is computed follow from it.
+
+    Attributes:
+        over: the population along its last dimension, ``[R, K, n]``; "out" is that of the output.
+            "weight" and "feedback" are the matrices themselves.
+        error: whether it exists only where an error is propagated.
+        product: the matrix that it comes back through, W' or B, and the signal that does.
+    """
+
+    over: Literal["pre", "post", "out", "weight", "feedback"]
+    error: bool = False
+    product: tuple[Literal["weight", "feedback"], Literal["post", "error"]] | None = None
+
+
+#: All signals.
+SIGNALS: Final[dict[SignalName, Signal]] = {
+    "pre": Signal("pre"),
+    "post": Signal("post"),
+    "source": Signal("pre"),
+    "recon": Signal("pre", product=("weight", "post")),
+    "error": Signal("post", error=True),
+    "pre_error": Signal("pre", error=True),
+    "weight_error": Signal("pre", error=True, product=("weight", "error")),
+    "feedback_error": Signal("pre", error=True, product=("feedback", "error")),
+    "output_error": Signal("out", error=True),
+    "weight": Signal("weight"),
+    "feedback": Signal("feedback"),
+}
+
+SIGNAL_NAMES: Final[frozenset[str]] = frozenset(SIGNALS)
 
 #: Signals that exist only where an error is propagated.
-ERROR_SIGNALS: Final = frozenset(
-    {"error", "pre_error", "weight_error", "feedback_error", "output_error"}
-)
+ERROR_SIGNALS: Final = frozenset(name for name, signal in SIGNALS.items() if signal.error)
+
+#: The matrices themselves.
+MATRIX_SIGNALS: Final = frozenset({"weight", "feedback"})
 
 
 class Signals:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plastic_core.api.increment import Increment
 from plastic_core.api.plugin import Transform
-from plastic_core.api.signals import SIGNAL_NAMES
+from plastic_core.api.signals import SIGNAL_NAMES, SIGNALS
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.base.errors import PlasticError, describe_exception, listing
@@ -65,19 +65,20 @@ class Trial:
         def rand(*shape: int) -> Tensor:
             return torch.rand(_REPLICAS, *shape, generator=source, dtype=dtype)
 
-        pre, post = (_EVENTS, _PRE), (_EVENTS, _POST)
         columns = _OUT if self.spec.feedback == "output" else _POST
+        shapes = {
+            "pre": (_EVENTS, _PRE),
+            "post": (_EVENTS, _POST),
+            "out": (_EVENTS, _OUT),
+            "weight": (_POST, _PRE),
+            "feedback": (_PRE, columns),
+        }
         state = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
         self._shapes: Final = {
             name: (_REPLICAS, *state[kind.over]) for name, kind in self.spec.state.items()
         }
         self.values: dict[str, Any] = {
-            **{name: rand(*pre) for name in ("pre", "source", "recon", "pre_error")},
-            **{name: rand(*pre) for name in ("weight_error", "feedback_error")},
-            **{name: rand(*post) for name in ("post", "error")},
-            "output_error": rand(_EVENTS, _OUT),
-            "weight": rand(_POST, _PRE),
-            "feedback": rand(_PRE, columns),
+            **{name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()},
             "batch": _EVENTS,
             "state": SimpleNamespace(
                 **{name: rand(*shape[1:]) for name, shape in self._shapes.items()}

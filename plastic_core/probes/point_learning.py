@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from plastic_core.api.network_spec import AnyNetwork
-from plastic_core.api.signals import SIGNAL_NAMES, Signals
+from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
 from plastic_core.api.update import apart
 from plastic_core.backends.eager.bound_step import BoundStep
 from plastic_core.backends.step.description import Description
@@ -23,8 +23,6 @@ from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import LINE
 from plastic_core.probes.factored_increments import FactoredIncrements, scaled, summed
-
-_MATRICES: Final = frozenset({"weight", "feedback"})
 
 
 class Learner:
@@ -267,7 +265,7 @@ def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
     if hooks.transforms:
         return False
     for rule in hooks.local:
-        if rule.reads & _MATRICES or any(s.over == "weight" for s in rule.spec.state.values()):
+        if rule.reads & MATRIX_SIGNALS or any(s.over == "weight" for s in rule.spec.state.values()):
             return False
         if "forward" in rule.spec.modifies:
             updates, _ = rule.update(trial_signals(rule, dtype))
@@ -299,7 +297,7 @@ def _alone(s: Signals, reads: frozenset[str], points: int, rows: int, matrices: 
     alone = Signals(s.layer)
     rooms: dict[int, Tensor] = {}  # by what is in them: pre and source are mostly one tensor
     for name in SIGNAL_NAMES:
-        if name in _MATRICES:
+        if name in MATRIX_SIGNALS:
             if matrices and hasattr(s, name):
                 setattr(alone, name, _per_row(getattr(s, name), rows))
         elif hasattr(s, name) and name in reads | {"post", "pre"}:

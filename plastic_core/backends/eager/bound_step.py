@@ -12,9 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plastic_core.api.signals import SIGNAL_NAMES, Signals
+from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers
-from plastic_core.backends.step.description import Description, GateBack, MapBack, SendBack
+from plastic_core.backends.step.description import (
+    SENT_BACK,
+    Description,
+    GateBack,
+    MapBack,
+    SendBack,
+)
 from plastic_core.networks.circuit import Apply, Events, Node, Send
 from plastic_core.networks.maps import Activate
 from plastic_core.networks.parameters import Parameters
@@ -104,7 +110,7 @@ class BoundStep:
             s.output_error = output_error
             if "output_error" in step.reads[p] or "feedback_error" in step.reads[p]:
                 self._backward += repeat
-        for name in step.reads[p] & {"weight_error", "recon", "feedback_error"}:
+        for name in step.reads[p] & SENT_BACK.keys():
             setattr(s, name, buffers.zeros(rows, n_pre))
         if "pre_error" in step.reads[p]:
             below = [circuit.below(node) for node in events.pre]
@@ -130,7 +136,7 @@ class BoundStep:
 
     def _part(self, whole: Signals, p: int, begin: int, end: int) -> Signals:
         part = self._empty(p)
-        for name in SIGNAL_NAMES - {"weight", "feedback"}:
+        for name in SIGNAL_NAMES - MATRIX_SIGNALS:
             if hasattr(whole, name):
                 setattr(part, name, getattr(whole, name)[:, begin:end])
         return part
@@ -176,14 +182,13 @@ class BoundStep:
             sent_back = self._buffers.zeros(2 * rows, s.pre.shape[2])
             s.weight_error, s.recon = sent_back[:, :rows], sent_back[:, rows:]
             self._backward.append(product(both, s.weight, sent_back))
-        else:
-            if "weight_error" in reads:
-                self._backward.append(product(s.error, s.weight, s.weight_error))
-            if "recon" in reads:
-                self._backward.append(product(s.post, s.weight, s.recon))
-        if "feedback_error" in reads:
-            error = s.error if step.hooks.feedback == "layer" else s.output_error
-            self._backward.append(product(error, s.feedback.mT, s.feedback_error))
+        for name in sorted(reads & SENT_BACK.keys()):
+            matrix, of = SENT_BACK[name]
+            if matrix == "feedback":
+                error = s.error if step.hooks.feedback == "layer" else s.output_error
+                self._backward.append(product(error, s.feedback.mT, getattr(s, name)))
+            elif both is None:
+                self._backward.append(product(getattr(s, of), s.weight, getattr(s, name)))
         if back.into is not None:
             propagate, add = step.hooks.propagate, self._adding(back.into)
             assert propagate is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from plastic_core.api.signals import MATRIX_SIGNALS, SIGNALS
 from plastic_core.backends.native.operations import REDUCTIONS
 
 
@@ -166,17 +167,11 @@ class Program:
 
 
 #: Populations of the signals.
-_UNITS: Final = {
-    "pre": "pre",
-    "source": "pre",
-    "branch": "pre",
-    "above": "pre",
-    "recon": "pre",
-    "weight_error": "pre",
-    "feedback_error": "pre",
-    "post": "post",
-    "error": "post",
-    "output_error": "out",
+_UNITS: Final[dict[str, str]] = {
+    # `pre_error` is known only where an error was propagated
+    **{n: one.over for n, one in SIGNALS.items() if n not in {*MATRIX_SIGNALS, "pre_error"}},
+    # y of the layer below without what skipped it, and what arrives there from above
+    **{"branch": "pre", "above": "pre"},
 }
 
 

@@ -15,12 +15,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from plastic_core.api.signals import ERROR_SIGNALS, SIGNALS
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
 from plastic_core.networks.maps import Add, Constant, Output
 
-_SENT_BACK: Final = frozenset({"weight_error", "feedback_error", "recon"})
-_FROM_ERROR: Final = frozenset({"error", "weight_error", "feedback_error", "pre_error"})
+#: Signals that come back through a matrix of their projection.
+SENT_BACK: Final[dict[str, tuple[str, str]]] = {
+    name: one.product for name, one in SIGNALS.items() if one.product
+}
+
+# what is read of them asks for the error of the projection
+_FROM_ERROR: Final = ERROR_SIGNALS - {"output_error"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +143,7 @@ class Description:
         for operation in reversed(circuit.operations):
             if isinstance(operation, Send):
                 into = self.slot(operation.pre) if operation.pre in needed else None
-                if into or _SENT_BACK & self.reads[operation.projection]:
+                if into or SENT_BACK.keys() & self.reads[operation.projection]:
                     events = circuit.events(operation)
                     yield SendBack(operation, events, places[operation], into)
             elif operation.output in needed and not isinstance(operation.map, Output | Constant):

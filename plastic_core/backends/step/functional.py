@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from plastic_core.api.signals import Signals
-from plastic_core.backends.step.description import Description, GateBack, SendBack
+from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
+from plastic_core.backends.step.description import SENT_BACK, Description, GateBack, SendBack
 from plastic_core.networks.circuit import Apply, Circuit, Node, Send
 from plastic_core.networks.maps import Map
 
@@ -159,16 +159,17 @@ class FunctionalPass:
             read.error = self._join([errors[node] for node in of_events])
         if step.error:
             read.output_error = self._join([errors[step.circuit.logits]] * len(events.error))
-        sources = {"weight_error": "error", "recon": "post"}
-        posts = {name: getattr(s, of) for name, of in sources.items() if name in reads}
-        if posts:
-            for name, value in self._arithmetic.send_back(p, posts).items():
+        through_weight: dict[str, Any] = {}
+        for name in sorted(SENT_BACK.keys() & reads):
+            matrix, of = SENT_BACK[name]
+            if matrix == "weight":
+                through_weight[name] = getattr(s, of)
+            else:
+                error = s.error if step.hooks.feedback == "layer" else s.output_error
+                setattr(s, name, self._arithmetic.feed_back(p, error))
+        if through_weight:
+            for name, value in self._arithmetic.send_back(p, through_weight).items():
                 setattr(s, name, value)
-        if "feedback_error" in reads:
-            layer = step.hooks.feedback == "layer"
-            read.feedback_error = self._arithmetic.feed_back(
-                p, read.error if layer else read.output_error
-            )
         return s
 
     def _of_all(
@@ -197,10 +198,7 @@ class FunctionalPass:
         if len(parts) == 1:
             return parts[0]
         joined = self._signals(p, batch)
-        for name in ("pre", "source", "post", "error", "output_error", *_READ_ALONE):
+        for name in SIGNAL_NAMES - MATRIX_SIGNALS:
             if all(hasattr(s, name) for s in parts):
                 setattr(joined, name, self._join([getattr(s, name) for s in parts]))
         return joined
-
-
-_READ_ALONE = ("weight_error", "recon", "feedback_error", "pre_error")
