@@ -198,7 +198,7 @@ def test_forward_hook_is_used_in_training_and_evaluation():
 def test_nobody_reads_an_error_so_none_is_computed():
     engine, _, _ = build_engine("oja", SIZES)
     x, target = random_points(1, 1, 1, SIZES)
-    for s in engine.signals(x[0], target[0]).signals:
+    for s in engine.signals(x[0], target[0]):
         with pytest.raises(AttributeError, match="the signal 'error' was not computed"):
             s.error  # noqa: B018
 
@@ -206,7 +206,7 @@ def test_nobody_reads_an_error_so_none_is_computed():
 def test_bp_alone_sends_no_error_into_the_input():
     engine, _, _ = build_engine("bp", SIZES)
     x, target = random_points(1, 1, 1, SIZES)
-    signals = engine.signals(x[0], target[0]).signals
+    signals = engine.signals(x[0], target[0])
     assert [hasattr(s, "weight_error") for s in signals] == [False, True, True]
 
 

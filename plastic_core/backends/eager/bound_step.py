@@ -62,28 +62,42 @@ class BoundStep:
         self._backward: _Functions = []
         self._output_error = self._error(step.circuit.logits) if step.error else None
         self.signals = [self._of_projection(p) for p in range(len(circuit.sends))]
-        for back in step.backward:
+        # what is to be done, and the projections that are complete then
+        self._stages = [(self._backward, self._complete(0))]
+        for count, back in enumerate(step.backward, start=1):
+            self._backward = []
             if isinstance(back, SendBack):
                 self._bind_sending(back)
             elif isinstance(back, MapBack):
                 self._backward.append(self._through_map(back))
             else:
                 self._backward.append(self._at_input(back))
+            self._stages.append((self._backward, self._complete(count)))
 
-    def run(self, x: Tensor, target: Tensor) -> None:
+    def _complete(self, count: int) -> list[int]:
+        after = self._step.complete_after
+        return [p for p in reversed(range(len(after))) if after[p] == count]
+
+    def run(self, x: Tensor, target: Tensor, learn: Callable[[int], Any] | None = None) -> None:
         """Compute all signals.
 
         Args:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``.
+            learn: called with each projection as soon as its signals are complete and nothing
+                needs its matrices any more, while they are in the cache.
         """
         self._input.copy_(x)
         for function in self._forward:
             function()
         if self._output_error is not None:
             self._output_error.copy_(self._step.circuit.loss.error(self.output, target))
-        for function in self._backward:
-            function()
+        for functions, complete in self._stages:
+            for function in functions:
+                function()
+            if learn is not None:
+                for projection in complete:
+                    learn(projection)
 
     def _error(self, node: Node) -> Tensor:
         return self._buffers.of("error", self._step.slot(node))

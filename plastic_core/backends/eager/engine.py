@@ -83,19 +83,23 @@ class Engine:
         Returns:
             The outputs y_L before the update, ``[R, K, n_L]``; the next step overwrites them.
         """
-        bound = self.signals(x, target)
-        for plasticity, s in zip(self._plasticity[::-1], bound.signals[::-1], strict=True):
-            plasticity.update(s)
+        bound = self._bound_to(x.shape[1])
+        bound.run(x, target, lambda p: self._plasticity[p].update(bound.signals[p]))
         return bound.output
 
-    def signals(self, x: Tensor, target: Tensor) -> BoundStep:
-        """Compute what rules may read, and learn nothing; the arguments are those of `step`."""
-        bound = self._bound.get(x.shape[1])
-        if bound is None:
-            bound = BoundStep(self._description, self.parameters, x.shape[1])
-            self._bound[x.shape[1]] = bound
+    def signals(self, x: Tensor, target: Tensor) -> list[Signals]:
+        """Return what the rules of each projection may read, and learn nothing.
+
+        The arguments are those of `step`, the next of which overwrites them.
+        """
+        bound = self._bound_to(x.shape[1])
         bound.run(x, target)
-        return bound
+        return bound.signals
+
+    def _bound_to(self, samples: int) -> BoundStep:
+        if samples not in self._bound:
+            self._bound[samples] = BoundStep(self._description, self.parameters, samples)
+        return self._bound[samples]
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities y_0 .. y_L of one replica, ``[1, N, n_l]``, for ``[1, N, n_0]``."""

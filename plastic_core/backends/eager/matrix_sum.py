@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from plastic_core.api.update import Apart, Update, as_update
+from plastic_core.api.update import Decay, Dense, Outer, Part, Update, as_update
 from plastic_core.networks.products import added_product, aligned_zeros
 
 Scales = list[tuple[str, float]]
@@ -27,18 +25,13 @@ class MatrixSum:
     def __init__(self, matrix: Tensor, thetas: dict[str, Tensor]) -> None:
         self.matrix, self._thetas = matrix, thetas
         self._sizes = matrix.shape[1], matrix.shape[2]
-        self._parts = Apart([], [], [])
-        # the rule of each part
-        self._rules: tuple[list[str], ...] = ([], [], [])
+        self._collected: list[tuple[str, Part]] = []
         self._joined: list[_Joined] = []
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
         """Take up the increment of one rule."""
-        as_update(update).sort_into(self._parts)
-        kinds: tuple[list[Any], ...] = self._parts
-        for rules, parts in zip(self._rules, kinds, strict=True):
-            while len(rules) < len(parts):
-                rules.append(rule)
+        for part in as_update(update).parts:
+            self._collected.append((rule, part))
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
@@ -67,31 +60,34 @@ class MatrixSum:
         Raises:
             ValueError: factors have other sizes than the matrix.
         """
-        outers, decays, denses = self._parts
         dense = fraction = joined = None
-        for rule, decay in zip(self._rules[1], decays, strict=True):
-            rows = self._thetas[rule] * decay.scale
-            if decay.factor is not None:
-                rows = rows * (decay.factor.sum(1).unsqueeze(-1) / batch)
-            fraction = rows if fraction is None else fraction + rows
-        for rule, part in zip(self._rules[2], denses, strict=True):
-            value = self._thetas[rule] * part.scale * part.value
-            dense = value if dense is None else dense + value
-        if outers:
-            lefts, rights = [part.post for part in outers], [part.pre for part in outers]
-            for left, right in zip(lefts, rights, strict=True):
-                sizes = left.shape[2], right.shape[2]
+        lefts: list[Tensor] = []
+        rights: list[Tensor] = []
+        scales: Scales = []
+        for rule, part in self._collected:
+            if isinstance(part, Outer):
+                sizes = part.post.shape[2], part.pre.shape[2]
                 if sizes != self._sizes:  # torch would enlarge what it writes into
                     raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
-            scales = [(rule, part.scale) for rule, part in zip(self._rules[0], outers, strict=True)]
+                lefts.append(part.post)
+                rights.append(part.pre)
+                scales.append((rule, part.scale))
+                continue
+            theta = self._thetas[rule] * part.scale
+            if isinstance(part, Decay):
+                rows = theta
+                if part.factor is not None:
+                    rows = theta * (part.factor.sum(1).unsqueeze(-1) / batch)
+                fraction = rows if fraction is None else fraction + rows
+            elif isinstance(part, Dense):
+                value = theta * part.value
+                dense = value if dense is None else dense + value
+        self._collected.clear()
+        if lefts:
             joined = self._find_joined(batch, scales, lefts)
-            torch.mul(
-                lefts[0] if len(lefts) == 1 else torch.cat(lefts, 1), joined.column, out=joined.left
-            )
+            left = lefts[0] if len(lefts) == 1 else torch.cat(lefts, 1)
+            torch.mul(left, joined.column, out=joined.left)
             torch.cat(rights, 1, out=joined.right)
-        lists: tuple[list[Any], ...] = (*self._parts, *self._rules)
-        for collected in lists:
-            collected.clear()
         return dense, fraction, joined
 
     def _find_joined(self, batch: int, scales: Scales, lefts: list[Tensor]) -> _Joined:

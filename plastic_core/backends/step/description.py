@@ -81,6 +81,8 @@ class Description:
         errors: of each projection whether there is one.
         read_errors: the nodes whose gradient is such an error.
         backward: the backward part, in order, after the error of the output.
+        complete_after: of each projection how many parts of it must have been carried out until its
+            signals are complete, and nothing that comes later needs its matrices.
     """
 
     def __init__(self, circuit: Circuit, hooks: Hooks) -> None:
@@ -109,6 +111,7 @@ class Description:
         self.errors = tuple(slots >= nodes for nodes in of_each)
         self.read_errors = slots & set[Node]().union(*of_each)
         self.backward: Final = tuple(self._find_backward(own))
+        self.complete_after: Final = tuple(map(self._last_of, range(depth)))
 
     def slot(self, node: Node) -> Node:
         """Return the node that has the same gradient: that of a sum is the gradient of its parts.
@@ -136,6 +139,22 @@ class Description:
             elif not operation.map.constant and needed.intersection(operation.inputs):
                 needed.add(operation.output)
         return needed
+
+    def _last_of(self, projection: int) -> int:
+        """See `complete_after`."""
+        circuit, last = self.circuit, 0
+        events = [circuit.events(send) for send in circuit.sends[projection]]
+        written = {self.slot(node) for one in events for node in one.error}
+        if "pre_error" in self.reads[projection]:
+            below = (circuit.below(node) for one in events for node in one.pre)
+            written |= {self.slot(node) for node in below if node is not None}
+        for count, back in enumerate(self.backward, start=1):
+            if isinstance(back, MapBack):
+                concerned = not written.isdisjoint(back.into)
+            else:
+                concerned = back.send.projection == projection
+            last = count if concerned else last
+        return last
 
     def _find_backward(self, own: list[frozenset[str]]) -> Iterator[SendBack | MapBack | GateBack]:
         circuit, needed = self.circuit, self._needed
