@@ -9,6 +9,7 @@ import signal
 import struct
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,12 @@ from plastic_core.backends.native import compiler
 # the tests run side by side, and threads of torch wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# How long an example takes, and how soon it is drawn, depends on the machine.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 # A shell lets what it begins in the background ignore interrupts, which tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)

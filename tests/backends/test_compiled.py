@@ -45,7 +45,7 @@ class Bcm(Rule):
 
 
 # some terms, and all of Equation 9, which takes longest; with a state
-FEW = "fa+{theta}*hebbian-error+b-update+bcm"
+FEW = "{theta}*bp+bcm"
 WHOLE = "fa+{theta}*hebbian-error+oja+weight-decay+b-update+b-decay+hebbian+bcm"
 
 

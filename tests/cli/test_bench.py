@@ -12,12 +12,27 @@ from plastic_core.cli import execute
 SMALL = ["bench", "--rounds", "1", "--scale", "0.02"]
 
 
-def test_one_json_object_with_ratios_and_what_one_round_is_worth(capsys, monkeypatch, tmp_path):
+CONTENDERS = {
+    "native": ("native",),
+    "eager": ("eager",),
+    "floor": ("floor",),
+    "autograd": ("autograd, functional", "autograd, nn.Module"),
+}
+
+
+@pytest.mark.parametrize(
+    "only", ["native,floor", pytest.param(",".join(CONTENDERS), marks=pytest.mark.slow)]
+)
+def test_one_json_object_with_ratios_and_what_one_round_is_worth(
+    capsys, monkeypatch, tmp_path, only
+):
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path))
-    assert execute([*SMALL, "--only", "native,eager,floor,autograd", "--json"]) == 0
+    assert execute([*SMALL, "--only", only, "--json"]) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
-    ours, alone = ("native", "eager"), ("floor", "autograd, functional", "autograd, nn.Module")
+    asked = {name: CONTENDERS[name] for name in only.split(",")}
+    ours = tuple(name for name in asked if name in ("native", "eager"))
+    alone = tuple(name for group, names in asked.items() if group not in ours for name in names)
     assert [(c["layers"], c["replicas"], c["rule"], c["contender"]) for c in result["cases"]] == [
         (layers, replicas, rule, name)
         for layers in (5, 10)

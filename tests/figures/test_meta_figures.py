@@ -30,9 +30,8 @@ def images(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("name", "claims"), [pytest.param("fig8", 9, marks=pytest.mark.slow), ("metagrid", 2)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "claims"), [("fig8", 9), ("metagrid", 2)])
 def test_a_small_version_and_again(name, claims, images, tmp_path, capsys):
     command = ["reproduce", name, "--quick", "--seeds", "2", "--json"]
     command += ["--data-dir", str(images), "--out", str(tmp_path), "--store", str(tmp_path / "s")]

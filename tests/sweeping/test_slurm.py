@@ -87,6 +87,7 @@ class Mine(Rule):
 """
 
 
+@pytest.mark.slow
 def test_jobs_that_end_by_walltime_are_begun_anew(tmp_path, capsys, slurm):
     store, jobs, plugin = tmp_path / "store", slurm / "jobs", tmp_path / "mine.py"
     plugin.write_text(WAITING.format(store=store, jobs=jobs))
