@@ -42,7 +42,7 @@ CASES = {
     "unknown task": (
         ["run", "--task", "mnst-mlp"],
         "there is no task 'mnst-mlp'; did you mean 'mnist-mlp'?\n"
-        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-fewshot, mnist-mlp\n"
+        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-fewshot, mnist-mlp, sine-regression\n"
         f"{WHERE}",
     ),
     "malformed expression": (
