@@ -44,6 +44,11 @@ def log_cosh(tmp_path):
     return file
 
 
+def circuit_with(network, loss):
+    tanh = Catalogue().find("activation", network.activation).plugin()
+    return circuit_of(network, {("activation", "tanh"): tanh, ("loss", network.loss): loss})
+
+
 def trained(backend, network, loss, batch, **arguments):
     plan, hooks, parameters = resolve("0.1*bp+0.02*oja", SIZES, seeds=2, activation="tanh")
     x, target = random_points(1, 1, 30, SIZES)
@@ -52,7 +57,7 @@ def trained(backend, network, loss, batch, **arguments):
     thetas = {r.name: torch.full((2,), r.theta, dtype=torch.float64) for r in plan.rules}
     if isinstance(network, RecurrentSpec):
         parameters = initial_parameters(network, [0, 1], hooks.feedback, torch.float64)
-    circuit = circuit_of(network, loss)
+    circuit = circuit_with(network, loss)
     made = backend(circuit, hooks, thetas, parameters, x[0, 0], target[0, 0], batch, **arguments)
     made.advance(torch.arange(30).expand(2, -1))
     return parameters.weights
@@ -83,7 +88,7 @@ def test_backends_agree(name, recurrent, log_cosh):
 @pytest.mark.parametrize("name", LOSSES)
 def test_tangents_are_those_of_differences_and_native_agrees(name):
     loss = Catalogue().find("loss", name).plugin()
-    circuit = circuit_of(NetworkSpec(sizes=SIZES, activation="tanh"), loss)
+    circuit = circuit_with(NetworkSpec(sizes=SIZES, activation="tanh"), loss)
     x, target = random_points(1, 8, 1, SIZES)
 
     def step_of(theta):
