@@ -141,6 +141,15 @@ class Circuit:
                 found[node].append(operation)
         return found
 
+    @cached_property
+    def read_last(self) -> dict[Send | Apply, tuple[Node, ...]]:
+        """The nodes that each operation is the last to read."""
+        last = {node: readers[-1] for node, readers in self.readers.items()}
+        found: dict[Send | Apply, tuple[Node, ...]] = {}
+        for node, reader in last.items():
+            found[reader] = (*found.get(reader, ()), node)
+        return found
+
     def events(self, send: Send) -> Events:
         """Return what an update sees of one sending."""
         if send in self.given:

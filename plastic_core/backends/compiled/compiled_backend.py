@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.locks import TRACING
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.circuit import Circuit
+from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
 # Weights of one block together, on a CPU: two networks side by side leave the cache.
@@ -52,7 +53,8 @@ class CompiledBackend:
         inputs: ``[N, n]``, the training points.
         targets: ``[N, n_L]``.
         batch_size: points in one update.
-        chunk: updates of one call; with more of them compiling takes longer.
+        chunk: updates of one call; with more of them compiling takes longer. By default 8, and 1
+            in recurrent networks, each of which has many steps.
 
     Attributes:
         compile_seconds: the time that compiling took.
@@ -72,9 +74,10 @@ class CompiledBackend:
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
-        chunk: int = _CHUNK,
+        chunk: int | None = None,
     ) -> None:
-        self._chunk_size = chunk
+        recurrent = isinstance(circuit_of(network).spec, RecurrentSpec)
+        self._chunk_size = chunk or (1 if recurrent else _CHUNK)
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
         self._thetas, self._batch = thetas, batch_size
         self._evaluation = Evaluation(network, hooks, parameters)

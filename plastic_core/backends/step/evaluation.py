@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.backends.step.functional import Nodes, go_forward
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit, Send
+from plastic_core.networks.circuit import Circuit, Node, Send
 from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
@@ -38,11 +39,15 @@ class Evaluation:
             x: ``[1, N, n_0]``.
             replica: which one.
         """
-        nodes = self.nodes(x, replica)
-        return [nodes[node] for node in self._circuit.populations]
+        populations = self._circuit.populations
+        nodes = self.nodes(x, replica, populations)
+        return [nodes[node] for node in populations]
 
-    def nodes(self, x: Tensor, replica: int) -> Nodes:
-        """Return every node of the circuit; the arguments are those of `activities`."""
+    def nodes(self, x: Tensor, replica: int, wanted: Collection[Node] | None = None) -> Nodes:
+        """Return nodes of the circuit, all where none are named.
+
+        The other arguments are those of `activities`.
+        """
 
         def send(operation: Send, pre: Any) -> Any:
             layer = self._circuit.layers[operation.projection]
@@ -53,6 +58,6 @@ class Evaluation:
             return torch.bmm(pre, s.weight.mT) if z is None else z
 
         def apply(function: Any, inputs: Any) -> Any:
-            return function.forward(*inputs)
+            return function.forward(*inputs)[0], None  # nothing goes back
 
-        return go_forward(self._circuit, x, send, apply)[0]
+        return go_forward(self._circuit, x, send, apply, wanted)[0]

@@ -5,7 +5,7 @@ What a product with a matrix is, the arithmetic says: one for `torch.compile`, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
@@ -51,8 +51,17 @@ def go_forward(
     x: Any,
     send: Callable[[Send, Any], Any],
     apply: Callable[[Map, Sequence[Any]], tuple[Any, Any]],
+    wanted: Collection[Node] | None = None,
 ) -> tuple[Nodes, dict[Apply, Any]]:
-    """Return all nodes, and what the maps keep for the way back."""
+    """Return nodes, and what the maps keep for the way back.
+
+    Args:
+        circuit: the network.
+        x: the input.
+        send: what goes through a projection.
+        apply: what a map gives, and keeps.
+        wanted: the nodes that are kept; None for all.
+    """
     nodes: Nodes = {circuit.input: x}
     kept: dict[Apply, Any] = {}
     for operation in circuit.operations:
@@ -61,6 +70,10 @@ def go_forward(
         else:
             inputs = [nodes[node] for node in operation.inputs]
             nodes[operation.output], kept[operation] = apply(operation.map, inputs)
+        if wanted is not None:
+            for node in circuit.read_last.get(operation, ()):
+                if node not in wanted:
+                    del nodes[node]
     return nodes, kept
 
 
