@@ -95,9 +95,15 @@ class RunSummary(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_accuracy(cls, written: Any) -> Any:
-        if isinstance(written, dict) and "score" not in written and "accuracy" in written:
-            return {**written, "score": written["accuracy"]}
-        return written
+        if not isinstance(written, dict) or isinstance(score := written.get("score"), ScoreRecord):
+            return written  # made by `of`, or no record at all
+        if isinstance(score, dict) and score.get("name") != ACCURACY:
+            return written
+        accuracy = written.get("accuracy")
+        told = {"name": ACCURACY, **accuracy} if isinstance(accuracy, dict) else None
+        if score not in (None, told):
+            raise ValueError("'accuracy' and 'score' do not fit each other")
+        return {**written, "score": told}
 
     @model_serializer(mode="wrap")
     def _write_accuracy(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
