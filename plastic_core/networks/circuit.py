@@ -135,7 +135,7 @@ class Circuit:
     @cached_property
     def readers(self) -> dict[Node, list[Send | Apply]]:
         """What reads each node."""
-        found: dict[Node, list[Send | Apply]] = defaultdict(list)
+        found: dict[Node, list[Send | Apply]] = {node: [] for node in (self.input, *self.maker)}
         for operation in self.operations:
             for node in (operation.pre,) if isinstance(operation, Send) else operation.inputs:
                 found[node].append(operation)
@@ -144,7 +144,7 @@ class Circuit:
     @cached_property
     def read_last(self) -> dict[Send | Apply, tuple[Node, ...]]:
         """The nodes that each operation is the last to read."""
-        last = {node: readers[-1] for node, readers in self.readers.items()}
+        last = {node: readers[-1] for node, readers in self.readers.items() if readers}
         found: dict[Send | Apply, tuple[Node, ...]] = {}
         for node, reader in last.items():
             found[reader] = (*found.get(reader, ()), node)
