@@ -141,8 +141,9 @@ def test_it_is_trained(installed, tmp_path):
     summary = json.loads(done.stdout)
     assert summary["accuracy"]["mean"] > 0.9
     record = json.loads((tmp_path / "run" / "run.json").read_text())
+    built_in = ("bp", "cross-entropy", "softplus", "xavier")
     assert record["plugins"] == {
-        "plastic-learning:bp": record["environment"]["plastic-learning"],
+        **{f"plastic-learning:{n}": record["environment"]["plastic-learning"] for n in built_in},
         "plastic-stranger:bcm": "2.5",
         "plastic-stranger:anti": "2.5",
         "plastic-stranger:halve": "2.5",
