@@ -6,45 +6,22 @@ is loaded.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from plastic_core.api.loss import Loss, Score
 from plastic_core.api.network_spec import AnyNetwork, PartKind
 from plastic_core.api.plugin import Probe, Rule, Transform
-from plastic_core.api.specs import TaskSpec, Theta, When
+from plastic_core.api.specs import TaskSpec, When
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
-from plastic_core.base.spec import SpecError, describe_faults
-from plastic_core.plan.expression import Term, parse, taken_away
+from plastic_core.plan.expression import parse
+from plastic_core.plan.params import build_model, set_params
+from plastic_core.plan.planned_rules import PlannedRule, check_together, find_rule, plan_rules
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Entry
-
-
-@dataclass(frozen=True)
-class PlannedRule:
-    """One rule of a run.
-
-    Attributes:
-        rule: the instance, its parameters set.
-        theta: the coefficient that the engine multiplies its update with.
-        origin: where theta comes from, for the record.
-        layers: the weight matrices that it acts on, counted from 1.
-    """
-
-    entry: Entry
-    rule: Rule
-    theta: float
-    origin: str
-    layers: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """The public name."""
-        return self.entry.name
 
 
 @dataclass(frozen=True)
@@ -155,7 +132,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             bounds, a setting of nothing, rules that do not go together.
     """
     terms = parse(spec.rule)
-    entries = [_find_rule(catalogue, term.name) for term in terms]
+    entries = [find_rule(catalogue, term.name) for term in terms]
     transforms = [catalogue.find("transform", name) for name in spec.transforms]
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
@@ -174,8 +151,8 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             twice = listing(entry.name for entry in found)
             raise PlasticError(f"{what} {twice}: one of them stands twice")
     _check_setting_names(spec, entries, transforms, probes)
-    rules = _plan_rules(spec, terms, entries, task, network)
-    _check_together(rules, catalogue)
+    rules = plan_rules(spec, terms, entries, task, network)
+    check_together(rules, catalogue)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
         if term.coefficient is None:
@@ -204,19 +181,6 @@ def plan_part(catalogue: Catalogue, kind: PartKind, name: str) -> PlannedPart:
     return PlannedPart(entry, entry.plugin())
 
 
-def _find_rule(catalogue: Catalogue, name: str) -> Entry:
-    known = set(catalogue.names("rule"))
-    if name not in known:
-        for i in (i for i, letter in enumerate(name) if letter == "-"):
-            first, second = name[:i], name[i + 1 :]
-            if known.issuperset((first, second)):
-                raise PlasticError(
-                    f"there is no rule '{name}'; rules are added: write {first}+{second}\n"
-                    f"  {taken_away(second)}"
-                )
-    return catalogue.find("rule", name)
-
-
 def call_task(entry: Entry, method: str, *arguments: Any) -> Any:
     """Call a method of a task, and name the task where it raises.
 
@@ -235,29 +199,6 @@ def call_task(entry: Entry, method: str, *arguments: Any) -> Any:
         ) from error
 
 
-def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) -> BaseModel:
-    """Return `model` made of `values`.
-
-    Raises:
-        PlasticError: an unknown field or a bad value, with the nearest name and what is accepted.
-    """
-    for name, value in values.items():
-        if name not in model.model_fields:
-            raise PlasticError(
-                f"{what}: there is no '{name}' (value {value!r})"
-                f"{did_you_mean(name, model.model_fields)}\n"
-                f"  accepted are {listing(model.model_fields)}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise PlasticError(f"{what}: {name} = {value}: expected a finite number")
-    try:
-        return model(**values)
-    except SpecError as error:
-        raise PlasticError(f"{what}{error.faults}") from None
-    except ValidationError as error:
-        raise PlasticError(f"{what}{describe_faults(error, model)}") from None
-
-
 def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
     selected = {entry.name for entries in chosen for entry in entries}
     for name in spec.settings:
@@ -268,47 +209,10 @@ def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
             )
 
 
-def _plan_rules(
-    spec: RunSpec,
-    terms: tuple[Term, ...],
-    entries: list[Entry],
-    task: TaskSpec,
-    network: AnyNetwork,
-) -> tuple[PlannedRule, ...]:
-    names = frozenset(entry.name for entry in entries)
-    if len(names) < len(entries):
-        raise PlasticError(f"rule expression {spec.rule!r}: two of its rules have the same name")
-    recommended = next((r.thetas for r in task.recommended if r.applies(names, network)), {})
-    planned = []
-    for term, entry in zip(terms, entries, strict=True):
-        assert entry.plugin is not None
-        rule: Rule = entry.plugin()
-        settings = dict(spec.settings.get(entry.name, {}))
-        theta, given = rule.spec.theta, settings.pop("theta", None)
-        if term.coefficient is not None:
-            if given is not None:
-                raise PlasticError(
-                    f"theta of '{entry.name}' is given twice: {term.coefficient:g} in the "
-                    f"expression and {given} as a setting; keep one"
-                )
-            value, origin = _check_theta(entry.name, theta, term.coefficient), "expression"
-        elif given is not None:
-            value, origin = _check_theta(entry.name, theta, given), "setting"
-        elif entry.name in recommended:
-            value = _check_theta(entry.name, theta, recommended[entry.name])
-            origin = f"recommended by {task.name}"
-        else:
-            value, origin = theta.default, "default of the rule"
-        layers = _plan_layers(entry.name, rule, settings.pop("layers", None), network)
-        _set_params(entry, rule, settings, ("theta", "layers"))
-        planned.append(PlannedRule(entry, rule, value, origin, layers))
-    return tuple(planned)
-
-
 def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
     assert entry.plugin is not None
     transform: Transform = entry.plugin()
-    _set_params(entry, transform, dict(spec.settings.get(entry.name, {})), ())
+    set_params(entry, transform, dict(spec.settings.get(entry.name, {})), ())
     return PlannedTransform(entry, transform)
 
 
@@ -340,7 +244,7 @@ def _plan_probes(spec: RunSpec, entries: list[Entry]) -> tuple[PlannedProbe, ...
         when: Any = settings.pop("when", probe.spec.when)
         if when not in get_args(When):
             raise PlasticError(f"when of '{entry.name}' = {when!r}: expected every or last")
-        _set_params(entry, probe, settings, ("when",))
+        set_params(entry, probe, settings, ("when",))
         for measure in probe.spec.measures:
             if measure in owners:
                 raise PlasticError(
@@ -350,89 +254,3 @@ def _plan_probes(spec: RunSpec, entries: list[Entry]) -> tuple[PlannedProbe, ...
             owners[measure] = entry.name
         planned.append(PlannedProbe(entry, probe, when))
     return tuple(planned)
-
-
-def _set_params(
-    entry: Entry, plugin: Rule | Transform | Probe, settings: dict[str, Any], also: tuple[str, ...]
-) -> None:
-    if plugin.spec.params is not None:
-        plugin.params = build_model(plugin.spec.params, settings, f"setting of '{entry.name}'")
-    elif settings:
-        name, value = next(iter(settings.items()))
-        raise PlasticError(
-            f"setting of '{entry.name}': there is no '{name}' (value {value!r})"
-            f"{did_you_mean(name, also)}\n  accepted are {listing(also)}"
-        )
-
-
-def _check_theta(name: str, theta: Theta, value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not theta.contains(float(value)):
-        raise PlasticError(f"theta of '{name}' = {value!r}: expected {theta.accepted}")
-    return float(value)
-
-
-def _plan_layers(name: str, rule: Rule, value: Any, network: AnyNetwork) -> tuple[int, ...]:
-    """Return the layers on which a rule acts: all of them, those asked for, or those allowed."""
-    layers = _parse_layers(name, value, network.depth)
-    if rule.spec.propagates:
-        return layers
-    allowed = tuple(layer for layer in layers if layer not in network.gradient_only)
-    if value is not None and allowed != layers:
-        everywhere = range(1, network.depth + 1)
-        taken = [str(layer) for layer in everywhere if layer in network.gradient_only]
-        free = [str(layer) for layer in everywhere if layer not in network.gradient_only]
-        raise PlasticError(
-            f"layers of '{name}' = {value!r}: in this network the layers {listing(taken)} learn by "
-            f"the rule that propagates the error alone; expected {listing(free)}"
-        )
-    return allowed
-
-
-def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
-    """Return the layers of a setting such as "1-4", "2,5", 3 or [2, 5]; all of them for None."""
-    if value is None:
-        return tuple(range(1, depth + 1))
-    layers: set[int] = set()
-    try:
-        for part in value if isinstance(value, list) else str(value).split(","):
-            part = str(part)
-            first, _, last = part.partition("-")
-            ends = int(first), int(last or first)
-            if not 1 <= ends[0] <= ends[1] <= depth:
-                raise ValueError
-            layers |= set(range(ends[0], ends[1] + 1))
-    except ValueError:
-        layers = set()
-    if not layers:
-        raise PlasticError(
-            f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as "
-            f"1-{depth} or 1,{depth}"
-        )
-    return tuple(sorted(layers))
-
-
-def _check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue) -> None:
-    propagators = [r.name for r in rules if r.rule.spec.propagates]
-    if len(propagators) > 1:
-        raise PlasticError(
-            f"{' and '.join(propagators)} both propagate the error, and a run has one error pass; "
-            "keep one of them"
-        )
-    readers = [r.name for r in rules if r.rule.spec.reads_error]
-    if readers and not propagators:
-        offers = [
-            e.name
-            for e in catalogue.entries("rule")
-            if e.plugin is not None and e.state == "ok" and e.plugin.spec.propagates
-        ]
-        raise PlasticError(
-            f"{' and '.join(readers)} read the error, but no rule of the expression propagates it; "
-            f"add one of {listing(offers)}"
-        )
-    kinds = {r.rule.spec.feedback: r.name for r in rules if r.rule.spec.feedback}
-    if len(kinds) > 1:
-        raise PlasticError(
-            " and ".join(f"{name} needs feedback='{kind}'" for kind, name in kinds.items())
-            + ", and a run has one set of feedback matrices; keep one of them"
-        )

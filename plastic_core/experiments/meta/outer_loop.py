@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.inner_loop import Answers
 from plastic_core.experiments.meta.meta_spec import MetaSpec
-from plastic_core.plan.plan import Plan, PlannedRule
+from plastic_core.plan.plan import Plan
+from plastic_core.plan.planned_rules import PlannedRule
 
 # Episodes that the thetas go back where learning diverges: as many as Adam's mean gradient
 # remembers, which is what led there.

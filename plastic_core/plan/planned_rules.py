@@ -1,0 +1,176 @@
+"""The rules of a run: which they are, where they act, and with which theta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.plugin import Rule
+from plastic_core.api.specs import TaskSpec, Theta
+from plastic_core.base.errors import PlasticError, listing
+from plastic_core.plan.expression import Term, taken_away
+from plastic_core.plan.params import set_params
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plugins.catalogue import Catalogue, Entry
+
+
+@dataclass(frozen=True)
+class PlannedRule:
+    """One rule of a run.
+
+    Attributes:
+        rule: the instance, its parameters set.
+        theta: the coefficient that the engine multiplies its update with.
+        origin: where theta comes from, for the record.
+        layers: the weight matrices that it acts on, counted from 1.
+    """
+
+    entry: Entry
+    rule: Rule
+    theta: float
+    origin: str
+    layers: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The public name."""
+        return self.entry.name
+
+
+def find_rule(catalogue: Catalogue, name: str) -> Entry:
+    """Return the entry of a rule.
+
+    Raises:
+        PlasticError: there is none of that name; says how a difference of rules is written.
+    """
+    known = set(catalogue.names("rule"))
+    if name not in known:
+        for i in (i for i, letter in enumerate(name) if letter == "-"):
+            first, second = name[:i], name[i + 1 :]
+            if known.issuperset((first, second)):
+                raise PlasticError(
+                    f"there is no rule '{name}'; rules are added: write {first}+{second}\n"
+                    f"  {taken_away(second)}"
+                )
+    return catalogue.find("rule", name)
+
+
+def plan_rules(
+    spec: RunSpec,
+    terms: tuple[Term, ...],
+    entries: list[Entry],
+    task: TaskSpec,
+    network: AnyNetwork,
+) -> tuple[PlannedRule, ...]:
+    """Return the rules of an expression, each with its theta and its layers.
+
+    Raises:
+        PlasticError: a theta or a layer that is none, or a setting of nothing.
+    """
+    names = frozenset(entry.name for entry in entries)
+    if len(names) < len(entries):
+        raise PlasticError(f"rule expression {spec.rule!r}: two of its rules have the same name")
+    recommended = next((r.thetas for r in task.recommended if r.applies(names, network)), {})
+    planned = []
+    for term, entry in zip(terms, entries, strict=True):
+        assert entry.plugin is not None
+        rule: Rule = entry.plugin()
+        settings = dict(spec.settings.get(entry.name, {}))
+        theta, given = rule.spec.theta, settings.pop("theta", None)
+        if term.coefficient is not None:
+            if given is not None:
+                raise PlasticError(
+                    f"theta of '{entry.name}' is given twice: {term.coefficient:g} in the "
+                    f"expression and {given} as a setting; keep one"
+                )
+            value, origin = _check_theta(entry.name, theta, term.coefficient), "expression"
+        elif given is not None:
+            value, origin = _check_theta(entry.name, theta, given), "setting"
+        elif entry.name in recommended:
+            value = _check_theta(entry.name, theta, recommended[entry.name])
+            origin = f"recommended by {task.name}"
+        else:
+            value, origin = theta.default, "default of the rule"
+        layers = _plan_layers(entry.name, rule, settings.pop("layers", None), network)
+        set_params(entry, rule, settings, ("theta", "layers"))
+        planned.append(PlannedRule(entry, rule, value, origin, layers))
+    return tuple(planned)
+
+
+def _check_theta(name: str, theta: Theta, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not theta.contains(float(value)):
+        raise PlasticError(f"theta of '{name}' = {value!r}: expected {theta.accepted}")
+    return float(value)
+
+
+def _plan_layers(name: str, rule: Rule, value: Any, network: AnyNetwork) -> tuple[int, ...]:
+    """Return the layers on which a rule acts: all of them, those asked for, or those allowed."""
+    layers = _parse_layers(name, value, network.depth)
+    if rule.spec.propagates:
+        return layers
+    allowed = tuple(layer for layer in layers if layer not in network.gradient_only)
+    if value is not None and allowed != layers:
+        everywhere = range(1, network.depth + 1)
+        taken = [str(layer) for layer in everywhere if layer in network.gradient_only]
+        free = [str(layer) for layer in everywhere if layer not in network.gradient_only]
+        raise PlasticError(
+            f"layers of '{name}' = {value!r}: in this network the layers {listing(taken)} learn by "
+            f"the rule that propagates the error alone; expected {listing(free)}"
+        )
+    return allowed
+
+
+def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
+    """Return the layers of a setting such as "1-4", "2,5", 3 or [2, 5]; all of them for None."""
+    if value is None:
+        return tuple(range(1, depth + 1))
+    layers: set[int] = set()
+    try:
+        for part in value if isinstance(value, list) else str(value).split(","):
+            part = str(part)
+            first, _, last = part.partition("-")
+            ends = int(first), int(last or first)
+            if not 1 <= ends[0] <= ends[1] <= depth:
+                raise ValueError
+            layers |= set(range(ends[0], ends[1] + 1))
+    except ValueError:
+        layers = set()
+    if not layers:
+        raise PlasticError(
+            f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as "
+            f"1-{depth} or 1,{depth}"
+        )
+    return tuple(sorted(layers))
+
+
+def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue) -> None:
+    """Check that the rules go together.
+
+    Raises:
+        PlasticError: two propagate the error or none does, or their feedback matrices differ.
+    """
+    propagators = [r.name for r in rules if r.rule.spec.propagates]
+    if len(propagators) > 1:
+        raise PlasticError(
+            f"{' and '.join(propagators)} both propagate the error, and a run has one error pass; "
+            "keep one of them"
+        )
+    readers = [r.name for r in rules if r.rule.spec.reads_error]
+    if readers and not propagators:
+        offers = [
+            e.name
+            for e in catalogue.entries("rule")
+            if e.plugin is not None and e.state == "ok" and e.plugin.spec.propagates
+        ]
+        raise PlasticError(
+            f"{' and '.join(readers)} read the error, but no rule of the expression propagates it; "
+            f"add one of {listing(offers)}"
+        )
+    kinds = {r.rule.spec.feedback: r.name for r in rules if r.rule.spec.feedback}
+    if len(kinds) > 1:
+        raise PlasticError(
+            " and ".join(f"{name} needs feedback='{kind}'" for kind, name in kinds.items())
+            + ", and a run has one set of feedback matrices; keep one of them"
+        )
