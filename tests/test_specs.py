@@ -48,11 +48,6 @@ FAULTS = {
         "  samples = -5: input should be greater than 0\n"
         "  dtype = 'float31': accepted are 'float32' or 'float64'; did you mean 'float32'?",
     ),
-    "activation": (
-        lambda: NetworkSpec(sizes=(3, 2), activation="softpuls"),
-        "NetworkSpec: activation = 'softpuls': accepted are 'softplus', 'relu', 'tanh', 'sigmoid' "
-        "or 'linear'; did you mean 'softplus'?",
-    ),
     "one layer": (
         lambda: NetworkSpec(sizes=(3,)),
         "NetworkSpec: sizes = (3,): tuple should have at least 2 items after validation, not 1",

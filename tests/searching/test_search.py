@@ -93,7 +93,7 @@ def test_an_axis_of_nothing_is_explained(capsys):
     err = capsys.readouterr().err
     assert err.startswith(
         "plastic: axis 'oja': there is no such rule, option of the task or field of the run\n"
-        "  axes can be activation, backend, batch_size, bp, "
+        "  axes can be activation, backend, batch_size, bias, bp, "
     )
 
 

@@ -74,7 +74,7 @@ BAD_SWEEPS = {
     "rule twice": ({"rules": ("bp", "bp")}, "rules bp, bp: one of them stands twice"),
     "unknown rule": (
         {"rules": ("bq",)},
-        "there is no rule 'bq'\n  installed rules: anti-hebbian, ",
+        "there is no rule 'bq'; did you mean 'bp'?\n  installed rules: anti-hebbian, ",
     ),
 }
 

@@ -197,10 +197,9 @@ class BoundStep:
             s.weight_error, s.recon = sent_back[:, :rows], sent_back[:, rows:]
             self._backward.append(product(both, s.weight, sent_back))
         for name in sorted(reads & SENT_BACK.keys()):
-            matrix, of = SENT_BACK[name]
+            matrix, of = step.sent_back(name)
             if matrix == "feedback":
-                error = s.error if step.hooks.feedback == "layer" else s.output_error
-                self._backward.append(product(error, s.feedback.mT, getattr(s, name)))
+                self._backward.append(product(getattr(s, of), s.feedback.mT, getattr(s, name)))
             elif both is None:
                 self._backward.append(product(getattr(s, of), s.weight, getattr(s, name)))
         if back.into is not None:

@@ -113,6 +113,13 @@ class Description:
         self.backward: Final = tuple(self._find_backward(own))
         self.complete_after: Final = tuple(map(self._last_of, range(depth)))
 
+    def sent_back(self, name: str) -> tuple[str, str]:
+        """Return the matrix that a signal of `SENT_BACK` comes back through, and what does."""
+        matrix, of = SENT_BACK[name]
+        if matrix == "feedback" and of == "error" and self.hooks.feedback == "output":
+            return matrix, "output_error"
+        return matrix, of
+
     def slot(self, node: Node) -> Node:
         """Return the node that has the same gradient: that of a sum is the gradient of its parts.
 

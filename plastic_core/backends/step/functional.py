@@ -174,12 +174,11 @@ class FunctionalPass:
             read.output_error = self._join([errors[step.circuit.logits]] * len(events.error))
         through_weight: dict[str, Any] = {}
         for name in sorted(SENT_BACK.keys() & reads):
-            matrix, of = SENT_BACK[name]
+            matrix, of = step.sent_back(name)
             if matrix == "weight":
                 through_weight[name] = getattr(s, of)
             else:
-                error = s.error if step.hooks.feedback == "layer" else s.output_error
-                setattr(s, name, self._arithmetic.feed_back(p, error))
+                setattr(s, name, self._arithmetic.feed_back(p, getattr(s, of)))
         if through_weight:
             for name, value in self._arithmetic.send_back(p, through_weight).items():
                 setattr(s, name, value)
