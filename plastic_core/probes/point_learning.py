@@ -61,13 +61,17 @@ class Learner:
         Args:
             thetas: by rule, ``[G]``.
         """
-        self._step.run(self._x, self._target)
-        return Look(self, self._step.signals, thetas)
+        return Look(self, self._run(self._step), thetas)
 
     def gradients(self) -> list[Tensor]:
         """Return the errors of backpropagation in the networks as they are now."""
-        self._gradient.run(self._x, self._target)
-        return [self.of_points(s.error) for s in self._gradient.signals]
+        return [self.of_points(s.error) for s in self._run(self._gradient)]
+
+    def _run(self, step: BoundStep) -> Sequence[Signals]:
+        step.show(self._x, self._target)
+        for function in step.functions():
+            function()
+        return step.signals
 
     def of_points(self, value: Tensor) -> Tensor:
         """Return ``[G, P, n]`` as it is, and what has T events of each point as [G, P, T, n]."""

@@ -6,7 +6,7 @@ without arguments that writes where the next one reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ class BoundStep:
         samples: K.
 
     Attributes:
-        signals: of each projection, set by `run`.
+        signals: of each projection, set by `functions`.
         output: what the output function gives, ``[R, K, n_L]``.
     """
 
@@ -60,44 +60,51 @@ class BoundStep:
         self._input = self._buffers.of("node", circuit.input)
         self._forward: _Functions = [self._forward_of(one) for one in circuit.operations]
         self._backward: _Functions = []
+        self._target = self.output
         self._output_error = self._error(step.circuit.logits) if step.error else None
         self.signals = [self._of_projection(p) for p in range(len(circuit.sends))]
-        # what is to be done, and the projections that are complete then
-        self._stages = [(self._backward, self._complete(0))]
-        for count, back in enumerate(step.backward, start=1):
-            self._backward = []
+        # in the parts of the description: how many functions there are when each has its own
+        self._lengths = [len(self._backward)]
+        for back in step.backward:
             if isinstance(back, SendBack):
                 self._bind_sending(back)
             elif isinstance(back, MapBack):
                 self._backward.append(self._through_map(back))
             else:
                 self._backward.append(self._at_input(back))
-            self._stages.append((self._backward, self._complete(count)))
+            self._lengths.append(len(self._backward))
 
-    def _complete(self, count: int) -> list[int]:
-        after = self._step.complete_after
-        return [p for p in reversed(range(len(after))) if after[p] == count]
+    def functions(self, learn: Sequence[Callable[[], Any]] = ()) -> _Functions:
+        """Return all that is done after `show`, in order.
 
-    def run(self, x: Tensor, target: Tensor, learn: Callable[[int], Any] | None = None) -> None:
-        """Compute all signals.
+        Args:
+            learn: what each projection learns by, done as soon as its signals are complete and
+                nothing needs its matrices any more, while they are in the cache; or nothing.
+        """
+        done: _Functions = [*self._forward]
+        if self._output_error is not None:
+            done.append(self._compare)
+        begin, after = 0, self._step.complete_after
+        for count, end in enumerate(self._lengths):
+            done += self._backward[begin:end]
+            complete = [p for p in reversed(range(len(learn))) if after[p] == count]
+            done += [learn[p] for p in complete]
+            begin = end
+        return done
+
+    def show(self, x: Tensor, target: Tensor) -> None:
+        """Take the next samples.
 
         Args:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``.
-            learn: called with each projection as soon as its signals are complete and nothing
-                needs its matrices any more, while they are in the cache.
         """
         self._input.copy_(x)
-        for function in self._forward:
-            function()
-        if self._output_error is not None:
-            self._output_error.copy_(self._step.circuit.loss.error(self.output, target))
-        for functions, complete in self._stages:
-            for function in functions:
-                function()
-            if learn is not None:
-                for projection in complete:
-                    learn(projection)
+        self._target = target
+
+    def _compare(self) -> None:
+        assert self._output_error is not None
+        self._output_error.copy_(self._step.circuit.loss.error(self.output, self._target))
 
     def _error(self, node: Node) -> Tensor:
         return self._buffers.of("error", self._step.slot(node))

@@ -6,7 +6,9 @@ step consists of is described once, in `plastic_core.backends.step`; here it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +61,7 @@ class Engine:
         self._description = Description(circuit_of(network), hooks)
         self._evaluation = Evaluation(network, hooks, parameters)
         # by number of samples
-        self._bound: dict[int, BoundStep] = {}
+        self._bound: dict[int, tuple[BoundStep, list[Callable[[], Any]]]] = {}
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
         columns = {
@@ -83,8 +85,10 @@ class Engine:
         Returns:
             The outputs y_L before the update, ``[R, K, n_L]``; the next step overwrites them.
         """
-        bound = self._bound_to(x.shape[1])
-        bound.run(x, target, lambda p: self._plasticity[p].update(bound.signals[p]))
+        bound, functions = self._bound_to(x.shape[1])
+        bound.show(x, target)
+        for function in functions:
+            function()
         return bound.output
 
     def signals(self, x: Tensor, target: Tensor) -> list[Signals]:
@@ -92,13 +96,19 @@ class Engine:
 
         The arguments are those of `step`, the next of which overwrites them.
         """
-        bound = self._bound_to(x.shape[1])
-        bound.run(x, target)
+        bound, _ = self._bound_to(x.shape[1])
+        bound.show(x, target)
+        for function in bound.functions():
+            function()
         return bound.signals
 
-    def _bound_to(self, samples: int) -> BoundStep:
+    def _bound_to(self, samples: int) -> tuple[BoundStep, list[Callable[[], Any]]]:
+        """Return the step for a number of samples, and all that is done in it."""
         if samples not in self._bound:
-            self._bound[samples] = BoundStep(self._description, self.parameters, samples)
+            bound = BoundStep(self._description, self.parameters, samples)
+            pairs = zip(self._plasticity, bound.signals, strict=True)
+            learn = [partial(plasticity.update, s) for plasticity, s in pairs]
+            self._bound[samples] = bound, bound.functions(learn)
         return self._bound[samples]
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
