@@ -84,7 +84,7 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """Units of the output: the classes, or the numbers of a point."""
+        """How many outputs a network needs, one for each class or for each number of a point."""
         return self.classes or int(self.labels.shape[1])
 
 
