@@ -201,7 +201,9 @@ def tangents_are_derivatives(drawn):
         )
         found = (tangent_step.tangents[name] * direction.unsqueeze(1)).flatten(2).sum(2)
         for p, gradient in enumerate(gradients):
-            expected = 0 if gradient is None else gradient.flatten()
+            expected = torch.zeros(1) if gradient is None else gradient.flatten()
+            if not expected.isfinite().all():  # where autograd multiplies 0 by infinity
+                continue
             difference = (found[:, p] - expected).abs().max()
             assert difference <= 1e-8 * found.abs().max().clamp_min(1e-3), f"{name}: {drawn!r}"
 

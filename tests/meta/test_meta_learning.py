@@ -172,6 +172,31 @@ def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
     assert not (killed / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.parametrize("transform", ["momentum", "adam", "rmsprop"])
+def test_thetas_are_learned_through_transforms(transform, tmp_path):
+    flags = [
+        "--rule",
+        "0.1*bp",
+        "--episodes",
+        "3",
+        "--shots",
+        "3",
+        "--queries",
+        "3",
+        "--l1",
+        "1e-9",
+    ]
+    command = ["meta", *flags, "--transform", transform]
+    if transform != "momentum":
+        # of which thetas cancel but for their ratio
+        command[2] = "0.1*bp + 0.05*oja"
+    assert execute([*command, "--out", str(tmp_path)]) == 0
+    history = xr.load_dataset(tmp_path / "history.nc")
+    assert (history.diverged == 0).all()
+    assert (history.gradient != 0).any()
+    assert np.isfinite(history.gradient).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -149,6 +149,12 @@ def _exp(a: Dual) -> Dual:
     return Dual(value, value * a.tangent)
 
 
+def _sqrt(a: Dual) -> Dual:
+    value = a.value.sqrt()
+    # what stays 0 changes by 0, as the mean square of increments that never came
+    return Dual(value, torch.where(a.tangent == 0, 0.0, a.tangent * 0.5 / value))
+
+
 def _tanh(a: Dual) -> Dual:
     value = a.value.tanh()
     return Dual(value, a.tangent * (1 - value * value))
@@ -181,6 +187,7 @@ _KNOWN: Final[dict[str, Callable[..., Dual | None]]] = {
     "square": _square,
     "rsub": lambda a, b: _sub(b, a),
     "exp": _exp,
+    "sqrt": _sqrt,
     "tanh": _tanh,
     "sigmoid": _sigmoid,
     "softmax": _softmax,
