@@ -47,7 +47,7 @@ class Learner:
         matrices: bool,
     ) -> None:
         self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
-        self.points = len(points)
+        self.points, self._depth = len(points), circuit_of(network).spec.depth
         circuit = circuit_of(network)
         self._step = BoundStep(Description(circuit, hooks), parameters, self.points)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
@@ -71,7 +71,7 @@ class Learner:
         step.show(self._x, self._target)
         for function in step.functions():
             function()
-        return step.signals
+        return step.signals[: self._depth]  # of the layers, not of their biases
 
     def of_points(self, value: Tensor) -> Tensor:
         """Return ``[G, P, n]`` as it is, and what has T events of each point as [G, P, T, n]."""
