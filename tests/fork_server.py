@@ -70,7 +70,7 @@ def begin(module, arguments, first, folder, environment, out, err):
         (2, err, os.O_WRONLY),
     ):
         os.dup2(os.open(path, flags), descriptor)
-    sys.stdin = open(0)  # noqa: SIM115  (open as long as the process)
+    sys.stdin = os.fdopen(0)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -7,25 +7,22 @@ a rule can be traced.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Update:
+class Update(ABC):
     """An increment: a sum of parts. Supports ``+``, ``-`` and multiplication by a number."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def parts(self) -> tuple[Part, ...]:
         """The parts that it is the sum of."""
-        raise NotImplementedError
-
-    def sort_into(self, apart: Apart) -> None:
-        """Append every part to those of its kind."""
-        raise NotImplementedError
 
     def __add__(self, other: Update | Tensor) -> Update:
         return Sum((*self.parts, *as_update(other).parts))
@@ -42,8 +39,8 @@ class Update:
     def __neg__(self) -> Update:
         return self * -1.0
 
-    def __mul__(self, number: float) -> Update:
-        raise NotImplementedError
+    @abstractmethod
+    def __mul__(self, number: float) -> Update: ...
 
     def __rmul__(self, number: float) -> Update:
         return self * number
@@ -72,10 +69,6 @@ class Outer(Part):
     def __init__(self, post: Tensor, pre: Tensor, scale: float = 1.0) -> None:
         self.post, self.pre, self.scale = post, pre, scale
 
-    def sort_into(self, apart: Apart) -> None:
-        """See `Update`."""
-        apart.outers.append(self)
-
     def __mul__(self, number: float) -> Outer:
         return Outer(self.post, self.pre, self.scale * number)
 
@@ -88,10 +81,6 @@ class Decay(Part):
     def __init__(self, factor: Tensor | None, scale: float = 1.0) -> None:
         self.factor, self.scale = factor, scale
 
-    def sort_into(self, apart: Apart) -> None:
-        """See `Update`."""
-        apart.decays.append(self)
-
     def __mul__(self, number: float) -> Decay:
         return Decay(self.factor, self.scale * number)
 
@@ -103,10 +92,6 @@ class Dense(Part):
 
     def __init__(self, value: Tensor, scale: float = 1.0) -> None:
         self.value, self.scale = value, scale
-
-    def sort_into(self, apart: Apart) -> None:
-        """See `Update`."""
-        apart.dense.append(self)
 
     def __mul__(self, number: float) -> Dense:
         return Dense(self.value, self.scale * number)
@@ -124,11 +109,6 @@ class Sum(Update):
     def parts(self) -> tuple[Part, ...]:
         """The parts, in the order in which they were added."""
         return self._parts
-
-    def sort_into(self, apart: Apart) -> None:
-        """See `Update`."""
-        for part in self._parts:
-            part.sort_into(apart)
 
     def __mul__(self, number: float) -> Sum:
         return Sum(tuple(part * number for part in self._parts))  # type: ignore[misc]
@@ -176,5 +156,11 @@ class Apart(NamedTuple):
 def apart(value: Update | Tensor) -> Apart:
     """Return the parts of an update."""
     found = Apart([], [], [])
-    as_update(value).sort_into(found)
+    for part in as_update(value).parts:
+        if isinstance(part, Outer):
+            found.outers.append(part)
+        elif isinstance(part, Decay):
+            found.decays.append(part)
+        elif isinstance(part, Dense):
+            found.dense.append(part)
     return found

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from plastic_core.api.activation import Activation
-from plastic_core.base.errors import describe_exception
 from plastic_core.base.fault import Fault
+from plastic_core.testing.tried import tried
 
 Check = Callable[[type[Activation]], list[Fault]]
 
@@ -81,23 +82,7 @@ def _points() -> Tensor:
 
 
 def _tried(faults: list[Fault], name: str, compute: Callable[[], Any], z: Tensor) -> Tensor | None:
-    """Return what a method gives, or add what is wrong with it."""
-    expected = f"expected finite numbers of type {z.dtype} and shape {list(z.shape)}"
-    try:
-        found = compute()
-    except Exception as error:
-        faults.append(_fault(name, f"raised {describe_exception(error)}", expected))
-        return None
-    if not isinstance(found, Tensor):
-        faults.append(_fault(name, f"returned {found!r}", expected))
-    elif found.shape != z.shape or found.dtype != z.dtype:
-        kind = f"{found.dtype} {list(found.shape)}"
-        faults.append(_fault(name, f"returned {kind}", expected))
-    elif not bool(found.isfinite().all()):
-        faults.append(_fault(name, "returned numbers that are not finite", expected))
-    else:
-        return found
-    return None
+    return tried(faults, partial(_fault, name), compute, tuple(z.shape), z.dtype)
 
 
 def _fault(method: str, found: str, accepted: str) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from plastic_core.api.loss import Loss
 from plastic_core.base.errors import describe_exception
 from plastic_core.base.fault import Fault
+from plastic_core.testing.tried import tried
 
 Check = Callable[[type[Loss]], list[Fault]]
 
@@ -108,22 +110,7 @@ def _points(loss: type[Loss]) -> tuple[Tensor, Tensor]:
 def _tensor(
     faults: list[Fault], name: str, compute: Callable[[], Tensor], shape: tuple[int, ...]
 ) -> Tensor | None:
-    """Return what a method gives, or add what is wrong with it."""
-    expected = f"expected finite numbers of shape {list(shape)}"
-    try:
-        found = compute()
-    except Exception as error:
-        faults.append(_fault(name, f"raised {describe_exception(error)}", expected))
-        return None
-    if not isinstance(found, Tensor):
-        faults.append(_fault(name, f"returned {found!r}", expected))
-    elif found.shape != shape:
-        faults.append(_fault(name, f"returned the shape {list(found.shape)}", expected))
-    elif not bool(found.isfinite().all()):
-        faults.append(_fault(name, "returned numbers that are not finite", expected))
-    else:
-        return found
-    return None
+    return tried(faults, partial(_fault, name), compute, shape)
 
 
 def _fault(method: str, found: str, accepted: str) -> Fault:

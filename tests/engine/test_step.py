@@ -200,7 +200,7 @@ def test_nobody_reads_an_error_so_none_is_computed():
     x, target = random_points(1, 1, 1, SIZES)
     for s in engine.signals(x[0], target[0]):
         with pytest.raises(AttributeError, match="the signal 'error' was not computed"):
-            s.error  # noqa: B018
+            _ = s.error
 
 
 def test_bp_alone_sends_no_error_into_the_input():

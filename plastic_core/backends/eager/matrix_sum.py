@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from plastic_core.api.update import Decay, Dense, Outer, Part, Update, as_update
+from plastic_core.api.update import Apart, Update, apart
 from plastic_core.networks.products import added_product, aligned_zeros
 
 Scales = list[tuple[str, float]]
@@ -25,13 +25,12 @@ class MatrixSum:
     def __init__(self, matrix: Tensor, thetas: dict[str, Tensor]) -> None:
         self.matrix, self._thetas = matrix, thetas
         self._sizes = matrix.shape[1], matrix.shape[2]
-        self._collected: list[tuple[str, Part]] = []
+        self._collected: list[tuple[str, Apart]] = []
         self._joined: list[_Joined] = []
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
         """Take up the increment of one rule."""
-        for part in as_update(update).parts:
-            self._collected.append((rule, part))
+        self._collected.append((rule, apart(update)))
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
@@ -64,23 +63,21 @@ class MatrixSum:
         lefts: list[Tensor] = []
         rights: list[Tensor] = []
         scales: Scales = []
-        for rule, part in self._collected:
-            if isinstance(part, Outer):
-                sizes = part.post.shape[2], part.pre.shape[2]
+        for rule, parts in self._collected:
+            for outer in parts.outers:
+                sizes = outer.post.shape[2], outer.pre.shape[2]
                 if sizes != self._sizes:  # torch would enlarge what it writes into
                     raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
-                lefts.append(part.post)
-                rights.append(part.pre)
-                scales.append((rule, part.scale))
-                continue
-            theta = self._thetas[rule] * part.scale
-            if isinstance(part, Decay):
-                rows = theta
-                if part.factor is not None:
-                    rows = theta * (part.factor.sum(1).unsqueeze(-1) / batch)
+                lefts.append(outer.post)
+                rights.append(outer.pre)
+                scales.append((rule, outer.scale))
+            for decay in parts.decays:
+                rows = self._thetas[rule] * decay.scale
+                if decay.factor is not None:
+                    rows = rows * (decay.factor.sum(1).unsqueeze(-1) / batch)
                 fraction = rows if fraction is None else fraction + rows
-            elif isinstance(part, Dense):
-                value = theta * part.value
+            for one in parts.dense:
+                value = self._thetas[rule] * one.scale * one.value
                 dense = value if dense is None else dense + value
         self._collected.clear()
         if lefts:

@@ -150,12 +150,12 @@ class NativeBackend:
         job = self._job
         job.samples, job.next, job.stop = points.shape[1], 0, 0
         job.order, job.failed = points.data_ptr(), failed.data_ptr()
-        count = min(self._threads, len(order))
+        count, functions = min(self._threads, len(order)), self.code.library.loaded
 
         def train(*_held: Tensor) -> int:
             # An interrupt while a thread starts leaves it running and unknown to the pool: it
             # holds on to all that it uses, whatever becomes of the caller.
-            status: int = self.code.library.loaded.plastic_train(ctypes.byref(job))
+            status: int = functions.plastic_train(ctypes.byref(job))
             return status
 
         with ThreadPoolExecutor(count) as pool:
