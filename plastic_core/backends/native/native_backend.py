@@ -152,15 +152,16 @@ class NativeBackend:
         job.order, job.failed = points.data_ptr(), failed.data_ptr()
         count, functions = min(self._threads, len(order)), self.code.library.loaded
 
-        def train(*_held: Tensor) -> int:
+        def train(*_held: object) -> int:
             # An interrupt while a thread starts leaves it running and unknown to the pool: it
-            # holds on to all that it uses, whatever becomes of the caller.
+            # holds on to all that it uses, whatever becomes of the caller. The job itself holds
+            # addresses alone; what lies there is the backend's.
             status: int = functions.plastic_train(ctypes.byref(job))
             return status
 
         with ThreadPoolExecutor(count) as pool:
             try:
-                running = [pool.submit(train, points, failed) for _ in range(count)]
+                running = [pool.submit(train, self, points, failed) for _ in range(count)]
                 out_of_memory = sum(map(Future.result, running)) > 0  # of all of them
             except KeyboardInterrupt:
                 job.stop = 1  # the threads end after their current sample
