@@ -13,6 +13,7 @@ from typing import Final
 
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
@@ -21,7 +22,6 @@ from plastic_core.backends.native.compiler import CompilerError, NoCompilerError
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import Parameters
 
 # Compiling takes half a minute and saves some 40 us an update: with twenty seeds, the usual

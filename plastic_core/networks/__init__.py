@@ -1,1 +1,1 @@
-"""Networks: parameters, how activity goes forward, how errors come back."""
+"""What learning changes: weights, feedback and states, and how they begin."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from plastic_core.api.network_spec import AnyNetwork, PartKind
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.seeds import Purpose, seed_sequence
+from plastic_core.circuits.network import Parts
 from plastic_core.plugins.catalogue import installed
-
-#: The plugins that a network is made of, by kind and name.
-Parts = Mapping[tuple[PartKind, str], Any]
 
 _FEEDBACK: Final = "xavier"
 

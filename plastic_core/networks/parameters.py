@@ -12,12 +12,9 @@ from torch import Tensor
 
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.specs import State
+from plastic_core.circuits.network import Parts
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.initialisation import (
-    Parts,
-    initial_feedback,
-    initial_weights,
-)
+from plastic_core.networks.initialisation import initial_feedback, initial_weights
 from plastic_core.networks.products import aligned_zeros
 
 

@@ -10,15 +10,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit, Node
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.snapshot import Snapshot
 from plastic_core.backends.step.evaluation import Evaluation
+from plastic_core.circuits.network import circuit_of
+from plastic_core.circuits.recurrent import ACTIVITY, STATE
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit, Node
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import aligned_copy, aligned_room, product_of_each
-from plastic_core.networks.recurrent import ACTIVITY, STATE
 from plastic_core.probes.point_learning import (
     Learner,
     Look,

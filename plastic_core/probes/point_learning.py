@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
 from plastic_core.api.update import apart
 from plastic_core.backends.eager.bound_step import BoundStep
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.learning import transformed, updates_of
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.trial import trial_signals
-from plastic_core.networks.circuit import Circuit
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import LINE
 from plastic_core.probes.factored_increments import FactoredIncrements, scaled, summed

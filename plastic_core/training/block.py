@@ -12,8 +12,8 @@ import torch
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
 from plastic_core.base.errors import PlasticError
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan.plan import Plan, Replica
 from plastic_core.probes.camera import Camera

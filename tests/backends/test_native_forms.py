@@ -22,7 +22,7 @@ from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.networks.network import circuit_of
+from plastic_core.circuits.network import circuit_of
 from plastic_core.networks.parameters import add_states
 
 # Both signs, zeros, ties, halves that are rounded to even, and arguments beyond every function's

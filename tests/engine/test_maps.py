@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from plastic_core.networks.maps import Activate, Add, Map, Normalise
+from plastic_core.api.maps import Activate, Add, Map, Normalise
 from plastic_core.plugins.catalogue import Catalogue
 
 ACTIVATIONS = {e.name: e.plugin() for e in Catalogue().entries("activation")}

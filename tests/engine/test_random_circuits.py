@@ -10,7 +10,7 @@ from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.networks.network import circuit_of
+from plastic_core.circuits.network import circuit_of
 from plastic_core.networks.parameters import add_states
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue

@@ -14,8 +14,8 @@ from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.native_tangents import NativeTangents
+from plastic_core.circuits.network import circuit_of
 from plastic_core.cli import execute
-from plastic_core.networks.network import circuit_of
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.plugins.plugin_file import import_file
 from plastic_rules.losses.cross_entropy import CrossEntropy

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.locks import TRACING
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
 # Weights of one block together, on a CPU: two networks side by side leave the cache.

@@ -13,16 +13,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
+from plastic_core.api.maps import Map
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.api.update import Update, apart
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.functional import FunctionalPass
 from plastic_core.backends.step.learning import transformed, updates_of
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit
-from plastic_core.networks.maps import Map
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Apply, Events, Node, Send
+from plastic_core.api.maps import Activate
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers
 from plastic_core.backends.step.description import (
@@ -21,8 +23,6 @@ from plastic_core.backends.step.description import (
     MapBack,
     SendBack,
 )
-from plastic_core.networks.circuit import Apply, Events, Node, Send
-from plastic_core.networks.maps import Activate
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import product
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from plastic_core.networks.circuit import Circuit, Node
+from plastic_core.api.circuit import Circuit, Node
 from plastic_core.networks.products import aligned_zeros
 
 Kind = Literal["node", "error"]

@@ -13,12 +13,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.errors import TrainingError
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import Parameters
 
 # Weights of one block together; beyond the second-level cache throughput halves.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.backends.eager.bound_step import BoundStep
@@ -21,9 +22,8 @@ from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states
 
 

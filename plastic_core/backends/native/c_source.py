@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+from plastic_core.api.normalisation import EPSILON
 from plastic_core.backends.native.c_loss import emit_loss
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
-from plastic_core.networks.normalisation import EPSILON
 
 #: Updates that wait until they are added to a matrix in one pass.
 PERIOD: Final = 4

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.c_activation import emit_activation
@@ -28,11 +29,10 @@ from plastic_core.backends.native.program import (
 )
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
 from plastic_core.backends.step.description import Description
+from plastic_core.circuits.recurrent import HIDDEN
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.result import split_result
-from plastic_core.networks.circuit import Circuit
 from plastic_core.networks.parameters import state_key
-from plastic_core.networks.recurrent import HIDDEN
 
 
 def capture(hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> Program:

@@ -16,15 +16,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
 from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.backends.step.evaluation import Evaluation
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
 # What waits is divided by what has not decayed yet, which must not come near zero.

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from plastic_core.api.circuit import Apply, Circuit, Events, Node, Send
+from plastic_core.api.maps import Add, Constant, Output
 from plastic_core.api.signals import ERROR_SIGNALS, SIGNALS
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
-from plastic_core.networks.maps import Add, Constant, Output
 
 #: Signals that come back through a matrix of their projection.
 SENT_BACK: Final[dict[str, tuple[str, str]]] = {

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit, Node, Send
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.backends.step.functional import Nodes, go_forward
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.circuit import Circuit, Node, Send
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters
 
 

@@ -10,10 +10,10 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+from plastic_core.api.circuit import Apply, Circuit, Node, Send
+from plastic_core.api.maps import Map
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
 from plastic_core.backends.step.description import SENT_BACK, Description, GateBack, SendBack
-from plastic_core.networks.circuit import Apply, Circuit, Node, Send
-from plastic_core.networks.maps import Map
 
 Nodes = dict[Node, Any]
 

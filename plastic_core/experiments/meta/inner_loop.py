@@ -19,9 +19,9 @@ from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.native_backend import NativeCode
 from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
+from plastic_core.circuits.network import circuit_of
 from plastic_core.experiments.meta.episodes import Episode
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
-from plastic_core.networks.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan.plan import Plan
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Added to the variance.
 EPSILON: Final = 1e-5
@@ -25,7 +25,7 @@ def normalise(z: Tensor) -> tuple[Tensor, Tensor]:
         The normalised z ``[R, K, n]`` and s ``[R, K, 1]``.
     """
     centred = z - z.mean(-1, keepdim=True)
-    scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + EPSILON)
+    scale = (centred.square().mean(-1, keepdim=True) + EPSILON).rsqrt()
     return centred * scale, scale
 
 

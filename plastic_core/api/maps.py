@@ -1,16 +1,19 @@
-"""Maps: functions without parameters between populations, and how errors come back through them."""
+"""Maps: functions without parameters between populations, and how errors come back through them.
+
+This module loads no torch.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
-from plastic_core.networks.normalisation import normalise, normalise_back
+from plastic_core.api.normalisation import normalise, normalise_back
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Map(ABC):
@@ -33,6 +36,8 @@ class Map(ABC):
 
         By torch's own differentiation; a map that is used at every step writes it by hand.
         """
+        import torch
+
         through: tuple[Any, ...]
         through = torch.func.vjp(lambda *inputs: self.forward(*inputs)[0], *kept)[1](error)
         return through
@@ -84,7 +89,7 @@ class Constant(Map):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
-        return torch.ones_like(inputs[0][..., :1]), None
+        return inputs[0].new_ones((*inputs[0].shape[:-1], 1)), None
 
 
 class Add(Map):

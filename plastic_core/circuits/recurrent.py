@@ -11,10 +11,10 @@ steps 1 .. T-1 (pre y_t, source z_t, post u_{t+1}, error e_{t+1}), and W_o has o
 from __future__ import annotations
 
 from plastic_core.api.activation import Activation
+from plastic_core.api.circuit import Apply, Circuit, Events, Node, Send
 from plastic_core.api.loss import Loss
+from plastic_core.api.maps import Activate, Add, Constant, Normalise, Output
 from plastic_core.api.network_spec import RecurrentSpec
-from plastic_core.networks.circuit import Apply, Circuit, Events, Node, Send
-from plastic_core.networks.maps import Activate, Add, Constant, Normalise, Output
 
 #: The projections W_x, W_h and W_o.
 INPUT, HIDDEN, OUTPUT = range(3)

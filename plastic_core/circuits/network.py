@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
-from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
-from plastic_core.networks.circuit import Circuit
-from plastic_core.networks.feedforward import feedforward_circuit
-from plastic_core.networks.initialisation import Parts
-from plastic_core.networks.recurrent import recurrent_circuit
+from plastic_core.api.circuit import Circuit
+from plastic_core.api.network_spec import AnyNetwork, PartKind, RecurrentSpec
+from plastic_core.circuits.feedforward import feedforward_circuit
+from plastic_core.circuits.recurrent import recurrent_circuit
 from plastic_core.plugins.catalogue import installed
+
+#: The plugins that a network is made of, by kind and name.
+Parts = Mapping[tuple[PartKind, str], Any]
 
 
 def circuit_of(network: AnyNetwork | Circuit, parts: Parts | None = None) -> Circuit:

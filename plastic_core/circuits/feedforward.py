@@ -10,10 +10,10 @@ z_l is normalised before sigma.
 from __future__ import annotations
 
 from plastic_core.api.activation import Activation
+from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.loss import Loss
+from plastic_core.api.maps import Activate, Add, Constant, Map, Normalise, Output
 from plastic_core.api.network_spec import NetworkSpec
-from plastic_core.networks.circuit import Apply, Circuit, Node, Send
-from plastic_core.networks.maps import Activate, Add, Constant, Map, Normalise, Output
 
 
 def feedforward_circuit(spec: NetworkSpec, activation: Activation, loss: Loss) -> Circuit:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
+from plastic_core.api.maps import Activate, Add, Map, Normalise, Output
 from plastic_core.api.network_spec import AnyNetwork
-from plastic_core.networks.maps import Activate, Add, Map, Normalise, Output
 
 
 class Node(NamedTuple):
