@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from plastic_core.api import (
+    AnyNetwork,
     DataDir,
     Dataset,
     NetworkOptions,
-    NetworkSpec,
     Recommended,
     Task,
     TaskSpec,
@@ -43,6 +43,6 @@ class DigitsMlp(Task[NetworkOptions]):
 
         return load_digits()
 
-    def network(self, options: NetworkOptions) -> NetworkSpec:
+    def network(self, options: NetworkOptions) -> AnyNetwork:
         """Return the network from 64 pixels to 10 classes."""
         return options.network_for(64, 10)

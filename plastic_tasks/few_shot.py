@@ -6,10 +6,10 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from plastic_core.api import (
+    AnyNetwork,
     DataDir,
     Dataset,
     FewShotOptions,
-    NetworkSpec,
     Task,
     TaskSpec,
     divide,
@@ -34,7 +34,7 @@ class _FewShotImages(Task[FewShotOptions]):
         """Return the images, divided into those to meta-learn from and those to meta-test on."""
         return divide(*self.images(data_dir), self.classes, options)
 
-    def network(self, options: FewShotOptions) -> NetworkSpec:
+    def network(self, options: FewShotOptions) -> AnyNetwork:
         """Return the network from the pixels to the outputs that `head` asks for."""
         return options.few_shot_network(self.pixels, self.classes)
 

@@ -7,10 +7,10 @@ from typing import Final, Literal
 from pydantic import Field
 
 from plastic_core.api import (
+    AnyNetwork,
     DataDir,
     Dataset,
     NetworkOptions,
-    NetworkSpec,
     Recommended,
     Task,
     TaskSpec,
@@ -60,6 +60,6 @@ class MnistMlp(Task[MnistMlpOptions]):
 
         return load_image_set(options.dataset, data_dir)
 
-    def network(self, options: MnistMlpOptions) -> NetworkSpec:
+    def network(self, options: MnistMlpOptions) -> AnyNetwork:
         """Return the network from 784 pixels to the classes."""
         return options.network_for(784, 47 if options.dataset == "emnist-balanced" else 10)

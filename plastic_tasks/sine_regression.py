@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, FiniteFloat, PositiveInt
 
 from plastic_core.api import (
+    AnyNetwork,
     DataDir,
     Dataset,
     NetworkOptions,
-    NetworkSpec,
     Recommended,
     Task,
     TaskSpec,
@@ -70,7 +70,7 @@ class SineRegression(Task[SineRegressionOptions]):
         first, rest = slice(_TRAINING), slice(_TRAINING, None)
         return Dataset(inputs[first], numbers[first], inputs[rest], numbers[rest])
 
-    def network(self, options: SineRegressionOptions) -> NetworkSpec:
+    def network(self, options: SineRegressionOptions) -> AnyNetwork:
         """Return the network from the numbers of a point to those to predict."""
         ends = options.inputs, options.outputs
         if not (options.layers or options.sizes):

@@ -4,12 +4,18 @@ It loads no torch.
 """
 
 from plastic_core.api.activation import Activation, ActivationSpec
+from plastic_core.api.circuit import Node
+from plastic_core.api.circuit_builder import CircuitBuilder
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
 from plastic_core.api.increment import Increment
 from plastic_core.api.initialisation import Initialisation, InitialisationSpec
+from plastic_core.api.layer import Layer, LayerSpec
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.loss import Loss, LossSpec, Score
+from plastic_core.api.maps import Activate, Add, Map, Normalise
 from plastic_core.api.network_spec import (
+    AnyNetwork,
     NetworkOptions,
     NetworkSpec,
     RecurrentOptions,
@@ -35,8 +41,12 @@ from plastic_core.base.spec import Spec, SpecError
 
 __all__ = [
     "API_VERSION",
+    "Activate",
     "Activation",
     "ActivationSpec",
+    "Add",
+    "AnyNetwork",
+    "CircuitBuilder",
     "DataDir",
     "DataError",
     "Dataset",
@@ -44,11 +54,17 @@ __all__ = [
     "Increment",
     "Initialisation",
     "InitialisationSpec",
+    "Layer",
+    "LayerSpec",
+    "LayeredSpec",
     "Loss",
     "LossSpec",
+    "Map",
     "Measure",
     "NetworkOptions",
     "NetworkSpec",
+    "Node",
+    "Normalise",
     "PlasticError",
     "PointIncrements",
     "Probe",

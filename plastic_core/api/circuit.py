@@ -11,12 +11,18 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.maps import Activate, Add, Map, Normalise, Output
-from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.network_spec import AnyNetwork, NetworkKind, RecurrentSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from plastic_core.api.initialisation import Initialisation
 
 
 class Node(NamedTuple):
@@ -65,6 +71,24 @@ class Apply:
     output: Node
 
 
+class Matrix(NamedTuple):
+    """The matrix of a projection before it learns.
+
+    Attributes:
+        n_post: units that it leads to.
+        n_pre: units that it comes from.
+        init: what it is drawn by.
+        std: `init_std` of the network.
+        mask: ``[n_post, n_pre]``, the connections that there are, or None for all.
+    """
+
+    n_post: int
+    n_pre: int
+    init: Initialisation
+    std: float
+    mask: NDArray[np.bool_] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Circuit:
     """A network.
@@ -74,7 +98,9 @@ class Circuit:
         units: of each series.
         populations: from the input to the output, what evaluation returns.
         given: what projections have as events in place of what they send and become.
-        layers: the layer of each projection, counted from 1.
+        matrices: of each projection: those of the layers, and behind them those of biases.
+        biased: the layers that have biases, counted from 1.
+        gradient_only: layers that learn by the rule that propagates the error alone.
         input_activation: which gates the error that arrives at the input, or None.
         spec: what it was made of.
     """
@@ -83,9 +109,57 @@ class Circuit:
     units: Mapping[str, int]
     populations: tuple[Node, ...]
     given: Mapping[Send, Events]
-    layers: tuple[int, ...]
+    matrices: tuple[Matrix, ...]
+    biased: tuple[int, ...]
+    gradient_only: frozenset[int]
     input_activation: Activate | None
     spec: AnyNetwork
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, each with a matrix of weights; the paper's L."""
+        return len(self.matrices) - len(self.biased)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layer of each projection, counted from 1."""
+        return (*range(1, self.depth + 1), *self.biased)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of each population."""
+        return tuple(self.units[population.series] for population in self.populations)
+
+    @cached_property
+    def kind(self) -> NetworkKind:
+        """The kind of network, which decides what can be measured in it.
+
+        "feedforward" where each projection leads from one population to the next, to its activity
+        or the sum of both, and "layered" where anything else lies between.
+        """
+        if isinstance(self.spec, RecurrentSpec):
+            return "recurrent"
+        if len(self.populations) != self.depth + 1:
+            return "layered"
+        places = zip(self.sends, self.populations, self.populations[1:], strict=False)
+        for sends, below, population in places:
+            made, post = self.maker[population], self._post(sends[0].z)
+            residual = (
+                isinstance(made, Apply)
+                and isinstance(made.map, Add)
+                and made.inputs == (post, below)
+            )
+            if sends[0].pre != below or not (residual or post == population):
+                return "layered"
+        return "feedforward"
+
+    @property
+    def skips(self) -> tuple[bool, ...]:
+        """For each layer of a feed-forward network, whether a residual connection goes around."""
+        if self.kind != "feedforward":
+            return (False,) * self.depth
+        pairs = zip(self.sends, self.populations[1:], strict=False)
+        return tuple(self._post(sends[0].z) != population for sends, population in pairs)
 
     @property
     def activation(self) -> Activation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, PositiveInt
 
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.network_spec import NetworkOptions, NetworkSpec
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class FewShotOptions(NetworkOptions):
         description="meta-test on other images of the same classes, or on other classes",
     )
 
-    def few_shot_network(self, inputs: int, classes: int) -> NetworkSpec:
+    def few_shot_network(self, inputs: int, classes: int) -> NetworkSpec | LayeredSpec:
         """Return the network from `inputs` units to the outputs that `head` asks for."""
         return self.network_for(inputs, classes if self.head == "all" else self.ways)
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
+from plastic_core.api.layered_spec import LayeredSpec, Net
 from plastic_core.base.spec import LATER, Spec
 
-NetworkKind = Literal["feedforward", "recurrent"]
-PartKind = Literal["activation", "initialisation", "loss"]
+NetworkKind = Literal["feedforward", "layered", "recurrent"]
+PartKind = Literal["layer", "activation", "initialisation", "loss"]
 
 
 class NetworkSpec(Spec):
@@ -55,35 +56,14 @@ class NetworkSpec(Spec):
         return self
 
     @property
-    def parts(self) -> tuple[tuple[PartKind, str], ...]:
-        """The plugins that it is made of, by kind and name."""
-        return _parts(self.activation, self.matrices, self.loss)
-
-    @property
-    def kind(self) -> NetworkKind:
-        """The kind of network, which decides what can be measured in it."""
-        return "feedforward"
-
-    @property
     def depth(self) -> int:
         """Number of weight matrices, the paper's L."""
         return len(self.sizes) - 1
 
     @property
-    def matrices(self) -> tuple[tuple[int, int, str], ...]:
-        """n_post, n_pre and initialisation of each weight matrix, then of each bias."""
-        weights = tuple((n_post, n_pre, self.init) for n_pre, n_post in pairwise(self.sizes))
-        return weights + tuple((self.sizes[layer], 1, "zeros") for layer in self.biased)
-
-    @property
-    def biased(self) -> tuple[int, ...]:
-        """The layers that have biases, counted from 1."""
-        return tuple(range(1, len(self.sizes))) if self.bias else ()
-
-    @property
-    def gradient_only(self) -> frozenset[int]:
-        """Layers, counted from 1, that learn by the rule that propagates the error alone."""
-        return frozenset()
+    def ends(self) -> tuple[int, int]:
+        """Numbers of inputs and outputs."""
+        return self.sizes[0], self.sizes[-1]
 
     def between(self, inputs: int, classes: int) -> NetworkSpec:
         """Return the same network with other numbers of inputs and outputs."""
@@ -150,16 +130,6 @@ class RecurrentSpec(Spec):
         return self
 
     @property
-    def parts(self) -> tuple[tuple[PartKind, str], ...]:
-        """The plugins that it is made of, by kind and name."""
-        return _parts(self.activation, self.matrices, self.loss)
-
-    @property
-    def kind(self) -> NetworkKind:
-        """The kind of network, which decides what can be measured in it."""
-        return "recurrent"
-
-    @property
     def sizes(self) -> tuple[int, int, int]:
         """Inputs, hidden units and outputs."""
         return (self.inputs, self.hidden, self.classes)
@@ -175,42 +145,17 @@ class RecurrentSpec(Spec):
         return f"{self.inputs}-{self.hidden}-{self.classes} over {self.steps} steps"
 
     @property
-    def matrices(self) -> tuple[tuple[int, int, str], ...]:
-        """n_post, n_pre and initialisation of W_x, W_h and W_o, then of the biases."""
-        weights: tuple[tuple[int, int, str], ...] = (
-            (self.hidden, self.inputs, "xavier"),
-            (self.hidden, self.hidden, self.init),
-            (self.classes, self.hidden, "xavier"),
-        )
-        if not self.bias:
-            return weights
-        return (*weights, (self.hidden, 1, "zeros"), (self.classes, 1, "zeros"))
-
-    @property
-    def biased(self) -> tuple[int, ...]:
-        """The layers that have biases, counted from 1."""
-        return (2, 3) if self.bias else ()
-
-    @property
-    def gradient_only(self) -> frozenset[int]:
-        """Layers, counted from 1, that learn by the rule that propagates the error alone."""
-        return frozenset({1, 3})
+    def ends(self) -> tuple[int, int]:
+        """Numbers of inputs and outputs."""
+        return self.inputs, self.classes
 
     def between(self, inputs: int, classes: int) -> RecurrentSpec:
         """Return the same network with other numbers of inputs and outputs."""
         return self.model_copy(update={"inputs": inputs, "classes": classes})
 
 
-def _parts(
-    activation: str, matrices: tuple[tuple[int, int, str], ...], loss: str
-) -> tuple[tuple[PartKind, str], ...]:
-    found: list[tuple[PartKind, str]] = [("activation", activation)]
-    found += [("initialisation", init) for init in dict.fromkeys(init for _, _, init in matrices)]
-    return (*found, ("loss", loss))
-
-
 #: What a task's `network` may return.
-AnyNetwork = NetworkSpec | RecurrentSpec
+AnyNetwork = NetworkSpec | LayeredSpec | RecurrentSpec
 
 
 def _parse_sizes(value: Any) -> Any:
@@ -251,15 +196,35 @@ class NetworkOptions(Spec):
     layer_norm: bool = Field(False, description="layer normalisation before each activation")
     loss: str = Field("cross-entropy", description=_LOSS, json_schema_extra=LATER)
     bias: bool = Field(False, description=_BIAS, json_schema_extra=LATER)
+    net: Net | None = Field(
+        None,
+        description="layers between input and readout, such as 'dense 100 / dense 50 bias', in "
+        f"place of --layers; {_LISTED}",
+        json_schema_extra=LATER,
+    )
 
     @model_validator(mode="after")
-    def _sizes_or_layers(self) -> Self:
-        if self.sizes and self.layers:
-            raise ValueError("give either layers or sizes, not both")
+    def _written_once(self) -> Self:
+        given = [name for name in ("layers", "sizes", "net") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"give either {given[0]} or {given[1]}, not both")
         return self
 
-    def network_for(self, inputs: int, classes: int) -> NetworkSpec:
+    def network_for(self, inputs: int, classes: int) -> NetworkSpec | LayeredSpec:
         """Return the network between `inputs` and `classes` units, or the one that `sizes` give."""
+        if self.net:
+            return LayeredSpec(
+                inputs=inputs,
+                net=self.net,
+                outputs=classes,
+                activation=self.activation,
+                init=self.init,
+                init_std=self.init_std,
+                residual=self.residual,
+                layer_norm=self.layer_norm,
+                loss=self.loss,
+                bias=self.bias,
+            )
         return NetworkSpec(
             sizes=self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes),
             activation=self.activation,

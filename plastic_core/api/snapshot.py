@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from plastic_core.api.network_spec import NetworkSpec
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -63,6 +61,10 @@ class Subject(Protocol):
 
     def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return states and hidden activities over time, of recurrent networks."""
+        ...
+
+    def skips(self) -> Sequence[bool]:
+        """Return for each layer whether a residual connection goes around it."""
         ...
 
     def learning(self) -> Learning:
@@ -153,8 +155,7 @@ class Snapshot:
 
         Of feed-forward networks, as are the errors and increments below.
         """
-        assert isinstance(self.network, NetworkSpec)
-        pairs = zip(self.activities[1:], self.activities[:-1], self.network.skips, strict=True)
+        pairs = zip(self.activities[1:], self.activities[:-1], self.subject.skips(), strict=True)
         return [y - below if skip else y for y, below, skip in pairs]
 
     @cached_property

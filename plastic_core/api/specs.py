@@ -5,7 +5,7 @@ This module loads no torch, so that plugins can be listed and runs checked at on
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,9 +15,12 @@ from pydantic import (
     model_validator,
 )
 
-from plastic_core.api.network_spec import AnyNetwork, NetworkKind
+from plastic_core.api.network_spec import NetworkKind
 from plastic_core.api.signals import ERROR_SIGNALS, SignalName
 from plastic_core.base.spec import Spec
+
+if TYPE_CHECKING:
+    from plastic_core.api.circuit import Circuit
 
 #: Major version of the contract between the core and its plugins.
 API_VERSION: Final = 1
@@ -245,13 +248,13 @@ class Recommended(Spec):
     init: str | None = None
     hidden: tuple[int, ...] | None = None
 
-    def applies(self, rules: frozenset[str], network: AnyNetwork) -> bool:
-        """Return whether these thetas are meant for `rules` on `network`."""
+    def applies(self, rules: frozenset[str], circuit: Circuit) -> bool:
+        """Return whether these thetas are meant for `rules` on a network."""
         return (
             rules == self.thetas.keys()
-            and self.depth in (None, network.depth)
-            and self.init in (None, network.init)
-            and self.hidden in (None, network.sizes[1:-1])
+            and self.depth in (None, circuit.depth)
+            and self.init in (None, circuit.spec.init)
+            and self.hidden in (None, circuit.sizes[1:-1])
         )
 
 

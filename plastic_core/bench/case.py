@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from plastic_core.api.network_spec import NetworkOptions, NetworkSpec
+from plastic_core.api.network_spec import AnyNetwork, NetworkOptions
 from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
@@ -58,7 +58,7 @@ class Case:
         return cls(rule, depth, replicas, inputs, torch.randint(0, 10, (POINTS,), generator=source))
 
     @property
-    def network(self) -> NetworkSpec:
+    def network(self) -> AnyNetwork:
         """The network: 784-170-130-100-70-10, or the one of ten layers."""
         return NetworkOptions(layers=self.depth).network_for(784, 10)
 

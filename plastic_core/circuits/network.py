@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 from plastic_core.api.circuit import Circuit
-from plastic_core.api.network_spec import AnyNetwork, PartKind, RecurrentSpec
-from plastic_core.circuits.feedforward import feedforward_circuit
+from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.circuits.layered import layered_circuit
+from plastic_core.circuits.layers import Find
 from plastic_core.circuits.recurrent import recurrent_circuit
 from plastic_core.plugins.catalogue import installed
 
-#: The plugins that a network is made of, by kind and name.
-Parts = Mapping[tuple[PartKind, str], Any]
 
-
-def circuit_of(network: AnyNetwork | Circuit, parts: Parts | None = None) -> Circuit:
+def circuit_of(network: AnyNetwork | Circuit, find: Find | None = None) -> Circuit:
     """Return the circuit that a spec describes, or a circuit as it is.
 
     Args:
         network: the spec.
-        parts: its activation functions and its loss; None for the installed ones.
+        find: gives the classes of its layers, activation functions, initialisations and loss by
+            kind and name; None for the installed ones.
 
     Raises:
-        PlasticError: one of them is not there.
+        PlasticError: one of them is not there, or a layer does not fit.
     """
     if isinstance(network, Circuit):
         return network
-    return _of_installed(network) if parts is None else _make(network, parts)
+    return _of_installed(network) if find is None else _make(network, find)
 
 
-def _make(network: AnyNetwork, parts: Parts) -> Circuit:
-    activation, loss = parts["activation", network.activation], parts["loss", network.loss]
+def _make(network: AnyNetwork, find: Find) -> Circuit:
     if isinstance(network, RecurrentSpec):
-        return recurrent_circuit(network, activation, loss)
-    return feedforward_circuit(network, activation, loss)
+        return recurrent_circuit(network, find)
+    return layered_circuit(network, find)
+
+
+def _of_installed(network: AnyNetwork) -> Circuit:
+    # by its JSON, for layers by name have no hash
+    return _of_text(type(network), network.model_dump_json())
 
 
 @functools.lru_cache(maxsize=64)
-def _of_installed(network: AnyNetwork) -> Circuit:
-    return _make(network, {(kind, name): installed(kind, name)() for kind, name in network.parts})
+def _of_text(kind: type[AnyNetwork], text: str) -> Circuit:
+    return _make(kind.model_validate_json(text), installed)

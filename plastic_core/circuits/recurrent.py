@@ -10,11 +10,10 @@ steps 1 .. T-1 (pre y_t, source z_t, post u_{t+1}, error e_{t+1}), and W_o has o
 
 from __future__ import annotations
 
-from plastic_core.api.activation import Activation
-from plastic_core.api.circuit import Apply, Circuit, Events, Node, Send
-from plastic_core.api.loss import Loss
+from plastic_core.api.circuit import Apply, Circuit, Events, Matrix, Node, Send
 from plastic_core.api.maps import Activate, Add, Constant, Normalise, Output
 from plastic_core.api.network_spec import RecurrentSpec
+from plastic_core.circuits.layers import Find
 
 #: The projections W_x, W_h and W_o.
 INPUT, HIDDEN, OUTPUT = range(3)
@@ -24,9 +23,9 @@ _HIDDEN_BIAS, _OUTPUT_BIAS = 3, 4
 STATE, ACTIVITY = "z", "y"
 
 
-def recurrent_circuit(spec: RecurrentSpec, activation: Activation, loss: Loss) -> Circuit:
+def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
     """Return the circuit of a recurrent network; steps count from 0."""
-    activate = Activate(activation)
+    activate, loss = Activate(find("activation", spec.activation)()), find("loss", spec.loss)()
     x, drive, one, output = Node("x"), Node("d"), Node("one"), Node("y_o")
     shown, steps = range(spec.present), range(spec.steps)
     show = Send(INPUT, x, drive)
@@ -71,8 +70,32 @@ def recurrent_circuit(spec: RecurrentSpec, activation: Activation, loss: Loss) -
         **dict.fromkeys(("z_o", "b_o", "biased_o", "y_o"), spec.classes),
         **dict.fromkeys(("d", "b", "u", "n", "branch", STATE, ACTIVITY), spec.hidden),
     }
-    layers = (1, 2, 3, *spec.biased)
-    return Circuit(tuple(operations), units, (x, last, output), given, layers, activate, spec)
+    return Circuit(
+        operations=tuple(operations),
+        units=units,
+        populations=(x, last, output),
+        given=given,
+        matrices=_matrices(spec, find),
+        biased=(2, 3) if spec.bias else (),
+        gradient_only=frozenset({1, 3}),
+        input_activation=activate,
+        spec=spec,
+    )
+
+
+def _matrices(spec: RecurrentSpec, find: Find) -> tuple[Matrix, ...]:
+    """Return W_x, W_h and W_o, of which W_h alone begins as the spec says, and the biases."""
+    shapes = [
+        (spec.hidden, spec.inputs, "xavier"),
+        (spec.hidden, spec.hidden, spec.init),
+        (spec.classes, spec.hidden, "xavier"),
+    ]
+    if spec.bias:
+        shapes += [(spec.hidden, 1, "zeros"), (spec.classes, 1, "zeros")]
+    return tuple(
+        Matrix(n_post, n_pre, find("initialisation", init)(), spec.init_std)
+        for n_post, n_pre, init in shapes
+    )
 
 
 def _events(pre: Node, post: Node, errors: list[Node]) -> Events:

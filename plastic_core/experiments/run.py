@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plastic_core.api.activation import Activation
-from plastic_core.api.initialisation import Initialisation
-from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.networks.parameters import Parameters
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.curves import Curves
 from plastic_core.results.labelled_curves import curves_of, dataset_of
@@ -73,9 +70,7 @@ def run(
     probes: Sequence[type[Probe]] = (),
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
-    activations: Sequence[type[Activation]] = (),
-    losses: Sequence[type[Loss]] = (),
-    initialisations: Sequence[type[Initialisation]] = (),
+    parts: Sequence[type[Part]] = (),
     data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -95,9 +90,7 @@ def run(
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
-        activations: classes of activation functions likewise.
-        losses: loss classes likewise.
-        initialisations: initialisation classes likewise.
+        parts: classes of layers, activation functions, initialisations and losses likewise.
         data: ``(X [N, n], y)`` in place of the task's data; 30% are held out, and the first and
             last layer follow the data unless the options give sizes. y is labels ``[N]`` of any
             kind, or numbers ``[N, m]`` (or ``[N]`` with fractions), for which the loss is
@@ -118,9 +111,7 @@ def run(
             write instead.
     """
     begun = time.perf_counter()
-    catalogue = Catalogue(
-        spec.plugins, rules, probes, transforms, tasks, activations, losses, initialisations
-    )
+    catalogue = Catalogue(spec.plugins, rules, probes, transforms, tasks, parts)
     plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
     notes: list[str] = []

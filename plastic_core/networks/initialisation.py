@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.seeds import Purpose, seed_sequence
-from plastic_core.circuits.network import Parts
+from plastic_core.circuits.network import circuit_of
+from plastic_core.networks.masks import masks_of
 from plastic_core.plugins.catalogue import installed
 
 _FEEDBACK: Final = "xavier"
@@ -22,44 +24,48 @@ def _generator(purpose: Purpose, seed: int) -> Generator:
     return Generator().manual_seed(int(state) % 2**63)
 
 
-def initial_weights(spec: AnyNetwork, seed: int, parts: Parts | None = None) -> list[Tensor]:
+def initial_weights(network: AnyNetwork | Circuit, seed: int) -> list[Tensor]:
     """Return the weights of one network, ``[n_post, n_pre]`` each, in float64.
 
     They are drawn in float64 whatever the precision of the run, so that float32 and float64
-    runs start from the same weights.
+    runs start from the same weights. Where a mask says that there is no connection, they are 0.
 
     Args:
-        spec: the network.
+        network: the network.
         seed: of the network.
-        parts: its plugins, the initialisations among them; None for the installed ones.
 
     Raises:
-        PlasticError: there is no such initialisation, or it gives something else.
+        PlasticError: an initialisation gives something else.
     """
-    source = _generator(Purpose.WEIGHTS, seed)
-    drawn = []
-    for n_post, n_pre, name in spec.matrices:
-        made = (
-            installed("initialisation", name)() if parts is None else parts["initialisation", name]
-        )
-        weight: Tensor = made.draw(n_post, n_pre, spec.init_std, source)
-        if (weight.dtype, *weight.shape) != (torch.float64, n_post, n_pre):
+    source, drawn = _generator(Purpose.WEIGHTS, seed), []
+    circuit = circuit_of(network)
+    for matrix in circuit.matrices:
+        shape = matrix.n_post, matrix.n_pre
+        weight: Tensor = matrix.init.draw(*shape, matrix.std, source)
+        if (weight.dtype, *weight.shape) != (torch.float64, *shape):
             raise PlasticError(
-                f"the initialisation '{name}': draw() returned {weight.dtype} "
-                f"{[*weight.shape]}; expected torch.float64 {[n_post, n_pre]}"
+                f"the initialisation '{matrix.init.spec.name}': draw() returned {weight.dtype} "
+                f"{[*weight.shape]}; expected torch.float64 {[*shape]}"
             )
         drawn.append(weight)
-    return drawn
+    return _masked(drawn, masks_of(circuit, None)["forward"])
 
 
-def initial_feedback(spec: AnyNetwork, kind: str, seed: int) -> list[Tensor]:
+def initial_feedback(network: AnyNetwork | Circuit, kind: str, seed: int) -> list[Tensor]:
     """Return the feedback matrices of one network, Xavier uniform whatever the `init`.
 
-    ``[n_pre, n_post]`` each for kind "layer", ``[n_pre, n_L]`` for "output".
+    ``[n_pre, n_post]`` each for kind "layer", ``[n_pre, n_L]`` for "output". Those of kind "layer"
+    have the connections that the weights have.
     """
-    source = _generator(Purpose.FEEDBACK, seed)
-    outputs, xavier = spec.sizes[-1], installed("initialisation", _FEEDBACK)()
-    return [
-        xavier.draw(n_pre, n_post if kind == "layer" else outputs, spec.init_std, source)
-        for n_post, n_pre, _ in spec.matrices
+    source, circuit = _generator(Purpose.FEEDBACK, seed), circuit_of(network)
+    outputs, xavier = circuit.sizes[-1], installed("initialisation", _FEEDBACK)()
+    drawn = [
+        xavier.draw(m.n_pre, m.n_post if kind == "layer" else outputs, m.std, source)
+        for m in circuit.matrices
     ]
+    return _masked(drawn, masks_of(circuit, kind)["feedback"])
+
+
+def _masked(matrices: list[Tensor], masks: list[Tensor | None]) -> list[Tensor]:
+    pairs = zip(matrices, masks, strict=True)
+    return [matrix if mask is None else matrix * mask for matrix, mask in pairs]

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.specs import State
-from plastic_core.circuits.network import Parts
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.initialisation import initial_feedback, initial_weights
 from plastic_core.networks.products import aligned_zeros
@@ -102,12 +103,11 @@ def state_key(owner: str, projection: int, name: str) -> str:
 
 
 def initial_parameters(
-    spec: AnyNetwork,
+    network: AnyNetwork | Circuit,
     seeds: Sequence[int],
     feedback: str | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
-    parts: Parts | None = None,
 ) -> Parameters:
     """Return the parameters before training, one replica for each of `seeds`.
 
@@ -115,14 +115,13 @@ def initial_parameters(
     seeds run beside it.
 
     Args:
-        spec: the network.
+        network: the network.
         seeds: one for each replica; the same seed may stand several times.
         feedback: None, "layer" or "output".
         dtype: of all tensors.
         device: of all tensors.
-        parts: the plugins of the network; None for the installed ones.
     """
-    like = torch.empty(0, dtype=dtype, device=device)
+    like, circuit = torch.empty(0, dtype=dtype, device=device), circuit_of(network)
 
     def stack(draw: Callable[[int], list[Tensor]]) -> list[Tensor]:
         # one network at a time, for all of them in float64 would be twice what is kept
@@ -135,9 +134,9 @@ def initial_parameters(
         return layers
 
     return Parameters(
-        weights=stack(lambda seed: initial_weights(spec, seed, parts)),
-        feedback=stack(lambda seed: initial_feedback(spec, feedback, seed)) if feedback else [],
-        biased=spec.biased,
+        weights=stack(lambda seed: initial_weights(circuit, seed)),
+        feedback=stack(lambda seed: initial_feedback(circuit, feedback, seed)) if feedback else [],
+        biased=circuit.biased,
     )
 
 

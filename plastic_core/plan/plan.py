@@ -6,22 +6,25 @@ is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.loss import Loss, Score
 from plastic_core.api.network_spec import AnyNetwork, PartKind
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.api.specs import TaskSpec, When
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
+from plastic_core.circuits.layers import written_out
+from plastic_core.circuits.network import circuit_of
 from plastic_core.plan.expression import parse
-from plastic_core.plan.params import build_model, set_params
 from plastic_core.plan.planned_rules import PlannedRule, check_together, find_rule, plan_rules
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Entry
+from plastic_core.plugins.params import build_model, set_params
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,6 @@ class PlannedProbe:
 
 
 @dataclass(frozen=True)
-class PlannedPart:
-    """A part of the network that is a plugin, such as its loss, made."""
-
-    entry: Entry
-    made: Any
-
-
-@dataclass(frozen=True)
 class Replica:
     """One network: its seed, and the theta of each rule."""
 
@@ -63,14 +58,16 @@ class Plan:
 
     Attributes:
         spec: the spec with every theta written out, so that repeating it repeats the numbers.
-        parts: the plugins of the network, by kind and name.
+        circuit: what the network is made of.
+        parts: the plugins of the network, such as its loss, by kind and name.
     """
 
     spec: RunSpec
     task_entry: Entry
     options: BaseModel
     network: AnyNetwork
-    parts: Mapping[tuple[PartKind, str], PlannedPart]
+    circuit: Circuit
+    parts: Mapping[tuple[PartKind, str], Entry]
     rules: tuple[PlannedRule, ...]
     transforms: tuple[PlannedTransform, ...]
     probes: tuple[PlannedProbe, ...]
@@ -80,18 +77,12 @@ class Plan:
         """The plugins that it uses: rules, transforms, probes, parts of the network, the task."""
         entries = [r.entry for r in self.rules] + [t.entry for t in self.transforms]
         entries += [p.entry for p in self.probes]
-        return [*entries, *(part.entry for part in self.parts.values()), self.task_entry]
+        return [*entries, *self.parts.values(), self.task_entry]
 
     @property
     def loss(self) -> Loss:
         """The loss."""
-        loss: Loss = self.parts["loss", self.network.loss].made
-        return loss
-
-    @property
-    def made(self) -> dict[tuple[PartKind, str], Any]:
-        """The parts of the network by kind and name, as `circuit_of` takes them."""
-        return {key: part.made for key, part in self.parts.items()}
+        return self.circuit.loss
 
     @property
     def selected(self) -> list[tuple[Rule, frozenset[int]]]:
@@ -99,14 +90,25 @@ class Plan:
 
         They are its layers; where it propagates the error, those of their biases too.
         """
-        depth, found = self.network.depth, []
+        depth, found = self.circuit.depth, []
         for planned in self.rules:
             projections = {layer - 1 for layer in planned.layers}
             if planned.rule.spec.propagates:
-                of_biases = enumerate(self.network.biased, start=depth)
+                of_biases = enumerate(self.circuit.biased, start=depth)
                 projections |= {p for p, layer in of_biases if layer in planned.layers}
             found.append((planned.rule, frozenset(projections)))
         return found
+
+    def on(self, network: AnyNetwork) -> Plan:
+        """Return the same on another network, of the same parts or of others that are installed.
+
+        Raises:
+            PlasticError: one is not there, or a layer does not fit.
+        """
+        parts, circuit = _plan_circuit(
+            network, lambda kind, name: self.parts.get((kind, name)) or Catalogue().find(kind, name)
+        )
+        return replace(self, network=network, circuit=circuit, parts=parts)
 
     @property
     def handed_over(self) -> bool:
@@ -138,20 +140,23 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     assert task_entry.plugin is not None
     task: TaskSpec = task_entry.plugin.spec
     options = build_model(task.options, spec.options, f"options of {task_entry.name}")
+    if net := getattr(options, "net", None):
+        # the same network has the same form, however it was written
+        options = options.model_copy(update={"net": written_out(net, catalogue.class_of)})
     network = call_task(task_entry, "network", options)
     if not isinstance(network, AnyNetwork):
         raise PlasticError(
-            f"the task '{task_entry.name}': network() returned {network!r}; expected a NetworkSpec "
-            "or a RecurrentSpec"
+            f"the task '{task_entry.name}': network() returned {network!r}; expected a "
+            "NetworkSpec, a LayeredSpec or a RecurrentSpec"
         )
-    parts = {(kind, name): plan_part(catalogue, kind, name) for kind, name in network.parts}
-    probes = _find_probes(spec, catalogue, network)
+    parts, circuit = _plan_circuit(network, catalogue.find)
+    probes = _find_probes(spec, catalogue, circuit)
     for what, found in (("transforms", transforms), ("probes", probes)):
         if len({entry.name for entry in found}) < len(found):
             twice = listing(entry.name for entry in found)
             raise PlasticError(f"{what} {twice}: one of them stands twice")
     _check_setting_names(spec, entries, transforms, probes)
-    rules = plan_rules(spec, terms, entries, task, network)
+    rules = plan_rules(spec, terms, entries, task, circuit)
     check_together(rules, catalogue)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
@@ -161,12 +166,13 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     understood = options.model_dump(mode="json")
     given = {name: understood.get(name, value) for name, value in spec.options.items()}
     names = tuple(e.name for e in probes) if spec.probes == ("all",) else spec.probes
-    written_out = {"settings": settings, "options": given, "probes": names}
+    decided = {"settings": settings, "options": given, "probes": names}
     return Plan(
-        spec=spec.model_copy(update=written_out),
+        spec=spec.model_copy(update=decided),
         task_entry=task_entry,
         options=options,
         network=network,
+        circuit=circuit,
         parts=parts,
         rules=rules,
         transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
@@ -174,11 +180,23 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     )
 
 
-def plan_part(catalogue: Catalogue, kind: PartKind, name: str) -> PlannedPart:
-    """Return a part of the network that is a plugin, made."""
-    entry = catalogue.find(kind, name)
-    assert entry.plugin is not None
-    return PlannedPart(entry, entry.plugin())
+def _plan_circuit(
+    network: AnyNetwork, entry_of: Callable[[PartKind, str], Entry]
+) -> tuple[dict[tuple[PartKind, str], Entry], Circuit]:
+    """Return the plugins that a network is made of, and its circuit.
+
+    Raises:
+        PlasticError: one is not there, or a layer does not fit.
+    """
+    parts: dict[tuple[PartKind, str], Entry] = {}
+
+    def find(kind: PartKind, name: str) -> type[Any]:
+        entry = parts.setdefault((kind, name), entry_of(kind, name))
+        assert entry.plugin is not None
+        return entry.plugin
+
+    circuit = circuit_of(network, find)
+    return parts, circuit
 
 
 def call_task(entry: Entry, method: str, *arguments: Any) -> Any:
@@ -216,21 +234,21 @@ def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
     return PlannedTransform(entry, transform)
 
 
-def _find_probes(spec: RunSpec, catalogue: Catalogue, network: AnyNetwork) -> list[Entry]:
+def _find_probes(spec: RunSpec, catalogue: Catalogue, circuit: Circuit) -> list[Entry]:
     if not spec.probes:
         return []
     usable = [entry for entry in catalogue.entries("probe") if entry.state == "ok"]
-    fitting = [e for e in usable if e.plugin and network.kind in e.plugin.spec.networks]
+    fitting = [e for e in usable if e.plugin and circuit.kind in e.plugin.spec.networks]
     if spec.probes == ("all",):
         return fitting
     found = [catalogue.find("probe", name) for name in spec.probes]
     for entry in found:
         assert entry.plugin is not None
-        if network.kind not in entry.plugin.spec.networks:
+        if circuit.kind not in entry.plugin.spec.networks:
             kinds = listing(entry.plugin.spec.networks)
             raise PlasticError(
                 f"the probe '{entry.name}' measures {kinds} networks, and that of "
-                f"'{spec.task}' is {network.kind}; there are {listing(e.name for e in fitting)}"
+                f"'{spec.task}' is {circuit.kind}; there are {listing(e.name for e in fitting)}"
             )
     return found
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.plugin import Rule
 from plastic_core.api.specs import TaskSpec, Theta
 from plastic_core.base.errors import PlasticError, listing
 from plastic_core.plan.expression import Term, taken_away
-from plastic_core.plan.params import set_params
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Entry
+from plastic_core.plugins.params import set_params
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def plan_rules(
     terms: tuple[Term, ...],
     entries: list[Entry],
     task: TaskSpec,
-    network: AnyNetwork,
+    circuit: Circuit,
 ) -> tuple[PlannedRule, ...]:
     """Return the rules of an expression, each with its theta and its layers.
 
@@ -71,7 +71,7 @@ def plan_rules(
     names = frozenset(entry.name for entry in entries)
     if len(names) < len(entries):
         raise PlasticError(f"rule expression {spec.rule!r}: two of its rules have the same name")
-    recommended = next((r.thetas for r in task.recommended if r.applies(names, network)), {})
+    recommended = next((r.thetas for r in task.recommended if r.applies(names, circuit)), {})
     planned = []
     for term, entry in zip(terms, entries, strict=True):
         assert entry.plugin is not None
@@ -92,7 +92,7 @@ def plan_rules(
             origin = f"recommended by {task.name}"
         else:
             value, origin = theta.default, "default of the rule"
-        layers = _plan_layers(entry.name, rule, settings.pop("layers", None), network)
+        layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
         set_params(entry, rule, settings, ("theta", "layers"))
         planned.append(PlannedRule(entry, rule, value, origin, layers))
     return tuple(planned)
@@ -105,16 +105,16 @@ def _check_theta(name: str, theta: Theta, value: Any) -> float:
     return float(value)
 
 
-def _plan_layers(name: str, rule: Rule, value: Any, network: AnyNetwork) -> tuple[int, ...]:
+def _plan_layers(name: str, rule: Rule, value: Any, circuit: Circuit) -> tuple[int, ...]:
     """Return the layers on which a rule acts: all of them, those asked for, or those allowed."""
-    layers = _parse_layers(name, value, network.depth)
+    layers = _parse_layers(name, value, circuit.depth)
     if rule.spec.propagates:
         return layers
-    allowed = tuple(layer for layer in layers if layer not in network.gradient_only)
+    allowed = tuple(layer for layer in layers if layer not in circuit.gradient_only)
     if value is not None and allowed != layers:
-        everywhere = range(1, network.depth + 1)
-        taken = [str(layer) for layer in everywhere if layer in network.gradient_only]
-        free = [str(layer) for layer in everywhere if layer not in network.gradient_only]
+        everywhere = range(1, circuit.depth + 1)
+        taken = [str(layer) for layer in everywhere if layer in circuit.gradient_only]
+        free = [str(layer) for layer in everywhere if layer not in circuit.gradient_only]
         raise PlasticError(
             f"layers of '{name}' = {value!r}: in this network the layers {listing(taken)} learn by "
             f"the rule that propagates the error alone; expected {listing(free)}"

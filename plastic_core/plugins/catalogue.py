@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.initialisation import Initialisation
+from plastic_core.api.layer import Layer
 from plastic_core.api.loss import Loss
+from plastic_core.api.network_spec import PartKind
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.base.streams import stdout_aside
@@ -26,10 +28,13 @@ from plastic_core.plugins.isolation import (
     real_interrupts,
 )
 from plastic_core.plugins.plugin_file import import_file, plugins_in
-from plastic_core.plugins.requirements import GROUPS, Kind, no_plugin, plugin_faults, plural
+from plastic_core.plugins.requirements import GROUPS, Kind, any_of, no_plugin, plugin_faults, plural
 
 # Its own plugins need not be tried.
 _OURS: Final = "plastic-learning"
+
+#: What a network is made of.
+Part = Layer | Activation | Loss | Initialisation
 
 #: The version of classes that were handed over.
 UNREGISTERED: Final = "unregistered"
@@ -112,9 +117,7 @@ class Catalogue:
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
-        activations: classes of activation functions likewise.
-        losses: loss classes likewise.
-        initialisations: initialisation classes likewise.
+        parts: classes of layers, activation functions, initialisations and losses likewise.
 
     Raises:
         PlasticError: a file or class handed over is no plugin; or, with ``PLASTIC_STRICT=1``,
@@ -128,9 +131,7 @@ class Catalogue:
         probes: Sequence[type[Probe]] = (),
         transforms: Sequence[type[Transform]] = (),
         tasks: Sequence[type[Task[Any]]] = (),
-        activations: Sequence[type[Activation]] = (),
-        losses: Sequence[type[Loss]] = (),
-        initialisations: Sequence[type[Initialisation]] = (),
+        parts: Sequence[type[Part]] = (),
     ) -> None:
         self._entries = _installed()
         given: tuple[tuple[Kind, Sequence[type[Any]]], ...] = (
@@ -138,9 +139,6 @@ class Catalogue:
             ("probe", probes),
             ("transform", transforms),
             ("task", tasks),
-            ("activation", activations),
-            ("loss", losses),
-            ("initialisation", initialisations),
         )
         for kind, classes in given:
             if inspect.isclass(classes) or not all(map(inspect.isclass, classes)):
@@ -150,6 +148,8 @@ class Catalogue:
                 )
             for one in classes:
                 self._hand_over(kind, one, "local", UNREGISTERED)
+        for kind, part in _kinds_of(parts):
+            self._hand_over(kind, part, "local", UNREGISTERED)
         self._files: dict[str, list[str]] = {}
         for file in dict.fromkeys(files):
             found = _plugins_of_file(file)
@@ -218,6 +218,10 @@ class Catalogue:
             )
         return entry
 
+    def class_of(self, kind: Kind, name: str) -> Any:
+        """Return the class of that name; see `find`."""
+        return self.find(kind, name).plugin
+
     def _of_files(self) -> str:
         """Return a line for each file that was given, with the plugins that it defines."""
         return "".join(
@@ -264,6 +268,20 @@ class Catalogue:
                 entry.remedy = "write " + " or ".join(e.qualified for e in rivals)
 
 
+def _kinds_of(parts: Sequence[type[Part]]) -> list[tuple[Kind, type[Part]]]:
+    found: list[tuple[Kind, type[Part]]] = []
+    for part in () if inspect.isclass(parts) else parts:
+        for kind in get_args(PartKind):
+            if inspect.isclass(part) and issubclass(part, GROUPS[kind].base):
+                found.append((kind, part))
+    if inspect.isclass(parts) or len(found) < len(parts):
+        raise PlasticError(
+            f"parts = {parts!r}: expected a list of classes of a {any_of(get_args(PartKind))}, "
+            "such as [MyLayer]"
+        )
+    return found
+
+
 @functools.cache
 def installed(kind: Kind, name: str) -> Any:
     """Return the class of an installed plugin, for networks that are made without a plan.
@@ -271,7 +289,7 @@ def installed(kind: Kind, name: str) -> Any:
     Raises:
         PlasticError: as `Catalogue.find`.
     """
-    return Catalogue().find(kind, name).plugin
+    return Catalogue().class_of(kind, name)
 
 
 def _installed() -> list[Entry]:

@@ -15,13 +15,16 @@ import pluggy
 from plastic_core.api.activation import Activation, ActivationSpec
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks
 from plastic_core.api.initialisation import Initialisation, InitialisationSpec
+from plastic_core.api.layer import Layer, LayerSpec
 from plastic_core.api.loss import Loss, LossSpec
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.api.specs import API_VERSION, ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 from plastic_core.base.errors import describe_exception, did_you_mean
 from plastic_core.base.fault import Fault
 
-Kind = Literal["rule", "transform", "probe", "task", "activation", "loss", "initialisation"]
+Kind = Literal[
+    "rule", "transform", "probe", "task", "layer", "activation", "loss", "initialisation"
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ GROUPS: Final[dict[Kind, Group]] = {
     "transform": Group(Transform, TransformSpec, TransformHooks),
     "probe": Group(Probe, ProbeSpec, ProbeHooks),
     "task": Group(Task, TaskSpec, None),
+    "layer": Group(Layer, LayerSpec, None),
     "activation": Group(Activation, ActivationSpec, None),
     "loss": Group(Loss, LossSpec, None),
     "initialisation": Group(Initialisation, InitialisationSpec, None),

@@ -91,13 +91,13 @@ class Camera:
         targets: Tensor,
         points: int,
     ) -> None:
-        self._circuit, self.rules = circuit_of(network), tuple(thetas)
-        self.network = self._circuit.spec
+        self.circuit, self.rules = circuit_of(network), tuple(thetas)
+        self.network = self.circuit.spec
         self.parameters = parameters
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
         self._learner: Learner | None = None
         self._look_at_all: Look | None = None
-        self._evaluation = Evaluation(self._circuit, hooks, parameters)
+        self._evaluation = Evaluation(self.circuit, hooks, parameters)
 
     def refresh(self) -> None:
         """Look anew at all networks: they have changed since the last snapshot."""
@@ -106,7 +106,7 @@ class Camera:
     def film(self, networks: int) -> Film:
         """Return room for the activities of networks."""
         points, like = len(self._targets), self._targets
-        sizes = self.network.sizes[1:]
+        sizes = self.circuit.sizes[1:]
         rooms = [aligned_room(networks, points, size, like=like) for size in sizes]
         return Film(like.new_empty(0), rooms)
 
@@ -162,6 +162,8 @@ class Camera:
 
     @cached_property
     def _together(self) -> bool:
+        if any(matrix.mask is not None for matrix in self.circuit.matrices):
+            return False  # what a mask leaves of an outer product is none
         return learns_by_factors(self._hooks, self._targets.dtype)
 
     def _look_at(self, network: int, inputs: Tensor) -> Look:
@@ -172,7 +174,7 @@ class Camera:
     def _learner_of(self, parameters: Parameters, inputs: Tensor) -> Learner:
         x, target = inputs[:_LEARNING_POINTS].clone(), self._targets[:_LEARNING_POINTS]
         matrices = not self._together
-        return Learner(self._circuit, self._hooks, parameters, x, target, matrices)
+        return Learner(self.circuit, self._hooks, parameters, x, target, matrices)
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class _Subject:
         """Return copies of W and of B."""
         parameters = self.camera.parameters
         weights, feedback = (
-            [aligned_copy(some(m, self.networks)) for m in matrices[: self.camera.network.depth]]
+            [aligned_copy(some(m, self.networks)) for m in matrices[: self.camera.circuit.depth]]
             for matrices in (parameters.weights, parameters.feedback)
         )
         return weights, feedback
@@ -206,6 +208,10 @@ class _Subject:
     def unrolled(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return states and hidden activities over time."""
         return self.camera.unrolled(self.networks, self.inputs)
+
+    def skips(self) -> tuple[bool, ...]:
+        """Return for each layer whether a residual connection goes around it."""
+        return self.camera.circuit.skips
 
     def learning(self) -> LookAtSome | LookAtEach:
         """Return what the networks would learn."""

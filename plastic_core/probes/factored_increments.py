@@ -68,6 +68,10 @@ class FactoredIncrements:
         product = left @ torch.stack([outer.right[points] for outer in self.outers], -2)
         return product if rest is None else product + rest
 
+    def masked(self, mask: Tensor) -> FactoredIncrements:
+        """Return the same where `mask` ``[n_post, n_pre]`` is true, and 0 elsewhere."""
+        return FactoredIncrements(rest=self.dense(slice(None)) * mask)
+
     @cached_property
     def norms(self) -> Tensor:
         r"""The Frobenius norms ``[P]``; outer products are not multiplied out.

@@ -20,6 +20,7 @@ from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.trial import trial_signals
+from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import LINE
 from plastic_core.probes.factored_increments import FactoredIncrements, scaled, summed
@@ -47,8 +48,9 @@ class Learner:
         matrices: bool,
     ) -> None:
         self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
-        self.points, self._depth = len(points), circuit_of(network).spec.depth
         circuit = circuit_of(network)
+        self.points, self._depth = len(points), circuit.depth
+        self.masks = masks_of(circuit, None)["forward"]
         self._step = BoundStep(Description(circuit, hooks), parameters, self.points)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
         self._gradient = BoundStep(by_gradient, parameters, self.points)
@@ -149,11 +151,14 @@ class Look:
             for rule, updates, _ in updates_of(hooks, projection, s, self._state)
             if "forward" in updates
         }
+        mask = learner.masks[projection]
+        if mask is not None:
+            found = {name: one.masked(mask) for name, one in found.items()}
         total = summed(found.values(), s)
         if hooks.transforms:
             value = total.dense(slice(None))
             value, _ = transformed(hooks, projection, "forward", value, s.weight, self._state)
-            total = FactoredIncrements(rest=value)
+            total = FactoredIncrements(rest=value if mask is None else value * mask)
         return {**found, "": total}
 
     def _state(self, key: str) -> Tensor:

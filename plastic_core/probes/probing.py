@@ -64,7 +64,7 @@ class Probing:
         self._one_thread = threading.Lock()
         group, camera = next(iter(cameras.items()))
         self._device = camera.parameters.weights[0].device
-        self._sizes = {"layer": camera.network.depth, "rule": len(camera.rules)}
+        self._sizes = {"layer": camera.circuit.depth, "rule": len(camera.rules)}
         self._shapes: dict[str, tuple[int, ...]] = {}
         with self._own_random_numbers() as begun:
             film = camera.film(2)  # two networks, so that a dimension too few is seen

@@ -206,7 +206,7 @@ class RunRecord(BaseModel):
             spec=plan.spec.model_dump(mode="json"),
             asked=asked.model_dump(mode="json"),
             network=plan.network.model_dump(mode="json"),
-            layers=plan.network.depth,
+            layers=plan.circuit.depth,
             rules=[
                 RuleRecord(
                     name=r.name,

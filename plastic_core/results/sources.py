@@ -29,9 +29,9 @@ def sources_of(plan: Plan, probes: bool = True) -> dict[str, str]:
     found = {entry.qualified: source_of(entry) for entry in chosen}
     # of a task the network and the digest of its data say all that its helpers decide
     found[plan.task_entry.qualified] = source_of(plan.task_entry, helpers=False)
-    for (kind, _), part in plan.parts.items():
-        if part.entry.distribution != "plastic-learning":  # those say what the core's version says
-            found[f"{kind} {part.entry.qualified}"] = source_of(part.entry)
+    for (kind, _), entry in plan.parts.items():
+        if entry.distribution != "plastic-learning":  # those say what the core's version says
+            found[f"{kind} {entry.qualified}"] = source_of(entry)
     if probes:
         found |= {f"probe {p.entry.qualified}": source_of(p.entry) for p in plan.probes}
     return {"plastic-learning": version("plastic-learning"), **found}

@@ -18,6 +18,7 @@ from plastic_core.api.specs import RuleSpec, Theta
 from plastic_core.api.update import Update, outer
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.fault import Fault
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import resolve_hooks
 from plastic_core.networks.parameters import add_states, initial_parameters
 from plastic_core.probes.camera import Camera
@@ -68,20 +69,21 @@ class Studio:
     """
 
     def __init__(self, rule: Rule, network: AnyNetwork, dtype: torch.dtype = torch.float32) -> None:
-        hooks = resolve_hooks([(rule, frozenset(range(network.depth)))], dtype=dtype)
+        depth, (inputs, outputs) = circuit_of(network).depth, network.ends
+        hooks = resolve_hooks([(rule, frozenset(range(depth)))], dtype=dtype)
         self.parameters = initial_parameters(network, [0, 1], hooks.feedback, dtype)
         add_states(self.parameters, hooks)
         source = torch.Generator().manual_seed(0)
-        x = torch.rand(1, _EVALUATED, network.sizes[0], generator=source, dtype=torch.float64)
-        labels = torch.randint(network.sizes[-1], (_EVALUATED,), generator=source)
-        targets = torch.eye(network.sizes[-1], dtype=dtype)[labels]
+        x = torch.rand(1, _EVALUATED, inputs, generator=source, dtype=torch.float64)
+        labels = torch.randint(outputs, (_EVALUATED,), generator=source)
+        targets = torch.eye(outputs, dtype=dtype)[labels]
         thetas = {rule.spec.name: torch.tensor([0.05, 0.02], dtype=dtype)}
         self._camera = Camera(network, hooks, self.parameters, thetas, targets, _POINTS)
         seen = Evaluation(network, hooks, self.parameters)
         self._activities = [
             [y[0] for y in seen.activities(x.to(dtype), replica)] for replica in (0, 1)
         ]
-        self.sizes = {"layer": network.depth, "rule": 1}
+        self.sizes = {"layer": depth, "rule": 1}
 
     def snapshot(self, networks: Sequence[int] = (0, 1)) -> Snapshot:
         """Return a new snapshot of some of the two networks."""

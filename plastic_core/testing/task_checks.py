@@ -19,7 +19,7 @@ from plastic_core.base.errors import DataError, PlasticError, describe_exception
 from plastic_core.base.fault import Fault
 from plastic_core.hooks.hooks import resolve_hooks
 from plastic_core.networks.parameters import initial_parameters
-from plastic_core.plan.params import build_model
+from plastic_core.plugins.params import build_model
 from plastic_core.training.datasets import check_dataset, check_fit, data_folders, training_order
 
 _DATASET: Final = "return Dataset(inputs, labels, held_out_inputs, held_out_labels, classes=10)"

@@ -12,7 +12,6 @@ import torch
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
 from plastic_core.base.errors import PlasticError
-from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 from plastic_core.plan.plan import Plan, Replica
@@ -49,19 +48,19 @@ class Block:
     def __init__(
         self, plan: Plan, replicas: Sequence[Replica], dataset: Dataset, threads: int | None
     ) -> None:
-        spec, network = plan.spec, plan.network
+        spec = plan.spec
         device, dtype = spec.device, getattr(torch, spec.dtype)
         self.notes: list[str] = []
-        self._circuit = circuit_of(network, plan.made)
+        self._circuit = plan.circuit
         self._threads = threads or torch.get_num_threads()
         self._loss, self._batch_size = plan.loss, spec.batch_size
         hooks = resolve_hooks(plan.selected, [t.transform for t in plan.transforms], dtype)
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(
-            network, seeds, hooks.feedback, dtype, device, plan.made
+            plan.circuit, seeds, hooks.feedback, dtype, device
         )
         add_states(self.parameters, hooks)
-        if network.bias and hooks.propagate is None:
+        if plan.circuit.biased and hooks.propagate is None:
             self.notes.append("the biases stay 0: no rule of the expression propagates the error")
         self.repeatable = not hooks.unrepeatable
         if hooks.unrepeatable:

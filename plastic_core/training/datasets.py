@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
 from plastic_core.api.plugin import DataDir, Dataset
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.seeds import Purpose, seed_sequence
@@ -176,12 +176,14 @@ def check_fit(network: AnyNetwork, data: Dataset, where: str) -> None:
         PlasticError: they do not; says the sizes that would.
     """
     ends = (data.inputs.shape[1], data.outputs)
-    if (network.sizes[0], network.sizes[-1]) != ends:
-        fitting = (ends[0], *network.sizes[1:-1], ends[1])
+    if network.ends != ends:
+        fitting = network.between(*ends)
+        written = fitting.shape
+        if isinstance(fitting, NetworkSpec):
+            written = f"sizes {','.join(map(str, fitting.sizes))}"
         raise PlasticError(
             f"sizes {network.shape} do not fit {where}, which has {ends[0]} inputs and {ends[1]} "
-            f"{'classes' if data.classes else 'numbers to predict'}; write sizes "
-            f"{','.join(map(str, fitting))}"
+            f"{'classes' if data.classes else 'numbers to predict'}; write {written}"
         )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
-from plastic_core.plan.plan import Plan, call_task, plan_part
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.plan.plan import Plan, call_task
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
 
@@ -53,10 +51,9 @@ def load_data(
             )
         if _unfit(plan, dataset) and "loss" not in plan.spec.options:
             network = network.model_copy(update={"loss": _REGRESSION})
-            known, catalogue = plan.parts, Catalogue()
-            parts = {key: known.get(key) or plan_part(catalogue, *key) for key in network.parts}
-            plan = replace(plan, network=network, parts=parts)
             notes.append(f"the loss is {_REGRESSION}, for y holds numbers and no labels")
+        if network != plan.network:
+            plan = plan.on(network)
     datasets.check_dataset(dataset, where)
     datasets.check_fit(network, dataset, where)
     if _unfit(plan, dataset):
@@ -70,7 +67,7 @@ def load_data(
     empty = sorted({*range(dataset.classes)} - {*np.unique(dataset.labels).tolist()})
     if empty:
         notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
-    return dataset, replace(plan, network=network)
+    return dataset, plan
 
 
 def _unfit(plan: Plan, data: Dataset) -> bool:

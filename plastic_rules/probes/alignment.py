@@ -44,7 +44,7 @@ class Alignment(Probe):
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return both angles."""
         nothing = n.targets.new_full((len(n.activities[0]),), math.nan, dtype=torch.float64)
-        feedback = [nothing] * n.network.depth
+        feedback = [nothing] * len(n.weights)
         if n.feedback_kind == "layer":
             pairs = zip(n.feedback, n.weights, strict=True)
             feedback = [_angle(b.flatten(1), w.mT.flatten(1)) for b, w in pairs]

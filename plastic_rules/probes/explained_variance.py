@@ -46,7 +46,7 @@ class ExplainedVariance(Probe):
         """Return the cumulative shares, and the number of components for 95%."""
         layers = n.evaluated[1:]
         most = max(min(y.shape[1:]) for y in layers)
-        shares = np.full((len(layers[0]), n.network.depth, most), np.nan)
+        shares = np.full((len(layers[0]), len(n.weights), most), np.nan)
         for rows, layer in zip(shares.swapaxes(0, 1), layers, strict=True):
             for row, y in zip(rows, layer, strict=True):
                 ratio = _explained(y.double().cpu().numpy())

@@ -82,7 +82,7 @@ class CompiledBackend:
         self._thetas, self._batch = thetas, batch_size
         self._evaluation = Evaluation(network, hooks, parameters)
         self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
-        self._step = FunctionalStep(network, hooks)
+        self._step = FunctionalStep(network, hooks, parameters.weights[0].device)
         self._rules = sorted(thetas)
         most = _GPU_BLOCK if inputs.is_cuda else _BLOCK_BYTES // parameters.bytes_per_replica
         self._block = min(parameters.replicas, max(1, most))

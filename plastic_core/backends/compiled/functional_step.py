@@ -23,6 +23,7 @@ from plastic_core.backends.step.functional import FunctionalPass
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters
 
 
@@ -32,10 +33,14 @@ class FunctionalStep:
     Args:
         network: the network.
         hooks: the resolved hooks.
+        device: of the parameters.
     """
 
-    def __init__(self, network: AnyNetwork | Circuit, hooks: Hooks) -> None:
+    def __init__(
+        self, network: AnyNetwork | Circuit, hooks: Hooks, device: torch.device | str = "cpu"
+    ) -> None:
         self._step = Description(circuit_of(network), hooks)
+        self._masks = masks_of(self._step.circuit, hooks.feedback, device)
 
     def __call__(
         self, parameters: Parameters, thetas: dict[str, Tensor], x: Tensor, target: Tensor
@@ -76,10 +81,12 @@ class FunctionalStep:
         for matrix, increment in increments.items():
             tensors = parameters.weights if matrix == "forward" else parameters.feedback
             changed = new.weights if matrix == "forward" else new.feedback
+            mask = self._masks[matrix][p]
+            increment = increment if mask is None else increment * mask
             total, states = transformed(self._step.hooks, p, matrix, increment, tensors[p], state)
             # or the compiler computes them anew from the first of the steps each time
             new.state |= {key: _stored(value) for key, value in states.items()}
-            changed[p] = tensors[p] + total
+            changed[p] = tensors[p] + total if mask is None else (tensors[p] + total) * mask
 
 
 class _Fusible:

@@ -28,6 +28,7 @@ from plastic_core.backends.step.functional import FunctionalPass
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters
 
 
@@ -63,6 +64,7 @@ class TangentStep:
             for name, value in self._values.items()
         }
         self._name_of = parameters.name_of
+        self._masks = masks_of(self._circuit, hooks.feedback)
         products = _DualProducts(parameters, self.tangents, len(thetas))
         self._pass = FunctionalPass(Description(self._circuit, hooks), products)
 
@@ -103,7 +105,8 @@ class TangentStep:
             for matrix, update in updates.items():
                 name = self._name_of("weight" if matrix == "forward" else "feedback", p)
                 if name not in sums:
-                    sums[name] = TangentSum(self._values[name], self.tangents[name])
+                    mask = self._masks[matrix][p]
+                    sums[name] = TangentSum(self._values[name], self.tangents[name], mask)
                 sums[name].collect(update, theta, direction, s.batch)
         if self._hooks.transforms:
             for name, total in sums.items():

@@ -12,8 +12,8 @@ from plastic_core.backends.dual.dual import Dual, value_and_tangent
 class TangentSum:
     """What is added to one matrix ``[R, m, n]`` and to its tangents ``[R, P, m, n]``."""
 
-    def __init__(self, value: Tensor, tangent: Tensor) -> None:
-        self._value, self._tangent = value, tangent
+    def __init__(self, value: Tensor, tangent: Tensor, mask: Tensor | None = None) -> None:
+        self._value, self._tangent, self._mask = value, tangent, mask
         self._count = tangent.shape[1]
         self._lefts: list[Tensor] = []
         self._rights: list[Tensor] = []
@@ -64,6 +64,7 @@ class TangentSum:
         """Return all of it as a matrix and its tangents."""
         value, tangent = torch.zeros_like(self._value), torch.zeros_like(self._tangent)
         self._add_to(value, tangent)
+        self._leave_out(value, tangent)
         return Dual(value, tangent.transpose(0, 1))
 
     def replace(self, value: Tensor, tangent: Tensor) -> None:
@@ -74,6 +75,13 @@ class TangentSum:
     def apply(self) -> None:
         """Change the matrix and its tangents."""
         self._add_to(self._value, self._tangent)
+        self._leave_out(self._value, self._tangent)
+
+    def _leave_out(self, value: Tensor, tangent: Tensor) -> None:
+        """Set to 0 what is no connection."""
+        if self._mask is not None:
+            value.mul_(self._mask)
+            tangent.mul_(self._mask)
 
     def _add_to(self, total: Tensor, tangents: Tensor) -> None:
         if self._decays:

@@ -24,6 +24,7 @@ from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters, add_states
 
 
@@ -58,7 +59,8 @@ class Engine:
             )
         add_states(parameters, hooks)
         self.parameters = parameters
-        self._description = Description(circuit_of(network), hooks)
+        circuit = circuit_of(network)
+        self._description = Description(circuit, hooks)
         self._evaluation = Evaluation(network, hooks, parameters)
         # by number of samples
         self._bound: dict[int, tuple[BoundStep, list[Callable[[], Any]]]] = {}
@@ -70,8 +72,9 @@ class Engine:
             .expand(shape)
             for name, theta in thetas.items()
         }
+        masks = masks_of(circuit, hooks.feedback, like.device)
         self._plasticity = [
-            _Plasticity(projection, hooks, columns, parameters)
+            _Plasticity(projection, hooks, columns, parameters, masks)
             for projection in range(len(parameters.weights))
         ]
 
@@ -120,13 +123,18 @@ class _Plasticity:
     """All that changes the matrices of one projection."""
 
     def __init__(
-        self, projection: int, hooks: Hooks, thetas: dict[str, Tensor], parameters: Parameters
+        self,
+        projection: int,
+        hooks: Hooks,
+        thetas: dict[str, Tensor],
+        parameters: Parameters,
+        masks: dict[str, list[Tensor | None]],
     ) -> None:
         self._projection, self._hooks, self._states = projection, hooks, parameters.state
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         here = [rule for rule in hooks.local if projection in rule.layers]
         self._sums: dict[str, MatrixSum] = {
-            matrix: MatrixSum(tensors[matrix][projection], thetas)
+            matrix: MatrixSum(tensors[matrix][projection], thetas, masks[matrix][projection])
             for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies})
         }
         self._names = " and ".join(rule.name for rule in here)
@@ -167,7 +175,7 @@ class _Plasticity:
             self._states.__getitem__,
         )
         copies = {key: value.clone() for key, value in new.items()}
-        total.matrix.add_(increment)
+        total.change(increment)
         return copies
 
 

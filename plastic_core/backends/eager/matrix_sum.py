@@ -17,13 +17,16 @@ class MatrixSum:
     Args:
         matrix: ``[R, rows, columns]``.
         thetas: by rule, ``[R, 1, 1]``.
+        mask: ``[rows, columns]``, the elements that may change, or None for all.
 
     Attributes:
         matrix: as given.
     """
 
-    def __init__(self, matrix: Tensor, thetas: dict[str, Tensor]) -> None:
-        self.matrix, self._thetas = matrix, thetas
+    def __init__(
+        self, matrix: Tensor, thetas: dict[str, Tensor], mask: Tensor | None = None
+    ) -> None:
+        self.matrix, self._thetas, self._mask = matrix, thetas, mask
         self._sizes = matrix.shape[1], matrix.shape[2]
         self._collected: list[tuple[str, Apart]] = []
         self._joined: list[_Joined] = []
@@ -42,6 +45,14 @@ class MatrixSum:
             joined.add()
         if dense is not None:
             self.matrix.add_(dense)
+        if self._mask is not None:
+            self.matrix.mul_(self._mask)
+
+    def change(self, increment: Tensor) -> None:
+        """Add an increment as a matrix of its own, such as one that was transformed."""
+        self.matrix.add_(increment)
+        if self._mask is not None:
+            self.matrix.mul_(self._mask)
 
     def increment(self, batch: int) -> Tensor:
         """Return the same as a matrix of its own, ``[R, rows, columns]``."""
@@ -51,7 +62,8 @@ class MatrixSum:
             added_product(total, joined.left, joined.right)()
         if fraction is not None:
             total = total - fraction * self.matrix
-        return total if dense is None else total + dense
+        total = total if dense is None else total + dense
+        return total if self._mask is None else total * self._mask
 
     def _take(self, batch: int) -> tuple[Tensor | None, Tensor | None, _Joined | None]:
         """Return the dense parts, the fraction of each row that decays, and the factors.

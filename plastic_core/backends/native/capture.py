@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from plastic_core.api.circuit import Circuit
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.c_activation import emit_activation
@@ -44,6 +45,8 @@ def capture(hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> Program:
     if hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
     spec = circuit.spec
+    if isinstance(spec, LayeredSpec):
+        raise NotNativeError("C is not generated for a network that is a list of layers")
     if isinstance(spec, RecurrentSpec) and (spec.layer_norm or spec.residual or spec.bias):
         raise NotNativeError(
             "C is not generated for biases, layer normalisation and residual connections over time"
@@ -65,11 +68,11 @@ class _Capture:
 
     def program(self) -> Program:
         spec = self.spec
-        depth = len(spec.matrices)
+        depth = len(self.circuit.matrices)
         needs = _needs(Description(self.circuit, self.hooks))
         skips = [False] * depth
         if not isinstance(spec, RecurrentSpec):
-            skips[: spec.depth] = spec.skips
+            skips[: self.circuit.depth] = self.circuit.skips
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
-from plastic_core.api.network_spec import AnyNetwork, NetworkSpec, RecurrentSpec
+from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.library import Library, load_library
@@ -138,7 +138,7 @@ class NativeBackend:
         self._threads = threads
         self._kept: list[Tensor] = []
         self._job = self._make_job(
-            spec, code.program, thetas, parameters, inputs, targets, batch_size
+            circuit, code.program, thetas, parameters, inputs, targets, batch_size
         )
 
     def advance(self, order: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class NativeBackend:
 
     def _make_job(
         self,
-        spec: AnyNetwork,
+        circuit: Circuit,
         program: Program,
         thetas: dict[str, Tensor],
         parameters: Parameters,
@@ -194,20 +194,20 @@ class NativeBackend:
         targets: Tensor,
         batch_size: int,
     ) -> Job:
-        dtype = parameters.weights[0].dtype
+        spec, dtype = circuit.spec, parameters.weights[0].dtype
         states = _by_layer(program.states, parameters)
         matrix_states = _by_layer(program.matrix_states, parameters)
         columns = [thetas[name].to(dtype) for name in program.thetas]
         table = torch.stack(columns, 1) if columns else torch.zeros(parameters.replicas, 1)
         feedback = parameters.feedback
         return Job(
-            depth=spec.depth,
-            matrices=len(spec.matrices),
+            depth=circuit.depth,
+            matrices=len(circuit.matrices),
             replicas=parameters.replicas,
             batch=batch_size,
             classes=targets.shape[1],
-            sizes=self._integers([spec.sizes[0], *(rows for rows, _, _ in spec.matrices)]),
-            skips=self._integers(spec.skips if isinstance(spec, NetworkSpec) else [0] * 3),
+            sizes=self._integers([circuit.sizes[0], *(m.n_post for m in circuit.matrices)]),
+            skips=self._integers(circuit.skips),
             present=spec.present if isinstance(spec, RecurrentSpec) else 0,
             steps=spec.steps if isinstance(spec, RecurrentSpec) else 0,
             kinds=self._integers(program.kind_of),

@@ -19,7 +19,6 @@ from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.native_backend import NativeCode
 from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
-from plastic_core.circuits.network import circuit_of
 from plastic_core.experiments.meta.episodes import Episode
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
@@ -56,15 +55,14 @@ class InnerLoop:
     """
 
     def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
-        self._network = plan.network
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
-        self._circuit, self._parts = circuit_of(plan.network, plan.made), plan.made
+        self._circuit = plan.circuit
         self._names = [rule.name for rule in plan.rules]
         self._hooks: Hooks = resolve_hooks(
             plan.selected, [t.transform for t in plan.transforms], self._dtype
         )
         self._inputs = torch.from_numpy(inputs)
-        self._one_hot = torch.eye(self._network.sizes[-1], dtype=self._dtype)
+        self._one_hot = torch.eye(self._circuit.sizes[-1], dtype=self._dtype)
         self._threads = threads
         self._code: NativeCode | None = None
         self.backend, self.reason = "eager", ""
@@ -156,7 +154,7 @@ class InnerLoop:
         parameters = self._fresh([0])
         thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
         step = TangentStep(self._circuit, self._hooks.guarded(), thetas, parameters)
-        x = torch.zeros(1, 0, self._network.sizes[0], dtype=self._dtype)
+        x = torch.zeros(1, 0, self._circuit.sizes[0], dtype=self._dtype)
         try:
             self._native(step, thetas, parameters, x, x[..., :1].expand(-1, -1, len(self._one_hot)))
             assert self._code is not None
@@ -166,9 +164,7 @@ class InnerLoop:
 
     def _fresh(self, seeds: list[int]) -> Parameters:
         feedback = self._hooks.feedback
-        parameters = initial_parameters(
-            self._network, seeds, feedback, self._dtype, parts=self._parts
-        )
+        parameters = initial_parameters(self._circuit, seeds, feedback, self._dtype)
         add_states(parameters, self._hooks)
         return parameters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from plastic_core.experiments.meta.meta_folder import MetaFolder
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.experiments.meta.outer_loop import Outer, optimizers
 from plastic_core.plan.plan import Plan, call_task, make_plan
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.environment import environment
 from plastic_core.results.sources import digest_of, sources_of
 from plastic_core.training import datasets, machine
@@ -63,6 +63,7 @@ def meta_learn(
     *,
     rules: Sequence[type[Rule]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
+    parts: Sequence[type[Part]] = (),
     data: tuple[Any, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -77,6 +78,7 @@ def meta_learn(
         spec: everything that decides the result.
         rules: rule classes that are not installed, to be used by name in the expression.
         tasks: task classes likewise, for `MetaSpec.task`.
+        parts: classes of layers, activation functions, initialisations and losses likewise.
         data: ``(X [N, n], y [N])`` in place of the task's own points, divided as the task's options
             say; the network's first and last layer follow them.
         out: the folder to write; None writes nothing.
@@ -90,7 +92,7 @@ def meta_learn(
         PlasticError: anything wrong with the input.
     """
     begun = time.perf_counter()
-    plan = plan_meta(spec, Catalogue(spec.plugins, rules, tasks=tasks))
+    plan = plan_meta(spec, Catalogue(spec.plugins, rules, tasks=tasks, parts=parts))
     machine.check(plan, threads)
     points, plan = _load(plan, data_dir) if data is None else _given(plan, data)
     sources = {**sources_of(plan), "data": digest_of(points)}
@@ -222,7 +224,7 @@ def _given(plan: Plan, data: tuple[Any, Any]) -> tuple[Dataset, Plan]:
         raise PlasticError("data: y holds numbers; episodes are of classes: give labels [N]")
     divided = divide(inputs.astype(np.float32), labels, len(names), options)
     outputs = len(names) if options.head == "all" else options.ways
-    return divided, replace(plan, network=plan.network.between(inputs.shape[1], outputs))
+    return divided, plan.on(plan.network.between(inputs.shape[1], outputs))
 
 
 def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDArray[np.float32]]:

@@ -32,7 +32,7 @@ from plastic_core.experiments.searching.search_trials import Point, train_arm
 from plastic_core.experiments.searching.study import Counts, Study, outcome_of
 from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.executors import interrupts_held
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.store import Store
 from plastic_core.training.task_data import Source
 
@@ -86,6 +86,7 @@ def search(
     rules: Sequence[type[Rule]] = (),
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
+    parts: Sequence[type[Part]] = (),
     data: tuple[Any, Any] | None = None,
     repair: bool = False,
     workers: int = 0,
@@ -106,6 +107,7 @@ def search(
             over only this process trains, and the store has no part in it.
         transforms: transform classes likewise.
         tasks: task classes likewise.
+        parts: classes of layers, activation functions, initialisations and losses likewise.
         data: ``(X, y)`` in place of the task's own data, as `run` takes them.
         repair: take damaged lines out of the journal first, and keep the rest.
         workers: processes, one thread each; 0 or 1 for none but this, on all cores.
@@ -119,7 +121,7 @@ def search(
     Raises:
         PlasticError: anything wrong with the spec, the data, the folder or the store.
     """
-    catalogue = Catalogue(spec.base.plugins, rules, (), transforms, tasks)
+    catalogue = Catalogue(spec.base.plugins, rules, (), transforms, tasks, parts)
     source = Source(data_dir, data)
     plan = source.fitted(check(spec, catalogue).plan)
     handed_over = source.handed_over or plan.handed_over

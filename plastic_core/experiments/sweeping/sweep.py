@@ -24,7 +24,7 @@ from plastic_core.experiments.sweeping.packing import (
     train_here,
 )
 from plastic_core.plan.plan import Replica
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, dataset_of
 from plastic_core.results.store import CellResult, Store
@@ -131,6 +131,7 @@ def sweep(
     probes: Sequence[type[Probe]] = (),
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
+    parts: Sequence[type[Part]] = (),
     data: tuple[Any, Any] | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -153,6 +154,7 @@ def sweep(
         probes: probe classes likewise.
         transforms: transform classes likewise.
         tasks: task classes likewise.
+        parts: classes of layers, activation functions, initialisations and losses likewise.
         data: ``(X, y)`` in place of the task's own data, as `run` takes them.
         workers: processes of a local cluster; 0 for none: this process trains on all cores. None
             for one a core, but none for a few blocks that C trains.
@@ -165,7 +167,7 @@ def sweep(
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
-    planned = expand(spec, Catalogue(spec.base.plugins, rules, probes, transforms, tasks))
+    planned = expand(spec, Catalogue(spec.base.plugins, rules, probes, transforms, tasks, parts))
     return train_arms(
         planned,
         store,

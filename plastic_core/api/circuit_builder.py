@@ -1,0 +1,155 @@
+"""Puts a circuit together, projection by projection and map by map.
+
+This module loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from plastic_core.api.circuit import Apply, Circuit, Matrix, Node, Send
+from plastic_core.api.maps import Activate, Add, Constant, Map, Output
+from plastic_core.base.errors import PlasticError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from plastic_core.api.layered_spec import LayeredSpec
+    from plastic_core.api.network_spec import NetworkSpec, PartKind
+
+
+class CircuitBuilder:
+    """A feed-forward network that is being put together.
+
+    Args:
+        spec: of the network; what a layer leaves open, such as its activation function, is that
+            of the network.
+        inputs: units of the input.
+        find: gives the class of a plugin, by kind and name.
+
+    Attributes:
+        spec: as given.
+        input: the population that the first layer reads.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec | LayeredSpec,
+        inputs: int,
+        find: Callable[[PartKind, str], type[Any]],
+    ) -> None:
+        self.spec, self.input, self._find = spec, Node("y0"), find
+        self._units = {"y0": inputs}
+        self._operations: list[Send | Apply] = []
+        self._matrices: list[Matrix] = []
+        self._biases: list[tuple[int, Matrix]] = []  # and the layer of each
+        self._one: Node | None = None
+        self._made: Counter[str] = Counter()
+        self._activations: dict[str, Activate] = {}
+
+    def units(self, node: Node) -> int:
+        """Return the number of units of a population."""
+        return self._units[node.series]
+
+    def project(
+        self,
+        pre: Node,
+        units: int,
+        init: str | None = None,
+        bias: bool | None = None,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Node:
+        """Return z = W pre [+ b], a projection of which all rules can learn.
+
+        Args:
+            pre: what is sent.
+            units: of z.
+            init: name of the initialisation of W; None for that of the network.
+            bias: whether there are biases; None for what the network says.
+            mask: ``[units, n_pre]``, the connections that there are: all others stay 0, whatever
+                learns. None for all of them.
+
+        Raises:
+            PlasticError: there is no such initialisation, or the mask has another shape.
+        """
+        shape = units, self.units(pre)
+        if mask is not None and mask.shape != shape:
+            raise PlasticError(f"mask of shape {mask.shape}: expected {shape}, n_post and n_pre")
+        self._matrices.append(self._matrix(*shape, init or self.spec.init, mask))
+        layer = len(self._matrices)
+        z = self._send(layer - 1, pre, f"z{layer}", units)
+        if not (self.spec.bias if bias is None else bias):
+            return z
+        if self._one is None:
+            self._one = self.apply(Constant(), self.input, units=1)
+        self._biases.append((layer, self._matrix(units, 1, "zeros", None)))
+        # counted from -1 down until it is known how many layers there are
+        b = self._send(-len(self._biases), self._one, f"b{layer}", units)
+        return self.apply(Add(), z, b)
+
+    def apply(self, function: Map, *inputs: Node, units: int | None = None) -> Node:
+        """Return what a map makes of populations; it has as many units as the first of them."""
+        kind = type(function).__name__.lower()
+        self._made[kind] += 1
+        output = Node(f"{kind}{self._made[kind]}")
+        self._units[output.series] = self.units(inputs[0]) if units is None else units
+        self._operations.append(Apply(function, inputs, output))
+        return output
+
+    def activate(self, z: Node, activation: str | None = None) -> Node:
+        r"""Return :math:`\sigma(z)`.
+
+        Args:
+            z: what is activated.
+            activation: name of the function; None for that of the network.
+
+        Raises:
+            PlasticError: there is none of that name.
+        """
+        name = activation or self.spec.activation
+        if name not in self._activations:
+            self._activations[name] = Activate(self._find("activation", name)())
+        return self.apply(self._activations[name], z)
+
+    def finish(self, outputs: int, populations: list[Node]) -> Circuit:
+        """Return the network, its readout added.
+
+        Args:
+            outputs: units of the output.
+            populations: the input and what each layer returned.
+        """
+        z = self.project(populations[-1], outputs)
+        y = self.apply(Output(self._find("loss", self.spec.loss)()), z)
+        depth = len(self._matrices)
+        operations = tuple(
+            replace(o, projection=depth - 1 - o.projection)
+            if isinstance(o, Send) and o.projection < 0
+            else o
+            for o in self._operations
+        )
+        name = self.spec.activation
+        gate = self._activations.get(name) or Activate(self._find("activation", name)())
+        return Circuit(
+            operations=operations,
+            units=self._units,
+            populations=(*populations, y),
+            given={},
+            matrices=(*self._matrices, *(matrix for _, matrix in self._biases)),
+            biased=tuple(layer for layer, _ in self._biases),
+            gradient_only=frozenset(),
+            input_activation=gate,
+            spec=self.spec,
+        )
+
+    def _matrix(self, n_post: int, n_pre: int, init: str, mask: Any) -> Matrix:
+        made = self._find("initialisation", init)()
+        return Matrix(n_post, n_pre, made, self.spec.init_std, mask)
+
+    def _send(self, projection: int, pre: Node, name: str, units: int) -> Node:
+        self._units[name] = units
+        self._operations.append(Send(projection, pre, Node(name)))
+        return Node(name)

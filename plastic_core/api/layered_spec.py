@@ -1,0 +1,91 @@
+"""The specification of a network that is written as a list of layers.
+
+This module loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue, PositiveInt
+
+from plastic_core.base.spec import Spec
+
+#: A layer as text, such as "dense 100", or by name: ``{"layer": "dense", "units": 100}``.
+WrittenLayer = str | dict[str, JsonValue]
+
+
+def divide_text(value: Any) -> Any:
+    """Accept the layers as one text, divided by slashes."""
+    if not isinstance(value, str):
+        return value
+    layers = [" ".join(layer.split()) for layer in value.split("/")]
+    if not all(layers):
+        raise ValueError("expected layers divided by ' / ', such as 'dense 100 / dense 50'")
+    return tuple(layers)
+
+
+#: The layers between input and readout.
+Net = Annotated[
+    tuple[WrittenLayer, ...], BeforeValidator(divide_text), Field(min_length=1, max_length=1000)
+]
+
+
+class LayeredSpec(Spec):
+    """A network written as the layers between its input and its readout.
+
+    The readout is a projection to the outputs, followed by the output function of the loss. What a
+    layer leaves open is as the network says.
+
+    Attributes:
+        inputs: units of the input.
+        net: the layers, as text or by name.
+        outputs: units of the output.
+        activation: as in `NetworkSpec`, as are all that follow.
+        init: of every matrix, the readout's too.
+        init_std: of "naive".
+        residual: add the input of a layer to its output, in every dense layer of equal size.
+        layer_norm: normalise before every activation function of a dense layer.
+        loss: name of the loss.
+        bias: whether every projection has biases.
+    """
+
+    inputs: PositiveInt
+    net: Net
+    outputs: PositiveInt
+    activation: str = "softplus"
+    init: str = "xavier"
+    init_std: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+    residual: bool = False
+    layer_norm: bool = False
+    loss: str = "cross-entropy"
+    bias: bool = False
+
+    @property
+    def shape(self) -> str:
+        """Inputs, layers and outputs in one line, such as "64 / dense 100 / 10"."""
+        return " / ".join(map(str, (self.inputs, *map(text_of, self.net), self.outputs)))
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Numbers of inputs and outputs."""
+        return self.inputs, self.outputs
+
+    def between(self, inputs: int, outputs: int) -> LayeredSpec:
+        """Return the same network with other numbers of inputs and outputs."""
+        return self.model_copy(update={"inputs": inputs, "outputs": outputs})
+
+
+def text_of(layer: WrittenLayer) -> str:
+    """Return a layer as text."""
+    if isinstance(layer, str):
+        return layer
+    (_, name), *options = layer.items()
+    words = [str(name)]
+    for place, (option, value) in enumerate(options):
+        flag = option.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        else:
+            words += [str(value).lower()] if place == 0 else [flag, str(value).lower()]
+    return " ".join(words)

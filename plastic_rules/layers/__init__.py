@@ -1,0 +1,1 @@
+"""The built-in layers, one file each."""

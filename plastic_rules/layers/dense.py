@@ -1,0 +1,55 @@
+"""The dense layer."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from plastic_core.api import (
+    Add,
+    CircuitBuilder,
+    Layer,
+    LayerSpec,
+    Node,
+    Normalise,
+    PlasticError,
+    Spec,
+)
+
+
+class DenseOptions(Spec):
+    """Options of a dense layer; what is not given is as the network says."""
+
+    units: PositiveInt = Field(le=10**6, description="units of the layer")
+    activation: str | None = Field(None, description="activation function")
+    init: str | None = Field(None, description="initialisation of the weights")
+    bias: bool | None = Field(None, description="whether it has biases")
+    layer_norm: bool | None = Field(None, description="normalise z before the activation")
+    residual: bool | None = Field(None, description="add the input to the output")
+
+
+class Dense(Layer):
+    r"""Every unit is connected to every unit below, :math:`y = \sigma(W x [+ b]) [+ x]`."""
+
+    spec = LayerSpec(
+        name="dense",
+        summary="every unit connected to every unit below",
+        reference="Equation 1 of Shervani-Tabar, Mirhoseini, Rosenbaum 2024",
+        options=DenseOptions,
+        example="dense 20 bias",
+    )
+
+    def build(self, net: CircuitBuilder, x: Node) -> Node:
+        """Return y."""
+        options: DenseOptions = self.options
+        z = net.project(x, options.units, options.init, options.bias)
+        if net.spec.layer_norm if options.layer_norm is None else options.layer_norm:
+            z = net.apply(Normalise(), z)
+        y = net.activate(z, options.activation)
+        fits = options.units == net.units(x)
+        if options.residual and not fits:
+            raise PlasticError(
+                f"residual: the {net.units(x)} units that it reads cannot be added to its own "
+                f"{options.units}; give both the same number"
+            )
+        residual = net.spec.residual if options.residual is None else options.residual
+        return net.apply(Add(), y, x) if residual and fits else y
