@@ -91,10 +91,13 @@ def _section(entry: Any) -> list[str]:
             ("score", f"``{spec.score.name}``, {_plain(spec.score.long_name)}{direction}"),
             ("targets", spec.targets),
         ]
+    if entry.kind == "layer":
+        fields.append(("written", f"``{spec.example}``"))
     options = getattr(spec, "params", None) or getattr(spec, "options", None)
     for name, field in (options.model_fields if options else {}).items():
         label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
-        fields.append((label, f"{field.description or ''} (default ``{field.default!r}``)"))
+        default = "required" if field.is_required() else f"default ``{field.default!r}``"
+        fields.append((label, f"{field.description or ''} ({default})"))
     lines += [".. list-table::", "   :widths: 1 3", "   :width: 100%", ""]
     for label, text in fields:
         lines += [f"   * - {label}", f"     - {text}"]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.circuit import Apply, Circuit, Matrix, Node, Send
-from plastic_core.api.maps import Activate, Add, Constant, Map, Output
+from plastic_core.api.maps import Activate, Add, Constant, Guarded, Map, Output
 from plastic_core.base.errors import PlasticError
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class CircuitBuilder:
         """Return the number of units of a population."""
         return self._units[node.series]
 
+    def has(self, node: Node) -> bool:
+        """Return whether it is a population of this network."""
+        return node.series in self._units
+
     def project(
         self,
         pre: Node,
@@ -94,6 +98,8 @@ class CircuitBuilder:
     def apply(self, function: Map, *inputs: Node, units: int | None = None) -> Node:
         """Return what a map makes of populations; it has as many units as the first of them."""
         kind = type(function).__name__.lower()
+        if type(function).__module__ != Map.__module__:
+            function = Guarded(function)
         self._made[kind] += 1
         output = Node(f"{kind}{self._made[kind]}")
         self._units[output.series] = self.units(inputs[0]) if units is None else units

@@ -6,11 +6,13 @@ This module loads no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.normalisation import normalise, normalise_back
+from plastic_core.base.errors import TrainingError, describe_exception, line_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +24,12 @@ class Map(ABC):
     Attributes:
         gates: whether an error that its rule does not gate passes it unchanged.
         constant: whether the output does not depend on the inputs, so that no error goes back.
+        surrogate: whether the way back is not the derivative, but stands in for it.
     """
 
     gates = False
     constant = False
+    surrogate = False
 
     @abstractmethod
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
@@ -49,7 +53,7 @@ class Activate(Map):
     gates = True
 
     def __init__(self, activation: Activation) -> None:
-        self.activation = activation
+        self.activation, self.surrogate = activation, activation.spec.surrogate
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
@@ -106,6 +110,38 @@ class Add(Map):
         """See `Map.backward`."""
         errors: tuple[Any, ...] = (error,) * kept
         return errors
+
+
+class Guarded(Map):
+    """A map of a plugin, which says where it fails whose it is.
+
+    Args:
+        function: the map.
+    """
+
+    def __init__(self, function: Map) -> None:
+        self.function = function
+        self.gates, self.constant = function.gates, function.constant
+        self.surrogate = function.surrogate
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """See `Map.forward`."""
+        result: tuple[Tensor, Any] = self._called("forward", self.function.forward, *inputs)
+        return result
+
+    def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
+        """See `Map.backward`."""
+        through: tuple[Any, ...] = self._called("backward", self.function.backward, error, kept)
+        return through
+
+    def _called(self, method: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except (Exception, SystemExit) as error:
+            raise TrainingError(
+                f"the map '{type(self.function).__name__}' failed: {method} raised "
+                f"{describe_exception(error)}{line_of(error)}"
+            ) from error
 
 
 class Output(Map):

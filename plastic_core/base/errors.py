@@ -74,3 +74,14 @@ def describe_exception(error: BaseException) -> str:
     except Exception:  # of a stranger's exception even its text may raise
         text = "(its text cannot be shown)"
     return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+
+
+def line_of(error: BaseException) -> str:
+    """Return the place in the plugin's own file where an exception came from."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if "/torch/" not in file and "/plastic_core/" not in file:
+            line = f" in line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

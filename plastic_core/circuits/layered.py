@@ -44,11 +44,15 @@ def layered_circuit(spec: LayeredSpec | NetworkSpec, find: Find) -> Circuit:
 def _built(layer: Layer, builder: CircuitBuilder, x: Node, what: str) -> Node:
     try:
         y = layer.build(builder, x)
-        builder.units(y)  # is it one of its populations?
     except PlasticError as error:
         raise PlasticError(f"{what}: {error}") from None
     except Exception as error:
         raise PlasticError(
             f"{what}: build() of the layer '{layer.spec.name}' raised {describe_exception(error)}"
         ) from error
+    if not isinstance(y, Node) or not builder.has(y):
+        raise PlasticError(
+            f"{what}: build() of the layer '{layer.spec.name}' returned {y!r}; expected a "
+            "population of the network"
+        )
     return y

@@ -54,8 +54,12 @@ def make_layer(layer: WrittenLayer, find: Find, number: int) -> Layer:
             raise PlasticError(
                 f"layer {number} of net, {layer}: expected the name of a layer under 'layer'"
             )
-    made: Layer = find("layer", name)()
-    options, what = made.spec.options, f"layer {number} of net, '{text_of(layer)}'"
+    what = f"layer {number} of net, '{text_of(layer)}'"
+    try:
+        made: Layer = find("layer", name)()
+    except PlasticError as error:
+        raise PlasticError(f"{what}: {error}") from None
+    options = made.spec.options
     if values is None:
         values = _read_words(options, words, f"{what}: '{name}'")
     made.options = build_model(options, values, what)

@@ -7,7 +7,7 @@ from typing import Any
 
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Update
-from plastic_core.base.errors import TrainingError, describe_exception
+from plastic_core.base.errors import TrainingError, describe_exception, line_of
 from plastic_core.hooks.result import split_result
 
 
@@ -54,14 +54,3 @@ def _check(spec: RuleSpec, result: Any) -> None:
     for one in kinds:
         if not hasattr(one, "shape"):  # a tensor is a dense update
             raise TypeError(f"it returned {one!r}, which is no update")
-
-
-def line_of(error: BaseException) -> str:
-    """Return the place in the plugin's own file where an exception came from."""
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if "/torch/" not in file and "/plastic_core/hooks/" not in file:
-            line = f" in line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line

@@ -18,9 +18,8 @@ from plastic_core.api.plugin import Transform
 from plastic_core.api.signals import SIGNAL_NAMES, SIGNALS
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
-from plastic_core.base.errors import PlasticError, describe_exception, listing
+from plastic_core.base.errors import PlasticError, describe_exception, line_of, listing
 from plastic_core.base.fault import Fault
-from plastic_core.hooks.failure import line_of
 
 # All different, so that no wrong shape fits by chance.
 _REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6

@@ -13,6 +13,7 @@ Three lines, and pytest runs them all::
 from plastic_core.testing.kit import (
     ActivationConformance,
     InitialisationConformance,
+    LayerConformance,
     LossConformance,
     ProbeConformance,
     RuleConformance,
@@ -22,6 +23,7 @@ from plastic_core.testing.kit import (
 __all__ = [
     "ActivationConformance",
     "InitialisationConformance",
+    "LayerConformance",
     "LossConformance",
     "ProbeConformance",
     "RuleConformance",

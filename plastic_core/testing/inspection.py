@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.initialisation import Initialisation
+from plastic_core.api.layer import Layer
 from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import DataError, describe_exception
@@ -212,6 +213,16 @@ def _try_task(
     return faults
 
 
+def _try_layer(layer: type[Layer], candidate: Candidate, report: Report, _: Effort) -> list[Fault]:
+    from plastic_core.testing import layer_checks
+
+    for check_it in layer_checks.LAYER_CHECKS:
+        if faults := check_it(layer):
+            return faults
+    report.plugins[candidate.title] = layer_checks.backends(layer)
+    return []
+
+
 def _try_activation(activation: type[Activation], *_: Any) -> list[Fault]:
     from plastic_core.testing.activation_checks import ACTIVATION_CHECKS
 
@@ -240,6 +251,7 @@ _TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report, Effort], list[Fault]]
     "transform": _try_transform,
     "probe": _try_probe,
     "task": _try_task,
+    "layer": _try_layer,
     "activation": _try_activation,
     "loss": _try_loss,
     "initialisation": _try_initialisation,
@@ -300,6 +312,8 @@ _SPEC_EXAMPLES: Final = {
     "ProbeSpec": 'spec = ProbeSpec(name="my-probe", summary="...", equation="...",\n'
     '    reference="...", measures={"my_norm": Measure(long_name="mean norm of y_l")})',
     "TaskSpec": 'spec = TaskSpec(name="my-task", summary="...", options=NetworkOptions)',
+    "LayerSpec": 'spec = LayerSpec(name="my-layer", summary="...", reference="...",\n'
+    '    options=MyOptions, example="my-layer 20")',
     "ActivationSpec": 'spec = ActivationSpec(name="my-activation", summary="...", equation="...",\n'
     '    reference="...")',
     "LossSpec": 'spec = LossSpec(name="my-loss", summary="...", equation="...", reference="...",\n'

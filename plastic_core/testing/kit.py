@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.initialisation import Initialisation
+from plastic_core.api.layer import Layer
 from plastic_core.api.loss import Loss
 from plastic_core.api.plugin import Probe, Rule, Task
 from plastic_core.base.fault import Fault
 from plastic_core.testing import (
     activation_checks,
     initialisation_checks,
+    layer_checks,
     loss_checks,
     probe_checks,
     rule_checks,
@@ -181,6 +183,41 @@ class TaskConformance:
 
     def _check(self, check: task_checks.Check) -> None:
         _none(self.task, check(TriedTask(self.task, self.options, self.data_dir)))
+
+
+class LayerConformance:
+    """The tests that every layer passes; they build the example of its spec.
+
+    A subclass names the layer::
+
+        class TestMyLayer(LayerConformance):
+            layer = MyLayer
+
+    Attributes:
+        layer: the class of the layer.
+    """
+
+    layer: ClassVar[type[Layer]]
+
+    def test_builds(self) -> None:
+        """The example of the spec becomes part of a network, the same each time."""
+        _none(self.layer, layer_checks.check_builds(self.layer))
+
+    def test_forward(self) -> None:
+        """Activity is finite and has the units announced; networks do not see each other."""
+        _none(self.layer, layer_checks.check_forward(self.layer))
+
+    def test_errors_are_those_of_autograd(self) -> None:
+        """The increments of gradient descent are those that autograd finds."""
+        _none(self.layer, layer_checks.check_error(self.layer))
+
+    def test_learns(self) -> None:
+        """Every matrix learns, the same where it is compiled, and masks are kept."""
+        _none(self.layer, layer_checks.check_learning(self.layer))
+
+    def test_derivative_by_theta(self) -> None:
+        """The exact derivative of the weights by theta agrees with finite differences."""
+        _none(self.layer, layer_checks.check_theta_derivative(self.layer))
 
 
 class ActivationConformance:

@@ -30,7 +30,7 @@ def weights_of(backend, activations=(), **options):
         backend=backend,
         **{**SMALL, "options": SMALL["options"] | options},
     )
-    result = run(spec, activations=activations)
+    result = run(spec, parts=activations)
     assert result.record["backend"] == backend
     return result.parameters.weights
 

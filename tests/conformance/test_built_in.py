@@ -7,6 +7,7 @@ from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.testing import (
     ActivationConformance,
     InitialisationConformance,
+    LayerConformance,
     LossConformance,
     ProbeConformance,
     RuleConformance,
@@ -21,7 +22,7 @@ def built_in(kind):
 
 
 RULES, PROBES, TASKS = built_in("rule"), built_in("probe"), built_in("task")
-ACTIVATIONS = built_in("activation")
+ACTIVATIONS, LAYERS = built_in("activation"), built_in("layer")
 LOSSES, INITIALISATIONS = built_in("loss"), built_in("initialisation")
 
 
@@ -82,6 +83,12 @@ class TestActivations(ActivationConformance):
     @pytest.fixture(autouse=True, params=ACTIVATIONS)
     def _each(self, request):
         self.activation = ACTIVATIONS[request.param]
+
+
+class TestLayers(LayerConformance):
+    @pytest.fixture(autouse=True, params=LAYERS)
+    def _each(self, request):
+        self.layer = LAYERS[request.param]
 
 
 class TestLosses(LossConformance):

@@ -115,7 +115,7 @@ def test_tangents_are_those_of_differences_and_native_agrees(name):
 
 def test_a_loss_that_c_cannot_be_made_of_is_refused_and_trains_by_another_backend():
     spec = RunSpec(rule="bp", seeds=1, samples=40, backend="native", options={"loss": "peculiar"})
-    result = run(spec, losses=[Peculiar])
+    result = run(spec, parts=[Peculiar])
     assert result.record["backend"] == "eager"
     reason = (
         r"^in place of native: the loss 'peculiar': line \d+: C is not generated for 'logsumexp'"
@@ -172,7 +172,7 @@ class Halves(Initialisation):
 
 def test_an_initialisation_of_a_stranger():
     spec = RunSpec(rule="0*bp", seeds=1, samples=1, options={"init": "halves"})
-    result = run(spec, initialisations=[Halves])
+    result = run(spec, parts=[Halves])
     assert all((weight == 0.5).all() for weight in result.parameters.weights)
 
     class Wrong(Halves):
@@ -180,7 +180,7 @@ def test_an_initialisation_of_a_stranger():
             return torch.zeros(n_pre, n_post)
 
     with pytest.raises(PlasticError) as caught:
-        run(spec, initialisations=[Wrong])
+        run(spec, parts=[Wrong])
     assert str(caught.value) == (
         "the initialisation 'halves': draw() returned torch.float32 [64, 170]; expected "
         "torch.float64 [170, 64]"

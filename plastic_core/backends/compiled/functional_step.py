@@ -114,6 +114,9 @@ class _Fusible:
     def apply(self, function: Map, inputs: Sequence[Tensor]) -> tuple[Tensor, Any]:
         return function.forward(*inputs)
 
+    def apply_back(self, function: Map, error: Tensor, kept: Any) -> Sequence[Tensor]:
+        return function.backward(error, kept)
+
     def stored(self, error: Tensor) -> Tensor:
         return _stored(error)
 

@@ -220,7 +220,7 @@ def _differentiated(function: Callable[..., Any], args: Any, kwargs: Any) -> Any
     result = pure(*values)
     if not isinstance(result, Tensor):
         raise TypeError(f"{function} gives {type(result).__name__}, which has no derivative here")
-    if not result.is_floating_point():
+    if not (duals and result.is_floating_point()):
         return result
     tangents = []
     for each in zip(*(dual.tangent for dual in duals), strict=True):

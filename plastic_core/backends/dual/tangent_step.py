@@ -12,16 +12,16 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
-from plastic_core.api.maps import Activate, Map
+from plastic_core.api.maps import Activate, Guarded, Map
 from plastic_core.api.network_spec import AnyNetwork
-from plastic_core.backends.dual.dual import Dual, value_and_tangent
+from plastic_core.backends.dual.dual import Dual, call, value_and_tangent
 from plastic_core.backends.dual.tangent_sum import TangentSum
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.functional import FunctionalPass
@@ -163,7 +163,19 @@ class _DualProducts:
             y = activation.apply(z.value)
             dual = Dual(y, z.tangent * activation.slope(z.value, y))
             return dual, (z, dual)
+        if isinstance(function, Guarded):
+            # as a whole, for a stranger's map may do anything
+            return call(lambda *x: function.forward(*x)[0], *inputs), inputs
         return function.forward(*inputs)
+
+    def apply_back(self, function: Map, error: Any, kept: Any) -> Sequence[Any]:
+        if not isinstance(function, Guarded):
+            return function.backward(error, kept)
+
+        def back(place: int) -> Callable[..., Any]:
+            return lambda e, *x: function.backward(e, function.forward(*x)[1])[place]
+
+        return [call(back(place), error, *kept) for place in range(len(kept))]
 
     def stored(self, error: Any) -> Any:
         return error

@@ -41,6 +41,10 @@ class Arithmetic(Protocol):
         """Return what a map gives, and what its way back needs."""
         ...
 
+    def apply_back(self, function: Map, error: Any, kept: Any) -> Sequence[Any]:
+        """Return the errors of what a map was given."""
+        ...
+
     def stored(self, error: Any) -> Any:
         """Return an error that many read."""
         ...
@@ -140,7 +144,7 @@ class FunctionalPass:
                 if back.apply.map.gates and not step.hooks.gated:
                     through: Sequence[Any] = (error,) * len(back.into)
                 else:
-                    through = back.apply.map.backward(error, kept[back.apply])
+                    through = self._arithmetic.apply_back(back.apply.map, error, kept[back.apply])
                 for node, one in zip(back.into, through, strict=True):
                     if node is not None:
                         add(node, self._arithmetic.stored(one))

@@ -1,0 +1,358 @@
+"""Networks as lists of layers: the same numbers as by sizes, strangers' layers, masks."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from plastic_core import (
+    Engine,
+    MetaSpec,
+    PlasticError,
+    RunSpec,
+    Store,
+    initial_parameters,
+    meta_learn,
+    resolve_hooks,
+    run,
+)
+from plastic_core.api import LayeredSpec, Map
+from plastic_core.cli import execute
+from plastic_core.testing import LayerConformance
+from plastic_rules.bp import Backprop
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "howto" / "write_a_layer.md"
+NET, SPARSE, WINNERS, _ = re.findall(r"```python\n(.*?)```", DOCUMENTED.read_text(), re.S)
+SMALL = {"samples": 200, "seeds": 2, "evaluations": 2, "dtype": "float64"}
+MASK = np.random.default_rng(0).random((12, 64)) < 0.3
+
+
+def defined(code):
+    names = {"__name__": "documented"}
+    exec(code, names)
+    return names
+
+
+SparseLayer, WinnersLayer = defined(SPARSE)["Sparse"], defined(WINNERS)["WinnersLayer"]
+
+
+def train(options, backend="eager", rule="0.05*bp + 0.001*oja", **more):
+    return run(
+        RunSpec(rule=rule, backend=backend, options=options, **{**SMALL, **more}),
+        parts=[SparseLayer, WinnersLayer],
+    )
+
+
+class TestSparse(LayerConformance):
+    layer = SparseLayer
+
+
+class TestWinners(LayerConformance):
+    layer = WinnersLayer
+
+
+@pytest.mark.parametrize("flags", [{}, {"bias": True, "layer_norm": True, "residual": True}])
+def test_dense_layers_are_the_network_of_the_same_sizes(flags):
+    by_sizes = train({"sizes": [64, 9, 9, 10], **flags}).parameters.named()
+    layers = train({"net": "dense 9 / dense 9", **flags}).parameters.named()
+    assert by_sizes.keys() == layers.keys()
+    assert all(torch.equal(by_sizes[name], value) for name, value in layers.items())
+
+
+def test_thetas_are_those_recommended_for_the_same_sizes():
+    record = train({"net": "dense 170 / dense 130 / dense 100 / dense 70"}, rule="bp").record
+    assert record["result"]["thetas"] == {"bp": 0.0063}
+
+
+def test_one_network_has_one_key_however_it_is_written(tmp_path):
+    store = Store(tmp_path)
+    ways = (
+        "dense 9 activation tanh / dense 7",
+        " dense   9   activation tanh/dense 7 ",
+        ["dense activation tanh units 9", "dense 7"],
+        [{"layer": "dense", "activation": "tanh", "units": 9}, {"layer": "dense", "units": 7}],
+    )
+    for place, net in enumerate(ways):
+        spec = RunSpec(rule="0.05*bp", options={"net": net}, **SMALL)
+        record = run(spec, store=store, reuse=True).record
+        taken = "all 2 networks were taken from the store, and none was trained"
+        assert (taken in record["result"]["notes"]) == (place > 0)
+    assert record["network"]["net"] == [
+        {"layer": "dense", "units": 9, "activation": "tanh"},
+        {"layer": "dense", "units": 7},
+    ]
+
+
+def test_the_documented_spec_trains(tmp_path, capsys):
+    spec = defined(NET)["spec"].model_copy(update={"samples": 100, "seeds": 2, "evaluations": 1})
+    file = tmp_path / "spec.toml"
+    file.write_text(spec.to_toml())
+    assert execute(["run", str(file), "--json", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "network 64 / dense 100 / dense 50 activation tanh / 10" in said.err
+    first = json.loads(said.out)["score"]
+    again = ["run", str(tmp_path / "out" / "run.json"), "--json", "--out", str(tmp_path / "b")]
+    assert execute(again) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == first
+
+
+def test_each_layer_has_its_own_options():
+    """Backpropagation through it is that of autograd."""
+    net = "dense 9 activation gelu bias / dense 9 residual layer-norm / dense 5 init kaiming"
+    spec = LayeredSpec(inputs=7, net=net, outputs=3, activation="tanh")
+    parameters = initial_parameters(spec, [0], dtype=torch.float64)
+    before = [w[0].clone().requires_grad_() for w in parameters.weights]
+    hooks = resolve_hooks([(Backprop(), frozenset(range(len(before))))], dtype=torch.float64)
+    engine = Engine(spec, hooks, {"bp": 1.0}, parameters)
+    x = torch.rand(1, 4, 7, dtype=torch.float64)
+    target = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]]
+    engine.step(x, target.unsqueeze(0))
+    w1, w2, w3, w4, b = before
+    y1 = torch.nn.functional.gelu(x[0] @ w1.T + b[:, 0])
+    z2 = torch.nn.functional.layer_norm(y1 @ w2.T, (9,), eps=1e-5)
+    y3 = ((z2.tanh() + y1) @ w3.T).tanh()
+    loss = torch.nn.functional.cross_entropy(y3 @ w4.T, target)
+    for old, new, gradient in zip(
+        before, parameters.weights, torch.autograd.grad(loss, before), strict=True
+    ):
+        torch.testing.assert_close(new[0], old - gradient, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("rule", ["0.05*bp + 0.001*oja", "0.05*kolen-pollack + 0.01*b-decay"])
+@pytest.mark.parametrize("transforms", [(), ("momentum", "weight-bounds")])
+def test_connections_that_a_mask_leaves_out_stay_0(rule, transforms):
+    result = train({"net": "sparse 12 share 0.3 / dense 8"}, rule=rule, transforms=transforms)
+    weight = result.parameters.weights[0]
+    assert not weight[:, ~torch.from_numpy(MASK)].any()
+    assert weight[:, torch.from_numpy(MASK)].all()
+    for feedback in result.parameters.feedback[:1]:
+        assert not feedback[:, ~torch.from_numpy(MASK).T].any()
+
+
+def test_masks_are_kept_when_a_run_goes_on(tmp_path):
+    code = tmp_path / "sparse.py"
+    code.write_text(SPARSE)
+    flags = ["--plugin", str(code), "--net", "sparse 12 share 0.3 / dense 8", "--seeds", "2"]
+    flags += ["--samples", "300", "--evaluations", "3", "--save-weights", "--json"]
+    results = []
+    for name in ("whole", "resumed"):
+        folder = str(tmp_path / name)
+        if name == "resumed":
+            spec = RunSpec(
+                options={"net": "sparse 12 share 0.3 / dense 8"},
+                plugins=(str(code),),
+                **{**SMALL, "samples": 300, "evaluations": 3, "dtype": "float32"},
+            )
+            with pytest.raises(ZeroDivisionError):
+                run(spec, out=folder, on_point=lambda curves: 1 / (curves.done - 2))
+            flags.append("--resume")
+        assert execute(["run", *flags, "--out", folder]) == 0
+        results.append(load_file(tmp_path / name / "weights.safetensors"))
+    assert not results[1]["weight.1"][:, ~MASK].any()
+    assert all(np.array_equal(results[0][name], value) for name, value in results[1].items())
+
+
+@pytest.mark.parametrize("net", ["sparse 12 share 0.3 / dense 8", "dense 12 / winners 4"])
+def test_native_is_refused_with_the_reason(net):
+    record = train({"net": net}, backend="native").record
+    assert record["backend"] == "eager"
+    note = next(note for note in record["result"]["notes"] if "in place of native" in note)
+    assert REASONS[net.split()[0]] in note
+
+
+REASONS = dict.fromkeys(
+    ("sparse", "dense"), "C is not generated for a network that is a list of layers"
+)
+
+
+@pytest.mark.parametrize(
+    "net", [pytest.param("sparse 12 share 0.3 / dense 12 bias residual / winners 4", id="all")]
+)
+def test_compiled_is_eager(net, compilers):
+    trained = [
+        train({"net": net}, backend=name, transforms=("momentum",))
+        for name in ("eager", "compiled")
+    ]
+    assert trained[1].record["backend"] == "compiled"
+    for one, other in zip(*(t.parameters.weights for t in trained), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_probes_measure_masked_networks_and_say_why_not_others():
+    result = train({"net": "sparse 12 share 0.3 / dense 12 residual"}, probes=("all",))
+    assert np.isfinite(result.curves["update_norm"]).all()
+    assert (result.curves["weight_norm"] > 0).all()
+    with pytest.raises(PlasticError) as refused:
+        train({"net": "dense 12 / winners 4"}, probes=("residual",))
+    assert str(refused.value) == (
+        "the probe 'residual' measures feedforward networks, and that of 'digits-mlp' is layered; "
+        "there are weight-norm"
+    )
+
+
+def test_what_points_would_teach_is_what_they_teach():
+    """The update that a probe looks at leaves out what the mask does."""
+    spec = {"samples": 1, "evaluations": 1, "rule": "0.05*bp"}
+    options = {"net": "sparse 12 share 0.3"}
+    result = train(options, **spec, probes=("update-norm",), probe_samples=1, eval_samples=1)
+    masked = result.curves["update_norm"].isel(layer=0, step=0)
+    every = train(
+        {"net": "dense 12"}, **spec, probes=("update-norm",), probe_samples=1, eval_samples=1
+    )
+    assert (masked < 0.9 * every.curves["update_norm"].isel(layer=0, step=0)).all()
+
+
+def test_thetas_are_learned_through_layers():
+    spec = MetaSpec(
+        rule="1e-3*bp + oja",
+        task="digits-fewshot",
+        options={"net": "sparse 12 share 0.3 / winners 6 / dense 9 bias"},
+        episodes=3,
+    )
+    result = meta_learn(spec, parts=[SparseLayer, WinnersLayer])
+    (learned,) = result.record["result"]["thetas"]
+    assert learned["bp"] != 1e-3
+
+
+REFUSED = {
+    "dense 9 / / dense 7": "net = 'dense 9 / / dense 7': expected layers divided by ' / ', such as "
+    "'dense 100 / dense 50'",
+    "dens 9": "layer 1 of net, 'dens 9': there is no layer 'dens'; did you mean 'dense'?",
+    "dense": "layer 1 of net, 'dense': units: is required and missing",
+    "dense 9 / dense 0": "layer 2 of net, 'dense 0': units = '0': input should be greater than 0",
+    "dense 9 bias residuals": "layer 1 of net, 'dense 9 bias residuals': 'dense' takes no "
+    "'residuals'; did you mean 'residual'?\n"
+    "  it takes activation, bias, init, layer-norm, residual, units",
+    "dense 9 activation": "layer 1 of net, 'dense 9 activation': 'dense': 'activation' has no "
+    "value; write activation VALUE",
+    "dense 9 activation tan": "layer 1 of net, 'dense 9 activation tan': there is no activation "
+    "'tan'; did you mean 'tanh'?",
+    "dense 9 residual": "layer 1 of net, 'dense 9 residual': residual: the 64 units that it reads "
+    "cannot be added to its own 9; give both the same number",
+    "dense 9 / winners 10": "layer 2 of net, 'winners 10': k: there are 9 units; write at most as "
+    "many",
+}
+
+
+@pytest.mark.parametrize("net", REFUSED)
+def test_what_does_not_parse_or_fit_is_one_message(net, tmp_path, capsys):
+    code = tmp_path / "winners.py"
+    code.write_text(WINNERS)
+    assert execute(["run", "--plugin", str(code), "--net", net]) == 2
+    said = capsys.readouterr().err
+    assert REFUSED[net] in said, said
+    assert "Traceback" not in said
+
+
+def test_layers_of_nothing_by_name_are_refused():
+    with pytest.raises(PlasticError) as refused:
+        train({"net": [{"units": 9}]})
+    assert str(refused.value) == (
+        "layer 1 of net, {'units': 9}: expected the name of a layer under 'layer'"
+    )
+    with pytest.raises(PlasticError) as refused:
+        train({"net": "dense 9", "sizes": [64, 9, 10]})
+    assert "give either sizes or net, not both" in str(refused.value)
+
+
+def test_residual_without_an_effect_is_refused():
+    with pytest.raises(PlasticError) as refused:
+        train({"net": "dense 9 / dense 8", "residual": True})
+    assert str(refused.value) == (
+        "residual: no two successive layers of 64 / dense 9 / dense 8 / 10 are of equal size, so "
+        "that there is nothing to connect; give some the same number of units"
+    )
+
+
+class Failing(SparseLayer):
+    """A layer whose build() does what `options.share` says."""
+
+    spec = SparseLayer.spec.model_copy(update={"name": "failing"})
+
+    def build(self, net, x):
+        if self.options.share < 0.2:
+            return net.project(x, 4, mask=np.ones((3, 3), bool))
+        if self.options.share < 0.4:
+            return 1 / 0
+        return "nothing"
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [
+        (0.1, "layer 1 of net, 'failing 9 share 0.1': mask of shape (3, 3): expected (4, 64), "
+         "n_post and n_pre"),
+        (0.3, "layer 1 of net, 'failing 9 share 0.3': build() of the layer 'failing' raised "
+         "ZeroDivisionError: division by zero"),
+        (0.5, "layer 1 of net, 'failing 9 share 0.5': build() of the layer 'failing' returned "
+         "'nothing'; expected a population of the network"),
+    ],
+)  # fmt: skip
+def test_a_layer_that_fails_is_named(share, message):
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(options={"net": f"failing 9 share {share}"}, **SMALL), parts=[Failing])
+    assert str(refused.value).startswith(message)
+
+
+def test_parts_are_classes_of_parts():
+    for wrong in (SparseLayer, [SparseLayer()], [dict]):
+        with pytest.raises(PlasticError) as refused:
+            run(RunSpec(**SMALL), parts=wrong)
+        assert str(refused.value) == (
+            f"parts = {wrong!r}: expected a list of classes of a layer, activation, "
+            "initialisation or loss, such as [MyLayer]"
+        )
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("draw = np.random.default_rng(options.seed)", "builds another network at each call"),
+        ("return net.activate", "a map that changes the number of units is applied with units=N"),
+    ],
+)
+def test_check_finds_what_is_wrong_with_a_layer(code, found, tmp_path, capsys):
+    wrong = {
+        "draw = np.random.default_rng(options.seed)": "draw = np.random.default_rng()",
+        "return net.activate": "return net.apply(_Half(), x, units=4) or net.activate",
+    }[code]
+    half = (
+        "\nfrom plastic_core.api import Map\n\nclass _Half(Map):\n"
+        "    def forward(self, *inputs):\n        return inputs[0][..., :3], inputs\n\n"
+    )
+    file = tmp_path / "sparse.py"
+    file.write_text(
+        SPARSE.replace(code, wrong).replace("\n\nclass SparseO", half + "class SparseO")
+    )
+    assert execute(["check", str(file)]) == 1
+    assert found in capsys.readouterr().out
+
+
+class Fragile(WinnersLayer):
+    """Winners of which the last evaluations are too many."""
+
+    spec = WinnersLayer.spec.model_copy(update={"name": "fragile"})
+
+    def build(self, net, x):
+        return net.apply(Breaking(), x)
+
+
+class Breaking(Map):
+    """Fails where there are more than 100 points."""
+
+    def forward(self, *inputs):
+        return inputs[0] / (1 if inputs[0].shape[1] <= 100 else 1 // 0), inputs
+
+
+def test_a_map_that_fails_is_named():
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(options={"net": "dense 9 / fragile 3"}, **SMALL), parts=[Fragile])
+    assert re.fullmatch(
+        r"the map 'Breaking' failed: forward raised ZeroDivisionError: integer division or modulo by "
+        r"zero in line \d+.*",
+        str(refused.value),
+    )
