@@ -73,8 +73,8 @@ FAULTS = {
     "unknown option": (
         lambda: plan("bp", layer=5),
         "options of mnist-mlp: there is no 'layer' (value 5); did you mean 'layers'?\n"
-        "  accepted are activation, bias, dataset, init, init_std, layer_norm, layers, loss, residual, "
-        "sizes",
+        "  accepted are activation, bias, dataset, init, init_std, layer_norm, layers, loss, net, "
+        "residual, sizes",
     ),
     "bad option": (
         lambda: plan("bp", init="xaver"),

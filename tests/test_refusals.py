@@ -139,7 +139,8 @@ def test_a_task_that_returns_no_network():
     with pytest.raises(PlasticError) as caught:
         run(RunSpec(rule="bp", task="bare"), tasks=[Bare])
     assert str(caught.value) == (
-        "the task 'bare': network() returned [3, 2]; expected a NetworkSpec or a RecurrentSpec"
+        "the task 'bare': network() returned [3, 2]; expected a NetworkSpec, a LayeredSpec or a "
+        "RecurrentSpec"
     )
 
 

@@ -30,8 +30,12 @@ def layered_circuit(spec: LayeredSpec | NetworkSpec, find: Find) -> Circuit:
     populations = [builder.input]
     for number, layer in enumerate(net, start=1):
         made = make_layer(layer, find, number)
-        what = f"layer {number} of net, '{text_of(layer)}'"
-        populations.append(_built(made, builder, populations[-1], what))
+        try:
+            populations.append(_built(made, builder, populations[-1]))
+        except PlasticError as error:
+            if isinstance(spec, NetworkSpec):  # which nobody wrote as layers
+                raise
+            raise PlasticError(f"layer {number} of net, '{text_of(layer)}': {error}") from None
     circuit = builder.finish(outputs, populations)
     if spec.residual and not any(circuit.skips):
         raise PlasticError(
@@ -41,18 +45,18 @@ def layered_circuit(spec: LayeredSpec | NetworkSpec, find: Find) -> Circuit:
     return circuit
 
 
-def _built(layer: Layer, builder: CircuitBuilder, x: Node, what: str) -> Node:
+def _built(layer: Layer, builder: CircuitBuilder, x: Node) -> Node:
+    name = layer.spec.name
     try:
         y = layer.build(builder, x)
-    except PlasticError as error:
-        raise PlasticError(f"{what}: {error}") from None
+    except PlasticError:
+        raise
     except Exception as error:
         raise PlasticError(
-            f"{what}: build() of the layer '{layer.spec.name}' raised {describe_exception(error)}"
+            f"build() of the layer '{name}' raised {describe_exception(error)}"
         ) from error
     if not isinstance(y, Node) or not builder.has(y):
         raise PlasticError(
-            f"{what}: build() of the layer '{layer.spec.name}' returned {y!r}; expected a "
-            "population of the network"
+            f"build() of the layer '{name}' returned {y!r}; expected a population of the network"
         )
     return y

@@ -18,6 +18,7 @@ from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.bench.case import BP, OJA, RULE, Case
+from plastic_core.circuits.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states
 
 NETWORKS = (20, 1_000, 10_000)
@@ -134,7 +135,7 @@ def main():
     for replicas in (2, 5) if small else NETWORKS:
         for layers in LAYERS:
             case = Case.make(RULE, layers, replicas)
-            bytes_each = sum(8 * rows * columns for rows, columns, _ in case.network.matrices)
+            bytes_each = sum(8 * rows * columns for rows, columns, *_ in circuit_of(case.network).matrices)
             plain = None
             for contender, make in contenders(case, flags.device):
                 row = f"{layers:>6} {replicas:>8,} {contender:>10}"

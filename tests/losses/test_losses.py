@@ -45,8 +45,10 @@ def log_cosh(tmp_path):
 
 
 def circuit_with(network, loss):
-    tanh = Catalogue().find("activation", network.activation).plugin()
-    return circuit_of(network, {("activation", "tanh"): tanh, ("loss", network.loss): loss})
+    def find(kind, name):
+        return (lambda: loss) if kind == "loss" else Catalogue().class_of(kind, name)
+
+    return circuit_of(network, find)
 
 
 def trained(backend, network, loss, batch, **arguments):
