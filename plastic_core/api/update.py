@@ -8,6 +8,7 @@ a rule can be traced.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -148,19 +149,23 @@ def as_update(value: Update | Tensor) -> Update:
 class Apart(NamedTuple):
     """The parts of an update by what they are, each in the order in which they were added."""
 
-    outers: list[Outer]
-    decays: list[Decay]
-    dense: list[Dense]
+    outers: Sequence[Outer]
+    decays: Sequence[Decay]
+    dense: Sequence[Dense]
 
 
 def apart(value: Update | Tensor) -> Apart:
     """Return the parts of an update."""
-    found = Apart([], [], [])
+    if isinstance(value, Outer):  # as most are, at every step of every layer
+        return Apart((value,), (), ())
+    outers: list[Outer] = []
+    decays: list[Decay] = []
+    dense: list[Dense] = []
     for part in as_update(value).parts:
         if isinstance(part, Outer):
-            found.outers.append(part)
+            outers.append(part)
         elif isinstance(part, Decay):
-            found.decays.append(part)
+            decays.append(part)
         elif isinstance(part, Dense):
-            found.dense.append(part)
-    return found
+            dense.append(part)
+    return Apart(outers, decays, dense)

@@ -94,8 +94,7 @@ class MatrixSum:
         self._collected.clear()
         if lefts:
             joined = self._find_joined(batch, scales, lefts)
-            left = lefts[0] if len(lefts) == 1 else torch.cat(lefts, 1)
-            torch.mul(left, joined.column, out=joined.left)
+            torch.cat(lefts, 1, out=joined.left).mul_(joined.column)
             torch.cat(rights, 1, out=joined.right)
         return dense, fraction, joined
 
