@@ -55,6 +55,11 @@ class Activate(Map):
     def __init__(self, activation: Activation) -> None:
         self.activation, self.surrogate = activation, activation.spec.surrogate
 
+    @property
+    def slope_of_y(self) -> bool:
+        """Whether its slope reads the activity alone."""
+        return self.activation.spec.slope_of == "y"
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
         y = self.activation.apply(inputs[0])
@@ -66,9 +71,7 @@ class Activate(Map):
 
     def at_input(self, error: Any, y: Any) -> Any:
         """Return the error that arrived at an activity of which there is no z."""
-        return (
-            error * self.activation.slope(y, y) if self.activation.spec.slope_of == "y" else error
-        )
+        return error * self.activation.slope(y, y) if self.slope_of_y else error
 
 
 class Normalise(Map):

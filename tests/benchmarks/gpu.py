@@ -135,7 +135,9 @@ def main():
     for replicas in (2, 5) if small else NETWORKS:
         for layers in LAYERS:
             case = Case.make(RULE, layers, replicas)
-            bytes_each = sum(8 * rows * columns for rows, columns, *_ in circuit_of(case.network).matrices)
+            bytes_each = sum(
+                8 * rows * columns for rows, columns, *_ in circuit_of(case.network).matrices
+            )
             plain = None
             for contender, make in contenders(case, flags.device):
                 row = f"{layers:>6} {replicas:>8,} {contender:>10}"

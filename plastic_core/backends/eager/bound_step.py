@@ -7,6 +7,7 @@ without arguments that writes where the next one reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 from plastic_core.networks.parameters import Parameters
-from plastic_core.networks.products import product
+from plastic_core.networks.products import aligned_zeros, product
 
 _Functions = list[Callable[[], Any]]
 
@@ -51,14 +52,12 @@ class BoundStep:
         self._arrived: dict[Node, Tensor] = {}
         self._first: set[Node] = set()
         self._of_sends: dict[Send, Signals] = {}
-        for p, sends in enumerate(circuit.sends):
-            if {"weight_error", "recon"} <= step.reads[p] and len(sends) == 1:
-                events = circuit.events(sends[0])
-                if len(events.post) == 1:
-                    self._buffers.place_together(step.slot(events.error[0]), events.post[0])
+        self._slopes: dict[Node, Tensor] = {}
+        slopes = self._place()
         self.output = self._buffers.of("node", circuit.output)
         self._input = self._buffers.of("node", circuit.input)
         self._forward: _Functions = [self._forward_of(one) for one in circuit.operations]
+        self._forward += slopes
         self._backward: _Functions = []
         self._target = self.output
         self._output_error = self._error(step.circuit.logits) if step.error else None
@@ -73,6 +72,39 @@ class BoundStep:
             else:
                 self._backward.append(self._at_input(back))
             self._lengths.append(len(self._backward))
+
+    def _place(self) -> _Functions:
+        """Place what is needed at once side by side; return what computes slopes after activity.
+
+        Those are the activities that one activation function gave, and each with its error where
+        both are sent back through one matrix.
+        """
+        step, circuit, buffers = self._step, self._step.circuit, self._buffers
+        errors: dict[Node, Node] = {}
+        for p, sends in enumerate(circuit.sends):
+            events = circuit.events(sends[0])
+            if {"weight_error", "recon"} <= step.reads[p] and len(sends) == len(events.post) == 1:
+                error = step.slot(events.error[0])
+                if buffers.can_lie_together(error, events.post[0]):
+                    errors[events.post[0]] = error
+        gated = step.hooks.gated
+        passed = [b.apply for b in step.backward if isinstance(b, MapBack)]
+        by_map: dict[Activate, dict[str, Node]] = {}
+        for apply in passed:
+            function = apply.map
+            if gated and isinstance(function, Activate) and function.slope_of_y:
+                by_map.setdefault(function, {}).setdefault(apply.output.series, apply.output)
+        functions: _Functions = []
+        for function, series in by_map.items():
+            room = buffers.place([(errors.pop(node, None), node) for node in series.values()])
+            slopes = aligned_zeros(*room.shape, like=room)
+            for apply in passed:
+                if apply.map is function:
+                    self._slopes[apply.output] = buffers.beside(slopes, apply.output)
+            functions.append(partial(_find_slopes, function, room, slopes))
+        for node, error in errors.items():
+            buffers.place([(error, node)])
+        return functions
 
     def functions(self, learn: Sequence[Callable[[], Any]] = ()) -> _Functions:
         """Return all that is done after `show`, in order.
@@ -261,16 +293,21 @@ class BoundStep:
 
     def _through_activation(self, back: MapBack, function: Activate) -> Callable[[], Any]:
         """Return the same as of any map, in fewer operations."""
-        (into,), arriving, slope = back.into, self._arriving(back.error), function.activation.slope
+        (into,), arriving = back.into, self._arriving(back.error)
         assert into is not None
+        known = self._slopes.get(back.apply.output)
         z = self._buffers.of("node", back.apply.inputs[0])
         y = self._buffers.of("node", back.apply.output)
+
+        def slope() -> Tensor:
+            return function.activation.slope(z, y) if known is None else known
+
         if into in self._step.read_errors and into not in self._first:
             self._first.add(into)
             out = self._error(into)
-            return lambda: torch.mul(arriving(), slope(z, y), out=out)
+            return lambda: torch.mul(arriving(), slope(), out=out)
         add = self._adding(into)
-        return lambda: add(arriving() * slope(z, y))
+        return lambda: add(arriving() * slope())
 
     def _at_input(self, back: GateBack) -> Callable[[], Any]:
         s, gate = self._of_sends[back.send], self._step.circuit.input_activation
@@ -278,3 +315,8 @@ class BoundStep:
         if gate is None or not self._step.hooks.gated:
             return lambda: s.pre_error.copy_(arriving())
         return lambda: s.pre_error.copy_(gate.at_input(arriving(), s.pre))
+
+
+def _find_slopes(function: Activate, room: Tensor, slopes: Tensor) -> None:
+    """Compute the slopes of all activities in a room at once; what else lies there is unused."""
+    slopes.copy_(function.activation.slope(room, room))

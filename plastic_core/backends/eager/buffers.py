@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit, Node
-from plastic_core.networks.products import aligned_zeros
+from plastic_core.networks.products import LINE, aligned_zeros
 
 Kind = Literal["node", "error"]
 
@@ -32,7 +32,7 @@ class Buffers:
         for node in (circuit.input, *circuit.maker):
             self._lengths[node.series] = max(self._lengths.get(node.series, 0), node.step + 1)
         self._series: dict[tuple[Kind, str], Tensor] = {}
-        self._both: dict[tuple[int, int], Tensor] = {}
+        self._both: dict[tuple[Node, Node], Tensor] = {}
 
     def zeros(self, rows: int, units: int) -> Tensor:
         """Return ``[R, rows, units]``."""
@@ -62,23 +62,50 @@ class Buffers:
             for i, node in enumerate(nodes)
         ]
 
-    def place_together(self, error: Node, node: Node) -> None:
-        """Let an error and a node lie together, for one product of both with a matrix."""
-        keys: tuple[tuple[Kind, str], ...] = (("error", error.series), ("node", node.series))
-        alone = self._lengths[error.series] == self._lengths[node.series] == 1
-        if alone and not self._series.keys() & set(keys):
-            both = self.zeros(2 * self.samples, self._circuit.units[node.series])
-            halves = both[:, : self.samples], both[:, self.samples :]
-            self._series.update(zip(keys, halves, strict=True))
-            self._both[id(halves[0]), id(halves[1])] = both
+    def place(self, pairs: Sequence[tuple[Node | None, Node]]) -> Tensor:
+        """Let all steps of populations lie in one room, and return it, ``[R, size]``.
+
+        Where all of them are needed at once, one operation is enough.
+
+        Args:
+            pairs: the populations, each after an error that lies beside it, or None: one product
+                with a matrix takes both.
+        """
+        places: list[tuple[int, list[tuple[Kind, Node]], int]] = []
+        size = 0
+        for error, node in pairs:
+            keys: list[tuple[Kind, Node]] = [("node", node)]
+            if error is not None:
+                keys.insert(0, ("error", error))
+            rows = self._lengths[node.series] * self.samples
+            places.append((size, keys, rows))
+            # each begins at a cache line
+            size += -(-len(keys) * rows * self._circuit.units[node.series] // LINE) * LINE
+        room = aligned_zeros(len(self._like), size, like=self._like)
+        for begin, keys, rows in places:
+            units = self._circuit.units[keys[0][1].series]
+            block = room[:, begin : begin + len(keys) * rows * units]
+            block = block.view(len(room), len(keys) * rows, units)
+            for i, (kind, one) in enumerate(keys):
+                self._series[kind, one.series] = block[:, i * rows : (i + 1) * rows]
+            if len(keys) == 2:
+                self._both[keys[0][1], keys[1][1]] = block
+        return room
+
+    def beside(self, room: Tensor, node: Node) -> Tensor:
+        """Return where a node would lie in a room like the one that `place` put it into."""
+        one = self.of("node", node)
+        return room.as_strided(one.shape, one.stride(), one.storage_offset())
 
     def together(self, error: Node, node: Node) -> Tensor | None:
-        """Return what `place_together` placed, ``[R, 2K, n]``, or None."""
-        halves = (
-            self._series.get(("error", error.series)),
-            self._series.get(("node", node.series)),
-        )
-        return self._both.get((id(halves[0]), id(halves[1])))
+        """Return what `place` put side by side, ``[R, 2K, n]``, or None."""
+        return self._both.get((error, node))
+
+    def can_lie_together(self, error: Node, node: Node) -> bool:
+        """Whether both have one step and as many units."""
+        units = self._circuit.units
+        alone = self._lengths[error.series] == self._lengths[node.series] == 1
+        return alone and units[error.series] == units[node.series]
 
 
 def _copying(source: Tensor, to: Tensor) -> Callable[[], Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import Tensor
 
@@ -94,8 +96,7 @@ class MatrixSum:
         self._collected.clear()
         if lefts:
             joined = self._find_joined(batch, scales, lefts)
-            torch.cat(lefts, 1, out=joined.left).mul_(joined.column)
-            torch.cat(rights, 1, out=joined.right)
+            joined.take(lefts, rights)
         return dense, fraction, joined
 
     def _find_joined(self, batch: int, scales: Scales, lefts: list[Tensor]) -> _Joined:
@@ -111,8 +112,7 @@ class _Joined:
     """Factors side by side along their events, for one batch size and one list of scales.
 
     Attributes:
-        column: ``[R, n, 1]``, theta * scale / batch for each row of `left`.
-        left: ``[R, n, rows]``, scaled.
+        left: ``[R, n, rows]``, times theta * scale / batch.
         right: ``[R, n, columns]``.
         add: adds left' right to the matrix.
     """
@@ -126,12 +126,43 @@ class _Joined:
         lefts: list[Tensor],
     ) -> None:
         self.batch, self.scales = batch, scales
+        self._order, self._beside = _beside(lefts)
+        self._lefts = lefts
         parts = [
             (thetas[rule] * (scale / batch)).expand(-1, left.shape[1], -1)
             for (rule, scale), left in zip(scales, lefts, strict=True)
         ]
-        self.column = torch.cat(parts, 1)
+        self._column = torch.cat([parts[i] for i in self._order], 1)
         replicas, rows, columns = matrix.shape
-        self.left = aligned_zeros(replicas, self.column.shape[1], rows, like=matrix)
-        self.right = aligned_zeros(replicas, self.column.shape[1], columns, like=matrix)
+        self.left = aligned_zeros(replicas, self._column.shape[1], rows, like=matrix)
+        self.right = aligned_zeros(replicas, self._column.shape[1], columns, like=matrix)
         self.add = added_product(matrix, self.left, self.right)
+
+    def take(self, lefts: list[Tensor], rights: list[Tensor]) -> None:
+        """Take the factors of an update."""
+        if len(self._order) > 1:
+            rights = [rights[i] for i in self._order]
+        torch.cat(rights, 1, out=self.right)
+        if self._beside is not None and all(map(operator.is_, lefts, self._lefts)):
+            torch.mul(self._beside, self._column, out=self.left)
+        else:
+            torch.cat([lefts[i] for i in self._order], 1, out=self.left).mul_(self._column)
+
+
+def _beside(lefts: list[Tensor]) -> tuple[list[int], Tensor | None]:
+    """Return the order in which factors lie in memory, and all of them as one tensor.
+
+    Signals such as the error and the activity of a layer lie side by side. Where the factors do
+    not, the order is theirs, and there is no such tensor.
+    """
+    order = sorted(range(len(lefts)), key=lambda i: lefts[i].data_ptr())
+    first, total = lefts[order[0]], 0
+    for i in order:
+        one = lefts[i]
+        alike = one.stride() == first.stride() and one.shape[2] == first.stride(1)
+        alike &= one.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        if not alike or one.data_ptr() - first.data_ptr() != total * one.stride(1) * one.itemsize:
+            return [*range(len(lefts))], None
+        total += one.shape[1]
+    size = (first.shape[0], total, first.shape[2])
+    return order, first.as_strided(size, first.stride(), first.storage_offset())
