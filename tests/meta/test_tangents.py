@@ -209,6 +209,14 @@ FUNCTIONS = [
     lambda x, y: torch.maximum(x, y),
     lambda x, y: x.cumsum(-1) ** 2,
     lambda x, y: (x.amax(-1, keepdim=True) - x).relu(),
+    lambda x, y: (x == x.amax(-1, keepdim=True)) * x * y,
+    lambda x, y: torch.where(x != y, x * y, 0 * x),
+    lambda x, y: abs(x - y) % 0.3,
+    lambda x, y: x.sort(-1).values * y,
+    lambda x, y: x.topk(2, -1).values.sum(-1, keepdim=True) * y,
+    lambda x, y: torch.max(x, -1, keepdim=True)[0] * x,
+    lambda x, y: (x.argmax(-1, keepdim=True) == torch.arange(5)) * y,
+    lambda x, y: x * y.size(-1) / len(y) / y.shape[1],
 ]
 
 

@@ -54,6 +54,14 @@ class Dual:
     def __neg__(self) -> Any:
         return call(torch.neg, self)
 
+    def __abs__(self) -> Any:
+        return call(torch.abs, self)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    __hash__ = object.__hash__
+
     def __getitem__(self, index: Any) -> Any:
         return call(lambda x: x[index], self)
 
@@ -67,10 +75,10 @@ def _operator(function: Callable[..., Any], swapped: bool = False) -> Callable[.
     return operate
 
 
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
     setattr(Dual, f"__{_name}__", _operator(getattr(operator, _name)))
     setattr(Dual, f"__r{_name}__", _operator(getattr(operator, _name), swapped=True))
-for _name in ("gt", "ge", "lt", "le"):
+for _name in ("gt", "ge", "lt", "le", "eq", "ne"):
     setattr(Dual, f"__{_name}__", _operator(getattr(operator, _name)))
 
 
@@ -218,6 +226,10 @@ def _differentiated(function: Callable[..., Any], args: Any, kwargs: Any) -> Any
 
     values = tuple(dual.value for dual in duals)
     result = pure(*values)
+    if isinstance(result, tuple):  # such as values and indices
+        return type(result)(_one_of(function, i, args, kwargs) for i in range(len(result)))
+    if isinstance(result, int):  # a size, or a place
+        return result
     if not isinstance(result, Tensor):
         raise TypeError(f"{function} gives {type(result).__name__}, which has no derivative here")
     if not (duals and result.is_floating_point()):
@@ -227,6 +239,10 @@ def _differentiated(function: Callable[..., Any], args: Any, kwargs: Any) -> Any
         shaped = tuple(t.expand_as(v) for t, v in zip(each, values, strict=True))
         tangents.append(torch.func.jvp(pure, values, shaped)[1])
     return Dual(result, torch.stack(tangents))
+
+
+def _one_of(function: Callable[..., Any], place: int, args: Any, kwargs: Any) -> Any:
+    return _differentiated(lambda *a, **k: function(*a, **k)[place], args, kwargs)
 
 
 class _Place(int):
