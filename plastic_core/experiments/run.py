@@ -123,8 +123,7 @@ def run(
     job = _Job(plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun)
     with folder.claimed() if folder is not None else contextlib.nullcontext():
         if folder is not None and folder.state == "finished":
-            record = folder.read_record()
-            return RunResult(plan.spec, folder.read_curves(), record.plain(), folder.path)
+            return _finished(plan, folder)
         new = folder is None or folder.state == "new"
         reused = job.from_store() if reuse and new else None
         return reused or job.train(on_plan, on_point)
@@ -256,6 +255,15 @@ class _Job:
                 store.add(cell, result)
         except PlasticError as error:
             self.notes.append(f"not added to the store: {error}")
+
+
+def _finished(plan: Plan, folder: RunFolder) -> RunResult:
+    """Return the result that a folder holds; its figure is drawn where a kill came before it."""
+    record, curves = folder.read_record().plain(), folder.read_curves()
+    if not folder.has_figure:
+        notes = folder.write_figure(lambda path: _draw(plan.spec.label, curves, path))
+        record["result"]["notes"] += notes
+    return RunResult(plan.spec, curves, record, folder.path)
 
 
 def _draw(label: str, curves: xr.Dataset, path: Path) -> None:

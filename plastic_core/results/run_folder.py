@@ -61,6 +61,11 @@ class RunFolder(ResultFolder[RunRecord]):
         self.write_record(record.plain())
         self.drop_checkpoint()
 
+    @property
+    def has_figure(self) -> bool:
+        """Whether the learning curve was drawn."""
+        return (self.path / FIGURE_FILE).exists()
+
     def write_figure(self, draw: Callable[[Path], Any]) -> list[str]:
         """Draw the learning curve, to a path; return what is to be noted where that fails."""
         return drawn(FIGURE_FILE, lambda: self._write(FIGURE_FILE, draw))

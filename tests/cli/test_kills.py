@@ -34,6 +34,7 @@ def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path, ev
         assert result["accuracy"] == whole["accuracy"]
         assert xr.load_dataset(tmp_path / name / "curves.nc").identical(expected)
         assert not (tmp_path / name / "checkpoint.safetensors").exists()
+        assert (tmp_path / name / "learning_curve.png").exists()
         if killed.returncode == 0:  # it got to its end
             assert result == json.loads(killed.stdout)
             break
