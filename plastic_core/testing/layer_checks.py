@@ -23,6 +23,8 @@ from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.program import NotNativeError
+from plastic_core.backends.native.step_table import StepTable
+from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.errors import PlasticError, describe_exception
 from plastic_core.base.fault import Fault
@@ -226,7 +228,8 @@ def backends(layer: type[Layer]) -> str:
     """Return which backends take the example, and why native does not."""
     tried = _tried(layer)
     try:
-        capture(tried.hooks, tried.circuit, torch.float64)
+        step = Description(tried.circuit, tried.hooks)
+        StepTable(step, capture(step, torch.float64))
     except NotNativeError as error:
         return f"compiled, eager; not native: {error}"
     return "native, compiled, eager"

@@ -1,7 +1,8 @@
-"""C of an activation function and its slope, made as that of rules is."""
+"""C of activation functions and their slopes, made as that of rules is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,37 +16,72 @@ from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import NotNativeError, Value, Values
 
 
-def emit_activation(activation: Activation, dtype: torch.dtype) -> str:
-    """Return the functions that give the activity, its slope, and the slope of the slope.
+def emit_activations(
+    activations: Sequence[Activation], dtype: torch.dtype, tangents: bool = False
+) -> str:
+    """Return the functions of all activation functions of a network, and their table.
+
+    Args:
+        activations: the different ones.
+        dtype: of the run.
+        tangents: whether tangents are carried too.
 
     Raises:
         NotNativeError: with the reason.
     """
-    name = f"the activation '{activation.spec.name}'"
+    names = ["activate", "activate_back"]
+    names += ["activate_tangent", "activate_back_tangent"] if tangents else []
+    texts = [_functions(i, one, dtype, tangents) for i, one in enumerate(activations)]
+    entries = [
+        "    {" + ", ".join(f"{name}_{i}" for name in names) + "},\n" for i in range(len(texts))
+    ]
+    table = "".join(entries) or "    {0},\n"
+    return "\n".join([*texts, f"static const struct activation activations[] = {{\n{table}}};"])
+
+
+def _functions(number: int, activation: Activation, dtype: torch.dtype, tangents: bool) -> str:
     if activation.spec.slope_of != "y":
-        raise NotNativeError(f"{name}: its slope reads z, and C keeps the activity alone")
+        name = activation.spec.name
+        raise NotNativeError(
+            f"the activation '{name}': its slope reads z, and C keeps the activity alone"
+        )
     values = _UnitValues()
     follower = _ActivationFollower(values, [], dtype)
     y = values.value(follower.follow(activation, lambda s: activation.apply(s.z)))
     slope = values.value(follower.follow(activation, lambda s: activation.slope(s.z, s.y)))
-    functions = [_function("activation", "z", y, values), _function("slope", "y", slope, values)]
-    try:
-        bend = Differentiator(values, still={"z"}).of(slope)
-    except NotNativeError:  # which tangents alone need
-        return "\n".join(functions)
-    bend = values.number(0) if bend is None else bend
-    return "\n".join([*functions, _function("bend", "y", bend, values)])
+    back = values.make("mul", values.signal("error"), slope)
+    loops = [
+        _loop(f"activate_{number}", "z", y, "y", values),
+        _loop(f"activate_back_{number}", "error z y", back, "into", values),
+    ]
+    if tangents:
+        tangent = values.make("mul", values.signal("dz"), slope)
+        back = values.make("mul", values.signal("derror"), slope)
+        bend = Differentiator(values).of(slope)
+        if bend is not None:
+            bent = values.make("mul", values.signal("error"), bend)
+            back = values.make("add", back, bent)
+        everything = "error z y derror dz dy"
+        loops += [
+            _loop(f"activate_tangent_{number}", "z y dz", tangent, "dy", values),
+            _loop(f"activate_back_tangent_{number}", everything, back, "into", values),
+        ]
+    return "\n".join(loops)
 
 
-def _function(name: str, argument: str, value: Value, values: Values) -> str:
+def _loop(name: str, arguments: str, value: Value, result: str, values: Values) -> str:
     unit = _Unit(values.constants)
-    result = unit.text(value)
-    called = name if name == "activation" else f"activation_{name}"
+    unit.lines.append(f"{result}[i] = {unit.text(value)};")
+    given = "".join(f"const real *{one}, " for one in arguments.split())
+    unused = ", ".join(f"(void){one}" for one in arguments.split())
+    inside = "".join(f"        {line}\n" for line in unit.lines)
     return f"""\
-INLINE real {called}(real {argument}) {{
-    (void){argument};
-{"".join(f"    {line}" + chr(10) for line in unit.lines)}    return {result};
-}}"""
+static void {name}({given}real *{result}, long count) {{
+    {unused};
+    SIMD for (long i = 0; i < count; i++) {{
+{inside}    }}
+}}
+"""
 
 
 class _UnitValues(Values):
@@ -85,5 +121,6 @@ class _Unit(Naming):
     def _leaf(self, value: Value) -> str | None:
         if value.operation == "number":
             return f"(real){self._constants[value.arguments[0]]!r}"
-        # the derivative by y, whose own is 1
-        return {"signal": str(value.arguments[0]), "tangent": "1"}.get(value.operation)
+        return {"signal": f"{value.arguments[0]}[i]", "tangent": f"d{value.arguments[0]}[i]"}.get(
+            value.operation
+        )

@@ -11,11 +11,8 @@ from typing import Any
 
 import torch
 
-from plastic_core.api.circuit import Circuit
-from plastic_core.api.layered_spec import LayeredSpec
-from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.network_spec import RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
-from plastic_core.backends.native.c_activation import emit_activation
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss
 from plastic_core.backends.native.program import (
@@ -30,36 +27,39 @@ from plastic_core.backends.native.program import (
 )
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
 from plastic_core.backends.step.description import Description
-from plastic_core.circuits.recurrent import HIDDEN
-from plastic_core.hooks.hooks import Hooks, LocalRule
+from plastic_core.hooks.hooks import LocalRule
 from plastic_core.hooks.result import split_result
 from plastic_core.networks.parameters import state_key
 
 
-def capture(hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> Program:
+def capture(step: Description, dtype: torch.dtype) -> Program:
     """Return what the rules of a run compute, and its loss.
+
+    Args:
+        step: circuit and hooks.
+        dtype: of the run.
 
     Raises:
         NotNativeError: with the reason.
     """
-    if hooks.forward:
+    if step.hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
-    spec = circuit.spec
-    if isinstance(spec, LayeredSpec):
-        raise NotNativeError("C is not generated for a network that is a list of layers")
+    spec = step.circuit.spec
     if isinstance(spec, RecurrentSpec) and (spec.layer_norm or spec.residual or spec.bias):
         raise NotNativeError(
             "C is not generated for biases, layer normalisation and residual connections over time"
         )
+    if any(matrix.mask is not None for matrix in step.circuit.matrices):
+        raise NotNativeError("C is not generated for masks, which leave connections out")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
-    return _Capture(hooks, circuit, dtype).program()
+    return _Capture(step, dtype).program()
 
 
 class _Capture:
-    def __init__(self, hooks: Hooks, circuit: Circuit, dtype: torch.dtype) -> None:
-        self.hooks, self.circuit, self.dtype = hooks, circuit, dtype
-        self.spec, self.loss = circuit.spec, circuit.loss
+    def __init__(self, step: Description, dtype: torch.dtype) -> None:
+        self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
+        hooks = step.hooks
         self.thetas = [rule.name for rule in hooks.local]
         self.slots = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
         self.uniform_decays: list[tuple[str, float]] = []
@@ -67,24 +67,21 @@ class _Capture:
         self.follower = Follower(self.values, self.slots, dtype)
 
     def program(self) -> Program:
-        spec = self.spec
-        depth = len(self.circuit.matrices)
-        needs = _needs(Description(self.circuit, self.hooks))
-        skips = [False] * depth
-        if not isinstance(spec, RecurrentSpec):
-            skips[: self.circuit.depth] = self.circuit.skips
+        depth = len(self.circuit.sends)
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []
-        for p in range(depth):
-            skip, below = skips[p], p > 0 and skips[p - 1]
-            # what Oja's rule reconstructs: in a recurrent projection not its input
-            own_source = isinstance(spec, RecurrentSpec) and p == HIDDEN
+        for p, sends in enumerate(self.circuit.sends):
+            reads, propagates = self.step.reads[p], self.step.propagates[p]
+            needs = Needs(*(name in reads for name in Needs._fields))
+            # what Oja's rule reconstructs: over time not what was sent
+            events = map(self.circuit.events, sends)
+            own_source = any(one.source != one.pre for one in events)
             rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
-            key = (needs[p], skip, below, own_source, rules)
+            key = (needs, propagates, own_source, rules)
             if key not in known:
                 known[key] = len(kinds)
-                kinds.append(self._kind(needs[p], skip, below, own_source, rules))
+                kinds.append(self._kind(*key))
             kind_of.append(known[key])
         states = [
             [state_key(name, p, state) if p in rule.layers else None for p in range(depth)]
@@ -107,43 +104,25 @@ class _Capture:
             uniform_decays=self.uniform_decays,
             transform=transform,
             matrix_states=[keys(*slot) for slot in slots.matrices],
-            layer_norm=_normalises(spec),
-            normalises_back=_normalises(spec) and self.hooks.gated,
-            activation=emit_activation(self.circuit.activation, self.dtype),
-            loss=capture_loss(self.loss, self.values.constants, self.dtype),
+            loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
         )
 
     def _kind(
-        self,
-        needs: Needs,
-        skip: bool,
-        below: bool,
-        own_source: bool,
-        rules: tuple[LocalRule, ...],
+        self, needs: Needs, propagates: bool, own_source: bool, rules: tuple[LocalRule, ...]
     ) -> Kind:
         self.values.known = {} if own_source else {"source": self.values.signal("pre")}
-        pre_error = arrived = None
-        if needs.propagate:
+        propagated = None
+        if propagates:
             owner = self.hooks.propagator
             assert owner is not None
             assert self.hooks.propagate is not None
-            arrived = self.follower.follow(owner, self.hooks.propagate)
-            if not isinstance(arrived, Value):
-                raise NotNativeError(f"the rule '{owner.spec.name}' propagates {arrived!r}")
-            arrived = self.values.make("identity", arrived)
-            if skip:
-                arrived = self.values.make("add", arrived, self.values.signal("above"))
-            pre_error = arrived
-            if self.hooks.gated:
-                slope = self.values.make("activation_slope", self.values.signal("branch"))
-                pre_error = self.values.make("mul", arrived, slope)
-            self.values.known["pre_error"] = pre_error
-            stepwise = isinstance(self.spec, RecurrentSpec)
-            if stepwise or (self.hooks.gated and _normalises(self.spec)):
-                # rules read it where it has also gone back through the normalisation, and in a
-                # recurrent network for all events, of which each step propagated its own
-                self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
-        kind = Kind(needs, None, None, pre_error, arrived if below else None, [], {})
+            propagated = self.follower.follow(owner, self.hooks.propagate)
+            if not isinstance(propagated, Value):
+                raise NotNativeError(f"the rule '{owner.spec.name}' propagates {propagated!r}")
+            propagated = self.values.make("identity", propagated)
+        # what propagates does not know it yet
+        self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
+        kind = Kind(needs, None, None, propagated, [], {})
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         for rule in rules:
             result, new = split_result(rule.spec, self.follower.follow(rule, rule.function))
@@ -204,15 +183,3 @@ class _Capture:
             by_row = value if by_row is None else self.values.make("add", by_row, value)
         update.row_decay, update.column_decay = by_row, by_column
         return update
-
-
-def _normalises(spec: AnyNetwork) -> bool:
-    return not isinstance(spec, RecurrentSpec) and spec.layer_norm
-
-
-def _needs(step: Description) -> list[Needs]:
-    """Return what must be computed at each projection."""
-    return [
-        Needs(propagates, *(name in reads for name in ("weight_error", "recon", "feedback_error")))
-        for propagates, reads in zip(step.propagates, step.reads, strict=True)
-    ]

@@ -40,8 +40,7 @@ class TangentKind:
 
     weight: TangentUpdate | None
     feedback: TangentUpdate | None
-    pre_error: Value | None
-    arrived: Value | None
+    propagate: Value | None
 
 
 class Differentiator:
@@ -67,8 +66,7 @@ class Differentiator:
         return TangentKind(
             self._update(kind.weight),
             self._update(kind.feedback),
-            self._or_zero(kind.pre_error),
-            self._or_zero(kind.arrived),
+            self._or_zero(kind.propagate),
         )
 
     def _update(self, update: MatrixUpdate | None) -> TangentUpdate | None:
@@ -204,5 +202,4 @@ _RULES: Final[dict[str, _Rule]] = {
     "relu": _slope_times(lambda m, y, x: m.make("gt", x, m.number(0))),
     "tanh": _slope_times(lambda m, y, x: m.make("sub", m.number(1), m.make("square", y))),
     "sigmoid": _slope_times(lambda m, y, x: m.make("mul", y, m.make("sub", m.number(1), y))),
-    "activation_slope": _slope_times(lambda m, y, x: m.make("activation_bend", x)),
 }

@@ -1,29 +1,133 @@
-/* The driver: whatever is trained in a workspace is so in a copy of each replica. */
+/* The driver: networks through all samples between two evaluations, each in a copy of its own. */
+
+static void carry_out_all(network_t *net, long from, long to) {
+    for (const bound_t *o = net->operations + from; from < to; from++, o++) {
+        if (o->code == LEARN) {
+            learn(net, &net->projections[o->which]);
+            continue;
+        }
+        carry_out(net, o);
+        carry_tangents(net, o);
+    }
+}
+
+static int finite_outputs(const network_t *net) {
+    const long n = net->job->outputs, pad = padded(n);
+    for (long e = 0; e < net->events; e++)
+        for (long i = 0; i < n; i++)
+            if (!isfinite(net->output[e * pad + i])) return 0;
+    return 1;
+}
+
+/* The inputs of some points, and what is taken up ahead with them. */
+static void take_inputs(network_t *net, const int64_t *points, long count) {
+    const job_t *job = net->job;
+    const long n = units_at(job, job->input);
+    for (long e = 0; e < count; e++)
+        memcpy(net->inputs + e * padded(n), job->inputs + points[e] * n, n * sizeof(real));
+    projection_t *p = net->ahead;
+    if (p && net->due) flush_weight(net, p, count, net->inputs);
+    else if (p) forward(&p->weight, count, net->inputs, net->ahead_parts, p->parts_pad);
+    net->due = 0;
+    net->used = 0;
+}
+
+/* Returns the index of the point at which an output was not finite, or -1. */
+static int64_t train(job_t *job, network_t *net, const int64_t *order) {
+    const long samples = job->samples, group = job->batch * net->together;
+    const long input = padded(units_at(job, job->input));
+    long ready = least(group, samples); /* points whose inputs are taken up */
+    take_inputs(net, order, ready);
+    for (long start = 0; start < samples; start += net->events) {
+        if (__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) break;
+        const long events = least(job->batch, samples - start);
+        if (events != net->events) {
+            bind(net, events);
+            bind_tangents(net);
+        }
+        memcpy(net->input, net->inputs + net->used * input, events * input * sizeof(real));
+        net->points = order + start;
+        carry_out_all(net, 0, job->forward);
+        if (!finite_outputs(net)) return start;
+        carry_out_all(net, job->forward, job->operations);
+        net->used += events;
+        if (net->used < ready) continue;
+        ready = least(group, samples - start - events);
+        take_inputs(net, order + start + events, ready);
+    }
+    for (long l = 0; l < job->projections; l++) {
+        flush(&net->projections[l].weight, 0, 0, 0, 0);
+        if (job->feedback) flush(&net->projections[l].feedback, 0, 0, 0, 0);
+    }
+    flush_tangents(net);
+    return -1;
+}
+
+static void lay_out(job_t *job, network_t *net, arena_t *arena) {
+    for (long l = 0; l < job->projections; l++)
+        lay_out_projection(job, &net->projections[l], l, &kinds[job->kinds[l]], arena);
+    lay_out_network(job, net, arena);
+    lay_out_tangents(net, arena);
+    lay_out_scratch(net, arena);
+}
+
+static int64_t train_replica(job_t *job, network_t *net, int64_t replica) {
+    net->theta = job->thetas + replica * THETAS;
+    for (long l = 0; l < job->projections; l++)
+        set_period(job, &net->projections[l], job->periods[replica]);
+    net->together = 1;
+    if (net->ahead)
+        net->together = least(period(job, net->ahead, net->ahead->kind->weight_decay),
+                              job->periods[replica]);
+    net->due = 0;
+    copy_network(job, net, replica, 0);
+    copy_tangents(net, replica, 0);
+    int64_t failed = train(job, net, job->order + replica * job->samples);
+    if (failed < 0 && !finite_network(job, net)) failed = job->samples - 1;
+    copy_network(job, net, replica, 1);
+    copy_tangents(net, replica, 1);
+    return failed;
+}
+
+/* Let numbers below the normal range be zero while a network trains: an operation on one of them
+takes as long as a hundred others. Returns what to restore. */
+static unsigned flush_tiny_numbers(void) {
+#if defined(__SSE__)
+    const unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | 0x8040);
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static void restore_tiny_numbers(unsigned before) {
+#if defined(__SSE__)
+    __builtin_ia32_ldmxcsr(before);
+#else
+    (void)before;
+#endif
+}
 
 /* Train replicas until none is left; several threads may run this on one job. Returns 1 where
 there was no memory for the workspace, else 0. */
 int plastic_train(job_t *job) {
-    workspace_t workspace;
+    const size_t count = job->projections * (1 + job->directions);
+    network_t net = {.projections = calloc(count, sizeof(projection_t)), .constant = job->constants};
+    if (!net.projections) return 1;
     arena_t arena = {0, 0};
-    lay_out_workspace(job, &workspace, &arena);
+    lay_out(job, &net, &arena);
     void *memory = calloc(arena.used + 4096, 1);
-    if (!memory) return 1;
-    arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
-    lay_out_workspace(job, &workspace, &arena);
-    network_t *net = network_of(&workspace);
-    net->constant = job->constants;
-    const unsigned before = flush_tiny_numbers();
-    int64_t replica;
-    while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas) {
-        if (!job->alive[replica]) continue;
-        net->theta = job->thetas + replica * THETAS;
-        copy_workspace(job, &workspace, replica, 0);
-        int64_t failed = train_replica(job, &workspace, job->order + replica * job->samples);
-        if (failed < 0 && !finite_network(job, net)) failed = job->samples - 1;
-        copy_workspace(job, &workspace, replica, 1);
-        job->failed[replica] = failed;
+    if (memory) {
+        arena = (arena_t){(char *)(((uintptr_t)memory + 4095) / 4096 * 4096), 0};
+        lay_out(job, &net, &arena);
+        const unsigned before = flush_tiny_numbers();
+        int64_t replica;
+        while ((replica = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->replicas)
+            if (job->alive[replica]) job->failed[replica] = train_replica(job, &net, replica);
+        restore_tiny_numbers(before);
     }
-    restore_tiny_numbers(before);
     free(memory);
-    return 0;
+    free(net.projections);
+    return !memory;
 }

@@ -66,6 +66,7 @@ typedef struct {
     long waiting; /* factors that do */
     double lost; /* the fraction that has decayed since the last pass */
     int patient; /* whether decays wait */
+    long *begins; /* of the tiles, and where the last one ends, in vectors */
     vec *tiles;  /* [tile][rows + room][width] */
     real *left;  /* [room][padded(rows)], L' */
 } matrix_t;
@@ -74,9 +75,6 @@ typedef struct {
 INLINE long tile_count(const matrix_t *m) {
     return (vectors(m->columns) + WIDEST - 1) / WIDEST;
 }
-INLINE long tile_begin(const matrix_t *m, long tile) {
-    return vectors(m->columns) * tile / tile_count(m);
-}
 INLINE vec *tile_at(const matrix_t *m, long begin) {
     return m->tiles + begin * (m->rows + m->room);
 }
@@ -84,9 +82,9 @@ INLINE vec *tile_at(const matrix_t *m, long begin) {
 /* For each tile `function` with its width as a constant. */
 #define FOR_TILES(m, function, ...)                                                                \
     for (long t_ = 0; t_ < tile_count(m); t_++) {                                                  \
-        const long begin = tile_begin(m, t_);                                                      \
+        const long begin = (m)->begins[t_];                                                        \
         vec *tile = tile_at(m, begin);                                                             \
-        switch (tile_begin(m, t_ + 1) - begin) {                                                   \
+        switch ((m)->begins[t_ + 1] - begin) {                                                     \
         case 1: function(1, tile, begin, __VA_ARGS__); break;                                      \
         case 2: function(2, tile, begin, __VA_ARGS__); break;                                      \
         default: function(3, tile, begin, __VA_ARGS__);                                            \
@@ -232,7 +230,7 @@ static void send_back_two(const matrix_t *m, const real *const *left, const real
 /* Add what waits, and parts = W x for inputs ahead. */
 static void flush(matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
     /* some rows of all tiles, then the next ones: their parts stay in the first-level cache */
-    const long some = events ? ROWS_AHEAD : m->rows;
+    const long some = events > 1 ? ROWS_AHEAD : m->rows;
     for (long from = 0; from < m->rows; from += some) {
         const long to = least(from + some, m->rows);
         FOR_TILES(m, update_tile, m, from, to, events, x, parts, parts_pad)

@@ -18,10 +18,13 @@ from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.backends.native.c_activation import emit_activations
 from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import NotNativeError, Program
+from plastic_core.backends.native.step_table import VECTOR_SIGNALS, StepTable
+from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
@@ -30,10 +33,31 @@ from plastic_core.networks.parameters import Parameters
 # What waits is divided by what has not decayed yet, which must not come near zero.
 _FAST_DECAY: Final = 0.1
 
-_INTEGERS = ("depth", "replicas", "samples", "batch", "classes", "matrices", "stop", "next")
+_INTEGERS = (
+    "projections",
+    "replicas",
+    "samples",
+    "batch",
+    "stop",
+    "next",
+    "buffers",
+    "places",
+    "operations",
+    "forward",
+    "input",
+    "output",
+    "outputs",
+    "ahead",
+)
 _POINTERS = (
-    "sizes",
-    "skips",
+    "units",
+    "nodes",
+    "place",
+    "operation",
+    "rows",
+    "columns",
+    "events",
+    "signals",
     "kinds",
     "alive",
     "periods",
@@ -65,8 +89,6 @@ class Job(ctypes.Structure):
         ("directions", ctypes.c_int64),
         ("weight_tangents", ctypes.c_void_p),
         ("feedback_tangents", ctypes.c_void_p),
-        ("present", ctypes.c_int64),
-        ("steps", ctypes.c_int64),
     ]
 
 
@@ -76,11 +98,13 @@ class NativeCode:
 
     Attributes:
         program: what the rules compute.
+        table: what a step consists of.
         source: the C code.
         library: what they became.
     """
 
     program: Program
+    table: StepTable
     source: str
     library: Library
 
@@ -123,23 +147,21 @@ class NativeBackend:
         code: NativeCode | None = None,
     ) -> None:
         circuit = circuit_of(network)
-        spec = circuit.spec
-        self._recurrent = isinstance(spec, RecurrentSpec)
-        if self._recurrent and batch_size > 1:
+        if isinstance(circuit.spec, RecurrentSpec) and batch_size > 1:
             raise NotNativeError("mini-batches of a recurrent network")
         if code is None:
-            program = capture(hooks, circuit, parameters.weights[0].dtype)
-            source = self._emit(program, parameters)
-            code = NativeCode(program, source, load_library(source, "plastic_train", flags))
+            step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
+            program = capture(step, dtype)
+            table = StepTable(step, program)
+            source = self._emit(program, table, dtype)
+            code = NativeCode(program, table, source, load_library(source, "plastic_train", flags))
         self.code = code
         self.period = _period(code.program, batch_size)
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
         self._evaluation = Evaluation(circuit, hooks, parameters)
         self._threads = threads
         self._kept: list[Tensor] = []
-        self._job = self._make_job(
-            circuit, code.program, thetas, parameters, inputs, targets, batch_size
-        )
+        self._job = self._make_job(code, thetas, parameters, inputs, targets, batch_size)
 
     def advance(self, order: Tensor) -> Tensor:
         """Train; see `Backend.advance`."""
@@ -171,9 +193,9 @@ class NativeBackend:
         self._alive[failed >= 0] = 0
         return failed
 
-    def _emit(self, program: Program, parameters: Parameters) -> str:
-        double = parameters.weights[0].dtype == torch.float64
-        return emit(program, double, self._recurrent)
+    def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
+        activations = emit_activations(table.activations, dtype)
+        return emit(program, activations, dtype == torch.float64)
 
     def freeze(self, replica: int) -> None:
         """Train this replica no further."""
@@ -186,35 +208,47 @@ class NativeBackend:
 
     def _make_job(
         self,
-        circuit: Circuit,
-        program: Program,
+        code: NativeCode,
         thetas: dict[str, Tensor],
         parameters: Parameters,
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
     ) -> Job:
-        spec, dtype = circuit.spec, parameters.weights[0].dtype
+        program, table = code.program, code.table
+        weights, feedback = parameters.weights, parameters.feedback
+        dtype = weights[0].dtype
         states = _by_layer(program.states, parameters)
         matrix_states = _by_layer(program.matrix_states, parameters)
         columns = [thetas[name].to(dtype) for name in program.thetas]
-        table = torch.stack(columns, 1) if columns else torch.zeros(parameters.replicas, 1)
-        feedback = parameters.feedback
+        thetas_of_each = torch.stack(columns, 1) if columns else torch.zeros(len(weights[0]), 1)
         return Job(
-            depth=circuit.depth,
-            matrices=len(circuit.matrices),
+            projections=len(weights),
             replicas=parameters.replicas,
             batch=batch_size,
-            classes=targets.shape[1],
-            sizes=self._integers([circuit.sizes[0], *(m.n_post for m in circuit.matrices)]),
-            skips=self._integers(circuit.skips),
-            present=spec.present if isinstance(spec, RecurrentSpec) else 0,
-            steps=spec.steps if isinstance(spec, RecurrentSpec) else 0,
+            buffers=len(table.units),
+            places=len(table.places),
+            operations=len(table.operations),
+            forward=table.forward,
+            input=table.input,
+            output=table.output,
+            outputs=targets.shape[1],
+            ahead=self._ahead(table),
+            units=self._integers(table.units),
+            nodes=self._integers(table.nodes),
+            place=self._integers([n for place in table.places for n in place]),
+            operation=self._integers([n for operation in table.operations for n in operation.row]),
+            rows=self._integers([w.shape[1] for w in weights]),
+            columns=self._integers([w.shape[2] for w in weights]),
+            events=self._integers(table.events),
+            signals=self._integers(
+                [one.get(name, -1) for one in table.signals for name in VECTOR_SIGNALS]
+            ),
             kinds=self._integers(program.kind_of),
             alive=self._alive.data_ptr(),
             periods=self._keep(_periods(program, thetas, parameters.replicas)),
-            weights=self._pointers(parameters.weights),
-            weight_strides=self._strides(parameters.weights),
+            weights=self._pointers(weights),
+            weight_strides=self._strides(weights),
             feedback=self._pointers(feedback) if feedback else None,
             feedback_strides=self._strides(feedback),
             feedback_rows=self._integers([b.shape[2] for b in feedback]),
@@ -223,11 +257,15 @@ class NativeBackend:
             state_sizes=self._integers([0 if s is None else s[0].numel() for s in states]),
             matrix_states=self._pointers(matrix_states),
             matrix_state_strides=self._strides(matrix_states),
-            thetas=self._keep(table.contiguous()),
+            thetas=self._keep(thetas_of_each.contiguous()),
             constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
             inputs=self._keep(inputs.contiguous()),
             targets=self._keep(targets.contiguous()),
         )
+
+    def _ahead(self, table: StepTable) -> int:
+        """Return the projection whose inputs are taken up ahead, or -1."""
+        return table.ahead
 
     def _integers(self, values: Sequence[int | bool]) -> int:
         return self._keep(torch.tensor([*map(int, values), 0], dtype=torch.int64))

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from plastic_core.backends.native.c_activation import emit_activations
 from plastic_core.backends.native.c_tangents import emit_tangents
 from plastic_core.backends.native.derivatives import Differentiator
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError, Program, Values
-from plastic_core.networks.parameters import Parameters
+from plastic_core.backends.native.step_table import Code, StepTable
 
 
 class NativeTangents(NativeBackend):
@@ -39,16 +40,20 @@ class NativeTangents(NativeBackend):
         job.weight_tangents = self._pointers(weights)
         job.feedback_tangents = self._pointers(feedback)
 
-    def _emit(self, program: Program, parameters: Parameters) -> str:
-        if self._recurrent:
+    def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
+        codes = {operation.code for operation in table.operations}
+        if max(table.events) > 1:
             raise NotNativeError("recurrent networks are not differentiated in C")
-        if len(parameters.biased):
+        if Code.ONE in codes:
             raise NotNativeError("biases are not differentiated in C")
-        if program.layer_norm or program.transform is not None:
+        if Code.NORMALISE in codes or program.transform is not None:
             raise NotNativeError("layer normalisation and transforms are not differentiated in C")
         values = Values()
         values.constants = program.constants  # those of derivatives are added to them
         derive = Differentiator(values)
         kinds = [derive.kind(kind) for kind in program.kinds]
-        double = parameters.weights[0].dtype == torch.float64
-        return emit_tangents(program, kinds, double)
+        activations = emit_activations(table.activations, dtype, tangents=True)
+        return emit_tangents(program, kinds, activations, dtype == torch.float64)
+
+    def _ahead(self, _table: StepTable) -> int:
+        return -1  # tangents of the products are not

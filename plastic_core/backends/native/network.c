@@ -1,37 +1,59 @@
 /* What Python hands over, and the workspace that a thread trains a network in. */
 
+/* One operation of a step. */
+typedef struct {
+    int64_t code, which;       /* `which` of the projections or activation functions */
+    int64_t begin, count;      /* of the nodes or events that it is about, in mini-batches */
+    int64_t at[4];             /* places of vectors, or -1 */
+} operation_t;
+
 /* All sizes and strides count elements. */
 typedef struct {
-    int64_t depth, replicas, samples, batch, classes;
-    int64_t matrices;          /* of projections: depth, and behind them those of biases */
+    int64_t projections, replicas, samples, batch;
     int64_t stop;              /* set by another thread: end soon */
     int64_t next;              /* the first replica that no thread has taken yet */
-    const int64_t *sizes;      /* [depth + 1] */
-    const int64_t *skips;      /* [depth], whether a residual connection goes around it */
-    const int64_t *kinds;      /* [matrices], index into the table of kinds */
+    int64_t buffers, places, operations;
+    int64_t forward;           /* operations before the outputs are known */
+    int64_t input, output;     /* places of x and y_L */
+    int64_t outputs;           /* units of y_L */
+    int64_t ahead;             /* the projection whose inputs are taken up ahead, or -1 */
+    const int64_t *units;      /* [buffers] */
+    const int64_t *nodes;      /* [buffers], which lie one after the other */
+    const int64_t *place;      /* [places, 2], buffer and node in it */
+    const operation_t *operation;
+    const int64_t *rows, *columns; /* [projections], of W */
+    const int64_t *events;     /* [projections], of an update, in mini-batches */
+    const int64_t *signals;    /* [projections, SIGNALS], places or -1 */
+    const int64_t *kinds;      /* [projections], index into the table of kinds */
     const uint8_t *alive;      /* [replicas] */
     const int64_t *periods;    /* [replicas], updates that wait before they are added */
-    real *const *weights;      /* [matrices], each [replicas, n_post, n_pre] */
+    real *const *weights;      /* [projections], each [replicas, n_post, n_pre] */
     const int64_t *weight_strides;
-    real *const *feedback;     /* [matrices] or null, each [replicas, n_pre, feedback_rows] */
+    real *const *feedback;     /* [projections] or null, each [replicas, n_pre, feedback_rows] */
     const int64_t *feedback_strides;
     const int64_t *feedback_rows;
-    real *const *states;       /* [matrices, STATES], null where the rule does not act */
+    real *const *states;       /* [projections, STATES], null where the rule does not act */
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
-    real *const *matrix_states; /* [matrices, MATRIX_STATES], each [replicas, n_post, n_pre] */
+    real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] */
     const int64_t *matrix_state_strides;
     const real *thetas;        /* [replicas, THETAS] */
     const real *constants;
-    const real *inputs;        /* [N, n_0] */
-    const real *targets;       /* [N, classes], classes being the outputs */
+    const real *inputs;        /* [N, units of x] */
+    const real *targets;       /* [N, outputs] */
     const int64_t *order;      /* [replicas, samples] */
     int64_t *failed;           /* [replicas], out: index of the failed point, or -1 */
     /* where tangents are carried: with respect to so many thetas, and for each matrix
     [replicas, directions, ...], rows and columns as of the matrix */
     int64_t directions;
     real *const *weight_tangents, *const *feedback_tangents;
-    int64_t present, steps;    /* of a recurrent network */
 } job_t;
+
+/* The same with the vectors, and the units of the first of them. */
+typedef struct {
+    int32_t code, which, begin, count;
+    long units;
+    real *v[4];
+} bound_t;
 
 /* The increments of one matrix, as vectors: [events][padded(n)] each, decays [padded(n)]. */
 typedef struct {
@@ -39,30 +61,37 @@ typedef struct {
     const real *row_decay, *column_decay;
 } increment_t;
 
-/* One projection. */
+/* One projection; an update of it has `count` events of each sample. */
 typedef struct {
-    long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, parts_pad;
-    int skip;
+    long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, parts_pad, count;
     const struct kind *kind;
     matrix_t weight, feedback; /* feedback transposed */
     increment_t on_weight, on_feedback;
-    vec *parts;                /* [events][parts_pad], z before its lanes are added up */
-    vec *sums;                 /* scratch for what waits */
-    real *z, *scale, *dots[2]; /* scale: [events], of layer normalisation */
-    real *post, *activity, *error, *recon, *weight_error, *feedback_error, *arrived;
+    signals_t all;             /* of all events */
     real *buffers[BUFFERS + 1];
-    /* of other projections, or the input */
-    real *pre, *source, *branch, *pre_error, *above, *output_error;
     real *state[STATES + 1];
     matrix_t matrix_state[MATRIX_STATES + 1]; /* of transforms, in tiles as W is */
 } projection_t;
 
 typedef struct {
-    long depth, matrices;
+    const job_t *job;
     const real *theta, *constant;
-    long ahead;                /* updates whose inputs are taken up at once */
-    real *inputs[2], *input_error;
-    projection_t *projections; /* the layers, and behind them their biases */
+    long events;               /* of the present mini-batch */
+    const int64_t *points;     /* which they are */
+    real *input, *output;      /* x and y_L */
+    real *vectors;             /* all buffers, one after the other */
+    long size, *begin;         /* of all buffers; where each of them begins */
+    bound_t *operations;
+    long together;             /* updates whose inputs are taken up at once */
+    long used;                 /* points of those that are done with */
+    int due;                   /* whether the increments of this projection are to be added: */
+    projection_t *ahead;       /* whose inputs are taken up ahead, or null */
+    real *inputs;              /* [together * batch], those of it, */
+    vec *ahead_parts;          /* and their products with W_0 */
+    projection_t *projections;
+    /* scratch: z before its lanes are added up and after it, and of what waits */
+    vec *parts, *sums;
+    real *sum, *dots[2], *aside[2];
 } network_t;
 
 #define BY_VECTOR 1
@@ -75,13 +104,24 @@ struct kind {
     int weight_error, recon, feedback_error; /* what must be sent back */
     void (*bind)(projection_t *p);           /* set on_weight and on_feedback */
     void (*compute)(const network_t *net, projection_t *p, long events);
-    void (*propagate)(const network_t *net, projection_t *p, long events); /* or null: compute does */
+    /* the error of what was sent; or null */
+    void (*propagate)(const network_t *net, projection_t *p, const signals_t *s, real *into,
+                      long events);
+};
+
+/* An activation function, in so many units, and where there are tangents its derivatives. */
+struct activation {
+    void (*apply)(const real *z, real *y, long count);
+    void (*back)(const real *error, const real *z, const real *y, real *into, long count);
+    void (*tangent)(const real *z, const real *y, const real *dz, real *dy, long count);
+    void (*back_tangent)(const real *error, const real *z, const real *y, const real *derror,
+                         const real *dz, const real *dy, real *into, long count);
 };
 
 /* Updates that wait before they are added, at most. Where rows or columns decay by fractions of
-their own, and in mini-batches, nothing waits. */
-static long period(const job_t *job, int decays) {
-    return job->batch == 1 && decays != BY_VECTOR ? PERIOD : 1;
+their own, and where an update has several events, nothing waits. */
+static long period(const job_t *job, const projection_t *p, int decays) {
+    return job->batch * p->count == 1 && decays != BY_VECTOR ? PERIOD : 1;
 }
 
 /* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
@@ -100,43 +140,30 @@ static void lay_out_matrix(matrix_t *m, arena_t *arena, long rows, long columns,
     *m = (matrix_t){.rows = rows, .columns = columns, .room = room};
     m->tiles = take(arena, (rows + room) * padded(columns) * (long)sizeof(real));
     m->left = take(arena, room * padded(rows) * (long)sizeof(real));
+    m->begins = take(arena, (tile_count(m) + 1) * (long)sizeof(long));
+    for (long t = 0; arena->memory && t <= tile_count(m); t++)
+        m->begins[t] = vectors(columns) * t / tile_count(m);
 }
 
-/* `most` events in one update, and the inputs of `ahead` updates at once. */
 static void lay_out_projection(const job_t *job, projection_t *p, long l, const struct kind *kind,
-                               long most, long ahead, arena_t *arena) {
+                               arena_t *arena) {
     const long one = sizeof(real);
     p->kind = kind;
-    const int bias = l >= job->depth;
-    p->n_pre = bias ? 1 : job->sizes[l];
-    p->n_post = job->sizes[l % job->depth + 1];
-    p->n_out = job->sizes[job->depth];
-    p->skip = !bias && job->skips[l];
+    p->n_pre = job->columns[l];
+    p->n_post = job->rows[l];
+    p->n_out = job->outputs;
+    p->count = job->events[l];
     p->pre_pad = padded(p->n_pre);
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
-    const long room = kind->weight_count * most * (most > 1 ? 1 : period(job, kind->weight_decay));
+    const long most = job->batch * p->count;
+    const long room = kind->weight_count * most * period(job, p, kind->weight_decay);
+    p->parts_pad = padded(p->n_post + room);
     lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room);
     if (job->feedback) {
-        const long updates = most > 1 ? 1 : period(job, kind->feedback_decay);
-        const long waiting = kind->feedback_count * most * updates;
+        const long waiting = kind->feedback_count * most * period(job, p, kind->feedback_decay);
         lay_out_matrix(&p->feedback, arena, job->feedback_rows[l], p->n_pre, waiting);
     }
-    p->parts_pad = padded(p->n_post + room);
-    const long events = most * ahead;
-    p->parts = take(arena, events * p->parts_pad * (long)sizeof(vec));
-    p->sums = take(arena, (room + p->feedback.room + 4) * (long)sizeof(vec));
-    p->z = take(arena, most * p->parts_pad * one);
-    p->scale = take(arena, most * one);
-    for (int d = 0; d < 2; d++) p->dots[d] = take(arena, (room + p->feedback.room + 4) * one);
-    const long post = most * p->post_pad * one, pre = most * p->pre_pad * one;
-    p->post = take(arena, post);
-    p->activity = p->skip ? take(arena, post) : p->post;
-    p->error = take(arena, post);
-    p->recon = take(arena, pre);
-    p->weight_error = take(arena, pre);
-    p->feedback_error = take(arena, pre);
-    p->arrived = take(arena, pre);
     for (int s = 0; s < MATRIX_STATES; s++)
         lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0);
     const long widest = p->pre_pad > p->post_pad ? p->pre_pad : p->post_pad;
@@ -147,39 +174,70 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     }
 }
 
-static void lay_out(const job_t *job, network_t *net, const struct kind *kinds, arena_t *arena) {
-    const long depth = job->depth;
-    const struct kind *first = &kinds[job->kinds[0]];
-    net->depth = depth;
-    net->matrices = job->matrices;
-    net->ahead = period(job, first->weight_decay);
-    net->projections = take(arena, net->matrices * (long)sizeof(projection_t));
-    real *ones = take(arena, job->batch * LANES * (long)sizeof(real));
-    const long input = job->batch * padded(job->sizes[0]) * (long)sizeof(real);
-    for (int i = 0; i < 2; i++) net->inputs[i] = take(arena, net->ahead * input);
-    net->input_error = take(arena, input);
-    projection_t counted = {0}, *projections = net->projections;
-    for (long l = 0; l < net->matrices; l++)
-        lay_out_projection(job, arena->memory ? &projections[l] : &counted, l,
-                           &kinds[job->kinds[l]], job->batch, l ? 1 : net->ahead, arena);
-    if (!arena->memory) return;
-    for (long e = 0; e < job->batch; e++) ones[e * LANES] = 1;
-    for (long l = 0; l < depth; l++) {
-        projection_t *p = &projections[l];
-        p->pre = p->source = l ? p[-1].activity : net->inputs[0];
-        p->branch = l ? p[-1].post : net->inputs[0];
-        p->pre_error = l ? p[-1].error : net->input_error;
-        p->above = l < depth - 1 ? p[1].arrived : 0;
-        p->output_error = projections[depth - 1].error;
-        p->kind->bind(p);
+/* Room for the products with any projection, those of tangents too. */
+static void lay_out_scratch(network_t *net, arena_t *arena) {
+    const long count = net->job->projections * (1 + net->job->directions);
+    long longest = 0, waiting = 0;
+    for (long l = 0; l < count; l++) {
+        const projection_t *p = &net->projections[l];
+        const long room = p->weight.room + p->feedback.room;
+        if (p->parts_pad > longest) longest = p->parts_pad;
+        if (room > waiting) waiting = room;
     }
-    for (long l = depth; l < net->matrices; l++) { /* from a unit that is always 1 */
-        projection_t *p = &projections[l], *layer = p - depth;
-        p->pre = p->source = p->branch = ones;
-        p->pre_error = p->arrived; /* nobody reads it */
-        p->post = layer->post;
-        p->error = layer->error;
-        p->output_error = projections[depth - 1].error;
+    net->parts = take(arena, longest * (long)sizeof(vec));
+    net->sum = take(arena, longest * (long)sizeof(real));
+    net->sums = take(arena, (waiting + 4) * (long)sizeof(vec));
+    for (int d = 0; d < 2; d++) net->dots[d] = take(arena, (waiting + 4) * (long)sizeof(real));
+}
+
+static long units_at(const job_t *job, int64_t place) { return job->units[job->place[2 * place]]; }
+
+/* The vectors of all nodes, and what else belongs to no single projection. */
+static void lay_out_network(const job_t *job, network_t *net, arena_t *arena) {
+    const long one = sizeof(real);
+    net->job = job;
+    net->operations = take(arena, job->operations * (long)sizeof(bound_t));
+    net->begin = take(arena, job->buffers * (long)sizeof(long));
+    net->size = 0;
+    for (long b = 0; b < job->buffers; b++) {
+        if (arena->memory) net->begin[b] = net->size;
+        net->size += job->nodes[b] * job->batch * padded(job->units[b]);
+    }
+    net->vectors = take(arena, net->size * (1 + job->directions) * one);
+    net->ahead = job->ahead < 0 ? 0 : &net->projections[job->ahead];
+    const long most = net->ahead ? period(job, net->ahead, net->ahead->kind->weight_decay) : 1;
+    const long points = most * job->batch;
+    net->inputs = take(arena, points * padded(units_at(job, job->input)) * one);
+    if (net->ahead)
+        net->ahead_parts = take(arena, points * net->ahead->parts_pad * (long)sizeof(vec));
+}
+
+/* The vectors at a place: those of a node one after the other, then those of the next node. */
+static real *vectors_at(const network_t *net, int64_t place) {
+    if (place < 0) return 0;
+    const long buffer = net->job->place[2 * place], node = net->job->place[2 * place + 1];
+    const long pad = padded(net->job->units[buffer]);
+    return net->vectors + net->begin[buffer] + node * net->events * pad;
+}
+
+/* Say where vectors lie in mini-batches of this size. */
+static void bind(network_t *net, long events) {
+    const job_t *job = net->job;
+    net->events = events;
+    for (long i = 0; i < job->operations; i++) {
+        const operation_t *o = &job->operation[i];
+        bound_t *bound = &net->operations[i];
+        *bound = (bound_t){o->code, o->which, o->begin, o->count};
+        if (o->at[0] >= 0) bound->units = units_at(job, o->at[0]);
+        for (int v = 0; v < 4; v++) bound->v[v] = vectors_at(net, o->at[v]);
+    }
+    net->input = vectors_at(net, job->input);
+    net->output = vectors_at(net, job->output);
+    for (long l = 0; l < job->projections; l++) {
+        projection_t *p = &net->projections[l];
+        real **signal = (real **)&p->all;
+        for (long s = 0; s < SIGNALS; s++)
+            signal[s] = vectors_at(net, job->signals[l * SIGNALS + s]);
         p->kind->bind(p);
     }
 }
@@ -188,7 +246,7 @@ static void lay_out(const job_t *job, network_t *net, const struct kind *kinds, 
 static void copy_matrix(matrix_t *m, real *values, long row_step, long column_step, int back) {
     m->waiting = 0;
     for (long t = 0; t < tile_count(m); t++) {
-        const long begin = tile_begin(m, t), lanes = (tile_begin(m, t + 1) - begin) * LANES;
+        const long begin = m->begins[t], lanes = (m->begins[t + 1] - begin) * LANES;
         real *tile = (real *)tile_at(m, begin);
         for (long i = 0; i < m->rows; i++)
             for (long j = 0; j < lanes; j++) {
@@ -201,28 +259,25 @@ static void copy_matrix(matrix_t *m, real *values, long row_step, long column_st
     }
 }
 
-static void set_matrix_period(const job_t *job, matrix_t *m, int count, int decays, long wanted) {
-    m->period = least(period(job, decays), wanted);
+static void set_matrix_period(matrix_t *m, long most, int count, long wanted) {
+    m->period = least(most, wanted);
     if (m->period > 1 && !count) m->period = DECAY_PERIOD;
     m->patient = m->period > 1;
     m->updates = 0;
     m->lost = 0;
 }
 
-/* Let as many updates wait as suit this replica's decays. */
-static void set_period(const job_t *job, network_t *net, int64_t replica) {
-    const long wanted = job->periods[replica];
-    net->ahead = least(period(job, net->projections[0].kind->weight_decay), wanted);
-    for (long l = 0; l < net->matrices; l++) {
-        projection_t *p = &net->projections[l];
-        const struct kind *kind = p->kind;
-        set_matrix_period(job, &p->weight, kind->weight_count, kind->weight_decay, wanted);
-        set_matrix_period(job, &p->feedback, kind->feedback_count, kind->feedback_decay, wanted);
-    }
+/* Let as many updates of a projection wait as suit this replica's decays. */
+static void set_period(const job_t *job, projection_t *p, long wanted) {
+    const struct kind *kind = p->kind;
+    const long weight = period(job, p, kind->weight_decay);
+    const long feedback = period(job, p, kind->feedback_decay);
+    set_matrix_period(&p->weight, weight, kind->weight_count, wanted);
+    set_matrix_period(&p->feedback, feedback, kind->feedback_count, wanted);
 }
 
 static void copy_network(const job_t *job, network_t *net, int64_t replica, int back) {
-    for (long l = 0; l < net->matrices; l++) {
+    for (long l = 0; l < job->projections; l++) {
         projection_t *p = &net->projections[l];
         real *w = job->weights[l] + replica * job->weight_strides[l];
         copy_matrix(&p->weight, w, p->n_pre, 1, back);
@@ -245,7 +300,7 @@ static void copy_network(const job_t *job, network_t *net, int64_t replica, int 
 
 static int finite_matrix(const matrix_t *m) {
     for (long t = 0; t < tile_count(m); t++) {
-        const long begin = tile_begin(m, t), width = tile_begin(m, t + 1) - begin;
+        const long begin = m->begins[t], width = m->begins[t + 1] - begin;
         vec sum = {0}; /* x - x is 0, and not a number where x is not finite */
         for (long i = 0; i < m->rows * width; i++) {
             const vec x = tile_at(m, begin)[i];
@@ -258,7 +313,7 @@ static int finite_matrix(const matrix_t *m) {
 }
 
 static int finite_network(const job_t *job, const network_t *net) {
-    for (long l = 0; l < net->matrices; l++) {
+    for (long l = 0; l < job->projections; l++) {
         if (!finite_matrix(&net->projections[l].weight)) return 0;
         if (job->feedback && !finite_matrix(&net->projections[l].feedback)) return 0;
     }

@@ -58,8 +58,6 @@ ELEMENTWISE: Final[dict[str, str]] = {
     "or": "(real)({0} != 0 || {1} != 0)",
     "not": "(real)({0} == 0)",
     "where": "({0} != 0 ? {1} : {2})",
-    "activation_slope": "activation_slope({0})",
-    "activation_bend": "activation_bend({0})",
 }
 
 

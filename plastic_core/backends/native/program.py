@@ -10,16 +10,14 @@ from plastic_core.backends.native.operations import REDUCTIONS
 
 
 class Needs(NamedTuple):
-    """What must be computed at a projection.
+    """What comes back through a projection because somebody reads it.
 
     Attributes:
-        propagate: the error that goes on below.
         weight_error: W' error.
         recon: W' post.
         feedback_error: B error.
     """
 
-    propagate: bool
     weight_error: bool
     recon: bool
     feedback_error: bool
@@ -86,10 +84,9 @@ class Kind:
     """What happens at projections that are alike.
 
     Attributes:
-        needs: what the engine must compute there.
+        needs: what must come back.
         weight, feedback: the updates; None where nothing changes.
-        pre_error: the error that goes on to the layer below, or None.
-        arrived: the same before the gate, where the layer below has a residual connection.
+        propagate: the error of what was sent, or None where it does not go on.
         states: (slot, new value).
         state_units: for each slot the population that the state belongs to.
     """
@@ -97,8 +94,7 @@ class Kind:
     needs: Needs
     weight: MatrixUpdate | None
     feedback: MatrixUpdate | None
-    pre_error: Value | None
-    arrived: Value | None
+    propagate: Value | None
     states: list[tuple[int, Value]]
     state_units: dict[int, str]
 
@@ -145,9 +141,6 @@ class Program:
         uniform_decays: rule and scale of the decays that are the same for all weights.
         transform: of the increments of W, or None.
         matrix_states: for each slot the key of the state at each projection.
-        layer_norm: whether hidden layers are normalised.
-        normalises_back: whether errors go back through the normalisation.
-        activation: C of the activation function, its slope and the slope of that.
         loss: what happens at the output.
     """
 
@@ -160,18 +153,15 @@ class Program:
     uniform_decays: list[tuple[str, float]]
     transform: MatrixTransform | None
     matrix_states: list[list[str | None]]
-    layer_norm: bool
-    normalises_back: bool
-    activation: str
     loss: LossProgram
 
 
 #: Populations of the signals.
 _UNITS: Final[dict[str, str]] = {
     # `pre_error` is known only where an error was propagated
-    **{n: one.over for n, one in SIGNALS.items() if n not in {*MATRIX_SIGNALS, "pre_error"}},
-    # y of the layer below without what skipped it, and what arrives there from above
-    **{"branch": "pre", "above": "pre"},
+    n: one.over
+    for n, one in SIGNALS.items()
+    if n not in {*MATRIX_SIGNALS, "pre_error"}
 }
 
 

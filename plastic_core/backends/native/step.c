@@ -1,112 +1,93 @@
-/* What a step of learning is made of. */
+/* The operations of a step, each for all events of its node. */
 
 /* z = M x from its parts: M_0 x, and below it what waits, to be multiplied by L. */
-INLINE void finish(const matrix_t *m, const vec *parts, real *z) {
-    add_lanes(parts, m->rows + m->waiting, z);
-    for (long k = 0; k < m->waiting; k++) {
-        const real factor = z[m->rows + k], *left = m->left + k * padded(m->rows);
-        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] += left[i] * factor;
-    }
+INLINE void finish(const matrix_t *m, const vec *parts, real *sum, real *z) {
     const real lost = (real)m->lost;
-    if (lost != 0)
-        SIMD for (long i = 0; i < padded(m->rows); i++) z[i] -= z[i] * lost;
-}
-
-static void finish_forward(projection_t *p, const vec *parts, long events) {
-    for (long e = 0; e < events; e++)
-        finish(&p->weight, parts + e * p->parts_pad, p->z + e * p->parts_pad);
-}
-
-/* z normalised over the units of its layer; returns the scale that it was multiplied by. */
-static real normalise(real *z, long n) {
-    real mean = 0, variance = 0;
-    SUM(mean) for (long i = 0; i < n; i++) mean += z[i];
-    mean /= (real)n;
-    SUM(variance) for (long i = 0; i < n; i++) variance += (z[i] - mean) * (z[i] - mean);
-    const real scale = 1 / CALL(sqrt)(variance / (real)n + (real)LAYER_NORM_EPSILON);
-    SIMD for (long i = 0; i < n; i++) z[i] = (z[i] - mean) * scale;
-    return scale;
-}
-
-/* The error of a normalised layer, taken back to what was normalised. */
-static void normalise_back(projection_t *p, long events) {
-    const long n = p->n_post;
-    for (long e = 0; e < events; e++) {
-        real *error = p->error + e * p->post_pad, mean = 0, along = 0;
-        const real *z = p->z + e * p->parts_pad;
-        SUM(mean) for (long i = 0; i < n; i++) mean += error[i];
-        SUM(along) for (long i = 0; i < n; i++) along += error[i] * z[i];
-        mean /= (real)n;
-        along /= (real)n;
-        SIMD for (long i = 0; i < n; i++)
-            error[i] = (error[i] - mean - z[i] * along) * p->scale[e];
+    const long pad = padded(m->rows);
+    real *total = m->waiting || lost != 0 ? sum : z;
+    add_lanes(parts, m->rows + m->waiting, total);
+    for (long k = 0; k < m->waiting; k++) {
+        const real factor = sum[m->rows + k], *left = m->left + k * pad;
+        SIMD for (long i = 0; i < pad; i++) sum[i] += left[i] * factor;
     }
+    if (total == sum) SIMD for (long i = 0; i < pad; i++) z[i] = sum[i] - sum[i] * lost;
+    clear_padding(z, m->rows);
 }
 
 /* z = M x for one event. */
-static inline void send(const matrix_t *m, const real *x, vec *parts, real *z) {
-    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, parts)
-    finish(m, parts, z);
+INLINE void send_one(const network_t *net, const matrix_t *m, const real *x, real *z) {
+    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, net->parts)
+    finish(m, net->parts, net->sum, z);
 }
 
-/* z += b, of every event. */
-static void add_bias(network_t *net, projection_t *p, long events) {
-    projection_t *bias = p + net->depth;
-    send(&bias->weight, bias->pre, bias->parts, bias->z);
-    for (long e = 0; e < events; e++) {
-        real *z = p->z + e * p->parts_pad;
-        SIMD for (long i = 0; i < p->post_pad; i++) z[i] += bias->z[i];
+static void send(network_t *net, projection_t *p, const real *pre, real *z) {
+    const matrix_t *m = &p->weight;
+    for (long e = 0; e < net->events; e++, pre += p->pre_pad, z += p->post_pad) {
+        if (p != net->ahead) {
+            send_one(net, m, pre, z);
+            continue;
+        }
+        vec *parts = net->ahead_parts + (net->used + e) * p->parts_pad;
+        if (m->waiting) forward_waiting(m, pre, parts);
+        finish(m, parts, net->sum, z);
     }
 }
 
-static void activate(network_t *net, projection_t *p, long events) {
-    if (net->matrices > net->depth) add_bias(net, p, events);
-    const int top = p == net->projections + net->depth - 1;
-    for (long e = 0; e < events; e++) {
-        const real *pre = p->pre + e * p->pre_pad;
-        real *z = p->z + e * p->parts_pad;
-        real *post = p->post + e * p->post_pad, *activity = p->activity + e * p->post_pad;
-        if (LAYER_NORM && !top) p->scale[e] = normalise(z, p->n_post);
-        if (top) loss_output(net, z, post, p->n_post);
-        else
-            SIMD for (long i = 0; i < p->post_pad; i++) post[i] = activation(z[i]);
-        clear_padding(post, p->n_post);
-        if (p->skip)
-            SIMD for (long i = 0; i < p->post_pad; i++) activity[i] = post[i] + pre[i];
-    }
-}
-
-/* out = M' left for one or two vectors, with what waits. */
-static inline void send_back(const matrix_t *m, int count, const real **left, real **out,
-                             projection_t *scratch) {
-    for (int i = 0; i < count; i++) dot_left(m, left[i], scratch->dots[i], scratch->sums);
-    const real *dots[] = {scratch->dots[0], scratch->dots[1]};
+/* out = M' left of one or two vectors, with what waits. */
+static void send_back(const network_t *net, const matrix_t *m, int count, const real **left,
+                      real **out) {
+    for (int i = 0; i < count; i++) dot_left(m, left[i], net->dots[i], net->sums);
+    const real *dots[] = {net->dots[0], net->dots[1]};
     if (count == 2) send_back_two(m, left, dots, out);
     else if (count) send_back_one(m, left, dots, out);
 }
 
-/* W' [error, post] and B e, as far as they are read. */
-static void send_errors_back(projection_t *p, long events) {
+/* Products with one matrix, of which two at a time are carried out. */
+typedef struct {
+    const matrix_t *matrix;
+    int count;
+    const real *left[2];
+    real *out[2];
+} pair_t;
+
+INLINE void join(const network_t *net, pair_t *pair, const real *left, real *out) {
+    pair->left[pair->count] = left;
+    pair->out[pair->count++] = out;
+    if (pair->count < 2) return;
+    send_back(net, pair->matrix, 2, pair->left, pair->out);
+    pair->count = 0;
+}
+
+/* The signals of some events of an update. */
+static signals_t signals_from(const projection_t *p, long event) {
+    signals_t s = p->all;
+    real **over_pre[] = {&s.pre, &s.source, &s.recon, &s.pre_error, &s.weight_error,
+                         &s.feedback_error};
+    for (int i = 0; i < 6; i++)
+        if (*over_pre[i]) *over_pre[i] += event * p->pre_pad;
+    if (s.post) s.post += event * p->post_pad;
+    if (s.error) s.error += event * p->post_pad;
+    if (s.output_error) s.output_error += event * p->out_pad;
+    return s;
+}
+
+/* W' [error, post] and B e, as far as they are read, and the error of what was sent. */
+static void send_events_back(network_t *net, projection_t *p, long first, long events,
+                             real *into) {
     const struct kind *kind = p->kind;
+    const signals_t s = signals_from(p, first);
+    pair_t pair = {.matrix = &p->weight}, fed = {.matrix = &p->feedback};
     for (long e = 0; e < events; e++) {
-        const real *left[2];
-        real *out[2];
-        int count = 0;
-        if (kind->weight_error) {
-            left[count] = p->error + e * p->post_pad;
-            out[count++] = p->weight_error + e * p->pre_pad;
-        }
-        if (kind->recon) {
-            left[count] = p->post + e * p->post_pad;
-            out[count++] = p->recon + e * p->pre_pad;
-        }
-        send_back(&p->weight, count, left, out, p);
-        if (kind->feedback_error) {
-            const real *error = FEEDBACK_ERROR(p) + e * padded(p->feedback.rows);
-            real *arriving = p->feedback_error + e * p->pre_pad;
-            send_back(&p->feedback, 1, &error, &arriving, p);
-        }
+        const long pre = e * p->pre_pad, post = e * p->post_pad;
+        if (kind->weight_error) join(net, &pair, s.error + post, s.weight_error + pre);
+        if (kind->recon) join(net, &pair, s.post + post, s.recon + pre);
+        if (kind->feedback_error)
+            join(net, &fed, FEEDBACK_ERROR(s) + e * padded(p->feedback.rows),
+                 s.feedback_error + pre);
     }
+    send_back(net, &p->weight, pair.count, pair.left, pair.out);
+    send_back(net, &p->feedback, fed.count, fed.left, fed.out);
+    if (into) kind->propagate(net, p, &s, into, events);
 }
 
 /* Let the increments of one matrix wait; whether it is time to add them. */
@@ -131,57 +112,58 @@ static int collect_on_weight(projection_t *p, long events) {
     return kind->weight_count || kind->weight_decay;
 }
 
-/* Add what waits to W, and parts = W x for inputs ahead. */
+/* Add what waits to W, and take up inputs ahead: the products of W with them. */
 static void flush_weight(const network_t *net, projection_t *p, long events, const real *x) {
     if (TRANSFORMED) {
         transform(net, p);
         p->weight.waiting = 0;
-        if (events) forward(&p->weight, events, x, p->parts, p->parts_pad);
-    } else flush(&p->weight, events, x, p->parts, p->parts_pad);
+        if (events) forward(&p->weight, events, x, net->ahead_parts, p->parts_pad);
+    } else flush(&p->weight, events, x, net->ahead_parts, p->parts_pad);
 }
 
-static void load_inputs(const job_t *job, real *x, const int64_t *points, long count) {
-    const long n = job->sizes[0];
-    for (long e = 0; e < count; e++)
-        memcpy(x + e * padded(n), job->inputs + points[e] * n, n * sizeof(real));
+static const real *target_of(const network_t *net, long event) {
+    return net->job->targets + net->points[event] * net->job->outputs;
 }
 
-static int finite_outputs(const projection_t *top, long events) {
-    for (long e = 0; e < events; e++)
-        for (long i = 0; i < top->n_post; i++)
-            if (!isfinite(top->post[e * top->post_pad + i])) return 0;
-    return 1;
-}
-
-static const real *target_of(const job_t *job, int64_t point) {
-    return job->targets + point * job->classes;
-}
-
-static void output_error(const job_t *job, const network_t *net, const int64_t *points,
-                         long events) {
-    projection_t *top = net->projections + net->depth - 1;
-    for (long e = 0; e < events; e++) {
-        const long at = e * top->post_pad;
-        loss_error(net, top->post + at, target_of(job, points[e]), top->error + at, top->n_post);
+/* All but learning. */
+static void carry_out(network_t *net, const bound_t *o) {
+    real *const *v = o->v;
+    const long events = o->count * net->events, n = o->units, pad = padded(n), all = events * pad;
+    switch (o->code) {
+    case SEND: send(net, &net->projections[o->which], v[0], v[1]); break;
+    case SEND_BACK:
+        send_events_back(net, &net->projections[o->which], o->begin * net->events, events, v[0]);
+        break;
+    case ACTIVATE:
+        activations[o->which].apply(v[0], v[1], all);
+        for (long e = 0; e < events; e++) clear_padding(v[1] + e * pad, n);
+        break;
+    case ACTIVATE_BACK:
+        activations[o->which].back(v[0], v[1], v[2], v[3], all);
+        for (long e = 0; e < events; e++) clear_padding(v[3] + e * pad, n);
+        break;
+    case NORMALISE:
+        for (long e = 0; e < events; e++)
+            v[2][e * LANES] = normalise(v[0] + e * pad, v[1] + e * pad, n);
+        break;
+    case NORMALISE_BACK:
+        for (long e = 0; e < events; e++)
+            normalise_back(v[0] + e * pad, v[1] + e * pad, v[2][e * LANES], v[3] + e * pad, n);
+        break;
+    case ADD: add(v[0], v[1], v[2], all); break;
+    case COPY: memcpy(v[1], v[0], all * sizeof(real)); break;
+    case ONE:
+        for (long e = 0; e < events; e++) v[0][e * pad] = 1;
+        break;
+    case OUTPUT:
+        for (long e = 0; e < events; e++) {
+            loss_output(net, v[0] + e * pad, v[1] + e * pad, n);
+            clear_padding(v[1] + e * pad, n);
+        }
+        break;
+    case COMPARE:
+        for (long e = 0; e < events; e++)
+            loss_error(net, v[0] + e * pad, target_of(net, e), v[1] + e * pad, n);
+        break;
     }
-}
-
-/* Let numbers below the normal range be zero while a network trains: an operation on one of them
-takes as long as a hundred others. Returns what to restore. */
-static unsigned flush_tiny_numbers(void) {
-#if defined(__SSE__)
-    const unsigned before = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(before | 0x8040);
-    return before;
-#else
-    return 0;
-#endif
-}
-
-static void restore_tiny_numbers(unsigned before) {
-#if defined(__SSE__)
-    __builtin_ia32_ldmxcsr(before);
-#else
-    (void)before;
-#endif
 }

@@ -1,109 +1,191 @@
-/* Networks that learn, with the tangents of their matrices.
+/* Learning with tangents: derivatives of all that a network is with respect to its thetas.
 
 Every projection p has for each direction a tangent q, a projection of its own: its matrix is
-dW, its vectors are the tangents of those of p.
+dW. The tangents of all vectors lie as the vectors do.
 
     dz = dW y + W dy            back: dW' e + W' de
     dW += da b' + a db'         decay: dW -= f dW + df W
 */
 
-typedef struct {
-    network_t net;
-    long directions;
-    projection_t *tangents;    /* [directions][depth] */
-    vec *parts;
-    real *z, *back[2];         /* what goes through W itself, before it is added */
-} carrier_t;
+static projection_t *tangent_of(const network_t *net, long d, const projection_t *p) {
+    return &net->projections[(d + 1) * net->job->projections + (p - net->projections)];
+}
 
-static void lay_out_tangents(const job_t *job, carrier_t *c, arena_t *arena) {
-    lay_out(job, &c->net, kinds, arena);
-    const long depth = job->depth, one = sizeof(real);
-    c->directions = job->directions;
-    c->tangents = take(arena, c->directions * depth * (long)sizeof(projection_t));
-    long widest = 0, longest = 0;
-    projection_t counted = {0};
-    for (long d = 0; d < c->directions; d++)
-        for (long l = 0; l < depth; l++) {
-            projection_t *q = arena->memory ? &c->tangents[d * depth + l] : &counted;
-            lay_out_projection(job, q, l, &tangent_kinds[job->kinds[l]], job->batch, 1, arena);
-            if (q->pre_pad > widest) widest = q->pre_pad;
-            if (q->parts_pad > longest) longest = q->parts_pad;
+static void lay_out_tangents(network_t *net, arena_t *arena) {
+    const job_t *job = net->job;
+    long widest = 0;
+    for (long l = 0; l < job->projections; l++) {
+        for (long d = 0; d < job->directions; d++) {
+            projection_t *q = tangent_of(net, d, &net->projections[l]);
+            lay_out_projection(job, q, l, &tangent_kinds[job->kinds[l]], arena);
         }
-    /* the waiting factors of W have parts too */
-    for (long l = 0; l < depth; l++) {
-        const long rows = padded(job->sizes[l + 1] + kinds[job->kinds[l]].weight_count * job->batch * PERIOD);
-        if (rows > longest) longest = rows;
+        const projection_t *p = &net->projections[l];
+        if (p->pre_pad > widest) widest = p->pre_pad;
+        if (p->post_pad > widest) widest = p->post_pad;
     }
-    c->parts = take(arena, longest * (long)sizeof(vec));
-    c->z = take(arena, longest * one);
-    for (int i = 0; i < 2; i++) c->back[i] = take(arena, widest * one);
-    /* the input has no tangent; its error has, which nobody reads */
-    real *still = take(arena, job->batch * padded(job->sizes[0]) * one);
-    real *unread = take(arena, job->batch * padded(job->sizes[0]) * one);
-    if (!arena->memory) return;
-    for (long d = 0; d < c->directions; d++)
-        for (long l = 0; l < depth; l++) {
-            projection_t *first = &c->tangents[d * depth], *q = &first[l];
-            q->pre = l ? q[-1].activity : still;
-            q->branch = l ? q[-1].post : still;
-            q->pre_error = l ? q[-1].error : unread;
-            q->above = l < depth - 1 ? q[1].arrived : 0;
-            q->output_error = first[depth - 1].error;
-            bind_tangents[job->kinds[l]](&c->net.projections[l], q);
+    for (int i = 0; i < 2; i++) net->aside[i] = take(arena, widest * (long)sizeof(real));
+}
+
+static void bind_tangents(network_t *net) {
+    const job_t *job = net->job;
+    for (long l = 0; l < job->projections; l++)
+        for (long d = 0; d < job->directions; d++) {
+            projection_t *p = &net->projections[l], *q = tangent_of(net, d, p);
+            real **signal = (real **)&p->all, **tangent = (real **)&q->all;
+            for (long s = 0; s < SIGNALS; s++)
+                tangent[s] = signal[s] ? signal[s] + (d + 1) * net->size : 0;
+            tangents[job->kinds[l]].bind(p, q);
         }
 }
 
-/* The tangents of the activity of one projection, one event. */
-static void activate_tangent(carrier_t *c, projection_t *p, projection_t *q, long l, long e) {
-    const real *post = p->post + e * p->post_pad, *dpre = q->pre + e * q->pre_pad;
-    real *dz = q->z, *dpost = q->post + e * q->post_pad;
-    send(&q->weight, p->pre + e * p->pre_pad, q->parts, dz);
-    if (l) {
-        send(&p->weight, dpre, c->parts, c->z);
-        SIMD for (long i = 0; i < p->post_pad; i++) dz[i] += c->z[i];
-    }
-    if (l == c->net.depth - 1)
-        loss_output_tangent(&c->net, p->z + e * p->parts_pad, post, dz, dpost, p->n_post);
-    else
-        SIMD for (long i = 0; i < p->post_pad; i++) dpost[i] = dz[i] * activation_slope(post[i]);
-    clear_padding(dpost, p->n_post);
-    if (p->skip) {
-        real *dactivity = q->activity + e * q->post_pad;
-        SIMD for (long i = 0; i < p->post_pad; i++) dactivity[i] = dpost[i] + dpre[i];
+static void copy_tangents(network_t *net, int64_t replica, int back) {
+    const job_t *job = net->job;
+    for (long l = 0; l < job->projections; l++)
+        for (long d = 0; d < job->directions; d++) {
+            projection_t *q = tangent_of(net, d, &net->projections[l]);
+            const long at = replica * job->directions + d, size = q->n_post * q->n_pre;
+            copy_matrix(&q->weight, job->weight_tangents[l] + at * size, q->n_pre, 1, back);
+            if (!back) set_period(job, q, PERIOD);
+            if (!job->feedback) continue;
+            const long rows = q->feedback.rows;
+            copy_matrix(&q->feedback, job->feedback_tangents[l] + at * q->n_pre * rows, 1, rows,
+                        back);
+        }
+}
+
+static void flush_tangents(network_t *net) {
+    const long from = net->job->projections, count = from * net->job->directions;
+    for (projection_t *q = net->projections + from; q < net->projections + from + count; q++) {
+        flush(&q->weight, 0, 0, 0, 0);
+        if (net->job->feedback) flush(&q->feedback, 0, 0, 0, 0);
     }
 }
 
-INLINE void add_to(real *x, const real *y, long pad) {
-    SIMD for (long i = 0; i < pad; i++) x[i] += y[i];
+static void send_tangent(network_t *net, projection_t *p, projection_t *q, const real *pre,
+                         const real *dpre, real *dz) {
+    for (long e = 0; e < net->events; e++, pre += p->pre_pad, dz += p->post_pad) {
+        send_one(net, &q->weight, pre, dz);
+        if (!dpre) continue;
+        send_one(net, &p->weight, dpre + e * p->pre_pad, net->aside[0]);
+        add(dz, net->aside[0], dz, p->post_pad);
+    }
 }
 
 /* The tangents of W' [error, post] and B e, as far as they are read. */
-static void send_tangents_back(carrier_t *c, projection_t *p, projection_t *q, long e) {
+static void send_tangents_back(network_t *net, projection_t *p, projection_t *q,
+                               const signals_t *s, const signals_t *ds, long e) {
     const struct kind *kind = p->kind;
+    const long pre = e * p->pre_pad, post = e * p->post_pad;
     const real *still[2], *moving[2];
     real *out[2];
     int count = 0;
     if (kind->weight_error) {
-        still[count] = p->error + e * p->post_pad;
-        moving[count] = q->error + e * p->post_pad;
-        out[count++] = q->weight_error + e * p->pre_pad;
+        still[count] = s->error + post;
+        moving[count] = ds->error + post;
+        out[count++] = ds->weight_error + pre;
     }
     if (kind->recon) {
-        still[count] = p->post + e * p->post_pad;
-        moving[count] = q->post + e * p->post_pad;
-        out[count++] = q->recon + e * p->pre_pad;
+        still[count] = s->post + post;
+        moving[count] = ds->post + post;
+        out[count++] = ds->recon + pre;
     }
-    send_back(&p->weight, count, moving, out, p);
-    send_back(&q->weight, count, still, c->back, q);
-    for (int i = 0; i < count; i++) add_to(out[i], c->back[i], p->pre_pad);
+    send_back(net, &p->weight, count, moving, out);
+    send_back(net, &q->weight, count, still, net->aside);
+    for (int i = 0; i < count; i++) add(out[i], net->aside[i], out[i], p->pre_pad);
     if (!kind->feedback_error) return;
     const long at = e * padded(p->feedback.rows);
-    const real *error = FEEDBACK_ERROR(p) + at, *derror = FEEDBACK_ERROR(q) + at;
-    real *arriving = q->feedback_error + e * p->pre_pad;
-    send_back(&p->feedback, 1, &derror, &arriving, p);
+    const real *error = FEEDBACK_ERROR(*s) + at, *derror = FEEDBACK_ERROR(*ds) + at;
+    real *arriving = ds->feedback_error + pre;
+    send_back(net, &p->feedback, 1, &derror, &arriving);
     if (!kind->feedback_count && !kind->feedback_decay) return; /* B stays, and has no tangent */
-    send_back(&q->feedback, 1, &error, c->back, q);
-    add_to(arriving, c->back[0], p->pre_pad);
+    send_back(net, &q->feedback, 1, &error, net->aside);
+    add(arriving, net->aside[0], arriving, p->pre_pad);
+}
+
+/* The tangent of a normalised vector has the form of an error that goes back. */
+static real normalise_tangent(const real *normalised, real scale, const real *dz, real *into,
+                              long n) {
+    real along = 0;
+    normalise_back(dz, normalised, scale, into, n);
+    SUM(along) for (long i = 0; i < n; i++) along += dz[i] * normalised[i];
+    return -scale * scale * along / (real)n;
+}
+
+static void normalise_back_tangent(const real *error, const real *normalised, real scale,
+                                   const real *derror, const real *dnormalised, real dscale,
+                                   real *into, long n) {
+    real mean = 0, along = 0, dmean = 0, dalong = 0;
+    for (long i = 0; i < n; i++) {
+        mean += error[i];
+        along += error[i] * normalised[i];
+        dmean += derror[i];
+        dalong += derror[i] * normalised[i] + error[i] * dnormalised[i];
+    }
+    mean /= (real)n, along /= (real)n, dmean /= (real)n, dalong /= (real)n;
+    SIMD for (long i = 0; i < n; i++)
+        into[i] = (derror[i] - dmean - dnormalised[i] * along - normalised[i] * dalong) * scale +
+                  (error[i] - mean - normalised[i] * along) * dscale;
+}
+
+static void carry_tangent(network_t *net, const bound_t *o, long d) {
+    real *const *v = o->v, *dv[4];
+    for (int i = 0; i < 4; i++) dv[i] = v[i] ? v[i] + (d + 1) * net->size : 0;
+    const long events = o->count * net->events, n = o->units, pad = padded(n), all = events * pad;
+    if (o->code == SEND) {
+        projection_t *p = &net->projections[o->which];
+        const real *dpre = v[0] == net->input ? 0 : dv[0]; /* which has no tangent */
+        send_tangent(net, p, tangent_of(net, d, p), v[0], dpre, dv[1]);
+        return;
+    }
+    if (o->code == SEND_BACK) {
+        projection_t *p = &net->projections[o->which], *q = tangent_of(net, d, p);
+        const signals_t s = signals_from(p, o->begin * net->events);
+        const signals_t ds = signals_from(q, o->begin * net->events);
+        const struct tangent *t = &tangents[net->job->kinds[o->which]];
+        for (long e = 0; e < events; e++) send_tangents_back(net, p, q, &s, &ds, e);
+        if (v[0]) t->propagate(net, p, q, &s, &ds, dv[0], d, events);
+        return;
+    }
+    const struct activation *a = &activations[o->which];
+    switch (o->code) {
+    case ACTIVATE:
+        a->tangent(v[0], v[1], dv[0], dv[1], all);
+        for (long e = 0; e < events; e++) clear_padding(dv[1] + e * pad, n);
+        break;
+    case ACTIVATE_BACK:
+        a->back_tangent(v[0], v[1], v[2], dv[0], dv[1], dv[2], dv[3], all);
+        for (long e = 0; e < events; e++) clear_padding(dv[3] + e * pad, n);
+        break;
+    case NORMALISE:
+        for (long e = 0; e < events; e++)
+            dv[2][e * LANES] = normalise_tangent(v[1] + e * pad, v[2][e * LANES],
+                                                 dv[0] + e * pad, dv[1] + e * pad, n);
+        break;
+    case NORMALISE_BACK:
+        for (long e = 0; e < events; e++)
+            normalise_back_tangent(v[0] + e * pad, v[1] + e * pad, v[2][e * LANES],
+                                   dv[0] + e * pad, dv[1] + e * pad, dv[2][e * LANES],
+                                   dv[3] + e * pad, n);
+        break;
+    case ADD: add(dv[0], dv[1], dv[2], all); break;
+    case COPY: memcpy(dv[1], dv[0], all * sizeof(real)); break;
+    case OUTPUT:
+        for (long e = 0; e < events; e++) {
+            const long at = e * pad;
+            loss_output_tangent(net, v[0] + at, v[1] + at, dv[0] + at, dv[1] + at, n);
+            clear_padding(dv[1] + at, n);
+        }
+        break;
+    case COMPARE:
+        for (long e = 0; e < events; e++)
+            loss_error_tangent(net, v[0] + e * pad, target_of(net, e), dv[0] + e * pad,
+                               dv[1] + e * pad, n);
+        break;
+    }
+}
+
+static void carry_tangents(network_t *net, const bound_t *o) {
+    for (long d = 0; d < net->job->directions; d++) carry_tangent(net, o, d);
 }
 
 /* d -= d f + w df, by rows and by columns. */
@@ -159,16 +241,16 @@ static void add_to_tangent(matrix_t *d, const increment_t *don, int dcount, cons
     if (collect(d, don, dcount, 0, events)) flush(d, 0, 0, 0, 0);
 }
 
-static void learn_tangents(carrier_t *c, long l, const int64_t *kind_of, long events) {
-    projection_t *p = &c->net.projections[l];
-    const struct kind *kind = p->kind, *tangent = &tangent_kinds[kind_of[l]];
+/* All that one projection and its tangents learn from. */
+static void learn(network_t *net, projection_t *p) {
+    const int64_t number = net->job->kinds[p - net->projections];
+    const struct kind *kind = p->kind, *tangent = &tangent_kinds[number];
+    const long events = p->count * net->events;
     const int learns_feedback = kind->feedback_count || kind->feedback_decay;
-    send_errors_back(p, events);
-    kind->compute(&c->net, p, events);
-    for (long d = 0; d < c->directions; d++) {
-        projection_t *q = &c->tangents[d * c->net.depth + l];
-        for (long e = 0; e < events; e++) send_tangents_back(c, p, q, e);
-        compute_tangents[kind_of[l]](&c->net, p, q, d, events);
+    kind->compute(net, p, events);
+    for (long d = 0; d < net->job->directions; d++) {
+        projection_t *q = tangent_of(net, d, p);
+        tangents[number].compute(net, p, q, d, events);
         add_to_tangent(&q->weight, &q->on_weight, tangent->weight_count, &p->weight,
                        &p->on_weight, kind->weight_decay, events);
         if (learns_feedback)
@@ -179,87 +261,4 @@ static void learn_tangents(carrier_t *c, long l, const int64_t *kind_of, long ev
     if (learns_feedback)
         add_to_matrix(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
                       events);
-}
-
-/* Returns the index of the point at which an output was not finite, or -1. */
-static int64_t train_tangents(job_t *job, carrier_t *c, const int64_t *order) {
-    network_t *net = &c->net;
-    projection_t *first = net->projections, *top = first + net->depth - 1;
-    first->pre = first->source = first->branch = net->inputs[0];
-    for (long start = 0, events; start < job->samples; start += events) {
-        if (__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) break;
-        events = least(job->batch, job->samples - start);
-        load_inputs(job, net->inputs[0], order + start, events);
-        for (projection_t *p = first; p <= top; p++) {
-            forward(&p->weight, events, p->pre, p->parts, p->parts_pad);
-            finish_forward(p, p->parts, events);
-            activate(net, p, events);
-            const long l = p - first;
-            for (long d = 0; d < c->directions; d++)
-                for (long e = 0; e < events; e++)
-                    activate_tangent(c, p, &c->tangents[d * net->depth + l], l, e);
-        }
-        if (!finite_outputs(top, events)) return start;
-        output_error(job, net, order + start, events);
-        for (long d = 0; d < c->directions; d++) {
-            projection_t *q = &c->tangents[(d + 1) * net->depth - 1];
-            for (long e = 0; e < events; e++) {
-                const long at = e * q->post_pad;
-                loss_error_tangent(net, top->post + at, target_of(job, order[start + e]),
-                                   q->post + at, q->error + at, q->n_post);
-            }
-        }
-        for (long l = net->depth - 1; l >= 0; l--) learn_tangents(c, l, job->kinds, events);
-    }
-    for (projection_t *p = first; p <= top; p++) {
-        flush(&p->weight, 0, 0, 0, 0);
-        if (job->feedback) flush(&p->feedback, 0, 0, 0, 0);
-    }
-    for (long i = 0; i < c->directions * net->depth; i++) {
-        flush(&c->tangents[i].weight, 0, 0, 0, 0);
-        if (job->feedback) flush(&c->tangents[i].feedback, 0, 0, 0, 0);
-    }
-    return -1;
-}
-
-static void copy_tangents(const job_t *job, carrier_t *c, int64_t replica, int back) {
-    for (long d = 0; d < c->directions; d++)
-        for (long l = 0; l < job->depth; l++) {
-            projection_t *q = &c->tangents[d * job->depth + l];
-            const long at = replica * c->directions + d;
-            copy_matrix(&q->weight, job->weight_tangents[l] + at * q->n_post * q->n_pre, q->n_pre,
-                        1, back);
-            if (!job->feedback) continue;
-            const long rows = q->feedback.rows;
-            copy_matrix(&q->feedback, job->feedback_tangents[l] + at * q->n_pre * rows, 1, rows,
-                        back);
-        }
-}
-
-static void set_periods(const job_t *job, carrier_t *c, int64_t replica) {
-    set_period(job, &c->net, replica);
-    for (long i = 0; i < c->directions * job->depth; i++) {
-        projection_t *q = &c->tangents[i];
-        const struct kind *kind = q->kind;
-        set_matrix_period(job, &q->weight, kind->weight_count, kind->weight_decay, PERIOD);
-        set_matrix_period(job, &q->feedback, kind->feedback_count, kind->feedback_decay, PERIOD);
-    }
-}
-
-typedef carrier_t workspace_t;
-
-static network_t *network_of(workspace_t *w) { return &w->net; }
-
-static void lay_out_workspace(const job_t *job, workspace_t *w, arena_t *arena) {
-    lay_out_tangents(job, w, arena);
-}
-
-static void copy_workspace(const job_t *job, workspace_t *w, int64_t replica, int back) {
-    copy_network(job, &w->net, replica, back);
-    copy_tangents(job, w, replica, back);
-    if (!back) set_periods(job, w, replica);
-}
-
-static int64_t train_replica(job_t *job, workspace_t *w, const int64_t *order) {
-    return train_tangents(job, w, order);
 }
