@@ -6,6 +6,7 @@ import torch
 
 from plastic_core import Engine, RunSpec, initial_parameters, resolve_hooks
 from plastic_core.api import LayeredSpec, NetworkSpec, RecurrentSpec
+from plastic_core.backends.compiled.compiled_backend import CompiledBackend
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.native_backend import NativeBackend
@@ -257,3 +258,23 @@ def test_three_hundred_networks(first):
 def test_native_is_eager_in_three_hundred_networks(first):
     numbers = range(first, first + 50)
     assert [native_is_eager(Drawn(n, native=True)) for n in numbers] == [None] * 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [102, 107, 110, 114, 116])
+@pytest.mark.usefixtures("users_compilers")
+def test_torch_compile_is_eager(number):
+    drawn = Drawn(number)
+    parameters = drawn.parameters()
+    backend = CompiledBackend(
+        drawn.spec,
+        drawn.hooks,
+        drawn.thetas,
+        parameters,
+        drawn.x,
+        drawn.target,
+        drawn.batch,
+        chunk=1,
+    )
+    backend.advance(drawn.order)
+    assert_same(parameters, drawn.eager(), drawn)
