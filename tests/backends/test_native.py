@@ -1,10 +1,15 @@
 """The native backend against the eager one: every rule, size, activation and batch."""
 
 import platform
+from dataclasses import replace
 
 import pytest
 import torch
+from plastic_core.networks.circuit import Apply
+from plastic_core.networks.maps import Activate
+from plastic_core.networks.network import circuit_of
 
+from plastic_core import initial_parameters
 from plastic_core.api import (
     Rule,
     RuleSpec,
@@ -16,7 +21,9 @@ from plastic_core.api import (
 )
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.plugins.catalogue import installed
 from tests.backends.trained_parts import assert_same, make, order
+from tests.building import resolve
 
 EQUATION_9 = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
 
@@ -151,6 +158,29 @@ def test_odd_sizes(sizes, batch):
 @pytest.mark.parametrize("residual", [False, True])
 def test_activations_with_and_without_residual_connections(activation, residual):
     compare("0.01*bp+oja", (9, 9, 9, 9, 4), activation=activation, residual=residual)
+
+
+def test_layers_with_activations_of_their_own():
+    plan, hooks, _ = resolve("0.05*bp+0.01*oja", (9, 8, 7, 6, 4))
+    names, circuit = iter(("tanh", "gelu", "relu")), circuit_of(plan.network)
+    operations = tuple(
+        replace(one, map=Activate(installed("activation", next(names))()))
+        if isinstance(one, Apply) and isinstance(one.map, Activate)
+        else one
+        for one in circuit.operations
+    )
+    circuit = replace(circuit, operations=operations)
+    thetas = {r.name: torch.full((2,), r.theta, dtype=torch.float64) for r in plan.rules}
+    source = torch.Generator().manual_seed(0)
+    x = torch.rand(20, 9, generator=source, dtype=torch.float64)
+    targets = torch.eye(4, dtype=torch.float64)[torch.arange(20) % 4]
+    trained = []
+    for backend in (NativeBackend, EagerBackend):
+        parameters = initial_parameters(plan.network, range(2), None, torch.float64)
+        made = backend(circuit, hooks, thetas, parameters, x, targets, 1)
+        assert (made.advance(order(2, 60) % 20) == -1).all()
+        trained.append(parameters)
+    assert_same(*trained, 1e-10)
 
 
 @pytest.mark.parametrize("init", ["xavier", "kaiming", "orthogonal", "identity", "naive"])

@@ -7,7 +7,6 @@ from plastic_core import RunSpec, initial_parameters, resolve_hooks
 from plastic_core.api import RecurrentSpec, Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
-from plastic_core.backends.native.program import NotNativeError
 from plastic_core.networks.parameters import add_states
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
@@ -111,7 +110,37 @@ def test_a_network_that_diverges_is_found():
     assert (native.advance(torch.zeros(2, 30, dtype=torch.int64)) >= 0).all()
 
 
-def test_mini_batches_are_left_to_eager():
-    spec = RecurrentSpec(inputs=7, hidden=5, classes=3)
-    with pytest.raises(NotNativeError, match="mini-batches of a recurrent network"):
-        make(NativeBackend, "0.01*bp", spec, batch=2)
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+@pytest.mark.parametrize("rule", [RULES[1], RULES[2]])
+def test_biases_normalisation_residual_connections_and_mini_batches(rule, activation):
+    spec = RecurrentSpec(
+        inputs=20,
+        hidden=17,
+        classes=4,
+        present=2,
+        steps=6,
+        activation=activation,
+        bias=True,
+        layer_norm=True,
+        residual=True,
+    )
+    # the last mini-batch is a smaller one
+    order = torch.randint(POINTS, (2, 23), generator=torch.Generator().manual_seed(1))
+    for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-4)):
+        trained = []
+        for backend in (NativeBackend, EagerBackend):
+            made, parameters = make(backend, rule, spec, dtype=dtype, batch=3)
+            assert (made.advance(order) == -1).all()
+            trained.append(parameters)
+        assert_same(*trained, tolerance)
+
+
+def test_a_seed_in_mini_batches_is_the_same_alone_and_among_others():
+    spec = RecurrentSpec(inputs=30, hidden=25, classes=10, present=3, steps=10, layer_norm=True)
+    order = torch.randint(POINTS, (3, 40), generator=torch.Generator().manual_seed(1))
+    three, together = make(NativeBackend, RULES[1], spec, 3, "float32", batch=7, threads=2)
+    one, alone = make(NativeBackend, RULES[1], spec, 1, "float32", batch=7)
+    three.advance(order)
+    one.advance(order[:1])
+    for name, value in alone.named().items():
+        assert torch.equal(value[0], together.named()[name][0])

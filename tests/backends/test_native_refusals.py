@@ -2,18 +2,23 @@
 
 import os
 import stat
+from dataclasses import replace
 
 import platformdirs
 import pytest
 import torch
+from plastic_core.networks.maps import Activate, Map
+from plastic_core.networks.network import circuit_of
 
 from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
+from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native import compiler
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from tests.backends.trained_parts import make
+from tests.building import resolve
 
 
 def rule_of(update, **fields):
@@ -127,6 +132,31 @@ def test_own_forward():
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp+own", (4, 3, 2), rules=[OwnForward])
     assert str(caught.value) == "a rule computes z in a way of its own (plastic_forward)"
+
+
+class Halved(Map):
+    """Whose C nobody wrote."""
+
+    def forward(self, *inputs):
+        return inputs[0] / 2, inputs
+
+
+def test_a_map_that_is_not_known():
+    plan, hooks, parameters = resolve("bp", (4, 3, 2))
+    circuit = circuit_of(plan.network)
+    operations = tuple(
+        replace(one, map=Halved()) if isinstance(getattr(one, "map", None), Activate) else one
+        for one in circuit.operations
+    )
+    thetas = {"bp": torch.ones(1, dtype=torch.float64)}
+    x, target = torch.rand(5, 4).double(), torch.eye(2).double()[[0, 1, 0, 1, 0]]
+    made_of = (replace(circuit, operations=operations), hooks, thetas, parameters, x, target, 1)
+    with pytest.raises(NotNativeError) as caught:
+        NativeBackend(*made_of)
+    assert str(caught.value) == (
+        "no C is made of the map 'Halved'; the eager and the compiled backend take it"
+    )
+    assert EagerBackend(*made_of).advance(torch.arange(5).view(1, 5)).tolist() == [-1]
 
 
 @pytest.fixture

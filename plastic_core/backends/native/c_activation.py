@@ -40,11 +40,6 @@ def emit_activations(
 
 
 def _functions(number: int, activation: Activation, dtype: torch.dtype, tangents: bool) -> str:
-    if activation.spec.slope_of != "y":
-        name = activation.spec.name
-        raise NotNativeError(
-            f"the activation '{name}': its slope reads z, and C keeps the activity alone"
-        )
     values = _UnitValues()
     follower = _ActivationFollower(values, [], dtype)
     y = values.value(follower.follow(activation, lambda s: activation.apply(s.z)))

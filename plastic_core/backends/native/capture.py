@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from plastic_core.api.network_spec import RecurrentSpec
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss
@@ -44,11 +43,6 @@ def capture(step: Description, dtype: torch.dtype) -> Program:
     """
     if step.hooks.forward:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
-    spec = step.circuit.spec
-    if isinstance(spec, RecurrentSpec) and (spec.layer_norm or spec.residual or spec.bias):
-        raise NotNativeError(
-            "C is not generated for biases, layer normalisation and residual connections over time"
-        )
     if any(matrix.mask is not None for matrix in step.circuit.matrices):
         raise NotNativeError("C is not generated for masks, which leave connections out")
     if dtype not in (torch.float32, torch.float64):

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
-from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.native.c_activation import emit_activations
 from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.library import Library, load_library
-from plastic_core.backends.native.program import NotNativeError, Program
+from plastic_core.backends.native.program import Program
 from plastic_core.backends.native.step_table import VECTOR_SIGNALS, StepTable
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
@@ -147,8 +147,6 @@ class NativeBackend:
         code: NativeCode | None = None,
     ) -> None:
         circuit = circuit_of(network)
-        if isinstance(circuit.spec, RecurrentSpec) and batch_size > 1:
-            raise NotNativeError("mini-batches of a recurrent network")
         if code is None:
             step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
             program = capture(step, dtype)

@@ -107,7 +107,9 @@ class StepTable:
         self.signals: list[dict[str, int]] = [{} for _ in circuit.sends]
         self._buffers: dict[Hashable, int] = {}
         self._place_of: dict[tuple[int, int], int] = {}
-        self._steps = Counter(node.series for node in (circuit.input, *circuit.maker))
+        self._steps: dict[str, int] = {}
+        for node in (circuit.input, *circuit.maker):
+            self._steps[node.series] = max(node.step + 1, self._steps.get(node.series, 0))
         # how many parts the error of a node has, which of them came, and where it is no node's
         self._parts = Counter(node for back in step.backward for node in _written(back))
         self._begun: set[Node] = set()
