@@ -5,9 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from plastic_core.networks.circuit import Apply
-from plastic_core.networks.maps import Activate
-from plastic_core.networks.network import circuit_of
 
 from plastic_core import initial_parameters
 from plastic_core.api import (
@@ -19,8 +16,11 @@ from plastic_core.api import (
     hookimpl,
     outer,
 )
+from plastic_core.api.circuit import Apply
+from plastic_core.api.maps import Activate
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.circuits.network import circuit_of
 from plastic_core.plugins.catalogue import installed
 from tests.backends.trained_parts import assert_same, make, order
 from tests.building import resolve

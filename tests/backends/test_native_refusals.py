@@ -7,16 +7,16 @@ from dataclasses import replace
 import platformdirs
 import pytest
 import torch
-from plastic_core.networks.maps import Activate, Map
-from plastic_core.networks.network import circuit_of
 
 from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
+from plastic_core.api.maps import Activate, Map
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native import compiler
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.follower import FOLLOWED
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
+from plastic_core.circuits.network import circuit_of
 from tests.backends.trained_parts import make
 from tests.building import resolve
 

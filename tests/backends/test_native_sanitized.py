@@ -57,10 +57,14 @@ from tests.meta import test_tangents
 
 for sizes in ((1, 1, 2, 1, 2), (7, 17, 3, 2, 6)):
     names = ("inputs", "hidden", "classes", "present", "steps")
-    spec = RecurrentSpec(**dict(zip(names, sizes)))
-    for rule in test_native_recurrent.RULES[2:4]:
-        native, _ = test_native_recurrent.make(NativeBackend, rule, spec, 3, flags={FLAGS!r})
-        native.advance(order(3, 9))
+    for more in ({{}}, {{"bias": True, "layer_norm": True, "residual": True, "activation": "gelu"}}):
+        spec = RecurrentSpec(**dict(zip(names, sizes)), **more)
+        for rule in test_native_recurrent.RULES[2:4]:
+            for batch in (1, 4):
+                native, _ = test_native_recurrent.make(
+                    NativeBackend, rule, spec, 3, batch=batch, flags={FLAGS!r}
+                )
+                native.advance(order(3, 9))
 for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
     for batch in (1, 3):
         spec, hooks, thetas, parameters = test_tangents.made(test_tangents.EQUATION_9, sizes)
@@ -71,6 +75,12 @@ for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
         )
         native.carry(step.tangents)
         native.advance(order(2, 20) % 60)
+
+from tests.engine.test_random_circuits import Drawn, native_tangents_are_eager
+
+for number in (15, 43, 47):
+    drawn = Drawn(number, native=True, transforms=())
+    native_tangents_are_eager(drawn, flags={FLAGS!r})
 print("clean")
 """
 

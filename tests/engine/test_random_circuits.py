@@ -10,6 +10,7 @@ from plastic_core.backends.compiled.compiled_backend import CompiledBackend
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.circuits.network import circuit_of
 from plastic_core.networks.parameters import add_states
@@ -171,6 +172,28 @@ def native_is_eager(drawn):
     return None
 
 
+def native_tangents_are_eager(drawn, **more):
+    found = []
+    for native in (False, True):
+        parameters = drawn.parameters()
+        step = TangentStep(drawn.spec, drawn.hooks, drawn.thetas, parameters)
+        if native:
+            made_of = (drawn.hooks, drawn.thetas, parameters, drawn.x, drawn.target, drawn.batch)
+            backend = NativeTangents(drawn.spec, *made_of, **more)
+            backend.carry(step.tangents)
+            backend.advance(drawn.order)
+        else:
+            for picks in drawn.order.split(drawn.batch, 1):
+                step.step(drawn.x[picks], drawn.target[picks])
+        found.append((parameters, step.tangents))
+    (reference, expected), (ours, tangents) = found
+    assert_same(ours, reference, drawn)
+    for name, value in expected.items():
+        if value.isfinite().all():
+            difference = (tangents[name] - value).abs().max()
+            assert difference <= 1e-9 * value.abs().max().clamp_min(1e-3), f"{name}: {drawn!r}"
+
+
 def bp_is_the_gradient(number):
     drawn = Drawn(number, rule="1*bp", transforms=())
     if drawn.surrogate:  # of which autograd knows no slope
@@ -245,6 +268,11 @@ def test_native_is_eager():
     assert [native_is_eager(one) for one in drawn] == [None] * len(drawn)
 
 
+def test_native_tangents_are_those_of_eager():
+    for number in (15, 43, 47, 54, 58):  # the first three are recurrent
+        native_tangents_are_eager(Drawn(number, native=True, transforms=()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(100, 400, 50))
 def test_three_hundred_networks(first):
@@ -280,3 +308,10 @@ def test_torch_compile_is_eager(number):
     )
     backend.advance(drawn.order)
     assert_same(parameters, drawn.eager(), drawn)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(100, 250, 50))
+def test_native_tangents_are_those_of_eager_in_hundred_and_fifty_networks(first):
+    for number in range(first, first + 50):
+        native_tangents_are_eager(Drawn(number, native=True, transforms=()))

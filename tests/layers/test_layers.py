@@ -211,7 +211,7 @@ def test_thetas_are_learned_through_layers():
     spec = MetaSpec(
         rule="1e-3*bp + oja",
         task="digits-fewshot",
-        options={"net": "sparse 12 share 0.3 / winners 6 / dense 9 bias"},
+        options={"net": "sparse 12 share 0.3 / winners 6 / dense 9 bias", "shots": 4},
         episodes=3,
     )
     result = meta_learn(spec, parts=[SparseLayer, WinnersLayer])

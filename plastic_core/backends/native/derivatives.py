@@ -5,6 +5,7 @@ A tangent is with respect to one theta, the direction, which the C code loops ov
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -184,6 +185,11 @@ def _where(m: _Maker, condition: Value, d: Any) -> Value | None:
     return m.make("where", condition, first, second)
 
 
+def _slope_of_erf(m: _Maker, _: Value, x: Value) -> Value:
+    density = m.make("exp", m.make("neg", m.make("square", x)))
+    return m.make("mul", density, m.number(2 / math.sqrt(math.pi)))
+
+
 _RULES: Final[dict[str, _Rule]] = {
     "add": lambda m, y, x, d: m.add(d[0], d[1]),
     "sub": lambda m, y, x, d: m.add(d[0], m.neg(d[1])),
@@ -197,6 +203,8 @@ _RULES: Final[dict[str, _Rule]] = {
     "log": _slope_times(lambda m, y, x: m.make("reciprocal", x)),
     "sqrt": _slope_times(lambda m, y, x: m.make("truediv", m.number(0.5), y)),
     "expm1": _slope_times(lambda m, y, x: m.make("add", y, m.number(1))),
+    "reciprocal": _slope_times(lambda m, y, x: m.make("neg", m.make("square", y))),
+    "erf": _slope_times(_slope_of_erf),
     "maximum": lambda m, y, x, d: _where(m, m.make("ge", x[0], x[1]), d),
     "minimum": lambda m, y, x, d: _where(m, m.make("le", x[0], x[1]), d),
     "relu": _slope_times(lambda m, y, x: m.make("gt", x, m.number(0))),

@@ -12,7 +12,7 @@ from plastic_core.backends.native.c_tangents import emit_tangents
 from plastic_core.backends.native.derivatives import Differentiator
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError, Program, Values
-from plastic_core.backends.native.step_table import Code, StepTable
+from plastic_core.backends.native.step_table import StepTable
 
 
 class NativeTangents(NativeBackend):
@@ -33,21 +33,16 @@ class NativeTangents(NativeBackend):
         if tangents["weight.1"].shape[1] != job.directions:
             raise NotNativeError("a rule learns nothing of its own (plastic_local_update)")
         weights, feedback = (
-            [value for name, value in tangents.items() if name.startswith(f"{kind}.")]
-            for kind in ("weight", "feedback")
+            [value for name, value in tangents.items() if name.startswith(kinds)]
+            for kinds in (("weight.", "bias."), "feedback.")
         )
         self._kept += weights + feedback
         job.weight_tangents = self._pointers(weights)
         job.feedback_tangents = self._pointers(feedback)
 
     def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
-        codes = {operation.code for operation in table.operations}
-        if max(table.events) > 1:
-            raise NotNativeError("recurrent networks are not differentiated in C")
-        if Code.ONE in codes:
-            raise NotNativeError("biases are not differentiated in C")
-        if Code.NORMALISE in codes or program.transform is not None:
-            raise NotNativeError("layer normalisation and transforms are not differentiated in C")
+        if program.transform is not None:
+            raise NotNativeError("transforms are not differentiated in C")
         values = Values()
         values.constants = program.constants  # those of derivatives are added to them
         derive = Differentiator(values)
