@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import sys
 import threading
 import time
@@ -71,14 +71,26 @@ def load_training_images(name: str, data_dir: DataDir) -> tuple[Any, Any]:
 
 
 def load_digits() -> Dataset:
-    """Return scikit-learn's 1,797 digits of 8 x 8 pixels: 1,297 to train, 500 held out."""
-    from sklearn.datasets import load_digits as embedded_digits
+    """Return scikit-learn's 1,797 digits of 8 x 8 pixels: 1,297 to train, 500 held out.
 
-    digits = embedded_digits()
+    Raises:
+        DataError: this version of scikit-learn keeps them elsewhere.
+    """
+    # its file alone: to import scikit-learn takes as long as to import torch
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None  # which is required
+    assert package.origin is not None
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    try:
+        digits = np.loadtxt(file, delimiter=",", dtype=np.int64)
+    except OSError as error:
+        raise DataError(
+            f"digits: {file} cannot be read ({type(error).__name__}); install scikit-learn again, "
+            "in a version that constraints.txt names"
+        ) from error
     # the file is ordered by writer; mix it once, the same for everybody
-    order = np.random.default_rng(0).permutation(len(digits.target))
-    inputs = (digits.data[order] / 16).astype(np.float32)
-    labels = digits.target[order].astype(np.int64)
+    digits = np.random.default_rng(0).permutation(digits)
+    inputs, labels = (digits[:, :-1] / 16).astype(np.float32), digits[:, -1].copy()
     return Dataset(inputs[:-500], labels[:-500], inputs[-500:], labels[-500:], classes=10)
 
 

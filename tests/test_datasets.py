@@ -1,11 +1,14 @@
 """Data: splits, order, files in MNIST's format, and what is said when there are none."""
 
+import importlib.machinery
+import importlib.util
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.datasets import load_digits
 
 from plastic_core import PlasticError, RunSpec, bootstrap_interval, run
 from plastic_core.api import DataDir, DataError, Dataset
@@ -20,12 +23,27 @@ def load(task, folder, **options):
     return plugin.load(DataDir([folder]), plugin.spec.options(**options))
 
 
-def test_digits_are_split_as_stated(tmp_path):
-    data = load("digits-mlp", tmp_path)
+def test_digits_are_those_of_scikit_learn_mixed_and_split(tmp_path):
+    data, theirs = load("digits-mlp", tmp_path), load_digits()
     assert (len(data.labels), len(data.held_out_labels), data.classes) == (1297, 500, 10)
-    assert data.inputs.shape[1] == 64
-    assert data.inputs.min() == 0
-    assert data.inputs.max() == 1
+    order = np.random.default_rng(0).permutation(1797)
+    inputs = np.concatenate([data.inputs, data.held_out_inputs])
+    labels = np.concatenate([data.labels, data.held_out_labels])
+    assert (inputs.dtype, labels.dtype) == (np.float32, np.int64)
+    np.testing.assert_array_equal(inputs * 16, theirs.data[order])
+    np.testing.assert_array_equal(labels, theirs.target[order])
+
+
+def test_digits_that_are_not_where_they_were_are_explained(tmp_path, monkeypatch):
+    moved = importlib.machinery.ModuleSpec("sklearn", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: moved)
+    with pytest.raises(DataError) as caught:
+        load("digits-mlp", tmp_path)
+    file = tmp_path / "datasets" / "data" / "digits.csv.gz"
+    assert str(caught.value) == (
+        f"digits: {file} cannot be read (FileNotFoundError); install scikit-learn again, "
+        "in a version that constraints.txt names"
+    )
 
 
 def test_halves_do_not_overlap_and_do_not_follow_the_file():
