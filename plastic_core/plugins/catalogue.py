@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -293,18 +294,41 @@ def installed(kind: Kind, name: str) -> Any:
 
 
 def _installed() -> list[Entry]:
-    """Return the entries of all kinds; the metadata of each distribution are read once."""
+    """Return the entries of all kinds, none of them looked at yet."""
+    # a folder's time changes as something is installed into it, or removed
+    folders = tuple((path, _changed(path or os.curdir)) for path in sys.path)
+    return [
+        Entry(kind, point.name, distribution, version, point.value, point=point)
+        for kind, distribution, version, point in _points(folders, tuple(sys.meta_path))
+    ]
+
+
+def _changed(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _points(
+    folders: tuple[tuple[str, int | None], ...], finders: tuple[Any, ...]
+) -> list[tuple[Kind, str, str, EntryPoint]]:
+    """Return kind, distribution, version and entry point of all that these folders hold.
+
+    The metadata of all distributions are read, those that bring no plugins too, so that it is done
+    once as long as nothing changes.
+    """
     points = entry_points()
     known: dict[Distribution | None, tuple[str, str]] = {None: ("unknown", "unknown")}
-    found: dict[tuple[str, str, str], Entry] = {}
+    found: dict[tuple[str, str, str], tuple[Kind, str, str, EntryPoint]] = {}
     for kind in GROUPS:
         for point in points.select(group=f"plastic.{plural(kind)}"):
             if point.dist and point.dist not in known:
                 metadata = point.dist.metadata
                 known[point.dist] = metadata["Name"], metadata["Version"]
             distribution, version = known[point.dist]
-            entry = Entry(kind, point.name, distribution, version, point.value, point=point)
-            found.setdefault((kind, distribution, point.name), entry)
+            found.setdefault((kind, distribution, point.name), (kind, distribution, version, point))
     return list(found.values())
 
 

@@ -1,6 +1,7 @@
 """Broken, clashing and disabled plugins: reported with a remedy, and in nobody's way."""
 
 import json
+import os
 
 import pytest
 
@@ -202,6 +203,17 @@ def test_the_commands_go_on_beside_five_broken_plugins(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rule"] == "bp+hebbian"
+
+
+def test_what_is_installed_meanwhile_is_found(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    site.mkdir()
+    os.utime(site, (0, 0))  # whatever its clock is worth, it is another time once it has changed
+    monkeypatch.syspath_prepend(site)
+    assert "late" not in Catalogue().names("rule")
+    source, points = rule_source("late", "Late"), {"plastic.rules": {"late": "late:Late"}}
+    unpack(build_wheel(tmp_path, "plastic-late", {"late": source}, points), site)
+    assert Catalogue().find("rule", "late").distribution == "plastic-late"
 
 
 @pytest.fixture
