@@ -7,7 +7,7 @@ import operator
 import torch
 from torch import Tensor
 
-from plastic_core.api.update import Apart, Update, apart
+from plastic_core.api.update import Decay, Dense, Update, apart
 from plastic_core.networks.products import added_product, aligned_zeros
 
 Scales = list[tuple[str, float]]
@@ -30,12 +30,32 @@ class MatrixSum:
     ) -> None:
         self.matrix, self._thetas, self._mask = matrix, thetas, mask
         self._sizes = matrix.shape[1], matrix.shape[2]
-        self._collected: list[tuple[str, Apart]] = []
+        self._lefts: list[Tensor] = []
+        self._rights: list[Tensor] = []
+        self._scales: Scales = []
+        self._decays: list[tuple[str, Decay]] = []
+        self._dense: list[tuple[str, Dense]] = []
         self._joined: list[_Joined] = []
 
     def collect(self, rule: str, update: Update | Tensor) -> None:
-        """Take up the increment of one rule."""
-        self._collected.append((rule, apart(update)))
+        """Take up the increment of one rule.
+
+        Raises:
+            ValueError: its factors have other sizes than the matrix.
+        """
+        outers, decays, dense = apart(update)
+        for outer in outers:
+            post, pre = outer.post, outer.pre
+            sizes = post.shape[2], pre.shape[2]
+            if sizes != self._sizes:  # torch would enlarge what it writes into
+                raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
+            self._lefts.append(post)
+            self._rights.append(pre)
+            self._scales.append((rule, outer.scale))
+        for decay in decays:
+            self._decays.append((rule, decay))
+        for one in dense:
+            self._dense.append((rule, one))
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
@@ -68,43 +88,30 @@ class MatrixSum:
         return total if self._mask is None else total * self._mask
 
     def _take(self, batch: int) -> tuple[Tensor | None, Tensor | None, _Joined | None]:
-        """Return the dense parts, the fraction of each row that decays, and the factors.
-
-        Raises:
-            ValueError: factors have other sizes than the matrix.
-        """
+        """Return the dense parts, the fraction of each row that decays, and the factors."""
         dense = fraction = joined = None
-        lefts: list[Tensor] = []
-        rights: list[Tensor] = []
-        scales: Scales = []
-        for rule, parts in self._collected:
-            for outer in parts.outers:
-                sizes = outer.post.shape[2], outer.pre.shape[2]
-                if sizes != self._sizes:  # torch would enlarge what it writes into
-                    raise ValueError(f"factors of sizes {sizes} for a matrix of {self._sizes}")
-                lefts.append(outer.post)
-                rights.append(outer.pre)
-                scales.append((rule, outer.scale))
-            for decay in parts.decays:
-                rows = self._thetas[rule] * decay.scale
-                if decay.factor is not None:
-                    rows = rows * (decay.factor.sum(1).unsqueeze(-1) / batch)
-                fraction = rows if fraction is None else fraction + rows
-            for one in parts.dense:
-                value = self._thetas[rule] * one.scale * one.value
-                dense = value if dense is None else dense + value
-        self._collected.clear()
-        if lefts:
-            joined = self._find_joined(batch, scales, lefts)
-            joined.take(lefts, rights)
+        for rule, decay in self._decays:
+            rows = self._thetas[rule] * decay.scale
+            if decay.factor is not None:
+                rows = rows * (decay.factor.sum(1).unsqueeze(-1) / batch)
+            fraction = rows if fraction is None else fraction + rows
+        for rule, one in self._dense:
+            value = self._thetas[rule] * one.scale * one.value
+            dense = value if dense is None else dense + value
+        if self._lefts:
+            joined = self._find_joined(batch)
+            joined.take(self._lefts, self._rights)
+            self._lefts, self._rights, self._scales = [], [], []
+        self._decays.clear()
+        self._dense.clear()
         return dense, fraction, joined
 
-    def _find_joined(self, batch: int, scales: Scales, lefts: list[Tensor]) -> _Joined:
+    def _find_joined(self, batch: int) -> _Joined:
         for joined in self._joined:
-            if joined.batch == batch and joined.scales == scales:
+            if joined.batch == batch and joined.scales == self._scales:
                 return joined
         del self._joined[:-8]  # a rule may change its scales at every step
-        self._joined.append(_Joined(self.matrix, self._thetas, batch, scales, lefts))
+        self._joined.append(_Joined(self.matrix, self._thetas, batch, self._scales, self._lefts))
         return self._joined[-1]
 
 
