@@ -23,7 +23,6 @@ IMPORTS = (
         "matplotlib.backends.backend_agg",
         "netCDF4",
         "optuna",
-        "sklearn.datasets",
     ),
     *("torch._dynamo", "xarray"),
     *(

@@ -81,18 +81,11 @@ STREAMS = ("out", "err")
 
 
 class ForkServer:
-    """Calls of the command line as a fresh process would answer them, without its imports.
-
-    Args:
-        python: the interpreter.
-    """
-
-    def __init__(self, python=sys.executable):
-        self._python = python
+    """Calls of the command line as a fresh process would answer them, without its imports."""
 
     @functools.cached_property
     def _process(self):
-        command = [self._python, Path(__file__).with_name("fork_server.py")]
+        command = [sys.executable, Path(__file__).with_name("fork_server.py")]
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
@@ -130,7 +123,7 @@ class ForkServer:
         return subprocess.CompletedProcess((module, *arguments), started.returncode, *texts)
 
 
-_forked = ForkServer()
+forked = ForkServer()
 
 
 def plastic(*arguments, path=None, first="", fresh=False, **environment):
@@ -147,7 +140,7 @@ def plastic(*arguments, path=None, first="", fresh=False, **environment):
     if path is not None:
         env["PYTHONPATH"] = str(path)
     if not fresh:
-        return _forked("plastic_core", *arguments, first=first, env=env)
+        return forked("plastic_core", *arguments, first=first, env=env)
     return subprocess.run(
         [sys.executable, "-m", "plastic_core", *arguments], capture_output=True, text=True, env=env
     )
@@ -155,7 +148,7 @@ def plastic(*arguments, path=None, first="", fresh=False, **environment):
 
 def start(*arguments, first="", cwd=None):
     """Begin a process with the command line, and return it as `Started`."""
-    return _forked.start("plastic_core", *arguments, first=first, cwd=cwd)
+    return forked.start("plastic_core", *arguments, first=first, cwd=cwd)
 
 
 def workers_of(pid=None):

@@ -1,12 +1,10 @@
 """The native backend against the eager one: every rule, size, activation and batch."""
 
 import platform
-from dataclasses import replace
 
 import pytest
 import torch
 
-from plastic_core import initial_parameters
 from plastic_core.api import (
     Rule,
     RuleSpec,
@@ -16,14 +14,10 @@ from plastic_core.api import (
     hookimpl,
     outer,
 )
-from plastic_core.api.circuit import Apply
-from plastic_core.api.maps import Activate
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
-from plastic_core.circuits.network import circuit_of
-from plastic_core.plugins.catalogue import installed
 from tests.backends.trained_parts import assert_same, make, order
-from tests.building import resolve
+from tests.daily import combined, some
 
 EQUATION_9 = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
 
@@ -35,12 +29,12 @@ def compare(rule, sizes, *, samples=200, tolerance=1e-4, **arguments):
     seeds = arguments.setdefault("seeds", 2)
     native, ours = make(NativeBackend, rule, sizes, **arguments)
     eager, reference = make(EagerBackend, rule, sizes, **arguments)
+    before = [w.clone() for w in reference.weights]
     points = order(seeds, samples)
     # in two pieces, of which the first ends between two passes that write
     for part in (points[:, :50], points[:, 50:]):
         assert torch.equal(native.advance(part), eager.advance(part))
     assert_same(ours, reference, tolerance)
-    before = make(EagerBackend, rule, sizes, **arguments)[1].weights
     assert any((w != b).any() for w, b in zip(ours.weights, before, strict=True))
 
 
@@ -115,21 +109,20 @@ class Direct(Rule):
         return {"forward": forward, "feedback": -outer(s.pre, s.output_error) + decay(s.pre * 0.1)}
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        "bp",
-        "fa",
-        "bp+hebbian+hebbian-error",
-        "oja",
-        "bp+oja",
-        "0.01*bp+0.3*weight-decay",
-        "bp+0.001*weight-decay",
-        EQUATION_9,
-        "fa+0.01*b-update+0.2*b-decay",
-    ],
-)
-@pytest.mark.parametrize("batch", [1, 3])
+RULES = [
+    "bp",
+    "fa",
+    "bp+hebbian+hebbian-error",
+    "oja",
+    "bp+oja",
+    "0.01*bp+0.3*weight-decay",
+    "bp+0.001*weight-decay",
+    EQUATION_9,
+    "fa+0.01*b-update+0.2*b-decay",
+]
+
+
+@pytest.mark.parametrize(("batch", "rule"), combined([1, 3], RULES))
 def test_every_built_in_rule(rule, batch):
     compare(rule, (17, 9, 7, 5), batch=batch)
     compare(rule, (17, 9, 7, 5), batch=batch, dtype="float64", tolerance=1e-9)
@@ -148,47 +141,28 @@ def test_rules_of_third_parties(rule, batch):
     compare(expression, (17, 9, 7, 5), rules=[rule], batch=batch)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 2), (7, 17, 1, 3), (1000, 7, 17, 10), (33, 1000, 2)])
-@pytest.mark.parametrize("batch", [1, 3])
+ODD = [(1, 1, 2), (7, 17, 1, 3), (1000, 7, 17, 10), (33, 1000, 2)]
+
+
+@pytest.mark.parametrize(("batch", "sizes"), combined([1, 3], ODD))
 def test_odd_sizes(sizes, batch):
     compare(EQUATION_9, sizes, batch=batch, samples=61)
 
 
-@pytest.mark.parametrize("activation", ["softplus", "relu", "tanh", "sigmoid", "linear"])
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(
+    ("residual", "activation"),
+    combined([False, True], ["softplus", "relu", "tanh", "sigmoid", "linear"]),
+)
 def test_activations_with_and_without_residual_connections(activation, residual):
     compare("0.01*bp+oja", (9, 9, 9, 9, 4), activation=activation, residual=residual)
 
 
-def test_layers_with_activations_of_their_own():
-    plan, hooks, _ = resolve("0.05*bp+0.01*oja", (9, 8, 7, 6, 4))
-    names, circuit = iter(("tanh", "gelu", "relu")), circuit_of(plan.network)
-    operations = tuple(
-        replace(one, map=Activate(installed("activation", next(names))()))
-        if isinstance(one, Apply) and isinstance(one.map, Activate)
-        else one
-        for one in circuit.operations
-    )
-    circuit = replace(circuit, operations=operations)
-    thetas = {r.name: torch.full((2,), r.theta, dtype=torch.float64) for r in plan.rules}
-    source = torch.Generator().manual_seed(0)
-    x = torch.rand(20, 9, generator=source, dtype=torch.float64)
-    targets = torch.eye(4, dtype=torch.float64)[torch.arange(20) % 4]
-    trained = []
-    for backend in (NativeBackend, EagerBackend):
-        parameters = initial_parameters(plan.network, range(2), None, torch.float64)
-        made = backend(circuit, hooks, thetas, parameters, x, targets, 1)
-        assert (made.advance(order(2, 60) % 20) == -1).all()
-        trained.append(parameters)
-    assert_same(*trained, 1e-10)
-
-
-@pytest.mark.parametrize("init", ["xavier", "kaiming", "orthogonal", "identity", "naive"])
+@pytest.mark.parametrize("init", some(["xavier", "kaiming", "orthogonal", "identity", "naive"], 2))
 def test_initialisations(init):
     compare("0.01*bp+oja", (17, 9, 7, 5), init=init)
 
 
-@pytest.mark.parametrize("seeds", range(1, 8))
+@pytest.mark.parametrize("seeds", some(range(1, 8), 3))
 def test_numbers_of_replicas(seeds):
     compare("bp+oja", (17, 9, 7, 5), seeds=seeds, samples=60)
 
@@ -199,8 +173,9 @@ def test_the_networks_of_the_paper():
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of another processor")
-@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "processor"), combined(["float32", "float64"], ["x86-64", "x86-64-v3"])
+)
 def test_smaller_vectors(processor, dtype):
     arguments = {"seeds": 2, "dtype": dtype}
     more = {"flags": (f"-march={processor}",)}

@@ -187,9 +187,9 @@ ALL = {**forms(), **OTHERS}
 def some_forms():
     """Return those that are tried daily: each operation, each way to call it, some of the rest."""
     ends = ("(signal)", "(signal, signal)", "(truth)", "(truth, signal, float)")
-    ends += ("(signal, {'dim': -1, 'keepdim': True})",)
+    ends += ("(signal, {'dim': -1, 'keepdim': True})", "lerp(signal, signal, float)")
     plain = {what for what in ALL if what.endswith(ends)}
-    chosen = {*plain, *OTHERS, *REFUSED, *[*ALL][::8]}
+    chosen = {*plain, *OTHERS, *REFUSED, *[*ALL][::40]}
     return {what: form for what, form in ALL.items() if what in chosen}
 
 

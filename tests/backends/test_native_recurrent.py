@@ -11,6 +11,7 @@ from plastic_core.networks.parameters import add_states
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
 from tests.backends.trained_parts import POINTS, assert_same
+from tests.daily import combined
 
 pytestmark = pytest.mark.usefixtures("compilers")
 
@@ -41,9 +42,9 @@ def make(backend, rule, spec, seeds=2, dtype="float64", batch=1, transforms=(), 
 
 
 @pytest.mark.parametrize(
-    "sizes", [(7, 5, 3, 2, 6), (33, 17, 4, 1, 2), (20, 48, 4, 5, 5), (1, 1, 2, 1, 3)]
+    ("rule", "sizes"),
+    combined(RULES, [(7, 5, 3, 2, 6), (33, 17, 4, 1, 2), (20, 48, 4, 5, 5), (1, 1, 2, 1, 3)]),
 )
-@pytest.mark.parametrize("rule", RULES)
 def test_the_numbers_of_eager(rule, sizes):
     names = ("inputs", "hidden", "classes", "present", "steps")
     order = torch.randint(POINTS, (2, 40), generator=torch.Generator().manual_seed(1))

@@ -11,6 +11,7 @@ from plastic_core.backends.native.program import NotNativeError
 from tests.backends import test_native_recurrent
 from tests.backends.test_native import Populations, compare
 from tests.backends.trained_parts import POINTS, assert_same, make, order
+from tests.daily import combined
 from tests.engine.test_step import spec_of
 
 pytestmark = pytest.mark.usefixtures("compilers")
@@ -57,9 +58,10 @@ Homeostasis = transform_of(
 )
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("rule", ["0.05*bp", "0.05*bp+0.02*oja+0.3*weight-decay", "0.1*fa"])
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "rule", "batch"),
+    combined(SETTINGS, ["0.05*bp", "0.05*bp+0.02*oja+0.3*weight-decay", "0.1*fa"], [1, 3]),
+)
 def test_built_in_transforms(name, rule, batch):
     for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-3)):
         compare(

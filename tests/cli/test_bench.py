@@ -8,6 +8,7 @@ import pytest
 from plastic_core.bench import peers_jax
 from plastic_core.bench.case import EQUATION_9, RULE
 from plastic_core.cli import execute
+from tests.daily import slow
 
 SMALL = ["bench", "--rounds", "1", "--scale", "0.02"]
 
@@ -20,9 +21,7 @@ CONTENDERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "only", ["native,floor", pytest.param(",".join(CONTENDERS), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("only", [slow("native,floor"), slow(",".join(CONTENDERS))])
 def test_one_json_object_with_ratios_and_what_one_round_is_worth(
     capsys, monkeypatch, tmp_path, only
 ):

@@ -10,13 +10,14 @@ import sys
 import pytest
 import xarray as xr
 
+from tests.daily import slow
 from tests.processes import CHECKPOINTS, dies, plastic, start, wait_until
 
 RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "400", "--evaluations", "8"]
 RUN += ["--threads", "1", "--json"]
 
 
-@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [12, slow(1)])
 def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path, every):
     def train(name, *more, first=""):
         return plastic(*RUN, "--out", str(tmp_path / name), *more, first=CHECKPOINTS + first)
@@ -42,7 +43,7 @@ def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path, ev
         notes.append(" ".join(result["notes"]))
     assert len(notes) >= 40 // every
     found = set(map(int, re.findall(r"resumed at sample (\d+)", " ".join(notes))))
-    assert found == set(range(50, 400, 50)) if every == 1 else len(found) >= 3
+    assert found == set(range(50, 400, 50)) if every == 1 else len(found) >= 2
     assert "resumed" not in notes[0], "it was killed before its first checkpoint"
 
 
@@ -69,7 +70,7 @@ INTERRUPTS = """
 import itertools, os, random, signal, sys, threading
 from plastic_core import RunSpec, run
 
-spec = RunSpec(seeds=2, samples=40_000, evaluations=20, options={"sizes": [64, 30, 10]})
+spec = RunSpec(seeds=2, samples=20_000, evaluations=20, options={"sizes": [64, 30, 10]})
 run(spec.model_copy(update={"samples": 10, "evaluations": 1}))  # an interrupted import cannot be repeated
 main = threading.get_ident()
 chosen = None
@@ -96,7 +97,7 @@ def watched():
 watched()
 total = {others: next(counter) for others, counter in calls.items()}
 moments, interrupted = random.Random(0), 0
-for number in range(40):
+for number in range(int(sys.argv[1])):
     others = number % 2 == 1
     chosen = others, moments.randrange(total[others] // 2)
     interrupted += watched()
@@ -105,11 +106,13 @@ print(interrupted)
 """
 
 
-def test_forty_interrupts_at_any_moment_crash_nothing():
-    done = subprocess.run([sys.executable, "-c", INTERRUPTS], capture_output=True, text=True)
+@pytest.mark.parametrize("count", [10, slow(40)])
+def test_interrupts_at_any_moment_crash_nothing(count):
+    command = [sys.executable, "-c", INTERRUPTS, str(count)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # Python drops an interrupt that falls into a destructor
-    assert int(done.stdout) >= 30
+    assert int(done.stdout) >= 3 * count // 4
 
 
 # In a namespace of its own, where a small file system can be mounted without rights.

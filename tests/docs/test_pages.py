@@ -1,5 +1,6 @@
 """The documentation builds without a warning, reads offline, and leaves no public name out."""
 
+import doctest
 import os
 import pickle
 import re
@@ -105,6 +106,30 @@ def chromium(url):
     return done.stdout
 
 
+PAGES = [*DOCS.rglob("*.md"), *DOCS.rglob("*.rst")]
+EXAMPLES = {"howto/notebook.md": 1, "howto/train_on_numbers.md": 1}
+
+
+def test_each_public_name_stands_in_a_page():
+    """As a directive, which Sphinx turns into its documentation among the slow tests."""
+    pattern = re.compile(r"^\s*\.\. (?:auto|py:)\w+:: ([\w.]+)", re.MULTILINE)
+    documented = {name for page in PAGES for name in pattern.findall(page.read_text("utf-8"))}
+    for module in (plastic_core, api, testing):
+        for name in module.__all__:
+            homes = {f"{module.__name__}.{name}", f"plastic_core.api.{name}", name}
+            assert documented & homes, name
+
+
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_the_examples_of_a_page_work(page):
+    blocks = re.findall(r"^```{doctest}\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.M | re.S)
+    assert len(blocks) == EXAMPLES[page]
+    example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page, page, 0)
+    done = doctest.DocTestRunner().run(example)
+    assert (done.failed, done.attempted >= 5) == (0, True)
+
+
+@pytest.mark.slow
 def test_the_pages_leave_no_public_name_and_no_rule_out(tried):
     read = tried / "doctrees"  # of our own making, so that it may be unpickled
     environment = pickle.loads((read / "environment.pickle").read_bytes())
@@ -118,6 +143,7 @@ def test_the_pages_leave_no_public_name_and_no_rule_out(tried):
     assert {entry.name for entry in built_in()} <= shown
 
 
+@pytest.mark.slow
 def test_the_examples_in_the_pages_work(tried):
     summary = (tried / "doctest" / "output.txt").read_text(encoding="utf-8")
     assert int(re.search(r"(\d+) tests?\n", summary[summary.index("Doctest summary") :])[1]) >= 20

@@ -10,6 +10,7 @@ from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.plugins.catalogue import installed
 from tests.building import random_points, resolve
+from tests.daily import combined, slow
 
 pytestmark = pytest.mark.usefixtures("compilers")
 
@@ -97,16 +98,18 @@ def assert_equal(ours, reference, tolerance):
 @pytest.mark.parametrize(
     ("rule", "steps", "batch"),
     [
-        *((rule, 5, batch) for rule in (*RULES, *OTHERS) for batch in (1, 3)),
-        *((rule, 250, 1) for rule in ("0.1*bp+0.02*oja", EQUATION_9)),
+        *combined((*RULES, *OTHERS), [5], [1, 3]),
+        ("0.1*bp+0.02*oja", 250, 1),
+        slow(EQUATION_9, 250, 1),
     ],
 )
 def test_tangents_are_the_gradient_of_reverse_mode(rule, steps, batch):
     assert_equal(by_tangents(rule, steps, batch), by_reverse_mode(rule, steps, batch), 1e-6)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "linear"])
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(
+    ("residual", "activation"), combined([False, True], ["relu", "tanh", "sigmoid", "linear"])
+)
 def test_every_activation_and_residual_connections(activation, residual):
     options = {"activation": activation, "residual": residual}
     ours = by_tangents(EQUATION_9, 20, 2, **options)
@@ -114,8 +117,7 @@ def test_every_activation_and_residual_connections(activation, residual):
     assert_equal(by_native(EQUATION_9, 20, 2, **options), ours, 1e-9)
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("rule", [*RULES, "0.1*bp+0.01*oja-single"])
+@pytest.mark.parametrize(("rule", "batch"), combined([*RULES, "0.1*bp+0.01*oja-single"], [1, 3]))
 def test_native_tangents_are_those_of_eager(rule, batch):
     reference = by_tangents(rule, 53, batch)
     assert_equal(by_native(rule, 53, batch), reference, 1e-9)

@@ -7,18 +7,22 @@ import torch
 
 from plastic_core import PlasticError, RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
+from tests.daily import combined, slow
 from tests.engine.test_step import spec_of
 from tests.probes.snapshots import ALL, SMALL, Photographed, probe_of
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize(
-    ("backend", "rule"),
+    ("backend", "rule", "batch_size"),
     [
-        ("eager", "oja + fa + weight-decay + b-update"),
-        ("eager", "0.001*sanger + bp"),
-        ("native", "oja + bp"),
-        ("native", "kolen-pollack"),
+        ("eager", "oja + fa + weight-decay + b-update", 1),
+        slow("eager", "oja + fa + weight-decay + b-update", 3),
+        slow("eager", "0.001*sanger + bp", 1),
+        ("eager", "0.001*sanger + bp", 3),
+        slow("native", "oja + bp", 1),
+        ("native", "oja + bp", 3),
+        ("native", "kolen-pollack", 1),
+        slow("native", "kolen-pollack", 3),
     ],
 )
 def test_the_same_weights_with_and_without_bit_for_bit(backend, rule, batch_size):
@@ -82,15 +86,17 @@ class Curved(Rule):
         return 1e-3 * (curved - outer(s.error, s.pre.sigmoid()))
 
 
+NETWORKS = [
+    {"sizes": [64, 12, 12, 10]},
+    {"sizes": [64, 99, 37, 10]},
+    {"sizes": [64, 37, 37, 10], "residual": True},
+]
+
+
 @pytest.mark.parametrize(
-    "network",
-    [
-        {"sizes": [64, 12, 12, 10]},
-        {"sizes": [64, 99, 37, 10]},
-        {"sizes": [64, 37, 37, 10], "residual": True},
-    ],
+    ("rule", "network"),
+    combined(["oja+bp", "fa+hebbian-error", "bp+curved", "bp+weight-decay"], NETWORKS),
 )
-@pytest.mark.parametrize("rule", ["oja+bp", "fa+hebbian-error", "bp+curved", "bp+weight-decay"])
 def test_a_seed_is_measured_the_same_alone_among_others_and_beside_them(rule, network):
     fields = {"rule": rule, "probes": ALL, **SMALL, "options": network, "probe_samples": 33}
     alone, among, beside = (

@@ -10,6 +10,7 @@ from plastic_core.backends.eager.eager_backend import EagerBackend
 from tests.backends.test_native import compare
 from tests.backends.trained_parts import assert_same, make, order
 from tests.building import build_engine, random_points
+from tests.daily import combined
 from tests.probes.snapshots import Photographed
 from tests.reference.test_backprop import ACTIVATIONS
 
@@ -91,8 +92,10 @@ def test_compiled_is_eager_with_normalisation_and_with_states_of_transforms():
 
 
 @pytest.mark.usefixtures("compilers")
-@pytest.mark.parametrize("rule", ["bp", "bp+oja+hebbian-error", "fa+hebbian-error", "dfa", "oja"])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("batch", "rule"),
+    combined([1, 3], ["bp", "bp+oja+hebbian-error", "fa+hebbian-error", "dfa", "oja"]),
+)
 def test_native_is_eager(rule, batch):
     for residual, activation in ((False, "softplus"), (True, "tanh")):
         compare(

@@ -1,4 +1,4 @@
-"""A scheduler and a worker as processes of their own, as a user with a cluster has them."""
+"""A scheduler and a worker, daily as threads, else as the processes that a user with a cluster has."""
 
 import contextlib
 import json
@@ -7,6 +7,9 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
+from tests.daily import slow
 from tests.plugins.packages import build_wheel, rule_source, unpack
 from tests.processes import HANGS, plastic, wait_until
 
@@ -26,7 +29,28 @@ def site(folder, version):
 
 
 @contextlib.contextmanager
-def cluster(path):
+def in_this_process(path):
+    """Give the address of a scheduler and a worker that are threads of this process."""
+    from distributed import LocalCluster
+
+    sys.path.insert(0, str(path))
+    try:
+        with LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,
+        ) as made:
+            yield made.scheduler_address
+    finally:
+        sys.path.remove(str(path))
+
+
+@contextlib.contextmanager
+def in_processes(path):
     """Start a scheduler and a worker, which imports from `path`, and give the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -56,7 +80,8 @@ def cluster(path):
             process.wait(timeout=HANGS)
 
 
-def test_a_running_cluster_trains_and_versions_that_differ_are_refused(tmp_path):
+@pytest.mark.parametrize("cluster", [in_this_process, slow(in_processes)])
+def test_a_running_cluster_trains_and_versions_that_differ_are_refused(tmp_path, cluster):
     ours, theirs = site(tmp_path / "ours", "1.0"), site(tmp_path / "theirs", "2.0")
     here = ("--store", str(tmp_path / "here"), "--out", str(tmp_path / "out-here"))
     alone = plastic(*SWEEP, "--workers", "0", *here, path=ours)

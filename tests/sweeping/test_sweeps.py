@@ -13,6 +13,7 @@ from plastic_core.experiments.sweeping.arms import expand
 from plastic_core.experiments.sweeping.grid import parse_axis
 from plastic_core.experiments.sweeping.table import rows_of
 from plastic_core.plugins.catalogue import Catalogue
+from tests.daily import slow
 from tests.processes import dies, plastic, workers_of
 
 SMALL = RunSpec(seeds=3, samples=200, evaluations=2, options={"sizes": [64, 20, 10]})
@@ -137,7 +138,7 @@ def test_a_run_adds_its_networks_and_says_which_it_could_not_reuse(tmp_path):
 
 COMMAND = [
     *("sweep", "--rule", "bp", "--rule", "oja+bp", "--grid", "bp=1e-3:1e-1:4log"),
-    *("--grid", "oja=1e-5:1e-2:9log", "--seeds", "5", "--samples", "400", "--sizes", "64,50,10"),
+    *("--grid", "oja=1e-5:1e-2:9log", "--samples", "400", "--sizes", "64,50,10"),
     *("--evaluations", "2", "--block", "5", "--json"),
 ]
 
@@ -154,24 +155,35 @@ sys.addaudithook(kill)
 """
 
 
-def test_kills_of_a_worker_and_of_the_driver_lose_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("seeds", "workers", "kills"),
+    [(1, "0", ""), slow(5, "2", KILLS_A_WORKER)],
+    ids=["of the driver", "of a worker and of the driver"],
+)
+def test_kills_lose_nothing(tmp_path, seeds, workers, kills):
     def swept(folder, workers, first=""):
         where = ["--store", str(folder / "store"), "--out", str(folder / "out")]
-        return plastic(*COMMAND, "--workers", workers, *where, first=first)
+        more = ["--seeds", str(seeds), "--workers", workers]
+        return plastic(*COMMAND, *more, *where, first=first)
 
     undisturbed = swept(tmp_path / "undisturbed", "0")
     assert undisturbed.returncode == 0, undisturbed.stderr
     expected = json.loads(undisturbed.stdout)
-    assert (expected["cells"], expected["trained"]) == (200, 200)
+    assert (expected["cells"], expected["trained"]) == (40 * seeds, 40 * seeds)
 
-    killed = swept(tmp_path, "2", dies(r"^os\.rename .*/store/", 61) + KILLS_A_WORKER)
+    kept = 12 * seeds
+    killed = swept(tmp_path, workers, dies(r"^os\.rename .*/store/", kept + 1) + kills)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(list(Store(tmp_path / "store").files())) == 60
+    assert len(list(Store(tmp_path / "store").files())) == kept
 
     second = swept(tmp_path, "0")
     assert second.returncode == 0, second.stderr
     result = json.loads(second.stdout)
-    assert (result["from_store"], result["trained"], result["failed"]) == (60, 140, [])
+    assert (result["from_store"], result["trained"], result["failed"]) == (
+        kept,
+        40 * seeds - kept,
+        [],
+    )
     assert [arm["cells"] for arm in result["arms"]] == [arm["cells"] for arm in expected["arms"]]
     tables = [
         (folder / "out" / "table.csv").read_text()
