@@ -38,26 +38,27 @@ def emit(program: Program, activations: str, double: bool) -> str:
         *(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True
     )
     counts = [len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u]
-    return "\n".join(
-        [
-            header(program, writer, counts, double),
-            *templates("kernels", "functions"),
-            tables(writer),
-            *templates("network"),
-            *texts,
-            "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n",
-            emit_transform(program.transform),
-            activations,
-            emit_loss(program.loss),
-            *templates("transform", "maps", "step", "learning", "driver"),
-        ]
-    )
+    own = [*texts, "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"]
+    made = [emit_transform(program.transform), activations, emit_loss(program.loss)]
+    return header(program, writer, counts, double) + join(writer, own, made, "learning")
 
 
-def templates(*names: str) -> list[str]:
-    """Return what is the same in all sources."""
+def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str) -> str:
+    """Return what follows the header.
+
+    Args:
+        writer: of the kinds of projections.
+        own: their functions.
+        made: those of transforms, activation functions and loss.
+        learning: the file that says how projections learn.
+    """
     folder = files("plastic_core.backends.native")
-    return [(folder / f"{name}.c").read_text() for name in names]
+
+    def read(*names: str) -> list[str]:
+        return [(folder / f"{name}.c").read_text() for name in names]
+
+    parts = [*read("kernels", "functions"), _buffers(writer), *read("network"), *own, *made]
+    return "\n".join([*parts, *read("transform", "maps", "step", learning, "driver")])
 
 
 def header(program: Program, writer: Writer, counts: Sequence[int], double: bool) -> str:
@@ -85,8 +86,7 @@ typedef struct {{ real {signals}; }} signals_t;
 """
 
 
-def tables(writer: Writer) -> str:
-    """Return the table of buffers."""
+def _buffers(writer: Writer) -> str:
     return f"""\
 static const int buffer_events[] = {{{listing(int(b.events) for b in writer.buffers)}}};
 static const int buffer_units[] = {{{listing(_UNITS[b.units] for b in writer.buffers)}}};

@@ -6,15 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from plastic_core.backends.native.c_loss import emit_loss, emit_loss_tangents
-from plastic_core.backends.native.c_source import (
-    Sink,
-    Writer,
-    header,
-    indented,
-    listing,
-    tables,
-    templates,
-)
+from plastic_core.backends.native.c_source import Sink, Writer, header, indented, join, listing
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.derivatives import TangentKind, TangentUpdate
 from plastic_core.backends.native.program import Program, Value
@@ -44,24 +36,16 @@ def emit_tangents(
         functions.append(names)
     counts = [len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u]
     counts += [len(u.products) for k in tangents for u in (k.weight, k.feedback) if u]
-    return "\n".join(
-        [
-            header(program, writer, counts, double),
-            *templates("kernels", "functions"),
-            tables(writer),
-            *templates("network"),
-            *texts,
-            "static const struct kind kinds[] = {\n" + "".join(entries) + "};",
-            "static const struct kind tangent_kinds[] = {\n" + "".join(tangent_entries) + "};",
-            _FUNCTIONS,
-            "static const struct tangent tangents[] = {\n" + "".join(functions) + "};",
-            emit_transform(None),
-            activations,
-            emit_loss(program.loss),
-            emit_loss_tangents(program.loss, program.constants),
-            *templates("transform", "maps", "step", "tangents", "driver"),
-        ]
-    )
+    own = [
+        *texts,
+        "static const struct kind kinds[] = {\n" + "".join(entries) + "};",
+        "static const struct kind tangent_kinds[] = {\n" + "".join(tangent_entries) + "};",
+        _FUNCTIONS,
+        "static const struct tangent tangents[] = {\n" + "".join(functions) + "};",
+    ]
+    losses = [emit_loss(program.loss), emit_loss_tangents(program.loss, program.constants)]
+    made = [emit_transform(None), activations, *losses]
+    return header(program, writer, counts, double) + join(writer, own, made, "tangents")
 
 
 _FUNCTIONS: Final = """\

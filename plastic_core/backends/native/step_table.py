@@ -151,16 +151,15 @@ class StepTable:
     def _at(self, kind: str, node: Node) -> int:
         """Return the place of a "node", of its "error" or of the "scale" of a normalisation."""
         units = 1 if kind == "scale" else self._step.circuit.units[node.series]
-        return self._place(
-            self._buffer((kind, node.series), units, self._steps[node.series]), node.step
-        )
+        buffer = self._buffer((kind, node.series), units, self._steps[node.series])
+        return self._place(buffer, node.step)
 
     def _gather(
         self, kind: str, nodes: Sequence[Node], owner: int | None = None
     ) -> tuple[int, list[Operation]]:
         """Return where nodes lie one after the other, and for each a copy where they do not.
 
-        Nobody but the `owner` gets the same copies.
+        Copies are made once, for all or for each owner.
         """
         first = nodes[0]
         if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
@@ -199,11 +198,8 @@ class StepTable:
 
     def _apply(self, operation: Apply) -> None:
         ins = [self._at("node", node) for node in operation.inputs]
-        out, function, add = (
-            self._at("node", operation.output),
-            operation.map,
-            self.operations.append,
-        )
+        out, function = self._at("node", operation.output), operation.map
+        add = self.operations.append
         if type(function) is Activate:
             add(Operation(Code.ACTIVATE, (*ins, out), self._activation(function)))
         elif type(function) is Normalise:
