@@ -70,7 +70,8 @@ INTERRUPTS = """
 import itertools, os, random, signal, sys, threading
 from plastic_core import RunSpec, run
 
-spec = RunSpec(seeds=2, samples=20_000, evaluations=20, options={"sizes": [64, 30, 10]})
+samples = 40_000 if int(sys.argv[1]) == 40 else 20_000
+spec = RunSpec(seeds=2, samples=samples, evaluations=20, options={"sizes": [64, 30, 10]})
 run(spec.model_copy(update={"samples": 10, "evaluations": 1}))  # an interrupted import cannot be repeated
 main = threading.get_ident()
 chosen = None
