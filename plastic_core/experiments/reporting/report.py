@@ -209,7 +209,8 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {_text(one)}" for name, one in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(map(_text, value)) or "none"
+        apart = "; " if any(isinstance(one, Mapping) for one in value) else ", "
+        return apart.join(map(_text, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
