@@ -141,7 +141,7 @@ def test_it_is_trained(installed, tmp_path):
     summary = json.loads(done.stdout)
     assert summary["accuracy"]["mean"] > 0.9
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    built_in = ("bp", "cross-entropy", "softplus", "xavier")
+    built_in = ("bp", "cross-entropy", "dense", "softplus", "xavier")
     assert record["plugins"] == {
         **{f"plastic-learning:{n}": record["environment"]["plastic-learning"] for n in built_in},
         "plastic-stranger:bcm": "2.5",
