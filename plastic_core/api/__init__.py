@@ -4,7 +4,7 @@ It loads no torch.
 """
 
 from plastic_core.api.activation import Activation, ActivationSpec
-from plastic_core.api.circuit import Node
+from plastic_core.api.circuit import Circuit, Node
 from plastic_core.api.circuit_builder import CircuitBuilder
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
@@ -46,6 +46,7 @@ __all__ = [
     "ActivationSpec",
     "Add",
     "AnyNetwork",
+    "Circuit",
     "CircuitBuilder",
     "DataDir",
     "DataError",

@@ -5,6 +5,7 @@ This module loads no torch.
 
 from __future__ import annotations
 
+import numbers
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,7 +53,13 @@ class CircuitBuilder:
         self._activations: dict[str, Activate] = {}
 
     def units(self, node: Node) -> int:
-        """Return the number of units of a population."""
+        """Return the number of units of a population.
+
+        Raises:
+            PlasticError: it is none of this network.
+        """
+        if not (isinstance(node, Node) and self.has(node)):
+            raise PlasticError(f"{node!r} is no population of this network; give one that it made")
         return self._units[node.series]
 
     def has(self, node: Node) -> bool:
@@ -80,9 +87,14 @@ class CircuitBuilder:
         Raises:
             PlasticError: there is no such initialisation, or the mask has another shape.
         """
-        shape = units, self.units(pre)
+        shape = _whole(units), self.units(pre)
+        if mask is not None and getattr(mask, "dtype", None) != "bool":
+            raise PlasticError(
+                f"mask of {type(mask).__name__}: expected a NumPy array of truth values, {shape}"
+            )
         if mask is not None and mask.shape != shape:
             raise PlasticError(f"mask of shape {mask.shape}: expected {shape}, n_post and n_pre")
+        units = shape[0]
         self._matrices.append(self._matrix(*shape, init or self.spec.init, mask))
         layer = len(self._matrices)
         z = self._send(layer - 1, pre, f"z{layer}", units)
@@ -97,12 +109,18 @@ class CircuitBuilder:
 
     def apply(self, function: Map, *inputs: Node, units: int | None = None) -> Node:
         """Return what a map makes of populations; it has as many units as the first of them."""
+        if not (isinstance(function, Map) and inputs):
+            raise PlasticError(
+                f"apply({function!r}): expected an instance of a Map, and populations"
+            )
+        sizes = [self.units(node) for node in inputs]
+        size = sizes[0] if units is None else _whole(units)
         kind = type(function).__name__.lower()
         if type(function).__module__ != Map.__module__:
-            function = Guarded(function)
+            function = Guarded(function, size, len(inputs))
         self._made[kind] += 1
         output = Node(f"{kind}{self._made[kind]}")
-        self._units[output.series] = self.units(inputs[0]) if units is None else units
+        self._units[output.series] = size
         self._operations.append(Apply(function, inputs, output))
         return output
 
@@ -129,6 +147,7 @@ class CircuitBuilder:
             populations: the input and what each layer returned.
         """
         z = self.project(populations[-1], outputs)
+        self._check_read(z)
         y = self.apply(Output(self._find("loss", self.spec.loss)()), z)
         depth = len(self._matrices)
         operations = tuple(
@@ -151,6 +170,22 @@ class CircuitBuilder:
             spec=self.spec,
         )
 
+    def _check_read(self, last: Node) -> None:
+        """Check that something reads what each projection gives.
+
+        Raises:
+            PlasticError: nothing does, so that it could not learn.
+        """
+        read = {last}
+        for one in self._operations:
+            read.update((one.pre,) if isinstance(one, Send) else one.inputs)
+        for one in self._operations:
+            if isinstance(one, Send) and one.z not in read:
+                raise PlasticError(
+                    f"a projection to {self.units(one.z)} units is read by nothing; let build() "
+                    "return what is made of it, or leave it out"
+                )
+
     def _matrix(self, n_post: int, n_pre: int, init: str, mask: Any) -> Matrix:
         made = self._find("initialisation", init)()
         return Matrix(n_post, n_pre, made, self.spec.init_std, mask)
@@ -159,3 +194,14 @@ class CircuitBuilder:
         self._units[name] = units
         self._operations.append(Send(projection, pre, Node(name)))
         return Node(name)
+
+
+def _whole(units: Any) -> int:
+    """Return a number of units.
+
+    Raises:
+        PlasticError: it is none.
+    """
+    if isinstance(units, bool) or not isinstance(units, numbers.Integral) or units < 1:
+        raise PlasticError(f"units = {units!r}: expected a whole number of at least 1")
+    return int(units)

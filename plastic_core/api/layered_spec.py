@@ -5,7 +5,7 @@ This module loads no torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue, PositiveInt
 
@@ -15,20 +15,24 @@ from plastic_core.base.spec import Spec
 WrittenLayer = str | dict[str, JsonValue]
 
 
+_MOST: Final = 1000
+
+
 def divide_text(value: Any) -> Any:
     """Accept the layers as one text, divided by slashes."""
-    if not isinstance(value, str):
-        return value
-    layers = [" ".join(layer.split()) for layer in value.split("/")]
-    if not all(layers):
-        raise ValueError("expected layers divided by ' / ', such as 'dense 100 / dense 50'")
-    return tuple(layers)
+    if isinstance(value, str):
+        value = [" ".join(layer.split()) for layer in value.split("/")]
+    listed = isinstance(value, list | tuple) and 1 <= len(value) <= _MOST
+    if not listed or not all(isinstance(one, str | dict) and len(one) for one in value):
+        raise ValueError(
+            f"expected 1 to {_MOST} layers divided by ' / ', such as 'dense 100 / dense 50', or a "
+            "list of them"
+        )
+    return tuple(value)
 
 
 #: The layers between input and readout.
-Net = Annotated[
-    tuple[WrittenLayer, ...], BeforeValidator(divide_text), Field(min_length=1, max_length=1000)
-]
+Net = Annotated[tuple[WrittenLayer, ...], BeforeValidator(divide_text)]
 
 
 class LayeredSpec(Spec):

@@ -120,21 +120,38 @@ class Guarded(Map):
 
     Args:
         function: the map.
+        units: that it gives.
+        inputs: the number of populations that it reads.
     """
 
-    def __init__(self, function: Map) -> None:
-        self.function = function
+    def __init__(self, function: Map, units: int, inputs: int) -> None:
+        self.function, self._units, self._inputs = function, units, inputs
         self.gates, self.constant = function.gates, function.constant
         self.surrogate = function.surrogate
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
-        result: tuple[Tensor, Any] = self._called("forward", self.function.forward, *inputs)
+        result: tuple[Tensor, Any] = self._called("forward", self._forward, *inputs)
         return result
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
-        through: tuple[Any, ...] = self._called("backward", self.function.backward, error, kept)
+        through: tuple[Any, ...] = self._called("backward", self._backward, error, kept)
+        return through
+
+    def _forward(self, *inputs: Any) -> Any:
+        result = self.function.forward(*inputs)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"it returned {_brief(result)}; expected y and what backward() needs")
+        shape = (*inputs[0].shape[:-1], self._units)
+        if _brief(result[0]) != (expected := f"{inputs[0].dtype} {[*shape]}"):
+            raise TypeError(f"y is {_brief(result[0])}; expected {expected}")
+        return result
+
+    def _backward(self, error: Any, kept: Any) -> Any:
+        through = self.function.backward(error, kept)
+        if not (isinstance(through, tuple) and len(through) == self._inputs):
+            raise TypeError(f"it returned {_brief(through)}; expected a tuple of {self._inputs}")
         return through
 
     def _called(self, method: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -145,6 +162,13 @@ class Guarded(Map):
                 f"the map '{type(self.function).__name__}' failed: {method} raised "
                 f"{describe_exception(error)}{line_of(error)}"
             ) from error
+
+
+def _brief(value: Any) -> str:
+    """Return what a map gave in a few words."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} {[*value.shape]}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"{value!r}"[:60]
 
 
 class Output(Map):

@@ -51,7 +51,7 @@ def _built(layer: Layer, builder: CircuitBuilder, x: Node) -> Node:
         y = layer.build(builder, x)
     except PlasticError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PlasticError(
             f"build() of the layer '{name}' raised {describe_exception(error)}"
         ) from error

@@ -28,7 +28,7 @@ def written_out(net: Sequence[WrittenLayer], find: Find) -> tuple[dict[str, Any]
     found = []
     for number, layer in enumerate(net, start=1):
         made = make_layer(layer, find, number)
-        given = made.options.model_dump(mode="json", exclude_unset=True)
+        given = made.options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         found.append({"layer": made.spec.name, **given})
     return tuple(found)
 
@@ -45,7 +45,7 @@ def make_layer(layer: WrittenLayer, find: Find, number: int) -> Layer:
         PlasticError: there is no such layer, or its options are malformed.
     """
     if isinstance(layer, str):
-        name, *words = layer.split()
+        name, *words = layer.split() or [""]
         values: dict[str, Any] | None = None
     else:
         values, words = dict(layer), []
@@ -75,6 +75,8 @@ def _read_words(options: type[BaseModel], words: list[str], what: str) -> dict[s
     while rest:
         word = rest.pop(0)
         name = word.replace("-", "_")
+        if name in values:
+            raise PlasticError(f"{what}: '{word}' is given twice; keep one of them")
         if name in fields:
             switch = bool in (fields[name].annotation, *get_args(fields[name].annotation))
             if switch and not (rest and rest[0] in ("true", "false")):

@@ -20,8 +20,8 @@ class DenseOptions(Spec):
     """Options of a dense layer; what is not given is as the network says."""
 
     units: PositiveInt = Field(le=10**6, description="units of the layer")
-    activation: str | None = Field(None, description="activation function")
-    init: str | None = Field(None, description="initialisation of the weights")
+    activation: str | None = Field(None, min_length=1, description="activation function")
+    init: str | None = Field(None, min_length=1, description="initialisation of the weights")
     bias: bool | None = Field(None, description="whether it has biases")
     layer_norm: bool | None = Field(None, description="normalise z before the activation")
     residual: bool | None = Field(None, description="add the input to the output")

@@ -220,8 +220,10 @@ def test_thetas_are_learned_through_layers():
 
 
 REFUSED = {
-    "dense 9 / / dense 7": "net = 'dense 9 / / dense 7': expected layers divided by ' / ', such as "
-    "'dense 100 / dense 50'",
+    "dense 9 / / dense 7": "net = 'dense 9 / / dense 7': expected 1 to 1000 layers divided by ' / ', "
+    "such as 'dense 100 / dense 50', or a list of them",
+    "dense 9 units 8": "layer 1 of net, 'dense 9 units 8': 'dense': 'units' is given twice; keep one "
+    "of them",
     "dens 9": "layer 1 of net, 'dens 9': there is no layer 'dens'; did you mean 'dense'?",
     "dense": "layer 1 of net, 'dense': units: is required and missing",
     "dense 9 / dense 0": "layer 2 of net, 'dense 0': units = '0': input should be greater than 0",
@@ -269,34 +271,93 @@ def test_residual_without_an_effect_is_refused():
     )
 
 
-class Failing(SparseLayer):
-    """A layer whose build() does what `options.share` says."""
-
+def build_fails(build, backend="eager"):
+    """Return what is said of a layer with another build()."""
     spec = SparseLayer.spec.model_copy(update={"name": "failing"})
+    failing = type("Failing", (SparseLayer,), {"spec": spec, "build": build})
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(options={"net": "failing 9"}, backend=backend, **SMALL), parts=[failing])
+    return str(refused.value).removeprefix("layer 1 of net, 'failing 9': ")
 
+
+def leave(code):
+    raise SystemExit(code)
+
+
+BUILDS = {
+    "mask of shape (3, 3): expected (4, 64), n_post and n_pre": (
+        lambda self, net, x: net.project(x, 4, mask=np.ones((3, 3), bool))
+    ),
+    "mask of ndarray: expected a NumPy array of truth values, (4, 64)": (
+        lambda self, net, x: net.project(x, 4, mask=np.full((4, 64), 0.5))
+    ),
+    "build() of the layer 'failing' raised ZeroDivisionError: division by zero": (
+        lambda self, net, x: 1 / 0
+    ),
+    "build() of the layer 'failing' raised SystemExit: 3": lambda self, net, x: leave(3),
+    "build() of the layer 'failing' returned 'nothing'; expected a population of the network": (
+        lambda self, net, x: "nothing"
+    ),
+    "units = 0: expected a whole number of at least 1": lambda self, net, x: net.project(x, 0),
+    "units = 10.5: expected a whole number of at least 1": lambda self, net, x: net.project(
+        x, 10.5
+    ),
+    "'y0' is no population of this network; give one that it made": (
+        lambda self, net, x: net.project("y0", 4)
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BUILDS)
+def test_a_layer_that_fails_is_named(message):
+    assert build_fails(BUILDS[message]) == message
+
+
+def test_a_projection_that_nothing_reads_is_refused():
     def build(self, net, x):
-        if self.options.share < 0.2:
-            return net.project(x, 4, mask=np.ones((3, 3), bool))
-        if self.options.share < 0.4:
-            return 1 / 0
-        return "nothing"
+        net.project(x, 7)
+        return net.project(x, 4)
+
+    assert build_fails(build) == (
+        "a projection to 7 units is read by nothing; let build() return what is made of it, or leave "
+        "it out"
+    )
+
+
+class Odd(Map):
+    """Gives what its function makes of the activity."""
+
+    def __init__(self, function, back=None):
+        self.function, self.back = function, back
+
+    def forward(self, *inputs):
+        return self.function(inputs[0])
+
+    def backward(self, error, kept):
+        return self.back(error)
 
 
 @pytest.mark.parametrize(
-    ("share", "message"),
+    ("odd", "said"),
     [
-        (0.1, "layer 1 of net, 'failing 9 share 0.1': mask of shape (3, 3): expected (4, 64), "
-         "n_post and n_pre"),
-        (0.3, "layer 1 of net, 'failing 9 share 0.3': build() of the layer 'failing' raised "
-         "ZeroDivisionError: division by zero"),
-        (0.5, "layer 1 of net, 'failing 9 share 0.5': build() of the layer 'failing' returned "
-         "'nothing'; expected a population of the network"),
+        (Odd(lambda y: y), "forward raised TypeError: it returned torch.float64 [1, 250, 64]; "
+         "expected y and what backward() needs"),
+        (Odd(lambda y: (y.float(), y)), "forward raised TypeError: y is torch.float32 [1, 250, 64]; "
+         "expected torch.float64 [1, 250, 64]"),
+        (Odd(lambda y: (y[..., :3], y)), "forward raised TypeError: y is torch.float64 [1, 250, 3]; "
+         "expected torch.float64 [1, 250, 64]"),
+        (Odd(lambda y: (y, y), lambda e: (e, e)), "backward raised TypeError: it returned a tuple of "
+         "2; expected a tuple of 1"),
     ],
 )  # fmt: skip
-def test_a_layer_that_fails_is_named(share, message):
-    with pytest.raises(PlasticError) as refused:
-        run(RunSpec(options={"net": f"failing 9 share {share}"}, **SMALL), parts=[Failing])
-    assert str(refused.value).startswith(message)
+def test_what_a_map_gives_is_checked(odd, said):
+    def build(self, net, x):
+        return net.apply(odd, net.activate(net.project(x, 64)))
+
+    message = build_fails(build)
+    shape = r"\[\d+, \d+, (\d+)\]"
+    same = [re.sub(shape, r"[R, K, \1]", text) for text in (message, said)]
+    assert same[0].startswith(f"the map 'Odd' failed: {same[1]}")
 
 
 def test_parts_are_classes_of_parts():
