@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from plastic_core.api.activation import Activation
 from plastic_core.api.loss import Loss
 from plastic_core.api.maps import Activate, Add, Map, Normalise, Output
 from plastic_core.api.network_spec import AnyNetwork, NetworkKind, RecurrentSpec
@@ -160,12 +159,6 @@ class Circuit:
             return (False,) * self.depth
         pairs = zip(self.sends, self.populations[1:], strict=False)
         return tuple(self._post(sends[0].z) != population for sends, population in pairs)
-
-    @property
-    def activation(self) -> Activation:
-        """The activation function of the hidden layers."""
-        assert self.input_activation is not None
-        return self.input_activation.activation
 
     @property
     def loss(self) -> Loss:

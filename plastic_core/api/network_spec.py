@@ -212,29 +212,12 @@ class NetworkOptions(Spec):
 
     def network_for(self, inputs: int, classes: int) -> NetworkSpec | LayeredSpec:
         """Return the network between `inputs` and `classes` units, or the one that `sizes` give."""
+        names = ("activation", "init", "init_std", "residual", "layer_norm", "loss", "bias")
+        shared = {name: getattr(self, name) for name in names}
         if self.net:
-            return LayeredSpec(
-                inputs=inputs,
-                net=self.net,
-                outputs=classes,
-                activation=self.activation,
-                init=self.init,
-                init_std=self.init_std,
-                residual=self.residual,
-                layer_norm=self.layer_norm,
-                loss=self.loss,
-                bias=self.bias,
-            )
-        return NetworkSpec(
-            sizes=self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes),
-            activation=self.activation,
-            init=self.init,
-            init_std=self.init_std,
-            residual=self.residual,
-            layer_norm=self.layer_norm,
-            loss=self.loss,
-            bias=self.bias,
-        )
+            return LayeredSpec(inputs=inputs, net=self.net, outputs=classes, **shared)
+        sizes = self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes)
+        return NetworkSpec(sizes=sizes, **shared)
 
 
 class RecurrentOptions(Spec):

@@ -10,14 +10,9 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Apply, Circuit, Matrix
-from plastic_core.api.hookspecs import hookimpl
 from plastic_core.api.layer import Layer
 from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.network_spec import PartKind
-from plastic_core.api.plugin import Rule
-from plastic_core.api.signals import Signals
-from plastic_core.api.specs import RuleSpec, Theta
-from plastic_core.api.update import Update, decay, outer
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.eager.engine import Engine
@@ -42,31 +37,6 @@ _INPUTS, _OUTPUTS, _REPLICAS, _SAMPLES = 7, 3, 2, 5
 _ANNOUNCED: Final = "a map that changes the number of units is applied with units=N"
 _PURE: Final = "let forward() of a map be a function of its inputs alone, by torch"
 _BUILD: Final = "return net.activate(net.project(x, self.options.units))"
-
-
-class _Descent(Rule):
-    """Sends the error back through W', descends, and lets weights decay."""
-
-    spec = RuleSpec(
-        name="descent",
-        summary="gradient descent with a decay",
-        equation=r"-e_l\, y_{l-1}^\top - 0.1\, W",
-        reference="of the conformance kit",
-        modifies="forward",
-        reads={"error", "pre", "weight_error"},
-        theta=Theta(default=0.05),
-        propagates=True,
-    )
-
-    @hookimpl
-    def plastic_propagate_error(self, s: Signals) -> Tensor:
-        """Return W' e."""
-        return s.weight_error
-
-    @hookimpl
-    def plastic_local_update(self, s: Signals) -> Update:
-        """Return -e x' - 0.1 W."""
-        return -outer(s.error, s.pre) - 0.1 * decay()
 
 
 @dataclass
@@ -188,7 +158,7 @@ def check_theta_derivative(layer: type[Layer]) -> list[Fault]:
     small, ends = 1e-5, []
     for shift in (small, -small):
         moved = _tried(layer)
-        moved.thetas["descent"] += shift
+        moved.thetas["bp"] += shift
         engine = Engine(moved.circuit, moved.hooks, moved.thetas, moved.parameters)
         with torch.no_grad():
             for _ in range(3):
@@ -249,14 +219,15 @@ def _circuit(layer: type[Layer]) -> Circuit:
 
 def _tried(layer: type[Layer]) -> _Tried:
     circuit, dtype = _circuit(layer), torch.float64
-    hooks = resolve_hooks([(_Descent(), frozenset(range(len(circuit.matrices))))], dtype=dtype)
+    everywhere = frozenset(range(len(circuit.matrices)))
+    hooks = resolve_hooks([(installed("rule", "bp")(), everywhere)], dtype=dtype)
     source = torch.Generator().manual_seed(0)
     x = torch.randn(_REPLICAS, _SAMPLES, _INPUTS, generator=source, dtype=dtype)
     labels = torch.randint(_OUTPUTS, (_REPLICAS, _SAMPLES), generator=source)
     return _Tried(
         circuit,
         hooks,
-        {"descent": torch.tensor([0.05, 0.02], dtype=dtype)},
+        {"bp": torch.tensor([0.05, 0.02], dtype=dtype)},
         initial_parameters(circuit, range(_REPLICAS), dtype=dtype),
         x,
         torch.eye(_OUTPUTS, dtype=dtype)[labels],

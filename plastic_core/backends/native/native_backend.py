@@ -136,13 +136,13 @@ class NativeBackend:
         job = self._job
         job.samples, job.next, job.stop = points.shape[1], 0, 0
         job.order, job.failed = points.data_ptr(), failed.data_ptr()
-        count, functions = min(self._threads, len(order)), self.code.library.loaded
+        count, library = min(self._threads, len(order)), self.code.library
 
         def train(*_held: object) -> int:
             # An interrupt while a thread starts leaves it running and unknown to the pool: it
             # holds on to all that it uses, whatever becomes of the caller. The job itself holds
             # addresses alone; what lies there is the backend's.
-            status: int = functions.plastic_train(ctypes.byref(job))
+            status: int = library.loaded.plastic_train(ctypes.byref(job))
             return status
 
         with ThreadPoolExecutor(count) as pool:
