@@ -14,3 +14,6 @@ NETCDF: Final = threading.Lock()
 
 #: Held around matplotlib, whose settings belong to the process.
 DRAWING: Final = threading.Lock()
+
+#: Held around ast.parse: up to Python 3.12 its trees of two threads share one counter of depth.
+PARSING: Final = threading.Lock()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from plastic_core.api.plugin import Dataset
+from plastic_core.base.locks import PARSING
 from plastic_core.plan.plan import Plan
 from plastic_core.plugins.catalogue import Entry
 
@@ -85,7 +86,9 @@ def _sources(plugin: type[Any], entry: Entry, helpers: bool) -> Iterator[bytes]:
 def _imported(file: Path, base: Path) -> Iterator[str]:
     """Yield the names of all modules that a file below `base` may import."""
     package = ".".join(file.relative_to(base).parent.parts)
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    with PARSING:
+        tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

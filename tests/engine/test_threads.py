@@ -1,5 +1,7 @@
 """Several runs at once, in threads of one process, are what each is alone."""
 
+import gc
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,3 +76,21 @@ def test_runs_in_ten_threads_have_the_numbers_and_the_backend_of_one_alone(
         assert all(map(torch.equal, result.parameters.weights, alone.parameters.weights))
         assert result.curves.equals(alone.curves)
         assert not written or (result.run_dir / "learning_curve.png").exists()
+
+
+def test_threads_that_collect_garbage_while_sources_are_parsed_do_not_disturb_each_other():
+    """Python gives way to another thread there, and the parser of 3.11 does not expect it."""
+
+    def give_way(phase, info):
+        time.sleep(1e-6)
+
+    usual = gc.get_threshold()
+    gc.callbacks.append(give_way)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            results = [*pool.map(lambda _: trained("eager", None), range(8))]
+    finally:
+        gc.set_threshold(*usual)
+        gc.callbacks.remove(give_way)
+    assert len({str(result.record["sources"]) for result in results}) == 1
