@@ -42,6 +42,19 @@ FAULTS = {
         lambda: RunSpec(seeds=0),
         "RunSpec: seeds = 0: input should be greater than 0",
     ),
+    "a truth value for a number": (
+        lambda: RunSpec(samples=True),
+        "RunSpec: samples = True: expected a number, not a truth value",
+    ),
+    "a truth value among numbers": (
+        lambda: NetworkSpec(sizes=(3, True, 2)),
+        "NetworkSpec: sizes = (3, True, 2): expected a number, not a truth value",
+    ),
+    "a value that fills a page": (
+        lambda: RunSpec(dtype="float" * 100),
+        "RunSpec: dtype = '" + "float" * 23 + "floa ... (502 characters): accepted are 'float32' "
+        "or 'float64'",
+    ),
     "two faults": (
         lambda: RunSpec(samples=-5, dtype="float31"),
         "RunSpec has 2 faults:\n"

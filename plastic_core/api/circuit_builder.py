@@ -87,6 +87,8 @@ class CircuitBuilder:
         Raises:
             PlasticError: there is no such initialisation, or the mask has another shape.
         """
+        if bias not in (None, True, False):
+            raise PlasticError(f"bias = {bias!r}: expected True, False, or None for the network's")
         shape = _whole(units), self.units(pre)
         if mask is not None and getattr(mask, "dtype", None) != "bool":
             raise PlasticError(

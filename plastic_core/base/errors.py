@@ -39,6 +39,12 @@ def reason_of(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
+def brief(value: Any) -> str:
+    """Return a value as it is written, cut short where it fills more than two lines."""
+    text = repr(value)
+    return text if len(text) <= 160 else f"{text[:120]} ... ({len(text)} characters)"
+
+
 def listing(names: Iterable[str]) -> str:
     """Return the names in order, separated by commas, or ``(none)``."""
     return ", ".join(sorted(names)) or "(none)"

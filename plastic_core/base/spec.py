@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_serializer,
 )
 
-from plastic_core.base.errors import PlasticError, did_you_mean, listing
+from plastic_core.base.errors import PlasticError, brief, did_you_mean, listing
 
 
 class SpecError(PlasticError):
@@ -47,6 +50,18 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise SpecError(type(self).__name__, describe_faults(error, type(self))) from None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse True and False where a number is wanted, which would pass for 1 and 0."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        wanted = {*_types_in(annotation)}
+        if bool not in wanted and wanted & {int, float}:
+            for one in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(one, bool):
+                    raise ValueError("expected a number, not a truth value")
+        return value
+
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
@@ -54,6 +69,12 @@ class Spec(BaseModel):
             if field.json_schema_extra == LATER and getattr(self, name) == field.default:
                 written.pop(name, None)
         return written
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types_in(part)
 
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
@@ -71,20 +92,20 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
             known = model.model_fields
             name = str(fault["loc"][-1])
             faults.append(
-                f"{path} = {value!r}: there is no field '{name}'{did_you_mean(name, known) or '.'} "
-                f"The fields are {listing(known)}"
+                f"{path} = {brief(value)}: there is no field '{name}'"
+                f"{did_you_mean(name, known) or '.'} The fields are {listing(known)}"
             )
         elif kind == "literal_error":
             names = [
                 word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")
             ]
             near = did_you_mean(value, names) if isinstance(value, str) else ""
-            faults.append(f"{path} = {value!r}: accepted are {context['expected']}{near}")
+            faults.append(f"{path} = {brief(value)}: accepted are {context['expected']}{near}")
         elif kind == "value_error":
-            where = f"{path} = {value!r}: " if path else ""
+            where = f"{path} = {brief(value)}: " if path else ""
             faults.append(f"{where}{context['error']}")
         else:
-            faults.append(f"{path} = {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
+            faults.append(f"{path} = {brief(value)}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
     if len(faults) == 1:
         return f": {faults[0]}"
     return f" has {len(faults)} faults:\n" + "\n".join(f"  {f}" for f in faults)

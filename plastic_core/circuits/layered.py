@@ -39,8 +39,8 @@ def layered_circuit(spec: LayeredSpec | NetworkSpec, find: Find) -> Circuit:
     circuit = builder.finish(outputs, populations)
     if spec.residual and not any(circuit.skips):
         raise PlasticError(
-            f"residual: no two successive layers of {spec.shape} are of equal size, so that there "
-            "is nothing to connect; give some the same number of units"
+            "residual: no two successive layers are of equal size, so that there is nothing to "
+            "connect; give some the same number of units"
         )
     return circuit
 

@@ -17,6 +17,8 @@ Check = Callable[[type[Activation]], list[Fault]]
 
 _EXAMPLES: Final = {"apply": "return z.tanh()", "slope": "return 1 - y * y"}
 
+_MODIFIES: Final = ("modifies what it is given", "expected a new tensor")
+
 
 def check_shapes(activation: type[Activation]) -> list[Fault]:
     """Both methods return finite numbers of the shape and type of z, and modify nothing."""
@@ -25,11 +27,13 @@ def check_shapes(activation: type[Activation]) -> list[Fault]:
     y = _tried(faults, "apply", lambda: made.apply(z), z)
     if y is None:
         return faults
+    if not torch.equal(z, before):
+        return [_fault("apply", *_MODIFIES)]
     y_before = y.clone()
     # a comparison is the slope of relu
     _tried(faults, "slope", lambda: made.slope(z, y) * torch.ones_like(z), z)
     if not (torch.equal(z, before) and torch.equal(y, y_before)):
-        faults.append(_fault("slope", "modifies what it is given", "expected a new tensor"))
+        faults.append(_fault("slope", *_MODIFIES))
     return faults
 
 

@@ -34,8 +34,10 @@ Check = Callable[[type[Layer]], list[Fault]]
 # No two of a kind, so that nothing fits by chance.
 _INPUTS, _OUTPUTS, _REPLICAS, _SAMPLES = 7, 3, 2, 5
 
-_ANNOUNCED: Final = "a map that changes the number of units is applied with units=N"
-_PURE: Final = "let forward() of a map be a function of its inputs alone, by torch"
+_ANNOUNCED: Final = (
+    "a map keeps the precision, and is applied with units=N where it changes their number"
+)
+_PURE: Final = "let forward() of a map compute by torch from its inputs alone"
 _BUILD: Final = "return net.activate(net.project(x, self.options.units))"
 
 
@@ -66,25 +68,34 @@ def check_builds(layer: type[Layer]) -> list[Fault]:
 
 
 def check_forward(layer: type[Layer]) -> list[Fault]:
-    """Activity is finite, of the units that were announced; networks do not see each other."""
-    tried = _tried(layer)
-    forward = Evaluation(tried.circuit, tried.hooks, tried.parameters)
-    try:
-        both = [forward.nodes(tried.x[:1], replica) for replica in range(_REPLICAS)]
-    except Exception as error:
-        return [_fault("build", f"forward() raised {describe_exception(error)}", _ANNOUNCED)]
-    for node, value in both[0].items():
-        expected = (1, _SAMPLES, tried.circuit.units[node.series])
-        if value.shape != expected or not bool(value.isfinite().all()):
-            return [
-                _fault(
-                    "build",
-                    f"the population {node.series} is {list(value.shape)}",
-                    f"expected finite numbers of shape {list(expected)}; {_ANNOUNCED}",
-                )
-            ]
+    """Activity is finite, of the units and the precision that were announced.
+
+    Networks do not see each other.
+    """
+    for dtype in (torch.float32, torch.float64):
+        tried = _tried(layer, dtype)
+        forward = Evaluation(tried.circuit, tried.hooks, tried.parameters)
+        try:
+            both = [forward.nodes(tried.x[:1], replica) for replica in range(_REPLICAS)]
+        except Exception as error:
+            return [_fault("build", f"{dtype}: {describe_exception(error)}", _ANNOUNCED)]
+        for node, value in both[0].items():
+            expected = (1, _SAMPLES, tried.circuit.units[node.series])
+            finite = bool(value.isfinite().all())
+            if value.shape != expected or value.dtype != dtype or not finite:
+                return [
+                    _fault(
+                        "build",
+                        f"the population {node.series} is {value.dtype} {list(value.shape)}"
+                        f"{'' if finite else ' with numbers that are not finite'}",
+                        f"expected finite {dtype} {list(expected)}; {_ANNOUNCED}",
+                    )
+                ]
     engine = Engine(tried.circuit, tried.hooks, tried.thetas, tried.parameters)
-    together = engine.step(tried.x[:1].expand(_REPLICAS, -1, -1), tried.target)
+    try:
+        together = engine.step(tried.x[:1].expand(_REPLICAS, -1, -1), tried.target)
+    except Exception as error:
+        return [_fault("build", f"learning from it raised {describe_exception(error)}", _PURE)]
     apart = torch.cat([nodes[tried.circuit.output] for nodes in both])
     if not torch.allclose(together, apart, rtol=1e-10, atol=1e-10):
         return [_fault("build", "gives a network other numbers among others", "expected the same")]
@@ -217,8 +228,8 @@ def _circuit(layer: type[Layer]) -> Circuit:
     return circuit_of(spec, find)
 
 
-def _tried(layer: type[Layer]) -> _Tried:
-    circuit, dtype = _circuit(layer), torch.float64
+def _tried(layer: type[Layer], dtype: torch.dtype = torch.float64) -> _Tried:
+    circuit = _circuit(layer)
     everywhere = frozenset(range(len(circuit.matrices)))
     hooks = resolve_hooks([(installed("rule", "bp")(), everywhere)], dtype=dtype)
     source = torch.Generator().manual_seed(0)

@@ -66,20 +66,23 @@ def check_error(loss: type[Loss]) -> list[Fault]:
 def check_purity(loss: type[Loss]) -> list[Fault]:
     """Nothing given is modified, and each network and sample is taken by itself."""
     z, target = _points(loss)
-    z_before, target_before = z.clone(), target.clone()
-    made = loss()
+    made, whole = loss(), dict[str, Tensor]()
     output = made.output(z)
-    output_before = output.clone()
-    whole = {
-        "output": output_before,
-        "error": made.error(output, target).clone(),
-        "value": made.value(output, target).clone(),
-        "score": made.score(output, target).clone(),
+    given = (z, target, output)
+    before = tuple(one.clone() for one in given)
+    calls: dict[str, Callable[[], Tensor | float]] = {
+        "output": lambda: made.output(z),
+        "error": lambda: made.error(output, target),
+        "value": lambda: made.value(output, target),
+        "score": lambda: made.score(output, target),
+        "chance": lambda: made.chance(target[0]),
     }
-    made.chance(target[0])
-    given = ((z, z_before), (target, target_before), (output, output_before))
-    if not all(torch.equal(one, before) for one, before in given):
-        return [_fault("output", "modifies what it is given", "expected new tensors")]
+    for name, call in calls.items():
+        result = call()
+        if not all(map(torch.equal, given, before)):
+            return [_fault(name, "modifies what it is given", "expected new tensors")]
+        if isinstance(result, Tensor):
+            whole[name] = result.clone()
     faults = []
     for name, all_of_it in whole.items():
         # the last network alone, and but for the score its last sample alone

@@ -57,7 +57,7 @@ def test_residual_without_an_effect_is_refused():
     with pytest.raises(PlasticError) as refused:
         train({"net": "dense 9 / dense 8", "residual": True})
     assert str(refused.value) == (
-        "residual: no two successive layers of 64 / dense 9 / dense 8 / 10 are of equal size, so "
+        "residual: no two successive layers are of equal size, so "
         "that there is nothing to connect; give some the same number of units"
     )
 
@@ -92,6 +92,9 @@ BUILDS = {
     "units = 0: expected a whole number of at least 1": lambda self, net, x: net.project(x, 0),
     "units = 10.5: expected a whole number of at least 1": lambda self, net, x: net.project(
         x, 10.5
+    ),
+    "bias = 'no': expected True, False, or None for the network's": (
+        lambda self, net, x: net.project(x, 4, bias="no")
     ),
     "'y0' is no population of this network; give one that it made": (
         lambda self, net, x: net.project("y0", 4)
