@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch._dynamo.eval_frame import OptimizedModule
 
+from plastic_core import RunSpec, run
 from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
 from plastic_core.backends.compiled import compiled_backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
+from plastic_core.backends.native import compiler
 from tests.backends.trained_parts import assert_same, make, order
 from tests.conftest import compilers_of_the_user
 
@@ -148,3 +150,19 @@ def test_a_rule_that_does_something_else_at_each_call_is_refused():
     with pytest.raises(CannotCompileError) as caught:
         make(CompiledBackend, "bp+counting", (4, 3, 2), rules=[Counting])
     assert str(caught.value) == "a rule does something else at each call"
+
+
+def test_a_compiler_that_hangs_is_stopped_and_the_next_backend_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiler, "_LIMIT", 1)
+    hanging = tmp_path / "c++"
+    hanging.write_text("#!/bin/sh\nsleep 600\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("CXX", str(hanging))
+    spec = RunSpec(
+        rule="bp", backend="compiled", samples=20, seeds=1, options={"sizes": [64, 5, 10]}
+    )
+    record = run(spec).record
+    assert record["backend"] == "eager"
+    assert record["backend_reason"] == (
+        f"in place of compiled: {hanging} did not end within 1 seconds"
+    )

@@ -9,6 +9,7 @@ Thetas are tensors, for the same reason.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.backends.compiled.functional_step import FunctionalStep
+from plastic_core.backends.native.compiler import CompilerError, run_compiler
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.locks import TRACING
 from plastic_core.circuits.network import circuit_of
@@ -60,7 +62,8 @@ class CompiledBackend:
         compile_seconds: the time that compiling took.
 
     Raises:
-        CannotCompileError: torch.compile cannot follow the rules, or there is no C++ compiler.
+        CannotCompileError: torch.compile cannot follow the rules, or there is no C++ compiler, or
+            it hangs.
     """
 
     period = 1
@@ -93,6 +96,8 @@ class CompiledBackend:
         }
         keep_compiled_code()
         begun = time.perf_counter()
+        if not inputs.is_cuda:
+            _try_compiler()
         try:
             self._run = self._compile()
         except Exception as error:  # whatever the compiler raises, another backend can do it
@@ -232,6 +237,20 @@ class CompiledBackend:
         for name, value in working.items():
             value.copy_(values[name])
         return torch.stack(finite)
+
+
+def _try_compiler() -> None:
+    """Compile an empty file, for torch waits without end for a compiler that hangs.
+
+    Raises:
+        CannotCompileError: the compiler does not end.
+    """
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is not None:  # where there is none torch says so
+        try:
+            run_compiler([compiler, "-x", "c++", "-c", os.devnull, "-o", os.devnull])
+        except CompilerError as error:
+            raise CannotCompileError(str(error)) from None
 
 
 # What this process has compiled, by the operations and the shapes.

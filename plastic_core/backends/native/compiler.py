@@ -62,7 +62,7 @@ def find_compiler() -> tuple[str, tuple[str, ...], str]:
     for flags in ((*more, *_FLAGS, native), (*more, *_FLAGS)):
         # every macro that the compiler defines: its version, and what the processor can do
         command = [path, *flags, "-dM", "-E", "-x", "c", os.devnull]
-        done = _run(command)
+        done = run_compiler(command)
         if done.returncode == 0:
             return path, flags, done.stdout
         error = done.stderr
@@ -106,15 +106,19 @@ def compile_file(code: Path, library: Path, extra: Sequence[str]) -> None:
         CompilerError: see `find_compiler`; or the compiler failed, or wrote nothing.
     """
     compiler, flags, _ = find_compiler()
-    done = _run([compiler, *flags, *extra, str(code), "-o", str(library), "-lm"])
+    done = run_compiler([compiler, *flags, *extra, str(code), "-o", str(library), "-lm"])
     if done.returncode:
         raise CompilerError(f"{compiler} failed: {_first_line(done.stderr)}")
     if not library.is_file():
         raise CompilerError(f"{compiler} made no library, and no error")
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a compiler until it ends, a minute at most; nothing that it started is left running."""
+def run_compiler(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a compiler until it ends, a minute at most; nothing that it started is left running.
+
+    Raises:
+        CompilerError: it cannot be run, or does not end.
+    """
     try:
         process = subprocess.Popen(
             command,
