@@ -9,7 +9,7 @@ from plastic_core.api.circuit_builder import CircuitBuilder
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
 from plastic_core.api.increment import Increment
-from plastic_core.api.initialisation import Initialisation, InitialisationSpec
+from plastic_core.api.initialisation import Initialisation, InitialisationSpec, MatrixShape
 from plastic_core.api.layer import Layer, LayerSpec
 from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.loss import Loss, LossSpec, Score
@@ -61,6 +61,7 @@ __all__ = [
     "Loss",
     "LossSpec",
     "Map",
+    "MatrixShape",
     "Measure",
     "NetworkOptions",
     "NetworkSpec",

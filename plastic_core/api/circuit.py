@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from plastic_core.api.initialisation import Initialisation
+    from plastic_core.api.initialisation import Initialisation, MatrixShape
 
 
 class Node(NamedTuple):
@@ -74,15 +74,13 @@ class Matrix(NamedTuple):
     """The matrix of a projection before it learns.
 
     Attributes:
-        n_post: units that it leads to.
-        n_pre: units that it comes from.
+        shape: as an initialisation is told it.
         init: what it is drawn by.
         std: `init_std` of the network.
         mask: ``[n_post, n_pre]``, the connections that there are, or None for all.
     """
 
-    n_post: int
-    n_pre: int
+    shape: MatrixShape
     init: Initialisation
     std: float
     mask: NDArray[np.bool_] | None = None

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.circuit import Apply, Circuit, Matrix, Node, Send
+from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.maps import Activate, Add, Constant, Guarded, Map, Output
 from plastic_core.base.errors import PlasticError
 
@@ -190,7 +191,7 @@ class CircuitBuilder:
 
     def _matrix(self, n_post: int, n_pre: int, init: str, mask: Any) -> Matrix:
         made = self._find("initialisation", init)()
-        return Matrix(n_post, n_pre, made, self.spec.init_std, mask)
+        return Matrix(MatrixShape(n_post, n_pre, n_pre, n_post), made, self.spec.init_std, mask)
 
     def _send(self, projection: int, pre: Node, name: str, units: int) -> Node:
         self._units[name] = units

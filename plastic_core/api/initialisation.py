@@ -6,7 +6,7 @@ This module loads no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from plastic_core.api.specs import API_VERSION, Name, Text
 from plastic_core.base.spec import Spec
@@ -33,18 +33,39 @@ class InitialisationSpec(Spec):
     api: int = API_VERSION
 
 
+class MatrixShape(NamedTuple):
+    """The shape of a matrix, and how many of its weights a unit has.
+
+    Attributes:
+        n_post: units that the matrix leads to, its rows.
+        n_pre: units that it comes from, its columns.
+        fan_in: weights through which a unit receives: n_pre.
+        fan_out: weights through which a unit sends: n_post, or in a convolution n_post times the
+            number of patches that an inner unit is part of at a stride of 1.
+    """
+
+    n_post: int
+    n_pre: int
+    fan_in: int
+    fan_out: int
+
+    @property
+    def backwards(self) -> MatrixShape:
+        """That of the transposed matrix."""
+        return MatrixShape(self.n_pre, self.n_post, self.fan_out, self.fan_in)
+
+
 class Initialisation(ABC):
     """Base of initialisations: a `spec`, and how a matrix is drawn. It has no state."""
 
     spec: ClassVar[InitialisationSpec]
 
     @abstractmethod
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return the weights of one matrix, ``[n_post, n_pre]`` float64.
 
         Args:
-            n_post: units that the matrix leads to, its rows.
-            n_pre: units that it comes from, its columns.
+            shape: of the matrix.
             std: ``init_std`` of the network, which most initialisations leave aside.
             source: what random numbers are drawn from, and nothing else, so that a seed decides
                 them.

@@ -11,6 +11,7 @@ steps 1 .. T-1 (pre y_t, source z_t, post u_{t+1}, error e_{t+1}), and W_o has o
 from __future__ import annotations
 
 from plastic_core.api.circuit import Apply, Circuit, Events, Matrix, Node, Send
+from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.maps import Activate, Add, Constant, Normalise, Output
 from plastic_core.api.network_spec import RecurrentSpec
 from plastic_core.circuits.layers import Find
@@ -93,7 +94,11 @@ def _matrices(spec: RecurrentSpec, find: Find) -> tuple[Matrix, ...]:
     if spec.bias:
         shapes += [(spec.hidden, 1, "zeros"), (spec.classes, 1, "zeros")]
     return tuple(
-        Matrix(n_post, n_pre, find("initialisation", init)(), spec.init_std)
+        Matrix(
+            MatrixShape(n_post, n_pre, n_pre, n_post),
+            find("initialisation", init)(),
+            spec.init_std,
+        )
         for n_post, n_pre, init in shapes
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from plastic_core.api.circuit import Circuit
+from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.seeds import Purpose, seed_sequence
@@ -40,8 +41,8 @@ def initial_weights(network: AnyNetwork | Circuit, seed: int) -> list[Tensor]:
     source, drawn = _generator(Purpose.WEIGHTS, seed), []
     circuit = circuit_of(network)
     for matrix in circuit.matrices:
-        shape = matrix.n_post, matrix.n_pre
-        weight: Tensor = matrix.init.draw(*shape, matrix.std, source)
+        shape = matrix.shape.n_post, matrix.shape.n_pre
+        weight: Tensor = matrix.init.draw(matrix.shape, matrix.std, source)
         if (weight.dtype, *weight.shape) != (torch.float64, *shape):
             raise PlasticError(
                 f"the initialisation '{matrix.init.spec.name}': draw() returned {weight.dtype} "
@@ -59,10 +60,12 @@ def initial_feedback(network: AnyNetwork | Circuit, kind: str, seed: int) -> lis
     """
     source, circuit = _generator(Purpose.FEEDBACK, seed), circuit_of(network)
     outputs, xavier = circuit.sizes[-1], installed("initialisation", _FEEDBACK)()
-    drawn = [
-        xavier.draw(m.n_pre, m.n_post if kind == "layer" else outputs, m.std, source)
-        for m in circuit.matrices
-    ]
+    drawn = []
+    for matrix in circuit.matrices:
+        shape = matrix.shape.backwards
+        if kind == "output":
+            shape = MatrixShape(shape.n_post, outputs, outputs, shape.n_post)
+        drawn.append(xavier.draw(shape, matrix.std, source))
     return _masked(drawn, masks_of(circuit, kind)["feedback"])
 
 

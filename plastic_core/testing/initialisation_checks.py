@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Generator, Tensor
 
-from plastic_core.api.initialisation import Initialisation
+from plastic_core.api.initialisation import Initialisation, MatrixShape
 from plastic_core.base.errors import describe_exception
 from plastic_core.base.fault import Fault
 
@@ -17,7 +17,7 @@ Check = Callable[[type[Initialisation]], list[Fault]]
 _SHAPES: Final = ((5, 3), (3, 5), (4, 4), (1, 1))
 _STD: Final = 0.1
 _EXAMPLE: Final = (
-    "return torch.empty(n_post, n_pre, dtype=torch.float64).normal_(0, std, generator=source)"
+    "return torch.empty(*shape[:2], dtype=torch.float64).normal_(0, std, generator=source)"
 )
 
 
@@ -57,7 +57,9 @@ INITIALISATION_CHECKS: Final[tuple[Check, ...]] = (check_matrices, check_repeata
 
 
 def _draw(initialisation: type[Initialisation], shape: tuple[int, int]) -> Tensor:
-    return initialisation().draw(*shape, _STD, Generator().manual_seed(0))
+    return initialisation().draw(
+        MatrixShape(*shape, *reversed(shape)), _STD, Generator().manual_seed(0)
+    )
 
 
 def _fault(found: str, accepted: str) -> Fault:

@@ -247,7 +247,7 @@ def _tried(layer: type[Layer], dtype: torch.dtype = torch.float64) -> _Tried:
 
 def _same(one: Matrix, other: Matrix) -> bool:
     masks = [m.mask is None for m in (one, other)]
-    if one[:2] != other[:2] or masks[0] != masks[1]:
+    if one.shape != other.shape or masks[0] != masks[1]:
         return False
     return one.mask is None or bool((one.mask == other.mask).all())
 

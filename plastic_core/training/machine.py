@@ -40,7 +40,7 @@ def _check_range(plan: Plan) -> None:
 
 def _check_memory(plan: Plan) -> None:
     spec = plan.spec
-    weights = sum(rows * columns for rows, columns, *_ in plan.circuit.matrices)
+    weights = sum(m.shape.n_post * m.shape.n_pre for m in plan.circuit.matrices)
     weights *= 2 if plan.feedback else 1
     needed = spec.seeds * (
         spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8

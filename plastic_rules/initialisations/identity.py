@@ -9,6 +9,8 @@ from plastic_core.api import Initialisation, InitialisationSpec
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from plastic_core.api import MatrixShape
+
 
 class Identity(Initialisation):
     r"""Each unit begins as a copy of the unit of the same number below; nothing is drawn.
@@ -23,8 +25,8 @@ class Identity(Initialisation):
         reference="Le, Jaitly, Hinton 2015, arXiv:1504.00941",
     )
 
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return the identity, cut off or filled up with zeros."""
         import torch  # here, for a run is checked before torch is loaded
 
-        return torch.eye(n_post, n_pre, dtype=torch.float64)
+        return torch.eye(shape.n_post, shape.n_pre, dtype=torch.float64)

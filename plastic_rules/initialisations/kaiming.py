@@ -10,6 +10,8 @@ from plastic_core.api import Initialisation, InitialisationSpec
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from plastic_core.api import MatrixShape
+
 
 class Kaiming(Initialisation):
     r"""Normal, so that activity keeps its size behind a rectifier.
@@ -24,9 +26,9 @@ class Kaiming(Initialisation):
         reference="He, Zhang, Ren, Sun 2015, arXiv:1502.01852",
     )
 
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return normal numbers of variance 2 / n_pre."""
         import torch  # here, for a run is checked before torch is loaded
 
-        weight = torch.empty(n_post, n_pre, dtype=torch.float64)
-        return weight.normal_(0, math.sqrt(2 / n_pre), generator=source)
+        weight = torch.empty(shape.n_post, shape.n_pre, dtype=torch.float64)
+        return weight.normal_(0, math.sqrt(2 / shape.fan_in), generator=source)

@@ -9,6 +9,8 @@ from plastic_core.api import Initialisation, InitialisationSpec
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from plastic_core.api import MatrixShape
+
 
 class Naive(Initialisation):
     r"""Normal, with the standard deviation ``init_std`` whatever the number of units.
@@ -23,9 +25,9 @@ class Naive(Initialisation):
         reference="section 2.3 of the paper",
     )
 
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return normal numbers of standard deviation std."""
         import torch  # here, for a run is checked before torch is loaded
 
-        weight = torch.empty(n_post, n_pre, dtype=torch.float64)
+        weight = torch.empty(shape.n_post, shape.n_pre, dtype=torch.float64)
         return weight.normal_(0, std, generator=source)

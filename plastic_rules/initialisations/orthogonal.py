@@ -9,6 +9,8 @@ from plastic_core.api import Initialisation, InitialisationSpec
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from plastic_core.api import MatrixShape
+
 
 class Orthogonal(Initialisation):
     r"""Rows or columns, whichever are fewer, are orthonormal.
@@ -23,9 +25,9 @@ class Orthogonal(Initialisation):
         reference="Saxe, McClelland, Ganguli 2014, arXiv:1312.6120",
     )
 
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return a matrix with orthonormal rows or columns."""
         import torch  # here, for a run is checked before torch is loaded
 
-        weight = torch.empty(n_post, n_pre, dtype=torch.float64)
+        weight = torch.empty(shape.n_post, shape.n_pre, dtype=torch.float64)
         return torch.nn.init.orthogonal_(weight, generator=source)

@@ -10,6 +10,8 @@ from plastic_core.api import Initialisation, InitialisationSpec
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from plastic_core.api import MatrixShape
+
 
 class Xavier(Initialisation):
     r"""Uniform, so that activity and errors keep their size on the average.
@@ -24,10 +26,10 @@ class Xavier(Initialisation):
         reference="Equation 3 of the paper; Glorot, Bengio 2010",
     )
 
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return numbers between -b and b."""
         import torch  # here, for a run is checked before torch is loaded
 
-        bound = math.sqrt(6 / (n_post + n_pre))
-        weight = torch.empty(n_post, n_pre, dtype=torch.float64)
+        bound = math.sqrt(6 / (shape.fan_in + shape.fan_out))
+        weight = torch.empty(shape.n_post, shape.n_pre, dtype=torch.float64)
         return weight.uniform_(-bound, bound, generator=source)

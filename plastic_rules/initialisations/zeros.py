@@ -9,6 +9,8 @@ from plastic_core.api import Initialisation, InitialisationSpec
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from plastic_core.api import MatrixShape
+
 
 class Zeros(Initialisation):
     r"""All weights begin at zero; nothing is drawn.
@@ -23,8 +25,8 @@ class Zeros(Initialisation):
         reference="for rules that need no asymmetry to begin with",
     )
 
-    def draw(self, n_post: int, n_pre: int, std: float, source: Generator) -> Tensor:
+    def draw(self, shape: MatrixShape, std: float, source: Generator) -> Tensor:
         """Return zeros."""
         import torch  # here, for a run is checked before torch is loaded
 
-        return torch.zeros(n_post, n_pre, dtype=torch.float64)
+        return torch.zeros(shape.n_post, shape.n_pre, dtype=torch.float64)

@@ -136,7 +136,7 @@ def main():
         for layers in LAYERS:
             case = Case.make(RULE, layers, replicas)
             bytes_each = sum(
-                8 * rows * columns for rows, columns, *_ in circuit_of(case.network).matrices
+                8 * m.shape.n_post * m.shape.n_pre for m in circuit_of(case.network).matrices
             )
             plain = None
             for contender, make in contenders(case, flags.device):

@@ -168,7 +168,10 @@ def test_parts_are_classes_of_parts():
     ("code", "found"),
     [
         ("draw = np.random.default_rng(options.seed)", "builds another network at each call"),
-        ("return net.activate", "a map that changes the number of units is applied with units=N"),
+        (
+            "return net.activate",
+            "a map keeps the precision, and is applied with units=N where it changes their number",
+        ),
     ],
 )
 def test_check_finds_what_is_wrong_with_a_layer(code, found, tmp_path, capsys):

@@ -168,8 +168,8 @@ def test_less_is_better_where_the_score_says_so(log_cosh, tmp_path, capsys):
 class Halves(Initialisation):
     spec = InitialisationSpec(name="halves", summary="1/2", equation="1/2", reference="a test")
 
-    def draw(self, n_post, n_pre, std, source):
-        return torch.full((n_post, n_pre), 0.5, dtype=torch.float64)
+    def draw(self, shape, std, source):
+        return torch.full(shape[:2], 0.5, dtype=torch.float64)
 
 
 def test_an_initialisation_of_a_stranger():
@@ -178,8 +178,8 @@ def test_an_initialisation_of_a_stranger():
     assert all((weight == 0.5).all() for weight in result.parameters.weights)
 
     class Wrong(Halves):
-        def draw(self, n_post, n_pre, std, source):
-            return torch.zeros(n_pre, n_post)
+        def draw(self, shape, std, source):
+            return torch.zeros(shape.n_pre, shape.n_post)
 
     with pytest.raises(PlasticError) as caught:
         run(spec, parts=[Wrong])

@@ -66,7 +66,7 @@ def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> 
     blocks = []
     for group in groups.values():
         spec = group[0].plan.spec
-        weights = sum(rows * columns for rows, columns, *_ in group[0].plan.circuit.matrices)
+        weights = sum(m.shape.n_post * m.shape.n_pre for m in group[0].plan.circuit.matrices)
         most = limit or max(1, int(_WORK_OF_A_BLOCK / (weights * spec.samples)))
         # enough blocks for every worker, all of about the same size
         count = min(len(group), max(-(-len(group) // most), min(workers, len(group))))
