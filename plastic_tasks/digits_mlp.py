@@ -45,4 +45,4 @@ class DigitsMlp(Task[NetworkOptions]):
 
     def network(self, options: NetworkOptions) -> AnyNetwork:
         """Return the network from 64 pixels to 10 classes."""
-        return options.network_for(64, 10)
+        return options.network_for(64, 10, image=(1, 8, 8))

@@ -62,4 +62,6 @@ class MnistMlp(Task[MnistMlpOptions]):
 
     def network(self, options: MnistMlpOptions) -> AnyNetwork:
         """Return the network from 784 pixels to the classes."""
-        return options.network_for(784, 47 if options.dataset == "emnist-balanced" else 10)
+        return options.network_for(
+            784, 47 if options.dataset == "emnist-balanced" else 10, image=(1, 28, 28)
+        )

@@ -8,6 +8,7 @@ from plastic_core.api.circuit import Circuit, Node
 from plastic_core.api.circuit_builder import CircuitBuilder
 from plastic_core.api.few_shot import FewShotOptions, divide
 from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks, hookimpl
+from plastic_core.api.image_maps import AveragePool, Flatten, MaxPool, Patches
 from plastic_core.api.increment import Increment
 from plastic_core.api.initialisation import Initialisation, InitialisationSpec, MatrixShape
 from plastic_core.api.layer import Layer, LayerSpec
@@ -46,12 +47,14 @@ __all__ = [
     "ActivationSpec",
     "Add",
     "AnyNetwork",
+    "AveragePool",
     "Circuit",
     "CircuitBuilder",
     "DataDir",
     "DataError",
     "Dataset",
     "FewShotOptions",
+    "Flatten",
     "Increment",
     "Initialisation",
     "InitialisationSpec",
@@ -62,11 +65,13 @@ __all__ = [
     "LossSpec",
     "Map",
     "MatrixShape",
+    "MaxPool",
     "Measure",
     "NetworkOptions",
     "NetworkSpec",
     "Node",
     "Normalise",
+    "Patches",
     "PlasticError",
     "PointIncrements",
     "Probe",

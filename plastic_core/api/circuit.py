@@ -1,12 +1,15 @@
 """A circuit: what a network is for whoever carries out a step.
 
-Numbers flow between nodes, ``[R, K, n]`` each. A projection sends the activity of one node through
-its matrix into another, a map computes a node from others and has no parameters. A network that
-runs through time has a node for each step of a population, and a projection that sends at each.
+Numbers flow between nodes, ``[R, K, n]`` each, where K is the mini-batch times the places of the
+population: positions in an image, or tokens, which share their weights. A projection sends the
+activity of one node through its matrix into another, a map computes a node from others and has no
+parameters. A network that runs through time has a node for each step of a population, and a
+projection that sends at each.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +95,9 @@ class Circuit:
 
     Attributes:
         operations: in the order in which activity goes forward.
-        units: of each series.
+        units: of each series, at one place.
+        grids: how the places of each series lie, such as rows and columns; () for a single one,
+            as have those that are not named.
         populations: from the input to the output, what evaluation returns.
         given: what projections have as events in place of what they send and become.
         matrices: of each projection: those of the layers, and behind them those of biases.
@@ -104,6 +109,7 @@ class Circuit:
 
     operations: tuple[Send | Apply, ...]
     units: Mapping[str, int]
+    grids: Mapping[str, tuple[int, ...]]
     populations: tuple[Node, ...]
     given: Mapping[Send, Events]
     matrices: tuple[Matrix, ...]
@@ -124,7 +130,7 @@ class Circuit:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Units of each population."""
+        """Units of each population, at one place."""
         return tuple(self.units[population.series] for population in self.populations)
 
     @cached_property
@@ -215,6 +221,29 @@ class Circuit:
             found[reader] = (*found.get(reader, ()), node)
         return found
 
+    def places(self, node: Node) -> int:
+        """Return the number of places of a population."""
+        return math.prod(self.grids.get(node.series, ()))
+
+    def laid_out(self, pre: Node) -> tuple[Node, tuple[Map, ...]]:
+        """Return the population that is sent, and the maps that lay it out, as in patches."""
+        layouts: list[Map] = []
+        while isinstance(made := self.maker.get(pre), Apply) and made.map.layout:
+            layouts.insert(0, made.map)
+            pre = made.inputs[0]
+        return pre, tuple(layouts)
+
+    def reached(self, projection: int) -> int:
+        """Return the number of units that feedback from the outputs reaches below a projection.
+
+        Where weights are shared it is sent once for each sample, to all places of the population.
+        """
+        send = self.sends[projection][0]
+        if self.places(send.z) == 1:
+            return self.units[send.pre.series]
+        population, _ = self.laid_out(send.pre)
+        return self.units[population.series] * self.places(population)
+
     def events(self, send: Send) -> Events:
         """Return what an update sees of one sending."""
         if send in self.given:
@@ -255,3 +284,17 @@ class Circuit:
                 return None
             node = made.inputs[0]
         return None
+
+    def gate(self, population: Node) -> Activate | None:
+        """Return the activation function of a population that no layer made, such as a pooled one.
+
+        None where there is none, and for the input that of the network.
+        """
+        node = population
+        while (made := self.maker.get(node)) is not None:
+            if isinstance(made, Send) or len(made.inputs) != 1:
+                return None
+            if isinstance(made.map, Activate):
+                return made.map
+            node = made.inputs[0]
+        return self.input_activation

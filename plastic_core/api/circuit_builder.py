@@ -5,6 +5,7 @@ This module loads no torch.
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.circuit import Apply, Circuit, Matrix, Node, Send
+from plastic_core.api.image_maps import Flatten, Places
 from plastic_core.api.initialisation import MatrixShape
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.maps import Activate, Add, Constant, Guarded, Map, Output
 from plastic_core.base.errors import PlasticError
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from plastic_core.api.layered_spec import LayeredSpec
     from plastic_core.api.network_spec import NetworkSpec, PartKind
 
 
@@ -45,23 +47,35 @@ class CircuitBuilder:
         find: Callable[[PartKind, str], type[Any]],
     ) -> None:
         self.spec, self.input, self._find = spec, Node("y0"), find
-        self._units = {"y0": inputs}
+        self._units, self._grids = {"y0": inputs}, dict[str, tuple[int, ...]]()
         self._operations: list[Send | Apply] = []
         self._matrices: list[Matrix] = []
         self._biases: list[tuple[int, Matrix]] = []  # and the layer of each
-        self._one: Node | None = None
+        self._ones: dict[tuple[int, ...], Node] = {}
         self._made: Counter[str] = Counter()
         self._activations: dict[str, Activate] = {}
 
     def units(self, node: Node) -> int:
-        """Return the number of units of a population.
+        """Return the number of units of a population, at one place.
 
         Raises:
             PlasticError: it is none of this network.
         """
+        self._check(node)
+        return self._units[node.series]
+
+    def grid(self, node: Node) -> tuple[int, ...]:
+        """Return how the places of a population lie: rows and columns, tokens, or () for one.
+
+        Raises:
+            PlasticError: it is none of this network.
+        """
+        self._check(node)
+        return self._grids.get(node.series, ())
+
+    def _check(self, node: Node) -> None:
         if not (isinstance(node, Node) and self.has(node)):
             raise PlasticError(f"{node!r} is no population of this network; give one that it made")
-        return self._units[node.series]
 
     def has(self, node: Node) -> bool:
         """Return whether it is a population of this network."""
@@ -74,8 +88,11 @@ class CircuitBuilder:
         init: str | None = None,
         bias: bool | None = None,
         mask: NDArray[np.bool_] | None = None,
+        fan_out: int | None = None,
     ) -> Node:
         """Return z = W pre [+ b], a projection of which all rules can learn.
+
+        Where the population has several places, all of them share W and b.
 
         Args:
             pre: what is sent.
@@ -84,6 +101,7 @@ class CircuitBuilder:
             bias: whether there are biases; None for what the network says.
             mask: ``[units, n_pre]``, the connections that there are: all others stay 0, whatever
                 learns. None for all of them.
+            fan_out: weights through which a unit sends; None for as many as there are units.
 
         Raises:
             PlasticError: there is no such initialisation, or the mask has another shape.
@@ -98,34 +116,76 @@ class CircuitBuilder:
         if mask is not None and mask.shape != shape:
             raise PlasticError(f"mask of shape {mask.shape}: expected {shape}, n_post and n_pre")
         units = shape[0]
-        self._matrices.append(self._matrix(*shape, init or self.spec.init, mask))
+        self._matrices.append(self._matrix(pre, units, init or self.spec.init, mask, fan_out))
         layer = len(self._matrices)
         z = self._send(layer - 1, pre, f"z{layer}", units)
         if not (self.spec.bias if bias is None else bias):
             return z
-        if self._one is None:
-            self._one = self.apply(Constant(), self.input, units=1)
-        self._biases.append((layer, self._matrix(units, 1, "zeros", None)))
+        one = self._ones.get(self.grid(z))
+        if one is None:
+            beside = pre if self.grid(pre) else self.input
+            one = self._ones[self.grid(z)] = self.apply(Constant(), beside, units=1)
+        self._biases.append((layer, self._matrix(one, units, "zeros", None, None)))
         # counted from -1 down until it is known how many layers there are
-        b = self._send(-len(self._biases), self._one, f"b{layer}", units)
+        b = self._send(-len(self._biases), one, f"b{layer}", units)
         return self.apply(Add(), z, b)
 
-    def apply(self, function: Map, *inputs: Node, units: int | None = None) -> Node:
-        """Return what a map makes of populations; it has as many units as the first of them."""
+    def apply(
+        self,
+        function: Map,
+        *inputs: Node,
+        units: int | None = None,
+        grid: tuple[int, ...] | None = None,
+    ) -> Node:
+        """Return what a map makes of populations.
+
+        Args:
+            function: the map.
+            inputs: what it reads.
+            units: of its output; None for those of the first input.
+            grid: how the places of its output lie; None for as those of the first input do.
+        """
         if not (isinstance(function, Map) and inputs):
             raise PlasticError(
                 f"apply({function!r}): expected an instance of a Map, and populations"
             )
         sizes = [self.units(node) for node in inputs]
         size = sizes[0] if units is None else _whole(units)
+        places = self.grid(inputs[0]) if grid is None else tuple(map(_whole, grid))
         kind = type(function).__name__.lower()
-        if type(function).__module__ != Map.__module__:
-            function = Guarded(function, size, len(inputs))
+        if not type(function).__module__.startswith(f"{__package__}."):
+            both = math.prod(self.grid(inputs[0])), math.prod(places)
+            function = Guarded(function, size, both, len(inputs))
         self._made[kind] += 1
         output = Node(f"{kind}{self._made[kind]}")
-        self._units[output.series] = size
+        self._units[output.series], self._grids[output.series] = size, places
         self._operations.append(Apply(function, inputs, output))
         return output
+
+    def image(self, x: Node) -> Node:
+        """Return a population in rows and columns: as it is, or the input so.
+
+        Raises:
+            PlasticError: it has none.
+        """
+        if len(self.grid(x)) == 2:
+            return x
+        image = self.spec.image if isinstance(self.spec, LayeredSpec) else None
+        if x != self.input or image is None:
+            has = "the input has" if x == self.input else "the layer below has"
+            raise PlasticError(
+                f"it reads rows and columns, and {has} none; start from images, such as those of "
+                "the task mnist-cnn or an array [N, rows, columns], and put dense layers last"
+            )
+        channels, *grid = image
+        return self.apply(Places(channels, tuple(grid)), x, units=channels, grid=tuple(grid))
+
+    def flat(self, x: Node) -> Node:
+        """Return a population at one place: as it is, or all of its rows and columns."""
+        grid = self.grid(x)
+        if len(grid) != 2:
+            return x
+        return self.apply(Flatten(grid), x, units=self.units(x) * math.prod(grid), grid=())
 
     def activate(self, z: Node, activation: str | None = None) -> Node:
         r"""Return :math:`\sigma(z)`.
@@ -149,7 +209,7 @@ class CircuitBuilder:
             outputs: units of the output.
             populations: the input and what each layer returned.
         """
-        z = self.project(populations[-1], outputs)
+        z = self.project(self.flat(populations[-1]), outputs)
         self._check_read(z)
         y = self.apply(Output(self._find("loss", self.spec.loss)()), z)
         depth = len(self._matrices)
@@ -164,6 +224,7 @@ class CircuitBuilder:
         return Circuit(
             operations=operations,
             units=self._units,
+            grids=self._grids,
             populations=(*populations, y),
             given={},
             matrices=(*self._matrices, *(matrix for _, matrix in self._biases)),
@@ -189,12 +250,13 @@ class CircuitBuilder:
                     "return what is made of it, or leave it out"
                 )
 
-    def _matrix(self, n_post: int, n_pre: int, init: str, mask: Any) -> Matrix:
-        made = self._find("initialisation", init)()
-        return Matrix(MatrixShape(n_post, n_pre, n_pre, n_post), made, self.spec.init_std, mask)
+    def _matrix(self, pre: Node, n_post: int, init: str, mask: Any, fan_out: int | None) -> Matrix:
+        made, n_pre = self._find("initialisation", init)(), self.units(pre)
+        shape = MatrixShape(n_post, n_pre, n_pre, n_post if fan_out is None else fan_out)
+        return Matrix(shape, made, self.spec.init_std, mask)
 
     def _send(self, projection: int, pre: Node, name: str, units: int) -> Node:
-        self._units[name] = units
+        self._units[name], self._grids[name] = units, self.grid(pre)
         self._operations.append(Send(projection, pre, Node(name)))
         return Node(name)
 

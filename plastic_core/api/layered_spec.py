@@ -5,11 +5,12 @@ This module loads no torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+import math
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue, PositiveInt
+from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue, PositiveInt, model_validator
 
-from plastic_core.base.spec import Spec
+from plastic_core.base.spec import LATER, Spec
 
 #: A layer as text, such as "dense 100", or by name: ``{"layer": "dense", "units": 100}``.
 WrittenLayer = str | dict[str, JsonValue]
@@ -52,6 +53,7 @@ class LayeredSpec(Spec):
         layer_norm: normalise before every activation function of a dense layer.
         loss: name of the loss.
         bias: whether every projection has biases.
+        image: channels, rows and columns of the input, or None where it has no such shape.
     """
 
     inputs: PositiveInt
@@ -64,6 +66,18 @@ class LayeredSpec(Spec):
     layer_norm: bool = False
     loss: str = "cross-entropy"
     bias: bool = False
+    image: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        None, json_schema_extra=LATER
+    )
+
+    @model_validator(mode="after")
+    def _image_is_the_input(self) -> Self:
+        if self.image is not None and math.prod(self.image) != self.inputs:
+            raise ValueError(
+                f"image = {self.image} has {math.prod(self.image)} pixels, and the network "
+                f"{self.inputs} inputs; give both as many"
+            )
+        return self
 
     @property
     def shape(self) -> str:
@@ -77,7 +91,8 @@ class LayeredSpec(Spec):
 
     def between(self, inputs: int, outputs: int) -> LayeredSpec:
         """Return the same network with other numbers of inputs and outputs."""
-        return self.model_copy(update={"inputs": inputs, "outputs": outputs})
+        image = self.image if inputs == self.inputs else None
+        return self.model_copy(update={"inputs": inputs, "outputs": outputs, "image": image})
 
 
 def text_of(layer: WrittenLayer) -> str:

@@ -6,7 +6,7 @@ This module loads no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.activation import Activation
@@ -21,19 +21,34 @@ if TYPE_CHECKING:
 class Map(ABC):
     """A function of nodes ``[R, K, n]``.
 
+    K is the mini-batch times the places of each node, which lie side by side.
+
     Attributes:
         gates: whether an error that its rule does not gate passes it unchanged.
         constant: whether the output does not depend on the inputs, so that no error goes back.
         surrogate: whether the way back is not the derivative, but stands in for it.
+        linear: whether output and error are linear where `kept` is given, as in a maximum.
+        layout: whether it only puts the numbers into another order, or several times.
     """
 
     gates = False
     constant = False
     surrogate = False
+    linear = False
+    layout = False
 
     @abstractmethod
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """Return the output, and what `backward` needs of it."""
+
+    def along(self, changes: Sequence[Tensor], kept: Any) -> Tensor:
+        """Return the change of the output of a linear map, ``[P R, K, n]``, P changes of each.
+
+        Args:
+            changes: of the inputs, ``[P R, K, n]``.
+            kept: from `forward`, of R networks.
+        """
+        return self.forward(*changes)[0]
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         r"""Return dL/dx of each input x from dL/dy of the output y.
@@ -120,14 +135,16 @@ class Guarded(Map):
 
     Args:
         function: the map.
-        units: that it gives.
+        units: that it gives at each place.
+        places: of what it reads first, and of what it gives.
         inputs: the number of populations that it reads.
     """
 
-    def __init__(self, function: Map, units: int, inputs: int) -> None:
+    def __init__(self, function: Map, units: int, places: tuple[int, int], inputs: int) -> None:
         self.function, self._units, self._inputs = function, units, inputs
+        self._places = places
         self.gates, self.constant = function.gates, function.constant
-        self.surrogate = function.surrogate
+        self.surrogate, self.layout = function.surrogate, function.layout
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
@@ -143,7 +160,8 @@ class Guarded(Map):
         result = self.function.forward(*inputs)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"it returned {_brief(result)}; expected y and what backward() needs")
-        shape = (*inputs[0].shape[:-1], self._units)
+        replicas, rows = inputs[0].shape[:2]
+        shape = (replicas, rows // self._places[0] * self._places[1], self._units)
         if _brief(result[0]) != (expected := f"{inputs[0].dtype} {[*shape]}"):
             raise TypeError(f"y is {_brief(result[0])}; expected {expected}")
         return result

@@ -210,12 +210,20 @@ class NetworkOptions(Spec):
             raise ValueError(f"give either {given[0]} or {given[1]}, not both")
         return self
 
-    def network_for(self, inputs: int, classes: int) -> NetworkSpec | LayeredSpec:
-        """Return the network between `inputs` and `classes` units, or the one that `sizes` give."""
+    def network_for(
+        self, inputs: int, classes: int, image: tuple[int, int, int] | None = None
+    ) -> NetworkSpec | LayeredSpec:
+        """Return the network between `inputs` and `classes` units, or the one that `sizes` give.
+
+        Args:
+            inputs: number of inputs.
+            classes: number of outputs.
+            image: channels, rows and columns of the input, where it has such a shape.
+        """
         names = ("activation", "init", "init_std", "residual", "layer_norm", "loss", "bias")
         shared = {name: getattr(self, name) for name in names}
         if self.net:
-            return LayeredSpec(inputs=inputs, net=self.net, outputs=classes, **shared)
+            return LayeredSpec(inputs=inputs, net=self.net, outputs=classes, image=image, **shared)
         sizes = self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes)
         return NetworkSpec(sizes=sizes, **shared)
 

@@ -74,6 +74,7 @@ def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
     return Circuit(
         operations=tuple(operations),
         units=units,
+        grids={},
         populations=(x, last, output),
         given=given,
         matrices=_matrices(spec, find),

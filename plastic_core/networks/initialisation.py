@@ -55,16 +55,18 @@ def initial_weights(network: AnyNetwork | Circuit, seed: int) -> list[Tensor]:
 def initial_feedback(network: AnyNetwork | Circuit, kind: str, seed: int) -> list[Tensor]:
     """Return the feedback matrices of one network, Xavier uniform whatever the `init`.
 
-    ``[n_pre, n_post]`` each for kind "layer", ``[n_pre, n_L]`` for "output". Those of kind "layer"
-    have the connections that the weights have.
+    ``[n_pre, n_post]`` each for kind "layer", ``[n_pre, n_L]`` for "output", where n_pre are all
+    units of the population at all places if the weights are shared. Those of kind "layer" have the
+    connections that the weights have.
     """
     source, circuit = _generator(Purpose.FEEDBACK, seed), circuit_of(network)
     outputs, xavier = circuit.sizes[-1], installed("initialisation", _FEEDBACK)()
     drawn = []
-    for matrix in circuit.matrices:
+    for p, matrix in enumerate(circuit.matrices):
         shape = matrix.shape.backwards
         if kind == "output":
-            shape = MatrixShape(shape.n_post, outputs, outputs, shape.n_post)
+            reached = circuit.reached(p)
+            shape = MatrixShape(reached, outputs, outputs, reached)
         drawn.append(xavier.draw(shape, matrix.std, source))
     return _masked(drawn, masks_of(circuit, kind)["feedback"])
 

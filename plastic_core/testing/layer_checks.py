@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,7 +33,8 @@ from plastic_core.plugins.catalogue import installed
 Check = Callable[[type[Layer]], list[Fault]]
 
 # No two of a kind, so that nothing fits by chance.
-_INPUTS, _OUTPUTS, _REPLICAS, _SAMPLES = 7, 3, 2, 5
+_IMAGE, _OUTPUTS, _REPLICAS, _SAMPLES = (2, 6, 4), 3, 2, 5
+_INPUTS: Final = math.prod(_IMAGE)
 
 _ANNOUNCED: Final = (
     "a map keeps the precision, and is applied with units=N where it changes their number"
@@ -80,7 +82,8 @@ def check_forward(layer: type[Layer]) -> list[Fault]:
         except Exception as error:
             return [_fault("build", f"{dtype}: {describe_exception(error)}", _ANNOUNCED)]
         for node, value in both[0].items():
-            expected = (1, _SAMPLES, tried.circuit.units[node.series])
+            rows = _SAMPLES * tried.circuit.places(node)
+            expected = (1, rows, tried.circuit.units[node.series])
             finite = bool(value.isfinite().all())
             if value.shape != expected or value.dtype != dtype or not finite:
                 return [
@@ -223,7 +226,11 @@ def _circuit(layer: type[Layer]) -> Circuit:
         return plugin
 
     spec = LayeredSpec(
-        inputs=_INPUTS, net=(layer.spec.example,), outputs=_OUTPUTS, activation="tanh"
+        inputs=_INPUTS,
+        net=(layer.spec.example,),
+        outputs=_OUTPUTS,
+        activation="tanh",
+        image=_IMAGE,
     )
     return circuit_of(spec, find)
 

@@ -150,6 +150,15 @@ def test_rules_tasks_and_plugins_as_json(capsys):
     assert {e["state"] for e in json.loads(capsys.readouterr().out)} == {"ok"}
 
 
+def test_tasks_are_a_table_with_their_flags(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert execute(["tasks"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["task", "summary", "options"]
+    (row,) = (row for row in rows if row.startswith("digits-mlp"))
+    assert "--layers --sizes --activation" in row
+
+
 def test_rules_show_prints_equation_source_and_parameters(capsys):
     assert execute(["rules", "show", "b-update"]) == 0
     out = capsys.readouterr().out

@@ -102,6 +102,16 @@ class HalfForward(Rule):
         return 0.5 * torch.bmm(s.pre, s.weight.mT)
 
 
+class WideForward(Rule):
+    """A forward hook for the projections from seven units alone."""
+
+    spec = spec_of("wide-forward", reads={"pre", "weight"})
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return 2 * torch.bmm(s.pre, s.weight.mT) if s.weight.shape[2] == SIZES[0] else None
+
+
 def replayed(engine, before, name):
     return (engine.parameters.named()[name] - before[name])[0].numpy()
 
@@ -124,6 +134,22 @@ def test_state_is_carried_and_read_from_the_snapshot():
     np.testing.assert_allclose(replayed(engine, before, "weight.1"), 0.1 * np.outer(y1 - 0.25, y0))
     state = engine.parameters.state["threshold.1.mean"][0, 0].numpy()
     np.testing.assert_allclose(state, 0.9 * 0.25 + 0.1 * y1)
+
+
+def test_of_several_forward_hooks_the_first_that_returns_something_decides():
+    both = {"rules": [HalfForward, WideForward]}
+    x, target = random_points(1, 1, 1, SIZES)
+    outputs = {}
+    for rule in ("wide-forward + half-forward", "half-forward + wide-forward", "half-forward"):
+        engine, _, before = build_engine(f"{rule} + 0*bp", SIZES, **both)
+        outputs[rule] = engine.step(x[0], target[0])[0, 0].numpy().copy()
+    np.testing.assert_array_equal(outputs["half-forward + wide-forward"], outputs["half-forward"])
+    y = x[0, 0, 0]
+    for i in range(1, len(SIZES)):
+        z = (2 if i == 1 else 0.5) * before[f"weight.{i}"][0] @ y
+        last = i == len(SIZES) - 1
+        y = torch.softmax(z, 0) if last else torch.nn.functional.softplus(z, 10)
+    np.testing.assert_allclose(outputs["wide-forward + half-forward"], y.numpy(), rtol=1e-12)
 
 
 def test_dense_update_equals_the_structured_one():

@@ -166,9 +166,24 @@ class _DualProducts:
         if isinstance(function, Guarded):
             # as a whole, for a stranger's map may do anything
             return call(lambda *x: function.forward(*x)[0], *inputs), inputs
+        if function.linear:
+            values, changes = zip(
+                *(value_and_tangent(one, self._count) for one in inputs), strict=True
+            )
+            value, kept = function.forward(*values)
+            flat = [change.flatten(0, 1) for change in changes]
+            change = function.along(flat, kept)
+            return Dual(value, change.view(self._count, *value.shape)), kept
         return function.forward(*inputs)
 
     def apply_back(self, function: Map, error: Any, kept: Any) -> Sequence[Any]:
+        if function.linear and isinstance(error, Dual):
+            values = function.backward(error.value, kept)
+            changes = function.backward(error.tangent.flatten(0, 1), kept)
+            return [
+                Dual(value, change.view(self._count, *value.shape))
+                for value, change in zip(values, changes, strict=True)
+            ]
         if not isinstance(function, Guarded):
             return function.backward(error, kept)
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Apply, Events, Node, Send
-from plastic_core.api.maps import Activate
+from plastic_core.api.maps import Activate, Map
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers
 from plastic_core.backends.step.description import (
     SENT_BACK,
     Description,
-    GateBack,
     MapBack,
+    PreError,
     SendBack,
 )
 from plastic_core.networks.parameters import Parameters
@@ -52,6 +52,7 @@ class BoundStep:
         self._arrived: dict[Node, Tensor] = {}
         self._first: set[Node] = set()
         self._of_sends: dict[Send, Signals] = {}
+        self._wholes: dict[Send, Signals] = {}
         self._slopes: dict[Node, Tensor] = {}
         slopes = self._place()
         self.output = self._buffers.of("node", circuit.output)
@@ -70,7 +71,7 @@ class BoundStep:
             elif isinstance(back, MapBack):
                 self._backward.append(self._through_map(back))
             else:
-                self._backward.append(self._at_input(back))
+                self._backward.append(self._pre_error_of(back))
             self._lengths.append(len(self._backward))
 
     def _place(self) -> _Functions:
@@ -157,28 +158,41 @@ class BoundStep:
             s.error, copies = buffers.of_all("error", [step.slot(node) for node in events.error])
             assert not copies, "the errors of a projection follow one another"
         if step.error:
-            output_error, repeat = buffers.of_all(
-                "error", (step.circuit.logits,) * (rows // buffers.samples)
-            )
-            s.output_error = output_error
+            s.output_error, repeat = self._repeated_output_error(rows, circuit.places(sends[0].z))
             if "output_error" in step.reads[p] or "feedback_error" in step.reads[p]:
                 self._backward += repeat
+        whole = step.whole(sends[0]) is not None
         for name in step.reads[p] & SENT_BACK.keys():
-            setattr(s, name, buffers.zeros(rows, n_pre))
+            if not whole or name in step.learns_by[p] or step.sent_back(name)[0] == "weight":
+                setattr(s, name, buffers.zeros(rows, n_pre))
         if "pre_error" in step.reads[p]:
-            below = [circuit.below(node) for node in events.pre]
-            if None in below:
+            own = any(isinstance(b, PreError) and b.send in sends for b in step.backward)
+            if own:
                 s.pre_error = buffers.zeros(rows, n_pre)
             else:
+                below = (circuit.below(node) for node in events.pre)
                 slots = [step.slot(node) for node in below if node is not None]
                 s.pre_error, copies = buffers.of_all("error", slots)
                 assert not copies, "the errors of a projection follow one another"
         begin = 0
         for send, one in zip(sends, found, strict=True):
-            end = begin + len(one.pre) * buffers.samples
+            end = begin + len(one.pre) * buffers.rows(one.pre[0])
             self._of_sends[send] = s if end - begin == rows else self._part(s, p, begin, end)
             begin = end
         return s
+
+    def _repeated_output_error(
+        self, rows: int, places: int
+    ) -> tuple[Tensor, list[Callable[[], Any]]]:
+        """Return the error of the output at each step and place, and what makes it anew."""
+        buffers, logits = self._buffers, self._step.circuit.logits
+        if places == 1:
+            value, copies = buffers.of_all("error", (logits,) * (rows // buffers.samples))
+            return value, [*copies]
+        error = buffers.of("error", logits)
+        value = buffers.zeros(rows, error.shape[2])
+        at_each = value.view(len(value), -1, buffers.samples, places, error.shape[2])
+        return value, [lambda: at_each.copy_(error[:, None, :, None])]
 
     def _empty(self, p: int) -> Signals:
         s, parameters = Signals(self._step.circuit.layers[p]), self._parameters
@@ -237,14 +251,50 @@ class BoundStep:
             self._backward.append(product(both, s.weight, sent_back))
         for name in sorted(reads & SENT_BACK.keys()):
             matrix, of = step.sent_back(name)
-            if matrix == "feedback":
+            if matrix == "feedback" and back.whole is not None:
+                self._feed_back_to_all(back, name in step.learns_by[back.send.projection])
+            elif matrix == "feedback":
                 self._backward.append(product(getattr(s, of), s.feedback.mT, getattr(s, name)))
             elif both is None:
                 self._backward.append(product(getattr(s, of), s.weight, getattr(s, name)))
         if back.into is not None:
             propagate, add = step.hooks.propagate, self._adding(back.into)
             assert propagate is not None
-            self._backward.append(lambda: add(propagate(s)))
+            if back.whole is None:
+                self._backward.append(lambda: add(propagate(s)))
+            else:
+                one, shape = self._as_a_whole(back), self._buffers.of("node", back.whole).shape
+                self._backward.append(lambda: add(propagate(one).reshape(shape)))
+
+    def _as_a_whole(self, back: SendBack) -> Signals:
+        """Return signals with all places of a sample side by side, as one event."""
+        assert back.whole is not None
+        if back.send not in self._wholes:
+            s, buffers = self._of_sends[back.send], self._buffers
+            one = self._wholes[back.send] = self._empty(back.send.projection)
+            sides: dict[str, Any] = {
+                "pre": buffers.of("node", back.whole),
+                "post": s.post,
+                "error": getattr(s, "error", None),
+            }
+            for name, value in sides.items():
+                if value is not None:
+                    setattr(one, name, value.view(len(value), buffers.samples, -1))
+            one.output_error = self._error(self._step.circuit.logits)
+            one.feedback_error = buffers.zeros(buffers.samples, one.pre.shape[2])
+        return self._wholes[back.send]
+
+    def _feed_back_to_all(self, back: SendBack, read: bool) -> None:
+        """Compute B e_L for all places of a sample at once, and lay it out where it is read."""
+        assert back.whole is not None
+        one, s = self._as_a_whole(back), self._of_sends[back.send]
+        self._backward.append(product(one.output_error, one.feedback.mT, one.feedback_error))
+        if read:
+            shape = self._buffers.of("node", back.whole).shape
+            _, layouts = self._step.circuit.laid_out(back.send.pre)
+            self._backward.append(
+                lambda: s.feedback_error.copy_(_laid_out(one.feedback_error.view(shape), layouts))
+            )
 
     def _adding(self, node: Node) -> Callable[[Tensor], Any]:
         """Return a function that takes one part of an error; the first one begins the sum."""
@@ -309,12 +359,19 @@ class BoundStep:
         add = self._adding(into)
         return lambda: add(arriving() * slope())
 
-    def _at_input(self, back: GateBack) -> Callable[[], Any]:
-        s, gate = self._of_sends[back.send], self._step.circuit.input_activation
-        arriving = self._arriving(self._step.slot(back.send.pre))
-        if gate is None or not self._step.hooks.gated:
-            return lambda: s.pre_error.copy_(arriving())
-        return lambda: s.pre_error.copy_(gate.at_input(arriving(), s.pre))
+    def _pre_error_of(self, back: PreError) -> Callable[[], Any]:
+        s, arriving = self._of_sends[back.send], self._arriving(back.error)
+        gate = self._step.circuit.gate(back.population)
+        if not back.gated or gate is None or not self._step.hooks.gated:
+            return lambda: s.pre_error.copy_(_laid_out(arriving(), back.layouts))
+        y = self._buffers.of("node", back.population)
+        return lambda: s.pre_error.copy_(_laid_out(gate.at_input(arriving(), y), back.layouts))
+
+
+def _laid_out(value: Tensor, layouts: Sequence[Map]) -> Tensor:
+    for layout in layouts:
+        value, _ = layout.forward(value)
+    return value
 
 
 def _find_slopes(function: Activate, room: Tensor, slopes: Tensor) -> None:

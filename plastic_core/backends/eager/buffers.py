@@ -40,25 +40,28 @@ class Buffers:
 
     def of(self, kind: Kind, node: Node) -> Tensor:
         """Return the room of one node, ``[R, K, n]``."""
-        key = kind, node.series
+        key, rows = (kind, node.series), self.rows(node)
         if key not in self._series:
-            rows = self._lengths[node.series] * self.samples
-            self._series[key] = self.zeros(rows, self._circuit.units[node.series])
-        begin = node.step * self.samples
-        return self._series[key][:, begin : begin + self.samples]
+            units = self._circuit.units[node.series]
+            self._series[key] = self.zeros(self._lengths[node.series] * rows, units)
+        return self._series[key][:, node.step * rows : (node.step + 1) * rows]
+
+    def rows(self, node: Node) -> int:
+        """Return the number of events of a node: the samples times its places."""
+        return self.samples * self._circuit.places(node)
 
     def of_all(
         self, kind: Kind, nodes: Sequence[Node]
     ) -> tuple[Tensor, list[Callable[[], Tensor]]]:
         """Return nodes one after the other: a view, or a copy and what makes it anew."""
-        first, samples = nodes[0], self.samples
+        first, each = nodes[0], self.rows(nodes[0])
         one = self.of(kind, first)
         if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
-            begin, rows = first.step * samples, len(nodes) * samples
+            begin, rows = first.step * each, len(nodes) * each
             return self._series[kind, first.series][:, begin : begin + rows], []
-        room = self.zeros(len(nodes) * samples, one.shape[2])
+        room = self.zeros(len(nodes) * each, one.shape[2])
         return room, [
-            _copying(self.of(kind, node), room[:, i * samples : (i + 1) * samples])
+            _copying(self.of(kind, node), room[:, i * each : (i + 1) * each])
             for i, node in enumerate(nodes)
         ]
 
@@ -77,7 +80,7 @@ class Buffers:
             keys: list[tuple[Kind, Node]] = [("node", node)]
             if error is not None:
                 keys.insert(0, ("error", error))
-            rows = self._lengths[node.series] * self.samples
+            rows = self._lengths[node.series] * self.rows(node)
             places.append((size, keys, rows))
             # each begins at a cache line
             size += -(-len(keys) * rows * self._circuit.units[node.series] // LINE) * LINE

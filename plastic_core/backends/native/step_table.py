@@ -19,8 +19,8 @@ from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.backends.step.description import (
     SENT_BACK,
     Description,
-    GateBack,
     MapBack,
+    PreError,
     SendBack,
 )
 
@@ -257,7 +257,7 @@ class StepTable:
             elif isinstance(back, MapBack):
                 self._map_back(back)
             else:
-                self._gate_back(back)
+                self._pre_error_back(back)
             self._learn(count)
 
     def _send_back(self, back: SendBack) -> None:
@@ -324,14 +324,14 @@ class StepTable:
                 done = Operation(Code.COPY, (error, into))
             self.operations += [done, *adds]
 
-    def _gate_back(self, back: GateBack) -> None:
+    def _pre_error_back(self, back: PreError) -> None:
         circuit, p = self._step.circuit, back.send.projection
         if "pre_error" not in self.signals[p]:
             self._own(p, "pre_error")
         buffer, _ = self.places[self.signals[p]["pre_error"]]
         begin, nodes = self._begin[back.send], circuit.events(back.send).pre
-        into, arrived = self._place(buffer, begin), self._arrived(self._step.slot(back.send.pre))
-        gate, count = circuit.input_activation, len(nodes)
+        into, arrived = self._place(buffer, begin), self._arrived(back.error)
+        gate, count = circuit.gate(back.population), len(nodes)
         if gate is None or not self._step.hooks.gated or gate.activation.spec.slope_of != "y":
             done = Operation(Code.COPY, (arrived, into), count=count)
         else:
@@ -366,9 +366,9 @@ class StepTable:
         self.operations += copies
 
 
-def _written(back: SendBack | MapBack | GateBack) -> Iterator[Node]:
+def _written(back: SendBack | MapBack | PreError) -> Iterator[Node]:
     """Yield the nodes of whose error a part comes."""
-    if not isinstance(back, GateBack):
+    if not isinstance(back, PreError):
         into = (back.into,) if isinstance(back, SendBack) else back.into
         yield from (node for node in into if node is not None)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plastic_core.api.circuit import Apply, Circuit, Events, Node, Send
-from plastic_core.api.maps import Add, Constant, Output
+from plastic_core.api.maps import Add, Constant, Map, Output
 from plastic_core.api.signals import ERROR_SIGNALS, SIGNALS
 from plastic_core.hooks.hooks import Hooks
 
@@ -39,12 +39,15 @@ class SendBack:
         place: which of the projection's sendings it is.
         into: whose gradient the error is part of that the propagating rule gives, or None where
             none goes on.
+        whole: the population that it reaches at all places at once, where feedback comes from the
+            outputs and the weights are shared, or None.
     """
 
     send: Send
     events: Events
     place: int
     into: Node | None
+    whole: Node | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +66,22 @@ class MapBack:
 
 
 @dataclass(frozen=True, eq=False)
-class GateBack:
-    """The error of a population that no layer made, such as the input, for the sending there."""
+class PreError:
+    """The signal `pre_error` of a sending, where it is not an error that is there anyway.
+
+    Attributes:
+        send: the sending.
+        population: what it sends, before that is laid out.
+        error: whose gradient it is made of.
+        gated: whether that is of the activity, and not of z of the layer that made it.
+        layouts: how the population is laid out.
+    """
 
     send: Send
+    population: Node
+    error: Node
+    gated: bool
+    layouts: tuple[Map, ...]
 
 
 class Description:
@@ -76,6 +91,7 @@ class Description:
         circuit: the network.
         hooks: the resolved hooks.
         propagates: of each projection whether an error goes on below it.
+        learns_by: of each projection the signals that its rules read to learn.
         reads: of each projection the signals that must be computed.
         error: whether the error of the output is needed.
         errors: of each projection whether there is one.
@@ -88,16 +104,16 @@ class Description:
     def __init__(self, circuit: Circuit, hooks: Hooks) -> None:
         self.circuit, self.hooks = circuit, hooks
         depth = len(circuit.sends)
-        own = [
+        self.learns_by = tuple(
             frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
             for p in range(depth)
-        ]
-        self._needed = self._find_needed(own)
+        )
+        self._needed = self._find_needed()
         self.propagates = tuple(
             any(send.pre in self._needed for send in sends) for sends in circuit.sends
         )
         self.reads = tuple(
-            own[p] | (hooks.propagate_reads if self.propagates[p] else frozenset())
+            self.learns_by[p] | (hooks.propagate_reads if self.propagates[p] else frozenset())
             for p in range(depth)
         )
         self.error = circuit.logits in self._needed or any("output_error" in r for r in self.reads)
@@ -110,7 +126,7 @@ class Description:
         ]
         self.errors = tuple(slots >= nodes for nodes in of_each)
         self.read_errors = slots & set[Node]().union(*of_each)
-        self.backward: Final = tuple(self._find_backward(own))
+        self.backward: Final = tuple(self._find_backward())
         self.complete_after: Final = tuple(map(self._last_of, range(depth)))
 
     def sent_back(self, name: str) -> tuple[str, str]:
@@ -119,6 +135,17 @@ class Description:
         if matrix == "feedback" and of == "error" and self.hooks.feedback == "output":
             return matrix, "output_error"
         return matrix, of
+
+    def whole(self, send: Send) -> Node | None:
+        """See `SendBack`."""
+        if self.hooks.feedback != "output" or self.circuit.places(send.z) == 1:
+            return None
+        return self.circuit.laid_out(send.pre)[0]
+
+    def _error_below(self, pre: Node) -> Node:
+        """Return the node whose gradient `pre_error` is, before it is laid out and gated."""
+        population, _ = self.circuit.laid_out(pre)
+        return self.circuit.below(population) or population
 
     def slot(self, node: Node) -> Node:
         """Return the node that has the same gradient: that of a sum is the gradient of its parts.
@@ -130,15 +157,15 @@ class Description:
             return self.slot(readers[0].output)
         return node
 
-    def _find_needed(self, own: list[frozenset[str]]) -> set[Node]:
+    def _find_needed(self) -> set[Node]:
         """Return the nodes whose gradient somebody needs."""
         circuit, needed = self.circuit, set[Node]()
         for p, sends in enumerate(circuit.sends):
             for events in map(circuit.events, sends):
-                if own[p] & _FROM_ERROR:
+                if self.learns_by[p] & _FROM_ERROR:
                     needed.update(events.error)
-                if "pre_error" in own[p]:
-                    needed.update(circuit.below(node) or node for node in events.pre)
+                if "pre_error" in self.learns_by[p]:
+                    needed.update(self._error_below(node) for node in events.pre)
         for operation in circuit.operations:
             if isinstance(operation, Send):
                 if operation.pre in needed:
@@ -153,33 +180,41 @@ class Description:
         events = [circuit.events(send) for send in circuit.sends[projection]]
         written = {self.slot(node) for one in events for node in one.error}
         if "pre_error" in self.reads[projection]:
-            below = (circuit.below(node) for one in events for node in one.pre)
-            written |= {self.slot(node) for node in below if node is not None}
+            written |= {self.slot(self._error_below(node)) for one in events for node in one.pre}
         for count, back in enumerate(self.backward, start=1):
             if isinstance(back, MapBack):
                 concerned = not written.isdisjoint(back.into)
             else:
                 concerned = back.send.projection == projection
+                concerned |= isinstance(back, SendBack) and back.into in written
             last = count if concerned else last
         return last
 
-    def _find_backward(self, own: list[frozenset[str]]) -> Iterator[SendBack | MapBack | GateBack]:
+    def _find_backward(self) -> Iterator[SendBack | MapBack | PreError]:
         circuit, needed = self.circuit, self._needed
         places = {send: i for sends in circuit.sends for i, send in enumerate(sends)}
+        arrived = {circuit.logits}
         for operation in reversed(circuit.operations):
             if isinstance(operation, Send):
-                into = self.slot(operation.pre) if operation.pre in needed else None
+                whole = self.whole(operation)
+                to = operation.pre if whole is None else whole
+                into = self.slot(to) if to in needed else None
                 if into or SENT_BACK.keys() & self.reads[operation.projection]:
                     events = circuit.events(operation)
-                    yield SendBack(operation, events, places[operation], into)
+                    yield SendBack(operation, events, places[operation], into, whole)
+                arrived.update([into] if into else [])
             elif operation.output in needed and not isinstance(operation.map, Output | Constant):
                 error = self.slot(operation.output)
                 slots = [self.slot(node) if node in needed else None for node in operation.inputs]
                 # that of a sum stands in the same place
                 into_each = tuple(None if slot == error else slot for slot in slots)
-                if any(into_each):
+                if any(into_each) and error in arrived:
                     yield MapBack(operation, error, into_each)
+                    arrived.update(slot for slot in into_each if slot)
         for p, sends in enumerate(circuit.sends):
             for send in sends:
-                if "pre_error" in own[p] and circuit.below(send.pre) is None:
-                    yield GateBack(send)
+                population, layouts = circuit.laid_out(send.pre)
+                gated = circuit.below(population) is None
+                if "pre_error" in self.learns_by[p] and (gated or layouts):
+                    error = self.slot(self._error_below(send.pre))
+                    yield PreError(send, population, error, gated, layouts)

@@ -13,7 +13,7 @@ import torch
 from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.maps import Map
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
-from plastic_core.backends.step.description import SENT_BACK, Description, GateBack, SendBack
+from plastic_core.backends.step.description import SENT_BACK, Description, PreError, SendBack
 
 Nodes = dict[Node, Any]
 
@@ -132,12 +132,18 @@ class FunctionalPass:
                 s = sent[back.send] = self._of_one(back, nodes, errors, x.shape[1])
                 if back.into is not None:
                     assert step.hooks.propagate is not None
-                    add(back.into, step.hooks.propagate(s))
-            elif isinstance(back, GateBack):
-                pre = self._join([nodes[node] for node in circuit.events(back.send).pre])
-                gate, arrived = circuit.input_activation, errors[step.slot(back.send.pre)]
-                if gate is not None and step.hooks.gated:
-                    arrived = gate.at_input(arrived, pre)
+                    if back.whole is None:
+                        add(back.into, step.hooks.propagate(s))
+                    else:
+                        whole = self._as_a_whole(back, nodes, s, errors[circuit.logits])
+                        error = step.hooks.propagate(whole)
+                        add(back.into, error.reshape(nodes[back.whole].shape))
+            elif isinstance(back, PreError):
+                gate, arrived = circuit.gate(back.population), errors[back.error]
+                if back.gated and gate is not None and step.hooks.gated:
+                    arrived = gate.at_input(arrived, nodes[back.population])
+                for layout in back.layouts:
+                    arrived, _ = self._arithmetic.apply(layout, [arrived])
                 own_errors[back.send] = arrived
             else:
                 error = errors[back.error]
@@ -176,17 +182,41 @@ class FunctionalPass:
             read.error = self._join([errors[node] for node in of_events])
         if step.error:
             read.output_error = self._join([errors[step.circuit.logits]] * len(events.error))
+            places = step.circuit.places(back.send.z)
+            if places > 1:
+                read.output_error = read.output_error.repeat_interleave(places, 1)
         through_weight: dict[str, Any] = {}
         for name in sorted(SENT_BACK.keys() & reads):
             matrix, of = step.sent_back(name)
             if matrix == "weight":
                 through_weight[name] = getattr(s, of)
-            else:
+            elif back.whole is None:
                 setattr(s, name, self._arithmetic.feed_back(p, getattr(s, of)))
+            elif name in step.learns_by[p]:
+                fed_back = self._arithmetic.feed_back(p, errors[step.circuit.logits])
+                arrived = fed_back.reshape(nodes[back.whole].shape)
+                for layout in step.circuit.laid_out(back.send.pre)[1]:
+                    arrived, _ = self._arithmetic.apply(layout, [arrived])
+                setattr(s, name, arrived)
         if through_weight:
             for name, value in self._arithmetic.send_back(p, through_weight).items():
                 setattr(s, name, value)
         return s
+
+    def _as_a_whole(self, back: SendBack, nodes: Nodes, s: Signals, output_error: Any) -> Signals:
+        """Return signals with all places of a sample side by side, as one event."""
+        assert back.whole is not None
+        p = back.send.projection
+        one: Any = self._signals(p, s.batch)
+        sides = {"pre": nodes[back.whole], "post": s.post, "error": getattr(s, "error", None)}
+        for name, value in sides.items():
+            if value is not None:
+                setattr(one, name, value.reshape(len(value), s.batch, -1))
+        one.output_error = output_error
+        if "feedback_error" in self._step.reads[p]:
+            one.feedback_error = self._arithmetic.feed_back(p, output_error)
+        whole: Signals = one
+        return whole
 
     def _of_all(
         self,
@@ -204,12 +234,14 @@ class FunctionalPass:
         for send in sends:
             s = sent.get(send)
             if s is None:  # nothing came back through it
-                back = SendBack(send, circuit.events(send), 0, None)
+                back = SendBack(send, circuit.events(send), 0, None, step.whole(send))
                 s = self._of_one(back, nodes, errors, batch)
             if "pre_error" in step.reads[p]:
-                below = [step.slot(circuit.below(n) or n) for n in circuit.events(send).pre]
                 own = own_errors.get(send)
-                s.pre_error = self._join([errors[n] for n in below]) if own is None else own
+                if own is None:
+                    below = [circuit.below(node) for node in circuit.events(send).pre]
+                    own = self._join([errors[step.slot(node)] for node in below if node])
+                s.pre_error = own
             parts.append(s)
         if len(parts) == 1:
             return parts[0]
