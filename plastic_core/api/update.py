@@ -156,7 +156,8 @@ class Apart(NamedTuple):
 
 def apart(value: Update | Tensor) -> Apart:
     """Return the parts of an update."""
-    if isinstance(value, Outer):  # as most are, at every step of every layer
+    # as most are, at every step of every layer; isinstance is slow where classes are abstract
+    if type(value) is Outer:
         return Apart((value,), (), ())
     outers: list[Outer] = []
     decays: list[Decay] = []
