@@ -103,8 +103,10 @@ def text_of(layer: WrittenLayer) -> str:
     words = [str(name)]
     for place, (option, value) in enumerate(options):
         flag = option.replace("_", "-")
+        sides = isinstance(value, list | tuple)
+        shown = "x".join(map(str, value)) if sides else str(value).lower()
         if value is True:
             words.append(flag)
         else:
-            words += [str(value).lower()] if place == 0 else [flag, str(value).lower()]
+            words += [shown] if place == 0 else [flag, shown]
     return " ".join(words)

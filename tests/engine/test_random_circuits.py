@@ -1,5 +1,7 @@
 """Random networks of every kind: each backend gives the numbers of eager, and bp is the gradient."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,9 @@ NATIVE = (15, 24, 34, 35, 41, 43, 50, 1, 2, 38, 54, 58)
 class Drawn:
     """A network, its rules and its data, which a number decides."""
 
-    def __init__(self, number, rule=None, transforms=None, native=False, dtype=torch.float64):
+    def __init__(
+        self, number, rule=None, transforms=None, native=False, dtype=torch.float64, images=False
+    ):
         self.dtype = dtype
         source = np.random.default_rng(number)
 
@@ -55,7 +59,10 @@ class Drawn:
             "layer_norm": bool(source.integers(2)),
         }
         outputs, inputs = int(source.integers(2, 6)), int(source.integers(1, 41))
-        if source.integers(3) == 0:
+        if images:
+            self.spec, task = images_of(source, pick, outputs, common), "digits-mlp"
+            inputs = self.spec.inputs
+        elif source.integers(3) == 0:
             steps = int(source.integers(2, 7))
             self.spec = RecurrentSpec(
                 inputs=inputs,
@@ -142,6 +149,36 @@ class Drawn:
         return f"{self.spec!r} {self.rule} {self.transforms} {self.replicas} {self.batch}"
 
 
+def images_of(source, pick, outputs, common):
+    """Return a network of convolutions, pooling and dense layers."""
+    image = [int(n) for n in source.integers(1, 8, 3)]
+    image[0] = min(image[0], 3)
+    (channels, *sides), net = image, []
+    for _ in range(int(source.integers(1, 4))):
+        size = [int(source.integers(1, min(side, 4) + 1)) for side in sides]
+        stride = int(source.integers(1, 3))
+        kind = pick(("conv", "conv", "pool", "avgpool"))
+        pad = 0
+        if kind == "conv":
+            pad, before = int(source.integers(0, 3)), channels
+            channels = pick((channels, int(source.integers(1, 6))))
+            options = {"channels": channels, "kernel": size, "pad": pad, "stride": stride}
+            options |= {"activation": pick((None, *ACTIVATIONS)), "bias": pick((None, True))}
+            options["layer_norm"] = pick((None, True, False))
+        else:
+            options = {"window": size, "stride": stride}
+        old = sides
+        sides = [(n + 2 * pad - k) // stride + 1 for n, k in zip(sides, size, strict=True)]
+        if kind == "conv" and old == sides and before == channels:
+            options["residual"] = pick((True, False))
+        net.append({"layer": kind, **options})
+    if source.integers(2):
+        net.append({"layer": "dense", "units": int(source.integers(1, 9))})
+    return LayeredSpec(
+        inputs=math.prod(image), net=net, outputs=outputs, image=tuple(image), **common
+    )
+
+
 def assert_same(ours, reference, drawn, tolerance=1e-9):
     for name, value in reference.named().items():
         if not value.isfinite().all():
@@ -194,8 +231,8 @@ def native_tangents_are_eager(drawn, **more):
             assert difference <= 1e-9 * value.abs().max().clamp_min(1e-3), f"{name}: {drawn!r}"
 
 
-def bp_is_the_gradient(number):
-    drawn = Drawn(number, rule="1*bp", transforms=())
+def bp_is_the_gradient(number, images=False):
+    drawn = Drawn(number, rule="1*bp", transforms=(), images=images)
     if drawn.surrogate:  # of which autograd knows no slope
         return
     parameters = drawn.parameters()
@@ -260,6 +297,16 @@ def test_what_is_not_compiled_is_eager_and_bp_the_gradient(first):
         if number % 4 == 0:
             functional_is_eager(Drawn(number, dtype=torch.float32))
         bp_is_the_gradient(number)
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_networks_of_images(first):
+    for number in range(first, first + 20):
+        functional_is_eager(Drawn(number, images=True))
+        if number % 4 == 0:
+            functional_is_eager(Drawn(number, images=True, dtype=torch.float32))
+            tangents_are_derivatives(Drawn(number, images=True))
+        bp_is_the_gradient(number, images=True)
 
 
 def test_native_is_eager():
