@@ -57,7 +57,7 @@ def load_image_set(name: str, data_dir: DataDir) -> Dataset:
         DataError: it is not there and cannot be downloaded, or its files cannot be read.
     """
     train, test = _load(name, data_dir, (True, False))
-    return Dataset(*train, *test, classes=IMAGE_SETS[name].classes)
+    return Dataset(*train, *test, classes=IMAGE_SETS[name].classes, shape=(28, 28))
 
 
 def load_training_images(name: str, data_dir: DataDir) -> tuple[Any, Any]:
@@ -91,7 +91,7 @@ def load_digits() -> Dataset:
     # the file is ordered by writer; mix it once, the same for everybody
     digits = np.random.default_rng(0).permutation(digits)
     inputs, labels = (digits[:, :-1] / 16).astype(np.float32), digits[:, -1].copy()
-    return Dataset(inputs[:-500], labels[:-500], inputs[-500:], labels[-500:], classes=10)
+    return Dataset(inputs[:-500], labels[:-500], inputs[-500:], labels[-500:], 10, shape=(8, 8))
 
 
 def _load(name: str, data_dir: DataDir, parts: tuple[bool, ...]) -> list[tuple[Any, Any]]:

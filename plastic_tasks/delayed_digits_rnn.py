@@ -13,6 +13,7 @@ from plastic_core.api import (
     Task,
     TaskSpec,
 )
+from plastic_tasks.sources import DIGITS
 
 # Not searched: near those of delayed-mnist-rnn.
 RECOMMENDED: Final = (
@@ -32,6 +33,7 @@ class DelayedDigitsRnn(Task[RecurrentOptions]):
         summary="embedded 8x8 digits after a delay, by a recurrent network; needs no download",
         options=RecurrentOptions,
         recommended=RECOMMENDED,
+        data=(DIGITS,),
     )
 
     def load(self, data_dir: DataDir, options: RecurrentOptions) -> Dataset:

@@ -15,6 +15,7 @@ from plastic_core.api import (
     Task,
     TaskSpec,
 )
+from plastic_tasks.sources import IMAGES
 
 # From a grid of 5 values for bp and 4 for oja, 10 seeds, on the choosing half.
 RECOMMENDED: Final = (
@@ -43,6 +44,7 @@ class DelayedMnistRnn(Task[DelayedMnistRnnOptions]):
         summary="MNIST (or Fashion-MNIST, EMNIST) after a delay, by a recurrent network",
         options=DelayedMnistRnnOptions,
         recommended=RECOMMENDED,
+        data=IMAGES,
     )
 
     def load(self, data_dir: DataDir, options: DelayedMnistRnnOptions) -> Dataset:

@@ -13,6 +13,7 @@ from plastic_core.api import (
     Task,
     TaskSpec,
 )
+from plastic_tasks.sources import DIGITS
 
 # From a grid of six values for bp and four for oja, ten seeds, on the choosing half.
 RECOMMENDED: Final = (
@@ -35,6 +36,7 @@ class DigitsMlp(Task[NetworkOptions]):
         summary="embedded 8x8 digits by a multi-layer perceptron; needs no download",
         options=NetworkOptions,
         recommended=RECOMMENDED,
+        data=(DIGITS,),
     )
 
     def load(self, data_dir: DataDir, options: NetworkOptions) -> Dataset:

@@ -14,6 +14,7 @@ from plastic_core.api import (
     TaskSpec,
     divide,
 )
+from plastic_tasks.sources import DIGITS, EMNIST, MNIST
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,7 @@ class EmnistFewShot(_FewShotImages):
         name="emnist-fewshot",
         summary="few EMNIST letters an episode, for meta-learning",
         options=FewShotOptions,
+        data=(EMNIST,),
     )
     pixels, classes = 784, 47
 
@@ -67,6 +69,7 @@ class MnistFewShot(_FewShotImages):
         name="mnist-fewshot",
         summary="few MNIST digits an episode, for meta-learning",
         options=FewShotOptions,
+        data=(MNIST,),
     )
     pixels, classes = 784, 10
 
@@ -84,6 +87,7 @@ class DigitsFewShot(_FewShotImages):
         name="digits-fewshot",
         summary="few embedded 8x8 digits an episode, for meta-learning; needs no download",
         options=FewShotOptions,
+        data=(DIGITS,),
     )
     pixels, classes = 64, 10
 

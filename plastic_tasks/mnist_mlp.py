@@ -15,6 +15,7 @@ from plastic_core.api import (
     Task,
     TaskSpec,
 )
+from plastic_tasks.sources import IMAGES
 
 # From grid searches with every arm as finely tuned, on the choosing half.
 _WIDE: Final = (100,) * 9
@@ -52,6 +53,7 @@ class MnistMlp(Task[MnistMlpOptions]):
         summary="MNIST (or Fashion-MNIST, EMNIST) by a multi-layer perceptron",
         options=MnistMlpOptions,
         recommended=RECOMMENDED,
+        data=IMAGES,
     )
 
     def load(self, data_dir: DataDir, options: MnistMlpOptions) -> Dataset:

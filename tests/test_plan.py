@@ -67,14 +67,14 @@ FAULTS = {
     ),
     "unknown task": (
         lambda: plan("bp", task="mnist"),
-        "there is no task 'mnist'; did you mean 'mnist-mlp'?\n"
+        "there is no task 'mnist'; did you mean 'mnist-cnn' or 'mnist-mlp'?\n"
         f"  installed tasks: {TASKS}\n  'plastic plugins' shows where each comes from",
     ),
     "unknown option": (
         lambda: plan("bp", layer=5),
         "options of mnist-mlp: there is no 'layer' (value 5); did you mean 'layers'?\n"
-        "  accepted are activation, bias, dataset, init, init_std, layer_norm, layers, loss, net, "
-        "residual, sizes",
+        "  accepted are activation, bias, dataset, image, init, init_std, layer_norm, layers, loss, "
+        "net, residual, sizes",
     ),
     "bad option": (
         lambda: plan("bp", init="xaver"),

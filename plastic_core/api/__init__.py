@@ -36,6 +36,7 @@ from plastic_core.api.specs import (
     Theta,
     TransformSpec,
 )
+from plastic_core.api.token_maps import Attend, Mean, Positions
 from plastic_core.api.update import Update, decay, outer
 from plastic_core.base.errors import DataError, PlasticError
 from plastic_core.base.spec import Spec, SpecError
@@ -47,6 +48,7 @@ __all__ = [
     "ActivationSpec",
     "Add",
     "AnyNetwork",
+    "Attend",
     "AveragePool",
     "Circuit",
     "CircuitBuilder",
@@ -66,6 +68,7 @@ __all__ = [
     "Map",
     "MatrixShape",
     "MaxPool",
+    "Mean",
     "Measure",
     "NetworkOptions",
     "NetworkSpec",
@@ -74,6 +77,7 @@ __all__ = [
     "Patches",
     "PlasticError",
     "PointIncrements",
+    "Positions",
     "Probe",
     "ProbeHooks",
     "ProbeSpec",

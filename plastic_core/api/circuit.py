@@ -99,6 +99,9 @@ class Circuit:
         grids: how the places of each series lie, such as rows and columns; () for a single one,
             as have those that are not named.
         populations: from the input to the output, what evaluation returns.
+        names: of what made each population but the input, such as "conv1"; the last is "readout".
+        layer_names: of each layer with weights, such as "conv1", or "attention1.query" where there
+            are several in one.
         given: what projections have as events in place of what they send and become.
         matrices: of each projection: those of the layers, and behind them those of biases.
         biased: the layers that have biases, counted from 1.
@@ -111,6 +114,8 @@ class Circuit:
     units: Mapping[str, int]
     grids: Mapping[str, tuple[int, ...]]
     populations: tuple[Node, ...]
+    names: tuple[str, ...]
+    layer_names: tuple[str, ...]
     given: Mapping[Send, Events]
     matrices: tuple[Matrix, ...]
     biased: tuple[int, ...]
@@ -224,6 +229,11 @@ class Circuit:
     def places(self, node: Node) -> int:
         """Return the number of places of a population."""
         return math.prod(self.grids.get(node.series, ()))
+
+    @property
+    def shared(self) -> bool:
+        """Whether some of its weights are shared between places."""
+        return any(self.places(send.z) > 1 for sends in self.sends for send in sends)
 
     def laid_out(self, pre: Node) -> tuple[Node, tuple[Map, ...]]:
         """Return the population that is sent, and the maps that lay it out, as in patches."""

@@ -53,7 +53,15 @@ class CircuitBuilder:
         self._biases: list[tuple[int, Matrix]] = []  # and the layer of each
         self._ones: dict[tuple[int, ...], Node] = {}
         self._made: Counter[str] = Counter()
+        self._begun: Counter[str] = Counter()
+        self._names: list[str] = []
+        self._layer_names: list[str] = []
         self._activations: dict[str, Activate] = {}
+
+    def begin(self, kind: str) -> None:
+        """Begin a layer, whose projections are named after its kind, such as "conv1"."""
+        self._begun[kind] += 1
+        self._names.append(f"{kind}{self._begun[kind]}")
 
     def units(self, node: Node) -> int:
         """Return the number of units of a population, at one place.
@@ -89,6 +97,7 @@ class CircuitBuilder:
         bias: bool | None = None,
         mask: NDArray[np.bool_] | None = None,
         fan_out: int | None = None,
+        name: str = "",
     ) -> Node:
         """Return z = W pre [+ b], a projection of which all rules can learn.
 
@@ -102,6 +111,7 @@ class CircuitBuilder:
             mask: ``[units, n_pre]``, the connections that there are: all others stay 0, whatever
                 learns. None for all of them.
             fan_out: weights through which a unit sends; None for as many as there are units.
+            name: of the projection, where the layer has several.
 
         Raises:
             PlasticError: there is no such initialisation, or the mask has another shape.
@@ -118,6 +128,7 @@ class CircuitBuilder:
         units = shape[0]
         self._matrices.append(self._matrix(pre, units, init or self.spec.init, mask, fan_out))
         layer = len(self._matrices)
+        self._layer_names.append(f"{self._names[-1]}.{name}" if name else self._names[-1])
         z = self._send(layer - 1, pre, f"z{layer}", units)
         if not (self.spec.bias if bias is None else bias):
             return z
@@ -181,9 +192,9 @@ class CircuitBuilder:
         return self.apply(Places(channels, tuple(grid)), x, units=channels, grid=tuple(grid))
 
     def flat(self, x: Node) -> Node:
-        """Return a population at one place: as it is, or all of its rows and columns."""
+        """Return a population at one place: as it is, or all of its places together."""
         grid = self.grid(x)
-        if len(grid) != 2:
+        if not grid:
             return x
         return self.apply(Flatten(grid), x, units=self.units(x) * math.prod(grid), grid=())
 
@@ -209,7 +220,14 @@ class CircuitBuilder:
             outputs: units of the output.
             populations: the input and what each layer returned.
         """
-        z = self.project(self.flat(populations[-1]), outputs)
+        if len(grid := self.grid(populations[-1])) == 1:
+            raise PlasticError(
+                f"the readout reads one population, and below it are {grid[0]} tokens; let the "
+                "last layer be 'mean', their mean, or 'flatten', all of them"
+            )
+        flat = self.flat(populations[-1])
+        self._names.append("readout")
+        z = self.project(flat, outputs)
         self._check_read(z)
         y = self.apply(Output(self._find("loss", self.spec.loss)()), z)
         depth = len(self._matrices)
@@ -226,6 +244,8 @@ class CircuitBuilder:
             units=self._units,
             grids=self._grids,
             populations=(*populations, y),
+            names=tuple(self._names),
+            layer_names=tuple(self._layer_names),
             given={},
             matrices=(*self._matrices, *(matrix for _, matrix in self._biases)),
             biased=tuple(layer for layer, _ in self._biases),

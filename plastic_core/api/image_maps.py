@@ -1,4 +1,4 @@
-"""Maps of populations that lie in rows and columns: patches, pooling, and to one place and back.
+"""Maps of populations with places: patches and pooling of images, and to one place and back.
 
 Places follow each other row by row, and each has all channels: ``[R, K H W, C]``. A single place
 that holds an image has it channel by channel, as images are stored: ``[R, K, C H W]``.
@@ -8,6 +8,7 @@ This module loads no torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,10 @@ class Places(Map):
 
 
 class Flatten(Map):
-    """From rows and columns to one place, channel by channel.
+    """From all places to one, channel by channel.
 
     Args:
-        grid: H and W.
+        grid: how the places lie.
     """
 
     linear = layout = True
@@ -60,14 +61,14 @@ class Flatten(Map):
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         replicas, samples, units = error.shape
-        places = _count(self._grid)
+        places = math.prod(self._grid)
         errors = error.reshape(replicas, samples, units // places, places)
         return (errors.mT.reshape(replicas, -1, units // places),)
 
 
 def _in_one_place(x: Tensor, grid: tuple[int, ...]) -> Tensor:
     replicas, rows, channels = x.shape
-    places = _count(grid)
+    places = math.prod(grid)
     return x.reshape(replicas, rows // places, places, channels).mT.reshape(
         replicas, rows // places, -1
     )
@@ -79,7 +80,7 @@ class Windows(Map):
     Args:
         grid: H and W of the population.
         size: rows and columns of the window.
-        stride: by how much it moves.
+        stride: by how much it moves, along both sides or along each.
         padding: places of 0 around the population.
 
     Attributes:
@@ -92,32 +93,33 @@ class Windows(Map):
         self,
         grid: tuple[int, ...],
         size: tuple[int, int],
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         padding: int = 0,
     ) -> None:
-        self._below, self._size, self._stride, self._padding = grid, size, stride, padding
+        self._below, self._size, self._padding = grid, size, padding
+        self._stride = (stride, stride) if isinstance(stride, int) else stride
         self.grid = tuple(
-            (n + 2 * padding - k) // stride + 1 for n, k in zip(grid, size, strict=True)
+            (n + 2 * padding - k) // step + 1
+            for n, k, step in zip(grid, size, self._stride, strict=True)
         )
 
     def _windows(self, x: Tensor) -> Tensor:
         """Return ``[R, K, H', W', C, k, k]``, a view where nothing is padded."""
         import torch
 
-        replicas, rows, channels = x.shape
         height, width = self._below
-        image = x.reshape(replicas, rows // (height * width), height, width, channels)
+        image = x.reshape(len(x), -1, height, width, x.shape[-1])
         if self._padding:
             image = torch.nn.functional.pad(image, (0, 0, *(self._padding,) * 4))
-        (k, m), s = self._size, self._stride
-        return image.unfold(2, k, s).unfold(3, m, s)
+        (rows, columns), (down, right) = self._size, self._stride
+        return image.unfold(2, rows, down).unfold(3, columns, right)
 
     def _folded(self, windows: Tensor) -> Tensor:
         """Return the sum of what windows ``[R, K H' W', C k k]`` have at each place."""
         import torch
 
         replicas, rows, size = windows.shape
-        samples = rows // _count(self.grid)
+        samples = rows // math.prod(self.grid)
         image = torch.nn.functional.fold(
             windows.reshape(replicas * samples, -1, size).mT,
             self._below,
@@ -153,7 +155,7 @@ class AveragePool(Windows):
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
-        count = _count(self._size)
+        count = math.prod(self._size)
         each = (error / count).unsqueeze(-1).expand(*error.shape, count)
         return (self._folded(each.flatten(2)),)
 
@@ -174,14 +176,9 @@ class MaxPool(Windows):
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         which = kept.repeat(len(error) // len(kept), 1, 1).unsqueeze(-1)
-        windows = error.new_zeros(*error.shape, _count(self._size))
+        windows = error.new_zeros(*error.shape, math.prod(self._size))
         return (self._folded(windows.scatter(-1, which, error.unsqueeze(-1)).flatten(2)),)
 
     def _flat(self, x: Tensor) -> Tensor:
         windows = self._windows(x)
-        return windows.reshape(len(windows), -1, windows.shape[4], _count(self._size))
-
-
-def _count(sides: Sequence[int]) -> int:
-    height, width = sides
-    return height * width
+        return windows.reshape(len(windows), -1, windows.shape[4], math.prod(self._size))

@@ -25,7 +25,8 @@ class LayerSpec(Spec):
         reference: its source.
         options: a pydantic model class. In the text of a network the fields without a default are
             written in their order, any other as its name and its value.
-        example: one layer as such a text, such as "dense 20 bias"; the checks build it.
+        example: one layer as such a text, such as "dense 20 bias"; or several with it among them,
+            such as "tokens 2x2 6 / mean". The checks build them on a small image.
         api: major version of the contract that it was written against.
     """
 

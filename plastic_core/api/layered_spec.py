@@ -36,6 +36,21 @@ def divide_text(value: Any) -> Any:
 Net = Annotated[tuple[WrittenLayer, ...], BeforeValidator(divide_text)]
 
 
+def _parse_image(value: Any) -> Any:
+    """Accept an image as text, such as "3x32x32", and rows and columns alone."""
+    if isinstance(value, str):
+        value = value.split("x")
+    if isinstance(value, list | tuple) and len(value) == 2:
+        value = (1, *value)
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise ValueError("expected rows and columns, such as 28x28, or channels before them")
+    return tuple(value)
+
+
+#: Channels, rows and columns.
+Image = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_parse_image)]
+
+
 class LayeredSpec(Spec):
     """A network written as the layers between its input and its readout.
 
@@ -66,9 +81,7 @@ class LayeredSpec(Spec):
     layer_norm: bool = False
     loss: str = "cross-entropy"
     bias: bool = False
-    image: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
-        None, json_schema_extra=LATER
-    )
+    image: Image | None = Field(None, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _image_is_the_input(self) -> Self:
@@ -103,8 +116,7 @@ def text_of(layer: WrittenLayer) -> str:
     words = [str(name)]
     for place, (option, value) in enumerate(options):
         flag = option.replace("_", "-")
-        sides = isinstance(value, list | tuple)
-        shown = "x".join(map(str, value)) if sides else str(value).lower()
+        shown = "x".join(map(str, value)) if isinstance(value, list) else str(value).lower()
         if value is True:
             words.append(flag)
         else:

@@ -5,12 +5,13 @@ This module loads no torch.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
-from plastic_core.api.layered_spec import LayeredSpec, Net
+from plastic_core.api.layered_spec import Image, LayeredSpec, Net
 from plastic_core.base.spec import LATER, Spec
 
 NetworkKind = Literal["feedforward", "layered", "recurrent"]
@@ -202,6 +203,12 @@ class NetworkOptions(Spec):
         f"place of --layers; {_LISTED}",
         json_schema_extra=LATER,
     )
+    image: Image | None = Field(
+        None,
+        description="rows and columns of data handed over, or channels, rows and columns, such as "
+        "3x32x32, for layers that need them",
+        json_schema_extra=LATER,
+    )
 
     @model_validator(mode="after")
     def _written_once(self) -> Self:
@@ -209,6 +216,12 @@ class NetworkOptions(Spec):
         if len(given) > 1:
             raise ValueError(f"give either {given[0]} or {given[1]}, not both")
         return self
+
+    def with_net(self, net: tuple[str, ...]) -> Self:
+        """Return the options with these layers, unless they say others themselves."""
+        if self.net or self.sizes or self.layers:
+            return self
+        return self.model_copy(update={"net": net})
 
     def network_for(
         self, inputs: int, classes: int, image: tuple[int, int, int] | None = None
@@ -222,6 +235,8 @@ class NetworkOptions(Spec):
         """
         names = ("activation", "init", "init_std", "residual", "layer_norm", "loss", "bias")
         shared = {name: getattr(self, name) for name in names}
+        if self.image is not None:
+            image, inputs = self.image, math.prod(self.image)
         if self.net:
             return LayeredSpec(inputs=inputs, net=self.net, outputs=classes, image=image, **shared)
         sizes = self.sizes or (inputs, *HIDDEN_PRESETS[self.layers or 5], classes)

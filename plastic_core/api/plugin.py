@@ -73,6 +73,8 @@ class Dataset:
         held_out_labels: ``[M]`` int64, or ``[M, m]`` float32.
         classes: number of classes; 0 for regression.
         names: of the classes, in order; nothing where they are called 0..classes-1.
+        shape: of one point, (H, W) or (C, H, W), where it is an image; its n inputs are its pixels
+            by channel, row and column.
     """
 
     inputs: NDArray[np.float32]
@@ -81,6 +83,7 @@ class Dataset:
     held_out_labels: NDArray[np.int64] | NDArray[np.float32]
     classes: int = 0
     names: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> int:

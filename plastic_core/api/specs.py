@@ -266,6 +266,7 @@ class TaskSpec(Spec):
         summary: one line.
         options: a pydantic model class, all fields with defaults; they become flags.
         recommended: thetas by set of rules and network; the first that applies is used.
+        data: source and licence of each data set that it reads.
         api: major version of the contract that it was written against.
     """
 
@@ -273,4 +274,5 @@ class TaskSpec(Spec):
     summary: Text
     options: type[BaseModel]
     recommended: tuple[Recommended, ...] = ()
+    data: tuple[Text, ...] = ()
     api: int = API_VERSION

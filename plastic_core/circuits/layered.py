@@ -30,6 +30,7 @@ def layered_circuit(spec: LayeredSpec | NetworkSpec, find: Find) -> Circuit:
     populations = [builder.input]
     for number, layer in enumerate(net, start=1):
         made = make_layer(layer, find, number)
+        builder.begin(made.spec.name)
         try:
             populations.append(_built(made, builder, populations[-1]))
         except PlasticError as error:

@@ -76,6 +76,8 @@ def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
         units=units,
         grids={},
         populations=(x, last, output),
+        names=("recurrent", "readout"),
+        layer_names=("input", "recurrent", "readout"),
         given=given,
         matrices=_matrices(spec, find),
         biased=(2, 3) if spec.bias else (),

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plastic_core.circuits.table import LayerRow
 from plastic_core.plugins.catalogue import Entry
 
 # Longer words, such as paths, may be broken; where there is no room, those longer than this.
@@ -53,6 +54,13 @@ def print_table(
     for row in texts:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def print_layers(layers: Sequence[LayerRow], console: Console | None = None) -> None:
+    """Print the layers of a network, and how many weights there are in all."""
+    total = sum(layer.weights for layer in layers)
+    rows = [(row.name, row.output, f"{row.weights:,}" if row.weights else "") for row in layers]
+    print_table(("layer", "output", "weights"), [*rows, ("", "", f"{total:,}")], console)
 
 
 def _breakable(text: str) -> str:

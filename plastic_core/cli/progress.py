@@ -12,7 +12,9 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as RichProgress
 
 from plastic_core.base.scores import text
-from plastic_core.plan.run_spec import RunSpec
+from plastic_core.circuits.table import layer_table
+from plastic_core.cli.output import print_layers
+from plastic_core.plan.plan import Plan
 
 if TYPE_CHECKING:
     from plastic_core.experiments.run import RunResult
@@ -25,8 +27,8 @@ _LINE_SECONDS = 10.0
 class RunView:
     """Says what will be computed, then shows samples/s, the score so far and the time left."""
 
-    def __init__(self, spec: RunSpec) -> None:
-        self._spec = spec
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._spec = plan, plan.spec
         self._console = Console(stderr=True, soft_wrap=True, highlight=False)
         self._progress = RichProgress(
             TextColumn("training"),
@@ -38,7 +40,7 @@ class RunView:
             console=self._console,
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._progress.add_task("run", total=spec.samples, state="")
+        self._task = self._progress.add_task("run", total=self._spec.samples, state="")
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -75,6 +77,8 @@ class RunView:
         ]
         for line in lines:
             self._console.print(line, markup=False)
+        if self._plan.circuit.shared:
+            print_layers(layer_table(self._plan.circuit), self._console)
         self._progress.start()
 
     def show_point(self, curves: Curves) -> None:

@@ -101,7 +101,7 @@ def _run(
         raise PlasticError("--reuse trains nothing, so that there are no weights to save")
     if resume and out is None:
         raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
-    make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
+    plan = make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
     from plastic_core.experiments.run import run
     from plastic_core.results.claim import new_folder
     from plastic_core.results.store import Store
@@ -109,7 +109,7 @@ def _run(
     # what a plugin prints must not mix with the one JSON object
     aside = stdout_aside() if as_json else contextlib.nullcontext()
     place = new_folder(spec.task, spec.label) if out is None else contextlib.nullcontext(Path(out))
-    with aside, place as folder, RunView(spec) as view:
+    with aside, place as folder, RunView(plan) as view:
         result = run(
             spec,
             out=folder,

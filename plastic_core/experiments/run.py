@@ -26,7 +26,7 @@ from plastic_core.results.sources import digest_of, sources_of
 from plastic_core.results.store import Store, results_of
 from plastic_core.training import machine
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import load_data
+from plastic_core.training.task_data import load_data, shaped
 
 if TYPE_CHECKING:
     import os
@@ -91,8 +91,9 @@ def run(
         transforms: transform classes likewise.
         tasks: task classes likewise.
         parts: classes of layers, activation functions, initialisations and losses likewise.
-        data: ``(X [N, n], y)`` in place of the task's data; 30% are held out, and the first and
-            last layer follow the data unless the options give sizes. y is labels ``[N]`` of any
+        data: ``(X [N, n], y)`` in place of the task's data, or images ``[N, H, W]`` or
+            ``[N, C, H, W]``; 30% are held out, and the first and last layer follow the data unless
+            the options give sizes. y is labels ``[N]`` of any
             kind, or numbers ``[N, m]`` (or ``[N]`` with fractions), for which the loss is
             squared-error unless the options name another.
         out: the run folder to write; None writes nothing.
@@ -112,6 +113,7 @@ def run(
     """
     begun = time.perf_counter()
     catalogue = Catalogue(spec.plugins, rules, probes, transforms, tasks, parts)
+    spec = shaped(spec, data)
     plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
     notes: list[str] = []

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from plastic_core.api.circuit import Circuit
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.loss import Loss, Score
 from plastic_core.api.network_spec import AnyNetwork, PartKind
 from plastic_core.api.plugin import Probe, Rule, Transform
@@ -139,17 +140,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     task_entry = catalogue.find("task", spec.task)
     assert task_entry.plugin is not None
     task: TaskSpec = task_entry.plugin.spec
-    options = build_model(task.options, spec.options, f"options of {task_entry.name}")
-    if net := getattr(options, "net", None):
-        # the same network has the same form, however it was written
-        options = options.model_copy(update={"net": written_out(net, catalogue.class_of)})
-    network = call_task(task_entry, "network", options)
-    if not isinstance(network, AnyNetwork):
-        raise PlasticError(
-            f"the task '{task_entry.name}': network() returned {network!r}; expected a "
-            "NetworkSpec, a LayeredSpec or a RecurrentSpec"
-        )
-    parts, circuit = _plan_circuit(network, catalogue.find)
+    options, network, parts, circuit = plan_network(task_entry, spec.options, catalogue)
     probes = _find_probes(spec, catalogue, circuit)
     for what, found in (("transforms", transforms), ("probes", probes)):
         if len({entry.name for entry in found}) < len(found):
@@ -178,6 +169,37 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
         probes=_plan_probes(spec, probes),
     )
+
+
+def plan_network(
+    entry: Entry, given: Mapping[str, Any], catalogue: Catalogue
+) -> tuple[BaseModel, AnyNetwork, dict[tuple[PartKind, str], Entry], Circuit]:
+    """Return the options of a task, its network, the plugins of that, and its circuit.
+
+    Args:
+        entry: the task.
+        given: the options that are set.
+        catalogue: what is installed or handed over.
+
+    Raises:
+        PlasticError: an unknown option or a bad value, a part that is not there, a layer that does
+            not fit.
+    """
+    assert entry.plugin is not None
+    options = build_model(entry.plugin.spec.options, given, f"options of {entry.name}")
+    # the same network has the same form, however it was written
+    if net := getattr(options, "net", None):
+        options = options.model_copy(update={"net": written_out(net, catalogue.class_of)})
+    network = call_task(entry, "network", options)
+    if not isinstance(network, AnyNetwork):
+        raise PlasticError(
+            f"the task '{entry.name}': network() returned {network!r}; expected a "
+            "NetworkSpec, a LayeredSpec or a RecurrentSpec"
+        )
+    if isinstance(network, LayeredSpec):
+        named = written_out(network.net, catalogue.class_of)
+        network = network.model_copy(update={"net": named})
+    return options, network, *_plan_circuit(network, catalogue.find)
 
 
 def _plan_circuit(

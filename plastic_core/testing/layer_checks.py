@@ -227,7 +227,7 @@ def _circuit(layer: type[Layer]) -> Circuit:
 
     spec = LayeredSpec(
         inputs=_INPUTS,
-        net=(layer.spec.example,),
+        net=layer.spec.example,
         outputs=_OUTPUTS,
         activation="tanh",
         image=_IMAGE,

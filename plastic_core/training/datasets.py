@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
 from plastic_core.api.plugin import DataDir, Dataset
 from plastic_core.base.errors import PlasticError
@@ -36,13 +37,13 @@ def split_arrays(data: Any) -> Dataset:
     """Return arrays handed over by the user as a data set, 30% of the points held out.
 
     Args:
-        data: ``(X [N, n], y)``; y as `read_arrays` takes it.
+        data: ``(X, y)`` as `read_arrays` takes it.
 
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
     points, labels, names = read_arrays(data)
-    inputs = points.astype(np.float32)
+    inputs = points.reshape(len(points), -1).astype(np.float32)
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
         raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
@@ -55,13 +56,15 @@ def split_arrays(data: Any) -> Dataset:
         labels[rest],
         classes=len(names),
         names=names if names != tuple(map(str, range(len(names)))) else (),
+        shape=points.shape[1:] if points.ndim > 2 else (),
     )
 
 
 def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
-    """Return points ``[N, n]``, what is to be predicted, and the labels that classes stand for.
+    """Return points, what is to be predicted, and the labels that classes stand for.
 
-    That is y: classes ``[N]`` where it is ``[N]``, of any kind that can be told apart; and numbers
+    Points are ``[N, n]``, or images ``[N, H, W]`` or ``[N, C, H, W]``. What is to be predicted
+    is y: classes ``[N]`` where it is ``[N]``, of any kind that can be told apart; and numbers
     ``[N, m]``, without labels, where it is ``[N, m]``, or ``[N]`` with fractions.
 
     Raises:
@@ -71,8 +74,11 @@ def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str
         count = f" of {len(data)}" if isinstance(data, tuple | list) else ""
         raise PlasticError(f"data: is a {type(data).__name__}{count}; expected a pair (X, y)")
     inputs = _numbers("X", data[0])
-    if inputs.ndim != 2 or 0 in inputs.shape:
-        raise PlasticError(f"data: X has shape {inputs.shape}; expected [N, n], neither of them 0")
+    if inputs.ndim not in (2, 3, 4) or 0 in inputs.shape:
+        raise PlasticError(
+            f"data: X has shape {inputs.shape}; expected [N, n], or images [N, H, W] or "
+            "[N, C, H, W], none of them 0"
+        )
     try:
         given = _array(data[1])
     except (ValueError, TypeError, RuntimeError) as error:
@@ -166,6 +172,21 @@ def check_dataset(data: Dataset, where: str) -> None:
         raise PlasticError(
             f"{where}: training points have {data.inputs.shape[1]} features, held-out ones "
             f"{data.held_out_inputs.shape[1]}"
+        )
+
+
+def check_image(network: AnyNetwork, data: Dataset, where: str) -> None:
+    """Check that the rows and columns that a network takes are those of the data.
+
+    Raises:
+        PlasticError: they are not.
+    """
+    image = network.image if isinstance(network, LayeredSpec) else None
+    if image is not None and data.shape and image != (1, *data.shape)[-3:]:
+        shown, wanted = ("x".join(map(str, shape)) for shape in (image, data.shape))
+        raise PlasticError(
+            f"the network takes images of {shown}, and those of {where} are {wanted}; write image "
+            f"{wanted}"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, call_task
+from plastic_core.plan.run_spec import RunSpec
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
 
@@ -43,6 +44,7 @@ def load_data(
     else:
         dataset = datasets.split_arrays(data)
         where = "the data given"
+        datasets.check_image(network, dataset, where)
         fitting = network.between(dataset.inputs.shape[1], dataset.outputs)
         if fitting != network and not plan.spec.options.get("sizes"):
             network = fitting
@@ -55,6 +57,7 @@ def load_data(
         if network != plan.network:
             plan = plan.on(network)
     datasets.check_dataset(dataset, where)
+    datasets.check_image(network, dataset, where)
     datasets.check_fit(network, dataset, where)
     if _unfit(plan, dataset):
         raise PlasticError(
@@ -68,6 +71,14 @@ def load_data(
     if empty:
         notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
     return dataset, plan
+
+
+def shaped(spec: RunSpec, data: tuple[Any, Any] | None) -> RunSpec:
+    """Return a spec whose layers see the rows and columns of images that are handed over."""
+    shape: tuple[int, ...] = () if data is None else np.shape(data[0])[1:]
+    if len(shape) < 2 or "net" not in spec.options or "image" in spec.options:
+        return spec
+    return spec.model_copy(update={"options": {**spec.options, "image": list(shape)}})
 
 
 def _unfit(plan: Plan, data: Dataset) -> bool:

@@ -30,7 +30,8 @@ class DenseOptions(Spec):
 class Dense(Layer):
     r"""Every unit is connected to every unit below, :math:`y = \sigma(W x [+ b]) [+ x]`.
 
-    An image below it is one population of all its channels, rows and columns.
+    An image below it is one population of all its channels, rows and columns; of tokens each has
+    the same weights.
     """
 
     spec = LayerSpec(
@@ -44,7 +45,8 @@ class Dense(Layer):
     def build(self, net: CircuitBuilder, x: Node) -> Node:
         """Return y."""
         options: DenseOptions = self.options
-        x = net.flat(x)
+        if len(net.grid(x)) == 2:
+            x = net.flat(x)
         z = net.project(x, options.units, options.init, options.bias)
         if net.spec.layer_norm if options.layer_norm is None else options.layer_norm:
             z = net.apply(Normalise(), z)

@@ -1,4 +1,4 @@
-"""From rows and columns to one place."""
+"""From several places to one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class FlattenOptions(Spec):
 
 
 class FlattenLayer(Layer):
-    """All units of an image as one population, by channel, row and column.
+    """All units of an image as one population, by channel, row and column; or of all tokens.
 
-    A dense layer does this by itself.
+    A dense layer on an image does this by itself.
     """
 
     spec = LayerSpec(
         name="flatten",
-        summary="all channels, rows and columns as one population",
+        summary="all units of an image, or of all tokens, as one population",
         reference="torch.nn.Flatten has the same order",
         options=FlattenOptions,
         example="flatten",
@@ -25,4 +25,4 @@ class FlattenLayer(Layer):
 
     def build(self, net: CircuitBuilder, x: Node) -> Node:
         """Return y."""
-        return net.flat(net.image(x))
+        return net.flat(x if net.grid(x) else net.image(x))

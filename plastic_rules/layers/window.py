@@ -11,13 +11,10 @@ from plastic_core.api import CircuitBuilder, Node, PlasticError
 
 def _sides(value: Any) -> Any:
     """Accept "5x3", and one number for a square."""
-    if isinstance(value, str):
-        value = value.split("x")
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = [value]
-    if not isinstance(value, list | tuple) or len(value) not in (1, 2):
-        raise ValueError("expected rows and columns, such as 5x5")
-    return (value[0], value[-1])
+    sides = value if isinstance(value, list | tuple) else str(value).split("x")
+    if len(sides) not in (1, 2) or not all(str(side).isdecimal() for side in sides):
+        raise ValueError("expected rows and columns, such as 5x5, or 5 for both")
+    return (sides[0], sides[-1])
 
 
 #: Rows and columns of a window.

@@ -198,7 +198,8 @@ def test_own_rule_and_own_data():
         ),
         (
             (np.ones((9, 0)), np.arange(9) % 2),
-            "data: X has shape (9, 0); expected [N, n], neither of them 0",
+            "data: X has shape (9, 0); expected [N, n], or images [N, H, W] or [N, C, H, W], none "
+            "of them 0",
         ),
         (
             (np.ones((9, 2)),),

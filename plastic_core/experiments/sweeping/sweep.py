@@ -28,7 +28,7 @@ from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, dataset_of
 from plastic_core.results.store import CellResult, Store
-from plastic_core.training.task_data import Source
+from plastic_core.training.task_data import Source, shaped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -167,6 +167,7 @@ def sweep(
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
+    spec = spec.model_copy(update={"base": shaped(spec.base, data)})
     planned = expand(spec, Catalogue(spec.base.plugins, rules, probes, transforms, tasks, parts))
     return train_arms(
         planned,
