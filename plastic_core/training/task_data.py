@@ -76,7 +76,7 @@ def load_data(
 def shaped(spec: RunSpec, data: tuple[Any, Any] | None) -> RunSpec:
     """Return a spec whose layers see the rows and columns of images that are handed over."""
     shape: tuple[int, ...] = () if data is None else np.shape(data[0])[1:]
-    if len(shape) < 2 or "net" not in spec.options or "image" in spec.options:
+    if len(shape) not in (2, 3) or "net" not in spec.options or "image" in spec.options:
         return spec
     return spec.model_copy(update={"options": {**spec.options, "image": list(shape)}})
 

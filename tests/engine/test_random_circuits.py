@@ -101,6 +101,8 @@ class Drawn:
             self.rule = "0.05*bp + 0.001*hebbian"
         self.transforms = pick(TRANSFORMS) if transforms is None else transforms
         self.replicas, self.batch = int(source.integers(1, 4)), int(source.integers(1, 5))
+        if images:  # adam makes steps of what is rounding
+            self.transforms = tuple(t for t in self.transforms if t != "adam")
         if native:  # nothing that C is not generated for
             self.transforms = tuple(t for t in self.transforms if t != "clip-update")
             if "b-update" in self.rule or "kolen" in self.rule:
@@ -172,6 +174,16 @@ def images_of(source, pick, outputs, common):
         if kind == "conv" and old == sides and before == channels:
             options["residual"] = pick((True, False))
         net.append({"layer": kind, **options})
+    if source.integers(3) == 0:
+        heads = int(source.integers(1, 4))
+        size = [int(source.integers(1, min(side, 3) + 1)) for side in sides]
+        units = heads * int(source.integers(2, 5))
+        net.append({"layer": "tokens", "patch": size, "units": units})
+        net.append({"layer": "attention", "heads": heads, "layer_norm": pick((True, False))})
+        net.append(
+            {"layer": "dense", "units": units, "residual": True, "bias": pick((True, False))}
+        )
+        net.append({"layer": pick(("mean", "flatten"))})
     if source.integers(2):
         net.append({"layer": "dense", "units": int(source.integers(1, 9))})
     return LayeredSpec(

@@ -155,6 +155,67 @@ def test_bp_is_the_gradient_of_the_same_model_in_pytorch(net, batch):
         torch.testing.assert_close(increment, -parameter.grad, rtol=0, atol=1e-10)
 
 
+class Attention(nn.Module):
+    """Two blocks by PyTorch: attention and a dense layer at each token, normalised before."""
+
+    def __init__(self, units, heads):
+        super().__init__()
+        self.tokens = nn.Linear(2 * 2 * 3, units, bias=False)
+        self.attention = nn.ModuleList(
+            nn.MultiheadAttention(units, heads, bias=False, batch_first=True) for _ in range(2)
+        )
+        self.dense = nn.ModuleList(nn.Linear(units, units, bias=False) for _ in range(2))
+        self.readout = nn.Linear(units, CLASSES, bias=False)
+
+    def forward(self, image):
+        """Take images [K, 2, 7, 6], of which the last row is in no patch."""
+        patches = F.unfold(image, (2, 3), stride=(2, 3)).mT
+        x = self.tokens(patches)
+        units = x.shape[-1]
+        place, unit = torch.arange(6.0).unsqueeze(1).double(), torch.arange(units)
+        angle = place / 10000 ** (2 * (unit // 2) / units)
+        x = x + torch.where(unit % 2 == 0, angle.sin(), angle.cos())
+        for attention, dense in zip(self.attention, self.dense, strict=True):
+            normal = F.layer_norm(x, x.shape[-1:])
+            x = x + attention(normal, normal, normal, need_weights=False)[0]
+            x = x + torch.tanh(F.layer_norm(dense(x), x.shape[-1:]))
+        return self.readout(x.mean(1))
+
+    def matrices(self):
+        """Return views of all weights, in our order."""
+        found = [self.tokens.weight]
+        for attention, dense in zip(self.attention, self.dense, strict=True):
+            found += [*attention.in_proj_weight.chunk(3), attention.out_proj.weight, dense.weight]
+        return [*found, self.readout.weight]
+
+    def gradients(self):
+        found = [self.tokens.weight.grad]
+        for attention, dense in zip(self.attention, self.dense, strict=True):
+            found += [*attention.in_proj_weight.grad.chunk(3), attention.out_proj.weight.grad]
+            found.append(dense.weight.grad)
+        return [*found, self.readout.weight.grad]
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_bp_through_attention_is_the_gradient_in_pytorch(heads, batch):
+    block = f"attention {heads} / dense 8 residual layer-norm"
+    net = f"tokens 2x3 8 / {block} / {block} / mean"
+    engine, before = made("1*bp", net, 1, activation="tanh")
+    model = Attention(8, heads).double()
+    with torch.no_grad():
+        for weight, old in zip(model.matrices(), before.values(), strict=True):
+            weight.copy_(old[0])
+    x, target = points(1, batch)
+    F.cross_entropy(model(x[0]), target[0].argmax(-1)).backward()
+    engine.step(x.flatten(2), target)
+    for new, (name, old), gradient in zip(
+        engine.parameters.weights, before.items(), model.gradients(), strict=True
+    ):
+        assert gradient.abs().max() > 0, name
+        torch.testing.assert_close((new - old)[0], -gradient, rtol=0, atol=1e-10)
+
+
 def test_xavier_counts_the_patches_of_a_unit():
     engine, _ = made("bp", "conv 50 5x3 / dense 3", 20)
     bound = (6 / (2 * 15 + 50 * 15)) ** 0.5

@@ -95,7 +95,7 @@ class Description:
         reads: of each projection the signals that must be computed.
         error: whether the error of the output is needed.
         errors: of each projection whether there is one.
-        read_errors: the nodes whose gradient is such an error.
+        read_errors: the nodes whose gradient a rule reads.
         backward: the backward part, in order, after the error of the output.
         complete_after: of each projection how many parts of it must have been carried out until its
             signals are complete, and nothing that comes later needs its matrices.
@@ -125,7 +125,7 @@ class Description:
             for sends in circuit.sends
         ]
         self.errors = tuple(slots >= nodes for nodes in of_each)
-        self.read_errors = slots & set[Node]().union(*of_each)
+        self.read_errors = slots & set[Node]().union(*of_each, *map(self._read_below, range(depth)))
         self.backward: Final = tuple(self._find_backward())
         self.complete_after: Final = tuple(map(self._last_of, range(depth)))
 
@@ -141,6 +141,13 @@ class Description:
         if self.hooks.feedback != "output" or self.circuit.places(send.z) == 1:
             return None
         return self.circuit.laid_out(send.pre)[0]
+
+    def _read_below(self, projection: int) -> set[Node]:
+        """Return the nodes whose gradient is the signal `pre_error` as it is."""
+        if "pre_error" not in self.learns_by[projection]:
+            return set()
+        pre = (node for s in self.circuit.sends[projection] for node in self.circuit.events(s).pre)
+        return {self.slot(below) for node in pre if (below := self.circuit.below(node))}
 
     def _error_below(self, pre: Node) -> Node:
         """Return the node whose gradient `pre_error` is, before it is laid out and gated."""

@@ -1,0 +1,149 @@
+"""Layers with places from the outside: shapes of data, tables, one message for what does not fit."""
+
+import json
+
+import numpy as np
+import pytest
+
+from plastic_core import PlasticError, RunSpec, Store, SweepSpec, run, sweep
+from plastic_core.cli import execute
+from tests.plugins.test_third_party import MODULE
+
+HELD = {"__name__": "held"}
+exec(MODULE, HELD)
+SMALL = {"samples": 100, "seeds": 2, "evaluations": 2, "rule": "0.02*bp + 1e-4*oja"}
+IMAGES = np.random.default_rng(0).random((60, 2, 9, 8))
+LABELS = (IMAGES[:, 0].mean((1, 2)) > IMAGES[:, 1].mean((1, 2))).astype(int)
+
+REFUSED = {
+    "conv 4 9x9": "layer 1 of net, 'conv 4 kernel 9x9': a window of 9x9 does not fit into the 8x8 "
+    "places that it moves over; make it smaller, or leave out a layer below that makes the image "
+    "smaller",
+    "conv 4 3x3 / pool 2 / conv 4 6 pad 1": "layer 3 of net, 'conv 4 kernel 6x6 pad 1': a window of "
+    "6x6 does not fit into the 5x5 places, 1 of padding included, that it moves over; make it "
+    "smaller, or leave out a layer below that makes the image smaller",
+    "conv 4 3x3 stride 0": "layer 1 of net, 'conv 4 3x3 stride 0': stride = '0': input should be "
+    "greater than 0",
+    "conv 4 3by3": "layer 1 of net, 'conv 4 3by3': kernel = '3by3': expected rows and columns, such "
+    "as 5x5, or 5 for both",
+    "conv 4": "layer 1 of net, 'conv 4': kernel: is required and missing",
+    "dense 9 / conv 4 3": "layer 2 of net, 'conv 4 kernel 3x3': it reads rows and columns, and the "
+    "layer below has none; start from images, such as those of the task mnist-cnn or an array [N, "
+    "rows, columns], and put dense layers last",
+    "conv 3 3 residual": "layer 1 of net, 'conv 3 kernel 3x3 residual': residual: 1x8x8 channels, "
+    "rows and columns cannot be added to 3x6x6; give as many channels as below, and pad by half of "
+    "the kernel",
+    "pool 9": "layer 1 of net, 'pool 9x9': a window of 9x9 does not fit into the 8x8 places that it "
+    "moves over; make it smaller, or leave out a layer below that makes the image smaller",
+    "tokens 4x4 10 / attention 3 / mean": "layer 2 of net, 'attention 3': heads = 3 does not divide "
+    "the 10 units of a token; give one that does",
+    "attention 3": "layer 1 of net, 'attention 3': it reads tokens, and there are none below it; put "
+    "'tokens PATCH UNITS' below, such as 'tokens 7x7 64'",
+    "dense 9 / mean": "layer 2 of net, 'mean': it reads tokens, and there are none below it; put "
+    "'tokens PATCH UNITS' below, such as 'tokens 7x7 64', or pool an image by 'avgpool'",
+    "tokens 4x4 10": "the readout reads one population, and below it are 4 tokens; let the last layer "
+    "be 'mean', their mean, or 'flatten', all of them",
+}
+
+
+@pytest.mark.parametrize("net", REFUSED)
+def test_what_does_not_fit_is_one_message(net, tmp_path, capsys):
+    command = ["run", "--task", "digits-mlp", "--net", net, "--out", str(tmp_path / "out")]
+    assert execute([*command, "--samples", "10"]) == 2
+    assert capsys.readouterr().err == f"plastic: {REFUSED[net]}\n"
+
+
+def test_images_that_are_handed_over_keep_their_shape():
+    spec = RunSpec(options={"net": "conv 3 4x3 / pool 2 / conv 2 2"}, **SMALL)
+    result = run(spec, data=(IMAGES, LABELS))
+    assert result.record["network"]["image"] == [2, 9, 8]
+    assert [w.shape[1:] for w in result.parameters.weights] == [(3, 24), (2, 12), (2, 8)]
+    again = run(RunSpec(**result.record["spec"]), data=(IMAGES, LABELS))
+    assert again.curves.equals(result.curves)
+    flat = run(RunSpec(**result.record["spec"]), data=(IMAGES.reshape(60, -1), LABELS))
+    assert flat.curves.equals(result.curves)
+    grey = run(spec, data=(IMAGES[:, 0], LABELS)).record
+    assert grey["network"]["image"] == [1, 9, 8]
+    assert run(RunSpec(**SMALL), data=(IMAGES, LABELS)).record["network"]["sizes"][0] == 144
+    with pytest.raises(PlasticError) as refused:
+        run(
+            spec.model_copy(update={"options": {**spec.options, "image": "12x12"}}),
+            data=(IMAGES, LABELS),
+        )
+    assert str(refused.value) == (
+        "the network takes images of 1x12x12, and those of the data given are 2x9x8; write image "
+        "2x9x8"
+    )
+    with pytest.raises(PlasticError) as refused:
+        run(spec, data=(IMAGES[..., None], LABELS))
+    assert str(refused.value) == (
+        "data: X has shape (60, 2, 9, 8, 1); expected [N, n], or images [N, H, W] or [N, C, H, W], "
+        "none of them 0"
+    )
+
+
+def test_sweeps_take_images_too(tmp_path):
+    base = RunSpec(options={"net": "conv 3 4x3"}, **{**SMALL, "rule": "bp"})
+    spec = SweepSpec(rules=("bp",), grid={"bp": [0.01, 0.02]}, base=base)
+    result = sweep(spec, Store(tmp_path), data=(IMAGES, LABELS), workers=0)
+    assert len(result.arms) == 2
+
+
+def test_tasks_show_prints_the_network_layer_by_layer(capsys):
+    assert execute(["tasks", "show", "mnist-cnn"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = [line.split() for line in lines[2:10]]
+    assert table == [
+        ["layer", "output", "weights"],
+        ["input", "1", "x", "28", "x", "28"],
+        ["conv1", "16", "x", "24", "x", "24", "400"],
+        ["pool1", "16", "x", "12", "x", "12"],
+        ["conv2", "32", "x", "8", "x", "8", "12,800"],
+        ["pool2", "32", "x", "4", "x", "4"],
+        ["dense1", "100", "51,200"],
+        ["readout", "10", "1,000"],
+    ]
+    assert lines[10].split() == ["65,400"]
+    assert any("CC BY-SA 3.0" in line for line in lines)
+    assert execute(["tasks", "show", "digits-attention", "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert layers[2] == {"name": "attention1", "output": "32 x 16", "weights": 4096}
+    command = ["tasks", "show", "digits-mlp", "--net", "conv 3 3 bias / dense 9"]
+    assert execute([*command, "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert [layer["weights"] for layer in layers] == [0, 30, 3 * 36 * 9, 90]
+
+
+def test_run_prints_the_network_layer_by_layer(tmp_path, capsys):
+    command = ["run", "--task", "digits-cnn", "--samples", "20", "--seeds", "1", "--json"]
+    assert execute([*command, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "conv2    16 x 3 x 3  1,152" in said.err
+    assert json.loads(said.out)["score"]["name"] == "accuracy"
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("task", ["digits-cnn", "digits-attention"])
+def test_a_third_partys_rule_learns_in_every_layer(task, backend):
+    net = {
+        "digits-cnn": "conv 3 3x3 stride 2 / pool 2 / dense 7",
+        "digits-attention": "tokens 4x4 6 / attention 2 / mean",
+    }[task]
+    spec = RunSpec(
+        **{**SMALL, "rule": "0.02*bp + 1e-3*bcm", "samples": 30},
+        task=task,
+        backend=backend,
+        options={"net": net},
+    )
+    result = run(spec, rules=[HELD["Bcm"]])
+    alone = run(spec.model_copy(update={"rule": "0.02*bp"}))
+    assert result.record["backend"] == backend
+    for one, other in zip(result.parameters.weights, alone.parameters.weights, strict=True):
+        assert (one - other).abs().max() > 1e-6
+
+
+def test_it_learns_to_tell_the_digits():
+    spec = RunSpec(rule="0.02*bp + 1e-4*oja", task="digits-cnn", samples=3000, seeds=2)
+    assert min(run(spec).record["result"]["score"]["per_seed"]) > 0.7
+    spec = RunSpec(rule="0.02*bp", task="digits-attention", samples=3000, seeds=2)
+    assert min(run(spec).record["result"]["score"]["per_seed"]) > 0.5
