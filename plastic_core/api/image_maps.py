@@ -102,32 +102,45 @@ class Windows(Map):
             (n + 2 * padding - k) // step + 1
             for n, k, step in zip(grid, size, self._stride, strict=True)
         )
+        # for each number of channels and device
+        self._found: dict[tuple[int, Any], Tensor] = {}
 
-    def _windows(self, x: Tensor) -> Tensor:
-        """Return ``[R, K, H', W', C, k, k]``, a view where nothing is padded."""
+    def _sources(self, like: Tensor, channels: int) -> Tensor:
+        """Return where in a padded image each number of all windows comes from."""
         import torch
 
-        height, width = self._below
-        image = x.reshape(len(x), -1, height, width, x.shape[-1])
+        key = channels, like.device
+        if key not in self._found:
+            height, width = (n + 2 * self._padding for n in self._below)
+            place = torch.arange(height * width).view(height, width)
+            (rows, columns), (down, right) = self._size, self._stride
+            windows = place.unfold(0, rows, down).unfold(1, columns, right).unsqueeze(2)
+            found = windows * channels + torch.arange(channels).view(-1, 1, 1)
+            self._found[key] = found.flatten().to(like.device)
+        return self._found[key]
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """Return what each window sees, ``[R, K H' W', C k k]``."""
+        import torch
+
+        replicas, _, channels = x.shape
+        image = x.reshape(replicas, -1, *self._below, channels)
         if self._padding:
             image = torch.nn.functional.pad(image, (0, 0, *(self._padding,) * 4))
-        (rows, columns), (down, right) = self._size, self._stride
-        return image.unfold(2, rows, down).unfold(3, columns, right)
+        seen = image.flatten(2).index_select(2, self._sources(x, channels))
+        return seen.view(replicas, -1, channels * math.prod(self._size))
 
     def _folded(self, windows: Tensor) -> Tensor:
         """Return the sum of what windows ``[R, K H' W', C k k]`` have at each place."""
-        import torch
-
-        replicas, rows, size = windows.shape
-        samples = rows // math.prod(self.grid)
-        image = torch.nn.functional.fold(
-            windows.reshape(replicas * samples, -1, size).mT,
-            self._below,
-            self._size,
-            padding=self._padding,
-            stride=self._stride,
-        )
-        return image.flatten(2).mT.reshape(replicas, -1, image.shape[1])
+        replicas, _, size = windows.shape
+        channels, edge = size // math.prod(self._size), self._padding
+        height, width = (n + 2 * edge for n in self._below)
+        parts = windows.reshape(replicas, -1, size * math.prod(self.grid))
+        image = windows.new_zeros(*parts.shape[:2], height * width * channels)
+        image = image.index_add(2, self._sources(windows, channels), parts)
+        image = image.view(*parts.shape[:2], height, width, channels)
+        inner = image[:, :, edge : height - edge, edge : width - edge]
+        return inner.reshape(replicas, -1, channels)
 
 
 class Patches(Windows):
@@ -137,8 +150,7 @@ class Patches(Windows):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
-        windows = self._windows(inputs[0])
-        return windows.reshape(len(windows), -1, windows.shape[4:].numel()), None
+        return self._windows(inputs[0]), None
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
@@ -151,7 +163,8 @@ class AveragePool(Windows):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
         windows = self._windows(inputs[0])
-        return windows.mean((-2, -1)).reshape(len(windows), -1, windows.shape[4]), None
+        shape = (*windows.shape[:2], inputs[0].shape[-1], -1)
+        return windows.view(shape).mean(-1), None
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
@@ -164,21 +177,27 @@ class MaxPool(Windows):
     """The largest of each channel in each window; of equals the first has the error."""
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
-        """See `Map.forward`."""
-        largest, which = self._flat(inputs[0]).max(-1)
-        return largest, which
+        """See `Map.forward`; what is kept is the place of the largest, ``[R, K, H' W', C]``."""
+        import torch
+
+        replicas, _, channels = inputs[0].shape
+        images = inputs[0].reshape(-1, *self._below, channels).movedim(-1, 1)
+        largest, which = torch.nn.functional.max_pool2d(
+            images, self._size, self._stride, return_indices=True
+        )
+        pooled = largest.flatten(2).mT.reshape(replicas, -1, channels)
+        return pooled, which.flatten(2).mT.reshape(replicas, -1, math.prod(self.grid), channels)
 
     def along(self, changes: Sequence[Tensor], kept: Any) -> Tensor:
         """See `Map.along`."""
-        which = kept.repeat(len(changes[0]) // len(kept), 1, 1).unsqueeze(-1)
-        return self._flat(changes[0]).gather(-1, which).squeeze(-1)
+        change = changes[0]
+        which = kept.repeat(len(change) // len(kept), 1, 1, 1)
+        places = change.reshape(len(change), -1, math.prod(self._below), change.shape[-1])
+        return places.gather(2, which).flatten(1, 2)
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
-        which = kept.repeat(len(error) // len(kept), 1, 1).unsqueeze(-1)
-        windows = error.new_zeros(*error.shape, math.prod(self._size))
-        return (self._folded(windows.scatter(-1, which, error.unsqueeze(-1)).flatten(2)),)
-
-    def _flat(self, x: Tensor) -> Tensor:
-        windows = self._windows(x)
-        return windows.reshape(len(windows), -1, windows.shape[4], math.prod(self._size))
+        replicas, _, channels = error.shape
+        which = kept.repeat(replicas // len(kept), 1, 1, 1)
+        places = error.new_zeros(*which.shape[:2], math.prod(self._below), channels)
+        return (places.scatter_add(2, which, error.reshape(which.shape)).flatten(1, 2),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -15,6 +15,11 @@ from plastic_core.backends.step.functional import Nodes, go_forward
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.parameters import Parameters
+
+# Numbers that a population has at once; they stay in the cache.
+_LARGEST: Final = 2**18
+
+_ALL: Final = 2**62
 
 
 class Evaluation:
@@ -28,6 +33,12 @@ class Evaluation:
 
     def __init__(self, network: AnyNetwork | Circuit, hooks: Hooks, parameters: Parameters) -> None:
         self._circuit, self._parameters = circuit_of(network), parameters
+        sizes = (
+            self._circuit.places(node) * self._circuit.units[node.series]
+            for node in self._circuit.maker
+        )
+        # where weights are shared the patches of all points would take gigabytes
+        self._tile = max(1, _LARGEST // max(sizes)) if self._circuit.shared else _ALL
         self._own_forward = [hooks.forward_at(p) for p in range(len(parameters.weights))]
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
@@ -39,9 +50,14 @@ class Evaluation:
             x: ``[1, N, n_0]``.
             replica: which one.
         """
-        populations = self._circuit.populations
-        nodes = self.nodes(x, replica, populations)
-        return [nodes[node] for node in populations]
+        tiles = [
+            self.nodes(tile, replica, self._circuit.populations)
+            for tile in torch.split(x, self._tile, 1)
+        ]
+        return [
+            tiles[0][node] if len(tiles) == 1 else torch.cat([tile[node] for tile in tiles], 1)
+            for node in self._circuit.populations
+        ]
 
     def nodes(self, x: Tensor, replica: int, wanted: Collection[Node] | None = None) -> Nodes:
         """Return nodes of the circuit, all where none are named.
