@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class _FewShotImages(Task[FewShotOptions]):
     """Images with pixels in [0, 1], of which episodes are drawn."""
 
-    pixels: ClassVar[int]
+    side: ClassVar[int]
     classes: ClassVar[int]
 
     @abstractmethod
@@ -37,7 +37,7 @@ class _FewShotImages(Task[FewShotOptions]):
 
     def network(self, options: FewShotOptions) -> AnyNetwork:
         """Return the network from the pixels to the outputs that `head` asks for."""
-        return options.few_shot_network(self.pixels, self.classes)
+        return options.few_shot_network(self.side**2, self.classes, (1, self.side, self.side))
 
 
 class EmnistFewShot(_FewShotImages):
@@ -53,7 +53,7 @@ class EmnistFewShot(_FewShotImages):
         options=FewShotOptions,
         data=(EMNIST,),
     )
-    pixels, classes = 784, 47
+    side, classes = 28, 47
 
     def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the training images; see `plastic_tasks.datasets`."""
@@ -71,7 +71,7 @@ class MnistFewShot(_FewShotImages):
         options=FewShotOptions,
         data=(MNIST,),
     )
-    pixels, classes = 784, 10
+    side, classes = 28, 10
 
     def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the training images; see `plastic_tasks.datasets`."""
@@ -89,7 +89,7 @@ class DigitsFewShot(_FewShotImages):
         options=FewShotOptions,
         data=(DIGITS,),
     )
-    pixels, classes = 64, 10
+    side, classes = 8, 10
 
     def images(self, data_dir: DataDir) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return all digits; `data_dir` is not used."""

@@ -118,7 +118,8 @@ FAULTS = {
     ),
     "layers": (
         lambda: plan("bp", settings={"bp": {"layers": "0-9"}}),
-        "layers of 'bp' = '0-9': expected layers from 1 to 5, such as 1-5 or 1,5",
+        "layers of 'bp' = '0-9': expected layers from 1 to 5, such as 1-5 or 1,5, "
+        "or their names: dense1, dense2, dense3, dense4, readout",
     ),
     "two propagators": (
         lambda: plan("bp+fa"),

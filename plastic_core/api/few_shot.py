@@ -36,9 +36,14 @@ class FewShotOptions(NetworkOptions):
         description="meta-test on other images of the same classes, or on other classes",
     )
 
-    def few_shot_network(self, inputs: int, classes: int) -> NetworkSpec | LayeredSpec:
-        """Return the network from `inputs` units to the outputs that `head` asks for."""
-        return self.network_for(inputs, classes if self.head == "all" else self.ways)
+    def few_shot_network(
+        self, inputs: int, classes: int, image: tuple[int, int, int] | None = None
+    ) -> NetworkSpec | LayeredSpec:
+        """Return the network from `inputs` units to the outputs that `head` asks for.
+
+        The arguments are those of `network_for`.
+        """
+        return self.network_for(inputs, classes if self.head == "all" else self.ways, image)
 
 
 def divide(

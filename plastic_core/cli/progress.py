@@ -64,6 +64,7 @@ class RunView:
             *(
                 f"rule {r['name']}: theta {r['theta']:g} ({r['theta_from']})"
                 + _layers(r["layers"], record["layers"])
+                + "".join(f", {n} {theta:g}" for n, theta in r["thetas_by_layer"].items())
                 for r in record["rules"]
             ),
             *(

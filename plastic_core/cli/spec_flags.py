@@ -114,7 +114,7 @@ def merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return settings by rule from texts such as oja.theta=1e-4.
+    """Return settings by rule from texts such as oja.theta=1e-4 or oja.theta.conv1=1e-5.
 
     Raises:
         PlasticError: one is not of that form.
@@ -123,6 +123,9 @@ def settings_of(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     for text in texts:
         key, equals, value = text.partition("=")
         owner, dot, name = key.rpartition(".")
+        if ".theta." in key:  # that of one layer
+            owner, dot, layer = key.partition(".theta.")
+            name = f"theta.{layer}"
         if not (equals and dot and owner and name):
             raise PlasticError(f"--set {text}: expected RULE.NAME=VALUE, such as oja.theta=1e-4")
         settings.setdefault(owner, {})[name] = _scalar(value)

@@ -191,8 +191,7 @@ class _Job:
         return self._finish(record, block.curves, block)
 
     def _replicas(self) -> list[Replica]:
-        thetas = {rule.name: rule.theta for rule in self.plan.rules}
-        return [Replica(seed, thetas) for seed in self.plan.spec.seed_list]
+        return [Replica(seed, self.plan.thetas) for seed in self.plan.spec.seed_list]
 
     def _cells(self) -> list[Cell]:
         return [cell_of(self.plan, one, self.sources["data"]) for one in self._replicas()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -26,11 +26,15 @@ class LocalRule:
     """A rule's local update, resolved.
 
     Attributes:
+        name: of the rule.
+        theta: name of what its update is multiplied by; that of the rule, unless some layers have
+            one of their own.
         layers: projections that it acts on, counted from 0.
         reads: signals that the function was seen to read.
     """
 
     name: str
+    theta: str
     spec: RuleSpec
     function: Callable[[Signals], Any]
     layers: frozenset[int]
@@ -110,8 +114,15 @@ def resolve_hooks(
     rules: Sequence[tuple[Rule, frozenset[int]]],
     transforms: Sequence[Transform] = (),
     dtype: torch.dtype = torch.float32,
+    theta_layers: Mapping[str, Mapping[str, frozenset[int]]] | None = None,
 ) -> Hooks:
     """Resolve the hooks of the selected rules, each with the projections that it acts on.
+
+    Args:
+        rules: with their projections, counted from 0.
+        transforms: in order.
+        dtype: in which the hooks are tried.
+        theta_layers: by rule the thetas that some of its projections have for themselves.
 
     Raises:
         PlasticError: a hook raises, reads what its rule does not declare, modifies its input,
@@ -151,7 +162,13 @@ def resolve_hooks(
         _raise_faults(rule, trial)
         ended(rule.spec.name, trial.repeatable)
         name = rule.spec.name
-        local.append(LocalRule(name, rule.spec, function, layers[name], reads))
+        own = (theta_layers or {}).get(name, {})
+        rest = layers[name].difference(*own.values())
+        parts = {**({name: rest} if rest or not own else {}), **own}
+        local += [
+            LocalRule(name, theta, rule.spec, function, where & layers[name], reads)
+            for theta, where in parts.items()
+        ]
     return Hooks(
         forward=tuple((layers[rule.spec.name], function) for rule, function in forwards),
         propagate=propagators[0][1] if propagators else None,

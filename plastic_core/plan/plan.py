@@ -100,6 +100,21 @@ class Plan:
             found.append((planned.rule, frozenset(projections)))
         return found
 
+    @property
+    def thetas(self) -> dict[str, float]:
+        """All thetas by name: that of each rule, and those of its own in some layers."""
+        return {name: theta for rule in self.rules for name, theta in rule.thetas.items()}
+
+    @property
+    def theta_layers(self) -> dict[str, dict[str, frozenset[int]]]:
+        """The projections of each theta that is of some layers alone, by rule."""
+        found: dict[str, dict[str, frozenset[int]]] = {}
+        for rule in self.rules:
+            for one in rule.by_layer:
+                here = (p for p, layer in enumerate(self.circuit.layers) if layer in one.layers)
+                found.setdefault(rule.rule.spec.name, {})[one.name] = frozenset(here)
+        return found
+
     def on(self, network: AnyNetwork) -> Plan:
         """Return the same on another network, of the same parts or of others that are installed.
 
@@ -148,7 +163,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             raise PlasticError(f"{what} {twice}: one of them stands twice")
     _check_setting_names(spec, entries, transforms, probes)
     rules = plan_rules(spec, terms, entries, task, circuit)
-    check_together(rules, catalogue)
+    check_together(rules, catalogue, circuit)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
         if term.coefficient is None:

@@ -8,11 +8,26 @@ from typing import Any
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.plugin import Rule
 from plastic_core.api.specs import TaskSpec, Theta
-from plastic_core.base.errors import PlasticError, listing
+from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.plan.expression import Term, taken_away
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Entry
 from plastic_core.plugins.params import set_params
+
+
+@dataclass(frozen=True)
+class LayerTheta:
+    """A theta of a rule's own in some layers.
+
+    Attributes:
+        name: of the theta, such as "oja.conv1".
+        theta: the coefficient.
+        layers: counted from 1.
+    """
+
+    name: str
+    theta: float
+    layers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,7 @@ class PlannedRule:
         theta: the coefficient that the engine multiplies its update with.
         origin: where theta comes from, for the record.
         layers: the weight matrices that it acts on, counted from 1.
+        by_layer: coefficients of its own in some of them.
     """
 
     entry: Entry
@@ -31,11 +47,17 @@ class PlannedRule:
     theta: float
     origin: str
     layers: tuple[int, ...]
+    by_layer: tuple[LayerTheta, ...] = ()
 
     @property
     def name(self) -> str:
         """The public name."""
         return self.entry.name
+
+    @property
+    def thetas(self) -> dict[str, float]:
+        """All of its thetas by name; that of the rule is called as the rule."""
+        return {self.name: self.theta, **{one.name: one.theta for one in self.by_layer}}
 
 
 def find_rule(catalogue: Catalogue, name: str) -> Entry:
@@ -93,9 +115,46 @@ def plan_rules(
         else:
             value, origin = theta.default, "default of the rule"
         layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
+        by_layer = _plan_thetas(entry.name, theta, settings, layers, circuit)
         set_params(entry, rule, settings, ("theta", "layers"))
-        planned.append(PlannedRule(entry, rule, value, origin, layers))
+        planned.append(PlannedRule(entry, rule, value, origin, layers, by_layer))
     return tuple(planned)
+
+
+def _plan_thetas(
+    name: str, theta: Theta, settings: dict[str, Any], layers: tuple[int, ...], circuit: Circuit
+) -> tuple[LayerTheta, ...]:
+    """Take the thetas of single layers out of the settings of a rule, and return them."""
+    found: list[LayerTheta] = []
+    taken: dict[int, str] = {}
+    for key in [key for key in settings if key.startswith("theta.")]:
+        given = key.removeprefix("theta.")
+        here = [layer for layer in _layers_called(given, circuit) if layer in layers]
+        if not here:
+            acts = [circuit.layer_names[layer - 1] for layer in layers]
+            raise PlasticError(
+                f"{key} of '{name}': it acts on no layer '{given}'{did_you_mean(given, acts)}\n"
+                f"  it acts on {', '.join(acts)}"
+            )
+        for layer in here:
+            if layer in taken:
+                raise PlasticError(
+                    f"theta of '{name}' in {circuit.layer_names[layer - 1]} is given twice: by "
+                    f"{taken[layer]} and {key}; keep one"
+                )
+            taken[layer] = key
+        value = _check_theta(f"{name}.{key}", theta, settings.pop(key))
+        found.append(LayerTheta(f"{name}.{given}", value, tuple(here)))
+    return tuple(found)
+
+
+def _layers_called(name: str, circuit: Circuit) -> list[int]:
+    """Return the layers of a name such as "conv1", "attention1" (four of them) or "2"."""
+    return [
+        layer
+        for layer, own in enumerate(circuit.layer_names, start=1)
+        if name in (own, own.split(".")[0], str(layer))
+    ]
 
 
 def _check_theta(name: str, theta: Theta, value: Any) -> float:
@@ -107,7 +166,7 @@ def _check_theta(name: str, theta: Theta, value: Any) -> float:
 
 def _plan_layers(name: str, rule: Rule, value: Any, circuit: Circuit) -> tuple[int, ...]:
     """Return the layers on which a rule acts: all of them, those asked for, or those allowed."""
-    layers = _parse_layers(name, value, circuit.depth)
+    layers = _parse_layers(name, value, circuit)
     if rule.spec.propagates:
         return layers
     allowed = tuple(layer for layer in layers if layer not in circuit.gradient_only)
@@ -122,14 +181,18 @@ def _plan_layers(name: str, rule: Rule, value: Any, circuit: Circuit) -> tuple[i
     return allowed
 
 
-def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
-    """Return the layers of a setting such as "1-4", "2,5", 3 or [2, 5]; all of them for None."""
+def _parse_layers(name: str, value: Any, circuit: Circuit) -> tuple[int, ...]:
+    """Return the layers of a setting such as "1-4", "conv1,5", 3 or [2, 5]; all for None."""
+    depth = circuit.depth
     if value is None:
         return tuple(range(1, depth + 1))
     layers: set[int] = set()
     try:
         for part in value if isinstance(value, list) else str(value).split(","):
-            part = str(part)
+            part = str(part).strip()
+            if called := _layers_called(part, circuit):
+                layers |= {*called}
+                continue
             first, _, last = part.partition("-")
             ends = int(first), int(last or first)
             if not 1 <= ends[0] <= ends[1] <= depth:
@@ -140,16 +203,17 @@ def _parse_layers(name: str, value: Any, depth: int) -> tuple[int, ...]:
     if not layers:
         raise PlasticError(
             f"layers of '{name}' = {value!r}: expected layers from 1 to {depth}, such as "
-            f"1-{depth} or 1,{depth}"
+            f"1-{depth} or 1,{depth}, or their names: {', '.join(circuit.layer_names)}"
         )
     return tuple(sorted(layers))
 
 
-def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue) -> None:
-    """Check that the rules go together.
+def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit: Circuit) -> None:
+    """Check that the rules go together, and with the network.
 
     Raises:
-        PlasticError: two propagate the error or none does, or their feedback matrices differ.
+        PlasticError: two propagate the error or none does, their feedback matrices differ, or one
+            modifies feedback from the outputs where weights are shared.
     """
     propagators = [r.name for r in rules if r.rule.spec.propagates]
     if len(propagators) > 1:
@@ -174,3 +238,15 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue) -> None
             " and ".join(f"{name} needs feedback='{kind}'" for kind, name in kinds.items())
             + ", and a run has one set of feedback matrices; keep one of them"
         )
+    for planned in rules if "output" in kinds else ():
+        shared = [
+            circuit.layer_names[layer - 1]
+            for layer in planned.layers
+            if circuit.places(circuit.sends[layer - 1][0].z) > 1
+        ]
+        if "feedback" in planned.rule.spec.modifies and shared:
+            raise PlasticError(
+                f"{planned.name} modifies B, and in {listing(shared)} B comes from the outputs "
+                "(feedback='output') to all places at once, each of which has another part of it; "
+                "use a rule with feedback='layer'"
+            )

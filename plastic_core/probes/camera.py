@@ -91,7 +91,9 @@ class Camera:
         targets: Tensor,
         points: int,
     ) -> None:
-        self.circuit, self.rules = circuit_of(network), tuple(thetas)
+        self.circuit = circuit_of(network)
+        # of a rule with thetas of some layers, such as "oja.conv1", that of the rule stands for all
+        self.rules = tuple(name for name in thetas if "." not in name)
         self.network = self.circuit.spec
         self.parameters = parameters
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]

@@ -86,7 +86,7 @@ def _backpropagation(hooks: Hooks, depth: int) -> Hooks:
     """Return hooks that go forward as a run's own do, and send every error back through W'."""
     everywhere = frozenset(range(depth))
     spec: Any = None  # it is never called: what it reads is computed
-    reader = LocalRule("", spec, lambda s: None, everywhere, frozenset({"error"}))
+    reader = LocalRule("", "", spec, lambda s: None, everywhere, frozenset({"error"}))
     return replace(
         hooks,
         propagate=lambda s: s.weight_error,
@@ -147,7 +147,7 @@ class Look:
         reads = frozenset[str]().union(*(rule.reads for rule in here))
         s = _alone(signals, reads, learner.points, self._rows, learner.matrices)
         found = {
-            rule.name: scaled(apart(updates["forward"]), self._thetas[rule.name], s)
+            rule.name: scaled(apart(updates["forward"]), self._thetas[rule.theta], s)
             for rule, updates, _ in updates_of(hooks, projection, s, self._state)
             if "forward" in updates
         }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plastic_core.plan.plan import Plan, Replica
+from plastic_core.plan.planned_rules import PlannedRule
 from plastic_core.results.sources import source_of, sources_of
 
 
@@ -46,6 +47,7 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
                 "theta": replica.thetas[rule.name],
                 "layers": list(rule.layers),
                 "params": _plain(rule.rule.params),
+                **_by_layer(rule, replica),
             }
             for rule in plan.rules
         ],
@@ -85,6 +87,12 @@ def key_of(content: dict[str, Any]) -> str:
     """Return the key of a cell's content."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _by_layer(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
+    """Return the thetas that some layers have for themselves; nothing where none has."""
+    own = [[list(one.layers), replica.thetas[one.name]] for one in rule.by_layer]
+    return {"by_layer": own} if own else {}
 
 
 def _plain(model: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan
+from plastic_core.plan.planned_rules import PlannedRule
 from plastic_core.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
 
     half, loss = plan.spec.eval_half, plan.loss.spec
     rules = [rule.name for rule in plan.rules]
-    weighted = " + ".join(f"{r.theta:.6g}*{r.name}" for r in plan.rules)
+    weighted = " + ".join(map(_weighted, plan.rules))
     probes = dict(_probe_variables(plan, curves))
     sizes = {
         dim: size
@@ -85,6 +86,11 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
             "score": curves.score_name,
         },
     )
+
+
+def _weighted(rule: PlannedRule) -> str:
+    own = ", ".join(f"{one.theta:.6g} in {one.name.partition('.')[2]}" for one in rule.by_layer)
+    return f"{rule.theta:.6g}*{rule.name}{f' ({own})' if own else ''}"
 
 
 def _probe_variables(plan: Plan, curves: Curves) -> Iterator[tuple[str, Variable]]:

@@ -33,6 +33,7 @@ class RuleRecord(BaseModel):
     theta_from: str
     layers: list[int]
     params: dict[str, JsonValue]
+    thetas_by_layer: dict[str, FiniteFloat] = {}
 
 
 class TransformRecord(BaseModel):
@@ -120,7 +121,7 @@ class RunSummary(BaseModel):
         return cls(
             rule=spec.rule,
             transforms=list(spec.transforms),
-            thetas={r.name: r.theta for r in plan.rules},
+            thetas=plan.thetas,
             task=spec.task,
             backend=backend,
             seeds=spec.seeds,
@@ -215,6 +216,11 @@ class RunRecord(BaseModel):
                     theta_from=r.origin,
                     layers=list(r.layers),
                     params=_plain(r.rule.params),
+                    thetas_by_layer={
+                        plan.circuit.layer_names[layer - 1]: one.theta
+                        for one in r.by_layer
+                        for layer in one.layers
+                    },
                 )
                 for r in plan.rules
             ],

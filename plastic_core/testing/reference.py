@@ -104,7 +104,7 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     x[:, :, 1], x[:, :, 2] = x[:, :, 0], 0
     target = torch.eye(_NETWORK.sizes[-1], dtype=torch.float64)[:_EVENTS].expand(2, -1, -1)
     found = []
-    engine = Engine(_NETWORK, hooks, {rule.name: 0.0 for rule in hooks.local}, parameters)
+    engine = Engine(_NETWORK, hooks, {rule.theta: 0.0 for rule in hooks.local}, parameters)
     for s in engine.signals(x, target)[::-1]:
         named = {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
         sizes = {"post": (1, s.post.shape[2]), "pre": (1, s.pre.shape[2])}

@@ -54,7 +54,9 @@ class Block:
         self._circuit = plan.circuit
         self._threads = threads or torch.get_num_threads()
         self._loss, self._batch_size = plan.loss, spec.batch_size
-        hooks = resolve_hooks(plan.selected, [t.transform for t in plan.transforms], dtype)
+        hooks = resolve_hooks(
+            plan.selected, [t.transform for t in plan.transforms], dtype, plan.theta_layers
+        )
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(
             plan.circuit, seeds, hooks.feedback, dtype, device
@@ -75,10 +77,10 @@ class Block:
         self._held_out = self._evaluated(plan, dataset, dtype)
         self.curves = Curves.empty(len(replicas), self._steps(plan), plan.score.name)
         thetas = {
-            rule.name: torch.tensor(
-                [replica.thetas[rule.name] for replica in replicas], dtype=dtype, device=device
+            name: torch.tensor(
+                [replica.thetas[name] for replica in replicas], dtype=dtype, device=device
             )
-            for rule in plan.rules
+            for name in plan.thetas
         }
         self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, dtype)
         self._probing = self._probe(plan, hooks, thetas) if plan.probes else None

@@ -30,10 +30,10 @@ def check(plan: Plan, threads: int | None) -> None:
 
 def _check_range(plan: Plan) -> None:
     largest = torch.finfo(getattr(torch, plan.spec.dtype)).max
-    for rule in plan.rules:
-        if abs(rule.theta) > largest:
+    for name, theta in plan.thetas.items():
+        if abs(theta) > largest:
             raise PlasticError(
-                f"theta of '{rule.name}' = {rule.theta:g}: expected at most {largest:.3g}, the "
+                f"theta of '{name}' = {theta:g}: expected at most {largest:.3g}, the "
                 f"largest number of {plan.spec.dtype}"
             )
 

@@ -42,7 +42,9 @@ CASES = {
     "unknown task": (
         ["run", "--task", "mnst-mlp"],
         "there is no task 'mnst-mlp'; did you mean 'mnist-mlp'?\n"
-        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-fewshot, mnist-mlp, sine-regression\n"
+        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-attention, digits-cnn, "
+        "digits-fewshot, digits-mlp, emnist-fewshot, mnist-attention, mnist-cnn, mnist-fewshot, "
+        "mnist-mlp, sine-regression\n"
         f"{WHERE}",
     ),
     "malformed expression": (
@@ -122,7 +124,8 @@ CASES = {
     ),
     "layers without end": (
         ["run", "--set", "bp.layers=1-99999999999"],
-        "layers of 'bp' = '1-99999999999': expected layers from 1 to 5, such as 1-5 or 1,5",
+        "layers of 'bp' = '1-99999999999': expected layers from 1 to 5, such as 1-5 or 1,5, "
+        "or their names: dense1, dense2, dense3, dense4, readout",
     ),
     "a parameter that is not finite": (
         ["run", "--transform", "weight-bounds", "--set", "weight-bounds.low=-Infinity"],

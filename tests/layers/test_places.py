@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from plastic_core import PlasticError, RunSpec, Store, SweepSpec, run, sweep
+from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from tests.plugins.test_third_party import MODULE
 
@@ -140,6 +141,44 @@ def test_a_third_partys_rule_learns_in_every_layer(task, backend):
     assert result.record["backend"] == backend
     for one, other in zip(result.parameters.weights, alone.parameters.weights, strict=True):
         assert (one - other).abs().max() > 1e-6
+
+
+class ModifiedFeedback(Rule):
+    """Direct feedback alignment with a B that changes."""
+
+    spec = RuleSpec(
+        name="changing-dfa",
+        summary="of a test",
+        equation="x",
+        reference="none",
+        modifies={"forward", "feedback"},
+        reads={"pre", "error", "feedback_error", "output_error"},
+        propagates=True,
+        feedback="output",
+        theta=Theta(default=1e-3),
+    )
+
+    @hookimpl
+    def plastic_propagate_error(self, s):
+        return s.feedback_error
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return {"forward": -outer(s.error, s.pre), "feedback": -outer(s.pre, s.output_error)}
+
+
+def test_feedback_from_the_outputs_that_is_modified_needs_weights_that_are_not_shared():
+    spec = RunSpec(**{**SMALL, "rule": "changing-dfa"}, options={"net": "conv 3 3 / dense 7"})
+    with pytest.raises(PlasticError) as refused:
+        run(spec, rules=[ModifiedFeedback])
+    assert str(refused.value) == (
+        "changing-dfa modifies B, and in conv1 B comes from the outputs (feedback='output') to all "
+        "places at once, each of which has another part of it; use a rule with feedback='layer'"
+    )
+    dense = spec.model_copy(update={"options": {"net": "dense 9"}})
+    run(dense, rules=[ModifiedFeedback])
+    settings = {"changing-dfa": {"layers": "dense1,readout"}}
+    run(spec.model_copy(update={"settings": settings}), rules=[ModifiedFeedback])
 
 
 def test_it_learns_to_tell_the_digits():

@@ -197,6 +197,18 @@ def test_thetas_are_learned_through_transforms(transform, tmp_path):
     assert np.isfinite(history.gradient).all()
 
 
+def test_thetas_are_learned_in_convolutions_and_attention():
+    for net in ("conv 3 3x3 / pool 2", "tokens 4x4 6 / attention 2 / mean"):
+        spec = MetaSpec(
+            rule="0.05*bp + 0.001*oja",
+            **{"task": "digits-fewshot", "episodes": 3, "seeds": 1, "parallel": 2},
+            options={"ways": 2, "shots": 3, "queries": 2, "net": net},
+        )
+        history = meta_learn(spec).history
+        assert np.isfinite(history.gradient).all()
+        assert (history.gradient != 0).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -213,6 +225,11 @@ def test_thetas_are_learned_through_transforms(transform, tmp_path):
             ["--shots", "80", "--queries", "30"],
             "shots = 80 and queries = 30: the training points of digits-fewshot have 87 points of "
             "one class; give at most 87 together",
+        ),
+        (
+            ["--set", "bp.theta.dense1=0.1", "--rule", "bp"],
+            "thetas of single layers (bp.dense1): each rule has one theta that is learned; leave "
+            "out --set RULE.theta.LAYER",
         ),
         (["--episodes", "0"], "episodes = '0': input should be greater than 0"),
         (["--resume"], "--resume needs --out DIR, the folder to continue"),

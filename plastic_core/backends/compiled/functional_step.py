@@ -75,7 +75,7 @@ class FunctionalStep:
             new.state |= states
             for matrix, update in updates.items():
                 old = s.weight if matrix == "forward" else s.feedback
-                increment = _multiplied_out(update, old, thetas[rule.name], s.batch)
+                increment = _multiplied_out(update, old, thetas[rule.theta], s.batch)
                 before = increments.get(matrix)
                 increments[matrix] = increment if before is None else before + increment
         for matrix, increment in increments.items():

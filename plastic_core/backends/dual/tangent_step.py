@@ -101,7 +101,7 @@ class TangentStep:
         new_states: dict[str, Any] = {}
         for rule, updates, new in updates_of(self._hooks, p, s, self._state):
             new_states |= new
-            theta, direction = self._thetas[rule.name], self._direction[rule.name]
+            theta, direction = self._thetas[rule.theta], self._direction[rule.theta]
             for matrix, update in updates.items():
                 name = self._name_of("weight" if matrix == "forward" else "feedback", p)
                 if name not in sums:

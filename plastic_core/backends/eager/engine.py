@@ -149,7 +149,7 @@ class _Plasticity:
                 new_states |= {key: value.clone() for key, value in new.items()}
             try:
                 for matrix, update in updates.items():
-                    self._sums[matrix].collect(rule.name, update)
+                    self._sums[matrix].collect(rule.theta, update)
             except Exception as error:
                 raise _unfit(rule.name, s.layer, error) from error
         try:

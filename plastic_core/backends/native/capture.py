@@ -56,8 +56,9 @@ class _Capture:
     def __init__(self, step: Description, dtype: torch.dtype) -> None:
         self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
         hooks = step.hooks
-        self.thetas = [rule.name for rule in hooks.local]
-        self.slots = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
+        self.thetas = [rule.theta for rule in hooks.local]
+        states = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
+        self.slots = [*dict.fromkeys(states)]
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
         self.follower = Follower(self.values, self.slots, dtype)
@@ -79,10 +80,12 @@ class _Capture:
                 known[key] = len(kinds)
                 kinds.append(self._kind(*key))
             kind_of.append(known[key])
+        acts = {name: set[int]() for name, _ in self.slots}
+        for rule in self.hooks.local:
+            acts.get(rule.name, set()).update(rule.layers)
         states = [
-            [state_key(name, p, state) if p in rule.layers else None for p in range(depth)]
-            for rule in self.hooks.local
-            for name, state in [(rule.name, s) for s in rule.spec.state]
+            [state_key(name, p, state) if p in acts[name] else None for p in range(depth)]
+            for name, state in self.slots
         ]
         slots = transform_slots(self.hooks, len(states))
         transform = capture_transforms(self.hooks, slots, self.values.constants, self.dtype)
@@ -127,7 +130,7 @@ class _Capture:
                 kind.states.append((slot, self.values.value(value)))
                 kind.state_units[slot] = rule.spec.state[name].over
             for matrix, update in result.items():
-                updates[matrix] += [(rule.name, part) for part in as_update(update).parts]
+                updates[matrix] += [(rule.theta, part) for part in as_update(update).parts]
         kind.weight = self._matrix(updates["forward"], transposed=False)
         kind.feedback = self._matrix(updates["feedback"], transposed=True)
         return kind

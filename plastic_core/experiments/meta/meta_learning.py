@@ -182,6 +182,12 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
         raise PlasticError(
             f"task '{spec.task}': it has no episodes; few-shot tasks are {listing(offers)}"
         )
+    own = listing(name for name in plan.thetas if "." in name)
+    if plan.theta_layers:
+        raise PlasticError(
+            f"thetas of single layers ({own}): each rule has one theta that is learned; leave out "
+            "--set RULE.theta.LAYER"
+        )
     if plan.score.name != ACCURACY:
         raise PlasticError(
             f"loss '{plan.network.loss}': its score is {plan.score.name}, and episodes are of "

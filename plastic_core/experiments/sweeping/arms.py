@@ -55,8 +55,8 @@ class Arm:
 
     @property
     def thetas(self) -> dict[str, float]:
-        """The theta of each rule."""
-        return {rule.name: rule.theta for rule in self.plan.rules}
+        """The theta of each rule, and those of its own in some layers."""
+        return self.plan.thetas
 
 
 def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:

@@ -61,8 +61,12 @@ def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> 
     groups: dict[str, list[Pending]] = defaultdict(list)
     for one in pending:
         content = {k: v for k, v in one.cell.content.items() if k not in ("seed", "rules")}
-        rules = [{k: v for k, v in r.items() if k != "theta"} for r in one.cell.content["rules"]]
-        groups[json.dumps([content, rules], sort_keys=True)].append(one)
+        rules = [
+            {k: v for k, v in rule.items() if k not in ("theta", "by_layer")}
+            for rule in one.cell.content["rules"]
+        ]
+        own = [[name for name, _ in rule.get("by_layer", ())] for rule in one.cell.content["rules"]]
+        groups[json.dumps([content, rules, own], sort_keys=True)].append(one)
     blocks = []
     for group in groups.values():
         spec = group[0].plan.spec
