@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from plastic_core.api import AnyNetwork, TaskSpec
+from plastic_core.api import AnyNetwork, Recommended, TaskSpec
 from plastic_tasks.mnist_mlp import MnistMlp, MnistMlpOptions
 from plastic_tasks.sources import IMAGES
 
@@ -18,6 +18,9 @@ NET: Final = (
     "mean",
 )
 
+# From a grid of five values for bp, five seeds, on the choosing half.
+RECOMMENDED: Final = (Recommended(thetas={"bp": 0.005}, init="xavier", hidden=(64,) * 6),)
+
 
 class MnistAttention(MnistMlp):
     """MNIST, Fashion-MNIST or EMNIST balanced, learned by a network with attention.
@@ -30,6 +33,7 @@ class MnistAttention(MnistMlp):
         name="mnist-attention",
         summary="MNIST (or Fashion-MNIST, EMNIST) by a network with attention",
         options=MnistMlpOptions,
+        recommended=RECOMMENDED,
         data=IMAGES,
     )
 

@@ -350,10 +350,14 @@ def test_native_is_eager_in_three_hundred_networks(first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [102, 107, 110, 114, 116])
+@pytest.mark.parametrize(
+    ("number", "images"),
+    # two and more networks side by side among them
+    [*((n, False) for n in (102, 107, 110, 114, 116)), *((n, True) for n in (1, 6, 9, 27, 28))],
+)
 @pytest.mark.usefixtures("users_compilers")
-def test_torch_compile_is_eager(number):
-    drawn = Drawn(number)
+def test_torch_compile_is_eager(number, images):
+    drawn = Drawn(number, images=images)
     parameters = drawn.parameters()
     backend = CompiledBackend(
         drawn.spec,

@@ -118,7 +118,9 @@ class _Fusible:
         return function.backward(error, kept)
 
     def stored(self, error: Tensor) -> Tensor:
-        return _stored(error)
+        # of many events BLAS stores it; and torch.compile takes the strides of what it pooled or
+        # folded for others than they are
+        return _stored(error) if error.shape[1] == 1 else error
 
 
 def _stored(value: Tensor) -> Tensor:
