@@ -11,8 +11,8 @@ from plastic_tasks.sources import DIGITS
 #: The layers unless ``net`` says others.
 NET: Final = ("tokens 2x2 32", "attention 4", "dense 32 residual layer-norm", "mean")
 
-# From grids of six values for bp, and of four by four for bp and oja, ten seeds, on the choosing half.
-# Less of Oja's rule is better still, down to none of it.
+# From grids of six values for bp, and of four by four for bp and oja, ten seeds, on the choosing
+# half. Less of Oja's rule is better still, down to none of it.
 RECOMMENDED: Final = (
     Recommended(thetas={"bp": 0.01}, init="xavier", hidden=(32, 32, 32, 32)),
     Recommended(thetas={"bp": 0.01, "oja": 1e-6}, init="xavier", hidden=(32, 32, 32, 32)),

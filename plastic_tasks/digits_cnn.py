@@ -11,8 +11,8 @@ from plastic_tasks.sources import DIGITS
 #: The layers unless ``net`` says others.
 NET: Final = ("conv 8 3x3", "pool 2", "conv 16 3x3 pad 1", "dense 50")
 
-# From grids of six values for bp, and of four by four for bp and oja, ten seeds, on the choosing half.
-# Less of Oja's rule is better still, down to none of it.
+# From grids of six values for bp, and of four by four for bp and oja, ten seeds, on the choosing
+# half. Less of Oja's rule is better still, down to none of it.
 RECOMMENDED: Final = (
     Recommended(thetas={"bp": 0.02}, init="xavier", hidden=(8, 8, 16, 50)),
     Recommended(thetas={"bp": 0.02, "oja": 1e-6}, init="xavier", hidden=(8, 8, 16, 50)),

@@ -11,8 +11,8 @@ from plastic_tasks.sources import IMAGES
 #: The layers unless ``net`` says others.
 NET: Final = ("conv 16 5x5", "pool 2", "conv 32 5x5", "pool 2", "dense 100")
 
-# From grids of five values for bp, and of three by three for bp and oja, five seeds, on the choosing
-# half; the value for oja is the smallest that was tried.
+# From grids of five values for bp, and of three by three for bp and oja, five seeds, on the
+# choosing half; the value for oja is the smallest that was tried.
 RECOMMENDED: Final = (
     Recommended(thetas={"bp": 0.01}, init="xavier", hidden=(16, 16, 32, 32, 100)),
     Recommended(thetas={"bp": 0.02, "oja": 1e-7}, init="xavier", hidden=(16, 16, 32, 32, 100)),
