@@ -8,7 +8,7 @@ import torch
 
 from plastic_core import Engine, RunSpec, initial_parameters, resolve_hooks
 from plastic_core.api import LayeredSpec, NetworkSpec, RecurrentSpec
-from plastic_core.backends.compiled.compiled_backend import CompiledBackend
+from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.native_backend import NativeBackend
@@ -353,7 +353,7 @@ def test_native_is_eager_in_three_hundred_networks(first):
 @pytest.mark.parametrize(
     ("number", "images"),
     # two and more networks side by side among them
-    [*((n, False) for n in (102, 107, 110, 114, 116)), *((n, True) for n in (1, 6, 9, 27, 28))],
+    [*((n, False) for n in (102, 107, 110, 114, 116)), *((n, True) for n in (1, 6, 27, 28))],
 )
 @pytest.mark.usefixtures("users_compilers")
 def test_torch_compile_is_eager(number, images):
@@ -371,6 +371,24 @@ def test_torch_compile_is_eager(number, images):
     )
     backend.advance(drawn.order)
     assert_same(parameters, drawn.eager(), drawn)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("users_compilers")
+def test_torch_compile_that_is_wrong_is_refused():
+    """torch 2.13 takes this network for another; a version that does not gives the numbers."""
+    drawn = Drawn(9, images=True)
+    parameters = drawn.parameters()
+    made_of = (drawn.hooks, drawn.thetas, parameters, drawn.x, drawn.target, drawn.batch)
+    said = ""
+    try:
+        backend = CompiledBackend(drawn.spec, *made_of, chunk=1)
+    except CannotCompileError as error:
+        said = str(error)
+    else:
+        backend.advance(drawn.order)
+        assert_same(parameters, drawn.eager(), drawn)
+    assert said in ("", "torch.compile gives other numbers than what it was given")
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ Thetas are tensors, for the same reason.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -157,6 +158,7 @@ class CompiledBackend:
             if make_fx(flat)(*example).code != graph.code:
                 raise ValueError("a rule does something else at each call")
             compiled = _compiled(graph, example)
+            self._compare(graph, compiled, example)
 
         def run(working: dict[str, Tensor], thetas: list[Tensor], *points: Tensor) -> Tensor:
             with TRACING:
@@ -164,6 +166,32 @@ class CompiledBackend:
             return finite
 
         return run
+
+    def _compare(
+        self, graph: fx.GraphModule, compiled: Callable[..., Tensor], example: list[Tensor]
+    ) -> None:
+        """Let both learn from the same points; torch.compile has its own faults.
+
+        Raises:
+            ValueError: they do not learn the same.
+        """
+        found = []
+        for learn in (graph, compiled):
+            ours = self._parameters.slice(0, self._block).named()
+            thetas = [self._thetas[rule][: self._block].view(-1, 1, 1) for rule in self._rules]
+            points = torch.arange(example[-1].shape[0] * self._block * self._batch)
+            points = (points % len(self._inputs)).view(-1, self._block, self._batch)
+            points = points.to(self._inputs.device)
+            given = [value.clone(memory_format=torch.contiguous_format) for value in ours.values()]
+            live = torch.ones_like(example[-1])
+            learn(*given, *thetas, self._inputs[points], self._targets[points], live)
+            found.append(given)
+        for old, value, other in zip(ours.values(), *found, strict=True):
+            change, off = (float((one - value).abs().max()) for one in (old, other))
+            # what learning makes of rounding is far smaller, and of a fault as large as the change
+            bound = max(0.5 * change, 1e-4 * float(value.abs().max()))
+            if math.isfinite(bound) and off > bound:
+                raise ValueError("torch.compile gives other numbers than what it was given")
 
     def _advance_block(self, replicas: Tensor, order: Tensor) -> Tensor:
         """Train up to a block of replicas; return where each failed, or -1."""
