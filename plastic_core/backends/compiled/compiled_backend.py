@@ -37,6 +37,9 @@ _BLOCK_BYTES: Final = 2**20
 # Replicas of one block on a GPU, where many are needed to fill it.
 _GPU_BLOCK: Final = 4096
 
+# What is smaller may be rounding alone, as the gradient of a bias of attention's keys.
+_ROUNDING: Final = 1e-7
+
 # Updates of one call, unless asked otherwise.
 _CHUNK: Final = 8
 
@@ -189,7 +192,7 @@ class CompiledBackend:
         for old, value, other in zip(ours.values(), *found, strict=True):
             change, off = (float((one - value).abs().max()) for one in (old, other))
             # what learning makes of rounding is far smaller, and of a fault as large as the change
-            bound = max(0.5 * change, 1e-4 * float(value.abs().max()))
+            bound = max(0.5 * change, 1e-4 * float(value.abs().max()), _ROUNDING)
             if math.isfinite(bound) and off > bound:
                 raise ValueError("torch.compile gives other numbers than what it was given")
 
