@@ -33,7 +33,9 @@ class _FewShotImages(Task[FewShotOptions]):
 
     def load(self, data_dir: DataDir, options: FewShotOptions) -> Dataset:
         """Return the images, divided into those to meta-learn from and those to meta-test on."""
-        return divide(*self.images(data_dir), self.classes, options)
+        pixels, labels = self.images(data_dir)
+        images = pixels.reshape(-1, self.side, self.side)
+        return divide(images, labels, self.classes, options)
 
     def network(self, options: FewShotOptions) -> AnyNetwork:
         """Return the network from the pixels to the outputs that `head` asks for."""

@@ -55,7 +55,7 @@ def divide(
     the classes are to learn from.
 
     Args:
-        inputs: ``[N, n]``.
+        inputs: ``[N, n]``, or images ``[N, H, W]`` or ``[N, C, H, W]``.
         labels: ``[N]``.
         classes: number of classes.
         options: of the task.
@@ -74,4 +74,7 @@ def divide(
             members = source.permutation(np.flatnonzero(labels == label))
             first[members[: len(members) // 2]] = True
     rest = ~first
-    return Dataset(inputs[first], labels[first], inputs[rest], labels[rest], classes)
+    flat = inputs.reshape(len(inputs), -1)
+    shape = inputs.shape[1:] if inputs.ndim > 2 else ()
+    parts = (flat[first], labels[first], flat[rest], labels[rest])
+    return Dataset(*parts, classes, shape=shape)

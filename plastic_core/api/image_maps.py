@@ -80,7 +80,7 @@ class Windows(Map):
     Args:
         grid: H and W of the population.
         size: rows and columns of the window.
-        stride: by how much it moves, along both sides or along each.
+        stride: rows and columns by which it moves.
         padding: places of 0 around the population.
 
     Attributes:
@@ -93,11 +93,11 @@ class Windows(Map):
         self,
         grid: tuple[int, ...],
         size: tuple[int, int],
-        stride: int | tuple[int, int] = 1,
+        stride: tuple[int, int] = (1, 1),
         padding: int = 0,
     ) -> None:
         self._below, self._size, self._padding = grid, size, padding
-        self._stride = (stride, stride) if isinstance(stride, int) else stride
+        self._stride = stride
         self.grid = tuple(
             (n + 2 * padding - k) // step + 1
             for n, k, step in zip(grid, size, self._stride, strict=True)

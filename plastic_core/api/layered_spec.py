@@ -42,13 +42,16 @@ def _parse_image(value: Any) -> Any:
         value = value.split("x")
     if isinstance(value, list | tuple) and len(value) == 2:
         value = (1, *value)
-    if not isinstance(value, list | tuple) or len(value) != 3:
-        raise ValueError("expected rows and columns, such as 28x28, or channels before them")
-    return tuple(value)
+    sides = value if isinstance(value, list | tuple) and len(value) == 3 else ("",)
+    if not all(str(side).isdecimal() and 0 < int(side) < 10**6 for side in sides):
+        raise ValueError(
+            "expected rows and columns, such as 28x28, or channels before them, none of them 0"
+        )
+    return tuple(map(int, sides))
 
 
 #: Channels, rows and columns.
-Image = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_parse_image)]
+Image = Annotated[tuple[int, int, int], BeforeValidator(_parse_image)]
 
 
 class LayeredSpec(Spec):

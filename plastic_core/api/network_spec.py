@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
 from plastic_core.api.layered_spec import Image, LayeredSpec, Net
+from plastic_core.base.errors import PlasticError
 from plastic_core.base.spec import LATER, Spec
 
 NetworkKind = Literal["feedforward", "layered", "recurrent"]
@@ -235,6 +236,11 @@ class NetworkOptions(Spec):
         """
         names = ("activation", "init", "init_std", "residual", "layer_norm", "loss", "bias")
         shared = {name: getattr(self, name) for name in names}
+        if self.image is not None and not self.net:
+            raise PlasticError(
+                "image: rows and columns are for layers that read them, and this network has none; "
+                "write its layers as net, such as 'conv 8 3x3 / pool 2', or leave image out"
+            )
         if self.image is not None:
             image, inputs = self.image, math.prod(self.image)
         if self.net:

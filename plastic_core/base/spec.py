@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    JsonValue,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
@@ -33,6 +35,17 @@ class SpecError(PlasticError):
 #: Marks a field that came after results were kept: ``Field(default, json_schema_extra=LATER)``.
 #: It is written only where it differs from its default, so that the keys of those results stay.
 LATER: Final[dict[str, Any]] = {"later": True}
+
+
+def _as_lists(value: Any) -> Any:
+    """Return plain values with lists in place of tuples."""
+    if isinstance(value, dict):
+        return {name: _as_lists(one) for name, one in value.items()}
+    return [_as_lists(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+#: Values by name, as JSON can hold them.
+Plain = Annotated[dict[str, JsonValue], BeforeValidator(_as_lists)]
 
 
 class Spec(BaseModel):

@@ -128,7 +128,9 @@ def settings_of(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
             name = f"theta.{layer}"
         if not (equals and dot and owner and name):
             raise PlasticError(f"--set {text}: expected RULE.NAME=VALUE, such as oja.theta=1e-4")
-        settings.setdefault(owner, {})[name] = _scalar(value)
+        own = settings.setdefault(owner, {})
+        if own.setdefault(name, _scalar(value)) != _scalar(value):
+            raise PlasticError(f"--set {key}: is given twice, with two values; keep one")
     return settings
 
 

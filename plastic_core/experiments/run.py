@@ -26,7 +26,7 @@ from plastic_core.results.sources import digest_of, sources_of
 from plastic_core.results.store import Store, results_of
 from plastic_core.training import machine
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import load_data, shaped
+from plastic_core.training.task_data import load_data, with_image
 
 if TYPE_CHECKING:
     import os
@@ -113,7 +113,8 @@ def run(
     """
     begun = time.perf_counter()
     catalogue = Catalogue(spec.plugins, rules, probes, transforms, tasks, parts)
-    spec = shaped(spec, data)
+    options = with_image(spec.options, spec.task, data, catalogue)
+    spec = spec.model_copy(update={"options": options})
     plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
     notes: list[str] = []

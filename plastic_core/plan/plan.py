@@ -200,6 +200,18 @@ def plan_network(
         PlasticError: an unknown option or a bad value, a part that is not there, a layer that does
             not fit.
     """
+    options, network = network_of(entry, given, catalogue)
+    return options, network, *_plan_circuit(network, catalogue.find)
+
+
+def network_of(
+    entry: Entry, given: Mapping[str, Any], catalogue: Catalogue
+) -> tuple[BaseModel, AnyNetwork]:
+    """Return the options of a task and its network; the arguments are those of `plan_network`.
+
+    Raises:
+        PlasticError: an unknown option or a bad value, or a layer that is not there.
+    """
     assert entry.plugin is not None
     options = build_model(entry.plugin.spec.options, given, f"options of {entry.name}")
     # the same network has the same form, however it was written
@@ -214,7 +226,7 @@ def plan_network(
     if isinstance(network, LayeredSpec):
         named = written_out(network.net, catalogue.class_of)
         network = network.model_copy(update={"net": named})
-    return options, network, *_plan_circuit(network, catalogue.find)
+    return options, network
 
 
 def _plan_circuit(

@@ -132,8 +132,9 @@ def _plan_thetas(
         here = [layer for layer in _layers_called(given, circuit) if layer in layers]
         if not here:
             acts = [circuit.layer_names[layer - 1] for layer in layers]
+            known = {*acts, *(layer.split(".")[0] for layer in acts)}
             raise PlasticError(
-                f"{key} of '{name}': it acts on no layer '{given}'{did_you_mean(given, acts)}\n"
+                f"{key} of '{name}': it acts on no layer '{given}'{did_you_mean(given, known)}\n"
                 f"  it acts on {', '.join(acts)}"
             )
         for layer in here:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 import tomli_w
-from pydantic import Field, JsonValue, PositiveInt
+from pydantic import Field, PositiveInt
 
-from plastic_core.base.spec import Spec
+from plastic_core.base.spec import Plain, Spec
 from plastic_core.plan.spec_file import read_spec_file
 
 
@@ -23,8 +23,8 @@ class RunSpec(Spec):
         "oja+bp", description="sum of rules, such as 'oja+bp' or '0.01*bp + 1e-4*oja'"
     )
     task: str = Field("digits-mlp", description="name of a task")
-    options: dict[str, JsonValue] = Field({}, description="options of the task")
-    settings: dict[str, dict[str, JsonValue]] = Field(
+    options: Plain = Field({}, description="options of the task")
+    settings: dict[str, Plain] = Field(
         {}, description="theta, layers and parameters by rule, transform or probe"
     )
     transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")

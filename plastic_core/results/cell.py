@@ -91,7 +91,7 @@ def key_of(content: dict[str, Any]) -> str:
 
 def _by_layer(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
     """Return the thetas that some layers have for themselves; nothing where none has."""
-    own = [[list(one.layers), replica.thetas[one.name]] for one in rule.by_layer]
+    own = sorted([list(one.layers), replica.thetas[one.name]] for one in rule.by_layer)
     return {"by_layer": own} if own else {}
 
 

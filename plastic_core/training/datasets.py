@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -182,6 +183,12 @@ def check_image(network: AnyNetwork, data: Dataset, where: str) -> None:
         PlasticError: they are not.
     """
     image = network.image if isinstance(network, LayeredSpec) else None
+    if image is not None and math.prod(image) != data.inputs.shape[1] and not data.shape:
+        raise PlasticError(
+            f"the network takes images of {'x'.join(map(str, image))}, and those of {where} are "
+            f"lists of {data.inputs.shape[1]} numbers; give an array [N, rows, columns], or image "
+            "as many pixels"
+        )
     if image is not None and data.shape and image != (1, *data.shape)[-3:]:
         shown, wanted = ("x".join(map(str, shape)) for shape in (image, data.shape))
         raise PlasticError(

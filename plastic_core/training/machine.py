@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 
+from plastic_core.api.circuit import Send
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan
 
@@ -42,10 +43,21 @@ def _check_memory(plan: Plan) -> None:
     spec = plan.spec
     weights = sum(m.shape.n_post * m.shape.n_pre for m in plan.circuit.matrices)
     weights *= 2 if plan.feedback else 1
-    needed = spec.seeds * (
-        spec.samples * 8 + weights * torch.finfo(getattr(torch, spec.dtype)).bits // 8
-    )
+    size = torch.finfo(getattr(torch, spec.dtype)).bits // 8
+    needed = spec.seeds * (spec.samples * 8 + weights * size)
+    made = [one.z if isinstance(one, Send) else one.output for one in plan.circuit.operations]
+    signals = (
+        spec.batch_size
+        * size
+        * sum(plan.circuit.units[node.series] * plan.circuit.places(node) for node in made)
+    )  # of one network at a time
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if signals > available:
+        raise PlasticError(
+            f"the activities of one network for batch_size = {spec.batch_size} take about "
+            f"{signals / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; ask for "
+            "fewer channels or units, or larger strides"
+        )
     if needed > available:
         raise PlasticError(
             f"seeds = {spec.seeds} with samples = {spec.samples} need about "

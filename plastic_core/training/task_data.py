@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.plugin import Dataset
 from plastic_core.base.errors import PlasticError
-from plastic_core.plan.plan import Plan, call_task
-from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.plan import Plan, call_task, network_of
+from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
 
@@ -73,12 +74,22 @@ def load_data(
     return dataset, plan
 
 
-def shaped(spec: RunSpec, data: tuple[Any, Any] | None) -> RunSpec:
-    """Return a spec whose layers see the rows and columns of images that are handed over."""
-    shape: tuple[int, ...] = () if data is None else np.shape(data[0])[1:]
-    if len(shape) not in (2, 3) or "net" not in spec.options or "image" in spec.options:
-        return spec
-    return spec.model_copy(update={"options": {**spec.options, "image": list(shape)}})
+def with_image(
+    options: dict[str, Any], task: str, data: tuple[Any, Any] | None, catalogue: Catalogue
+) -> dict[str, Any]:
+    """Return options of a task whose layers see the shape of images that are handed over.
+
+    Raises:
+        PlasticError: there is no such task, or it takes no such options.
+    """
+    try:
+        shape: tuple[int, ...] = () if data is None else np.shape(data[0])[1:]
+    except (ValueError, TypeError, LookupError):  # no arrays: said where they are read
+        return options
+    if len(shape) not in (2, 3) or 0 in shape or "image" in options:
+        return options
+    _, network = network_of(catalogue.find("task", task), options, catalogue)
+    return {**options, "image": list(shape)} if isinstance(network, LayeredSpec) else options
 
 
 def _unfit(plan: Plan, data: Dataset) -> bool:

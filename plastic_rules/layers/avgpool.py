@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from plastic_core.api import AveragePool, CircuitBuilder, Layer, LayerSpec, Node, Spec
 from plastic_rules.layers.window import Window, check_window
@@ -12,8 +12,8 @@ class AvgPoolOptions(Spec):
     """Options of average pooling."""
 
     window: Window = Field(description="rows and columns of a window, such as 2x2")
-    stride: PositiveInt | None = Field(
-        None, description="places from one window to the next; its rows if not given"
+    stride: Window | None = Field(
+        None, description="rows and columns from one window to the next; its own if not given"
     )
 
 
@@ -33,5 +33,5 @@ class AvgPool(Layer):
         options: AvgPoolOptions = self.options
         x = net.image(x)
         check_window(net, x, options.window)
-        pooling = AveragePool(net.grid(x), options.window, options.stride or options.window[0])
+        pooling = AveragePool(net.grid(x), options.window, options.stride or options.window)
         return net.apply(pooling, x, grid=pooling.grid)

@@ -23,7 +23,7 @@ class ConvOptions(Spec):
 
     channels: PositiveInt = Field(le=10**6, description="units at each place")
     kernel: Window = Field(description="rows and columns of a patch, such as 5x5")
-    stride: PositiveInt = Field(1, description="places from one patch to the next")
+    stride: Window = Field((1, 1), description="rows and columns from one patch to the next")
     pad: NonNegativeInt = Field(0, le=10**4, description="rows and columns of 0 around the image")
     activation: str | None = Field(None, min_length=1, description="activation function")
     init: str | None = Field(None, min_length=1, description="initialisation of the weights")

@@ -25,4 +25,4 @@ class FlattenLayer(Layer):
 
     def build(self, net: CircuitBuilder, x: Node) -> Node:
         """Return y."""
-        return net.flat(x if net.grid(x) else net.image(x))
+        return net.flat(x)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from plastic_core.api import CircuitBuilder, Layer, LayerSpec, Node, Patches, Positions, Spec
+from plastic_core.api import (
+    CircuitBuilder,
+    Layer,
+    LayerSpec,
+    Node,
+    Patches,
+    PlasticError,
+    Positions,
+    Spec,
+)
 from plastic_rules.layers.window import Window, check_window
 
 
@@ -37,6 +46,12 @@ class Tokens(Layer):
         options: TokensOptions = self.options
         x = net.image(x)
         check_window(net, x, options.patch)
+        if any(side % size for side, size in zip(net.grid(x), options.patch, strict=True)):
+            patch, grid = ("x".join(map(str, sides)) for sides in (options.patch, net.grid(x)))
+            raise PlasticError(
+                f"patches of {patch} do not divide the {grid} places below; give rows and columns "
+                "that do"
+            )
         patches = Patches(net.grid(x), options.patch, options.patch)
         (height, width), (rows, columns) = patches.grid, options.patch
         units, tokens = net.units(x) * rows * columns, height * width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PositiveInt
+from pydantic import BeforeValidator
 
 from plastic_core.api import CircuitBuilder, Node, PlasticError
 
@@ -12,13 +12,14 @@ from plastic_core.api import CircuitBuilder, Node, PlasticError
 def _sides(value: Any) -> Any:
     """Accept "5x3", and one number for a square."""
     sides = value if isinstance(value, list | tuple) else str(value).split("x")
-    if len(sides) not in (1, 2) or not all(str(side).isdecimal() for side in sides):
-        raise ValueError("expected rows and columns, such as 5x5, or 5 for both")
-    return (sides[0], sides[-1])
+    whole = all(str(side).isdecimal() and len(str(side)) < 5 for side in sides)
+    if len(sides) not in (1, 2) or not whole or 0 in map(int, sides):
+        raise ValueError("expected rows and columns from 1 to 9999, such as 5x5, or 5 for both")
+    return (int(sides[0]), int(sides[-1]))
 
 
-#: Rows and columns of a window.
-Window = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_sides)]
+#: Rows and columns of a window, or of its steps.
+Window = Annotated[tuple[int, int], BeforeValidator(_sides)]
 
 
 def check_window(net: CircuitBuilder, x: Node, window: tuple[int, int], pad: int = 0) -> None:

@@ -5,7 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from plastic_core import PlasticError, RunSpec, Store, SweepSpec, run, sweep
+from plastic_core import (
+    MetaSpec,
+    PlasticError,
+    RunSpec,
+    Store,
+    SweepSpec,
+    meta_learn,
+    run,
+    sweep,
+)
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from tests.plugins.test_third_party import MODULE
@@ -23,10 +32,14 @@ REFUSED = {
     "conv 4 3x3 / pool 2 / conv 4 6 pad 1": "layer 3 of net, 'conv 4 kernel 6x6 pad 1': a window of "
     "6x6 does not fit into the 5x5 places, 1 of padding included, that it moves over; make it "
     "smaller, or leave out a layer below that makes the image smaller",
-    "conv 4 3x3 stride 0": "layer 1 of net, 'conv 4 3x3 stride 0': stride = '0': input should be "
-    "greater than 0",
-    "conv 4 3by3": "layer 1 of net, 'conv 4 3by3': kernel = '3by3': expected rows and columns, such "
-    "as 5x5, or 5 for both",
+    "conv 4 3x3 stride 0": "layer 1 of net, 'conv 4 3x3 stride 0': stride = '0': expected rows and "
+    "columns from 1 to 9999, such as 5x5, or 5 for both",
+    "pool 2x0": "layer 1 of net, 'pool 2x0': window = '2x0': expected rows and columns from 1 to "
+    "9999, such as 5x5, or 5 for both",
+    "tokens 3x4 5 / mean": "layer 1 of net, 'tokens 3x4 units 5': patches of 3x4 do not divide the "
+    "8x8 places below; give rows and columns that do",
+    "conv 4 3by3": "layer 1 of net, 'conv 4 3by3': kernel = '3by3': expected rows and columns "
+    "from 1 to 9999, such as 5x5, or 5 for both",
     "conv 4": "layer 1 of net, 'conv 4': kernel: is required and missing",
     "dense 9 / conv 4 3": "layer 2 of net, 'conv 4 kernel 3x3': it reads rows and columns, and the "
     "layer below has none; start from images, such as those of the task mnist-cnn or an array [N, "
@@ -81,6 +94,65 @@ def test_images_that_are_handed_over_keep_their_shape():
         "data: X has shape (60, 2, 9, 8, 1); expected [N, n], or images [N, H, W] or [N, C, H, W], "
         "none of them 0"
     )
+
+
+def test_images_without_layers_for_them_are_refused():
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(options={"image": (8, 8)}, **SMALL))
+    assert str(refused.value) == (
+        "image: rows and columns are for layers that read them, and this network has none; write "
+        "its layers as net, such as 'conv 8 3x3 / pool 2', or leave image out"
+    )
+    with pytest.raises(PlasticError) as refused:
+        run(
+            RunSpec(options={"net": "conv 2 3x3", "image": "9x9"}, **SMALL),
+            data=(np.ones((60, 42)), LABELS),
+        )
+    assert str(refused.value) == (
+        "the network takes images of 1x9x9, and those of the data given are lists of 42 numbers; "
+        "give an array [N, rows, columns], or image as many pixels"
+    )
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(**{**SMALL, "task": "digits-cnn"}), data=([[1, 2], [3]], LABELS))
+    assert str(refused.value).startswith("data: X holds no array of real numbers: ")
+
+
+def test_the_layers_of_a_task_take_images_of_another_shape():
+    result = run(RunSpec(**{**SMALL, "task": "digits-cnn"}), data=(IMAGES, LABELS))
+    assert result.record["network"]["image"] == [2, 9, 8]
+    named = {"net": ({"layer": "conv", "channels": 2, "kernel": (3, 3), "stride": (2, 1)},)}
+    result = run(RunSpec(options=named, **SMALL), data=(IMAGES, LABELS))
+    assert result.parameters.weights[-1].shape[1:] == (2, 2 * 4 * 6)
+
+
+def test_activities_that_do_not_fit_into_memory_are_refused():
+    spec = {
+        **SMALL,
+        "samples": 10**5,
+        "batch_size": 10**5,
+        "options": {"net": "conv 999999 1 / pool 8"},
+    }
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(**spec))
+    said = str(refused.value)
+    assert said.startswith(
+        "the activities of one network for batch_size = 100000 take about 52,000 GB"
+    ), said
+    assert said.endswith("ask for fewer channels or units, or larger strides")
+
+
+def test_episodes_take_images_of_another_shape():
+    shared = {"task": "digits-fewshot", "rule": "bp", "episodes": 1, "parallel": 1}
+    options = {"net": "conv 2 3x3", "ways": 2, "shots": 2, "queries": 2}
+    with pytest.raises(PlasticError) as refused:
+        meta_learn(MetaSpec(**shared, options={**options, "image": "4x16"}))
+    assert str(refused.value) == (
+        "the network takes images of 1x4x16, and those of the data of digits-fewshot are 8x8; "
+        "write image 8x8"
+    )
+    spec = MetaSpec(**shared, options=options)
+    result = meta_learn(spec, data=(IMAGES, LABELS))
+    assert result.record["network"]["image"] == [2, 9, 8]
 
 
 def test_sweeps_take_images_too(tmp_path):

@@ -160,7 +160,7 @@ class Attention(nn.Module):
 
     def __init__(self, units, heads):
         super().__init__()
-        self.tokens = nn.Linear(2 * 2 * 3, units, bias=False)
+        self.tokens = nn.Linear(2 * 1 * 2, units, bias=False)
         self.attention = nn.ModuleList(
             nn.MultiheadAttention(units, heads, bias=False, batch_first=True) for _ in range(2)
         )
@@ -168,11 +168,11 @@ class Attention(nn.Module):
         self.readout = nn.Linear(units, CLASSES, bias=False)
 
     def forward(self, image):
-        """Take images [K, 2, 7, 6], of which the last row is in no patch."""
-        patches = F.unfold(image, (2, 3), stride=(2, 3)).mT
+        """Take images [K, 2, 7, 6]."""
+        patches = F.unfold(image, (1, 2), stride=(1, 2)).mT
         x = self.tokens(patches)
         units = x.shape[-1]
-        place, unit = torch.arange(6.0).unsqueeze(1).double(), torch.arange(units)
+        place, unit = torch.arange(21.0).unsqueeze(1).double(), torch.arange(units)
         angle = place / 10000 ** (2 * (unit // 2) / units)
         x = x + torch.where(unit % 2 == 0, angle.sin(), angle.cos())
         for attention, dense in zip(self.attention, self.dense, strict=True):
@@ -200,7 +200,7 @@ class Attention(nn.Module):
 @pytest.mark.parametrize("heads", [1, 4])
 def test_bp_through_attention_is_the_gradient_in_pytorch(heads, batch):
     block = f"attention {heads} / dense 8 residual layer-norm"
-    net = f"tokens 2x3 8 / {block} / {block} / mean"
+    net = f"tokens 1x2 8 / {block} / {block} / mean"
     engine, before = made("1*bp", net, 1, activation="tanh")
     model = Attention(8, heads).double()
     with torch.no_grad():

@@ -128,7 +128,9 @@ def _stored(value: Tensor) -> Tensor:
 
     Otherwise it would compute an error, exponential included, again for each weight.
     """
-    return value.as_strided(value.shape, value.stride())
+    # of a view torch.compile would read what lies below it, which it may have laid out otherwise
+    own = value.clone(memory_format=torch.contiguous_format)
+    return own.as_strided(own.shape, own.stride())
 
 
 def _product(y: Tensor, weight: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.environment import environment
 from plastic_core.results.sources import digest_of, sources_of
 from plastic_core.training import datasets, machine
+from plastic_core.training.task_data import with_image
 
 if TYPE_CHECKING:
     import os
@@ -92,7 +93,10 @@ def meta_learn(
         PlasticError: anything wrong with the input.
     """
     begun = time.perf_counter()
-    plan = plan_meta(spec, Catalogue(spec.plugins, rules, tasks=tasks, parts=parts))
+    catalogue = Catalogue(spec.plugins, rules, tasks=tasks, parts=parts)
+    options = with_image(spec.options, spec.task, data, catalogue)
+    spec = spec.model_copy(update={"options": options})
+    plan = plan_meta(spec, catalogue)
     machine.check(plan, threads)
     points, plan = _load(plan, data_dir) if data is None else _given(plan, data)
     sources = {**sources_of(plan), "data": digest_of(points)}
@@ -218,6 +222,7 @@ def _load(plan: Plan, data_dir: Any) -> tuple[Dataset, Plan]:
         plan.task_entry, "load", datasets.data_folders(data_dir), plan.options
     )
     datasets.check_dataset(data, f"the data of {name}")
+    datasets.check_image(plan.network, data, f"the data of {name}")
     return data, plan
 
 
@@ -229,8 +234,9 @@ def _given(plan: Plan, data: tuple[Any, Any]) -> tuple[Dataset, Plan]:
     if not names:
         raise PlasticError("data: y holds numbers; episodes are of classes: give labels [N]")
     divided = divide(inputs.astype(np.float32), labels, len(names), options)
+    datasets.check_image(plan.network, divided, "the data given")
     outputs = len(names) if options.head == "all" else options.ways
-    return divided, plan.on(plan.network.between(inputs.shape[1], outputs))
+    return divided, plan.on(plan.network.between(divided.inputs.shape[1], outputs))
 
 
 def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDArray[np.float32]]:

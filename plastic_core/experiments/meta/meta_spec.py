@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, JsonValue, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt
 
-from plastic_core.base.spec import LATER, Spec
+from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.run_spec import RunSpec
 
 
@@ -22,8 +22,8 @@ class MetaSpec(Spec):
         description="sum of rules whose thetas are learned; a coefficient is where one starts",
     )
     task: str = Field("digits-fewshot", description="name of a few-shot task")
-    options: dict[str, JsonValue] = Field({}, description="options of the task")
-    settings: dict[str, dict[str, JsonValue]] = Field(
+    options: Plain = Field({}, description="options of the task")
+    settings: dict[str, Plain] = Field(
         {}, description="initial theta, layers and parameters by rule"
     )
     transforms: tuple[str, ...] = Field(

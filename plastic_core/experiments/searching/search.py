@@ -34,7 +34,7 @@ from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.executors import interrupts_held
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.store import Store
-from plastic_core.training.task_data import Source, shaped
+from plastic_core.training.task_data import Source, with_image
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -121,8 +121,10 @@ def search(
     Raises:
         PlasticError: anything wrong with the spec, the data, the folder or the store.
     """
-    spec = spec.model_copy(update={"base": shaped(spec.base, data)})
     catalogue = Catalogue(spec.base.plugins, rules, (), transforms, tasks, parts)
+    options = with_image(spec.base.options, spec.base.task, data, catalogue)
+    base = spec.base.model_copy(update={"options": options})
+    spec = spec.model_copy(update={"base": base})
     source = Source(data_dir, data)
     plan = source.fitted(check(spec, catalogue).plan)
     handed_over = source.handed_over or plan.handed_over

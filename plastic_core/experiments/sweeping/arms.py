@@ -109,7 +109,14 @@ def _set(
 ) -> None:
     owner, dot, name = axis.partition(".")
     if owner in names:
-        fields["settings"].setdefault(owner, {})[name if dot else "theta"] = value
+        own = fields["settings"].setdefault(owner, {})
+        key = name if dot else "theta"
+        if key in own:
+            raise PlasticError(
+                f"{key} of '{owner}' is given twice: as an axis and as the setting {own[key]}; "
+                "keep one"
+            )
+        own[key] = value
         return
     if axis in RunSpec.model_fields and axis not in _NO_AXES:
         fields[axis] = value

@@ -28,7 +28,7 @@ from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, dataset_of
 from plastic_core.results.store import CellResult, Store
-from plastic_core.training.task_data import Source, shaped
+from plastic_core.training.task_data import Source, with_image
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -167,8 +167,10 @@ def sweep(
     Raises:
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
-    spec = spec.model_copy(update={"base": shaped(spec.base, data)})
-    planned = expand(spec, Catalogue(spec.base.plugins, rules, probes, transforms, tasks, parts))
+    catalogue = Catalogue(spec.base.plugins, rules, probes, transforms, tasks, parts)
+    options = with_image(spec.base.options, spec.base.task, data, catalogue)
+    base = spec.base.model_copy(update={"options": options})
+    planned = expand(spec.model_copy(update={"base": base}), catalogue)
     return train_arms(
         planned,
         store,
