@@ -68,6 +68,9 @@ MATRIX_SIGNALS: Final = frozenset({"weight", "feedback"})
 class Signals:
     """The signals of one projection, as attributes; a rule declares in `reads` what it uses.
 
+    Each event is a sample at one step and one place: where weights are shared, as in a convolution,
+    pre is what one place reads, such as a patch, and post its channels.
+
     Attributes:
         pre: ``[R, K, n_pre]``, what multiplies the weight: y_{l-1}.
         post: ``[R, K, n_post]``, y_l = sigma(z_l); in the output layer what the loss makes of

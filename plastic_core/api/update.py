@@ -118,9 +118,9 @@ class Sum(Update):
 def outer(post: Tensor, pre: Tensor) -> Update:
     r"""Return the update :math:`\sum_k post_k\, pre_k^\top`, kept as its two factors.
 
-    Over the K events the mean is taken over the mini-batch and the sum over time; the engine
-    does both. For a rule that modifies the feedback B (``[R, n_pre, n_post]``) the first
-    factor belongs to the presynaptic population.
+    Over the K events the mean is taken over the mini-batch and the sum over time and over the
+    places that share the weights; the engine does all of it. For a rule that modifies the feedback
+    B (``[R, n_pre, n_post]``) the first factor belongs to the presynaptic population.
 
     Args:
         post: ``[R, K, n]``, the factor along the rows of the matrix.
@@ -136,7 +136,8 @@ def decay(factor: Tensor | None = None) -> Update:
     update, with the theta of its rule.
 
     Args:
-        factor: ``[R, K, n_post]``, averaged over the mini-batch; None for 1.
+        factor: ``[R, K, n_post]``, averaged over the mini-batch, and summed over time and places;
+            None for 1.
     """
     return Decay(factor)
 

@@ -25,7 +25,9 @@ class RunSpec(Spec):
     task: str = Field("digits-mlp", description="name of a task")
     options: Plain = Field({}, description="options of the task")
     settings: dict[str, Plain] = Field(
-        {}, description="theta, layers and parameters by rule, transform or probe"
+        {},
+        description="theta (of one layer: theta.LAYER), layers and parameters by rule, "
+        "transform or probe",
     )
     transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
     probes: tuple[str, ...] = Field((), description="probes that measure the networks, or all")
