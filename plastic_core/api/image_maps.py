@@ -24,22 +24,25 @@ class Places(Map):
     Args:
         channels: C.
         grid: H and W.
+
+    Attributes:
+        channels, grid: as given.
     """
 
     linear = layout = True
 
     def __init__(self, channels: int, grid: tuple[int, ...]) -> None:
-        self._channels, self._grid = channels, grid
+        self.channels, self.grid = channels, grid
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
         replicas, samples, _ = inputs[0].shape
-        x = inputs[0].reshape(replicas, samples, self._channels, -1)
-        return x.mT.reshape(replicas, -1, self._channels), None
+        x = inputs[0].reshape(replicas, samples, self.channels, -1)
+        return x.mT.reshape(replicas, -1, self.channels), None
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
-        return (_in_one_place(error, self._grid),)
+        return (_in_one_place(error, self.grid),)
 
 
 class Flatten(Map):
@@ -47,21 +50,24 @@ class Flatten(Map):
 
     Args:
         grid: how the places lie.
+
+    Attributes:
+        grid: as given.
     """
 
     linear = layout = True
 
     def __init__(self, grid: tuple[int, ...]) -> None:
-        self._grid = grid
+        self.grid = grid
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
-        return _in_one_place(inputs[0], self._grid), None
+        return _in_one_place(inputs[0], self.grid), None
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         replicas, samples, units = error.shape
-        places = math.prod(self._grid)
+        places = math.prod(self.grid)
         errors = error.reshape(replicas, samples, units // places, places)
         return (errors.mT.reshape(replicas, -1, units // places),)
 
@@ -84,6 +90,8 @@ class Windows(Map):
         padding: places of 0 around the population.
 
     Attributes:
+        below: H and W of the population.
+        size, stride, padding: as given.
         grid: how many windows there are, in rows and columns.
     """
 
@@ -96,11 +104,11 @@ class Windows(Map):
         stride: tuple[int, int] = (1, 1),
         padding: int = 0,
     ) -> None:
-        self._below, self._size, self._padding = grid, size, padding
-        self._stride = stride
+        self.below, self.size, self.padding = grid, size, padding
+        self.stride = stride
         self.grid = tuple(
             (n + 2 * padding - k) // step + 1
-            for n, k, step in zip(grid, size, self._stride, strict=True)
+            for n, k, step in zip(grid, size, self.stride, strict=True)
         )
         # for each number of channels and device
         self._found: dict[tuple[int, Any], Tensor] = {}
@@ -111,9 +119,9 @@ class Windows(Map):
 
         key = channels, like.device
         if key not in self._found:
-            height, width = (n + 2 * self._padding for n in self._below)
+            height, width = (n + 2 * self.padding for n in self.below)
             place = torch.arange(height * width).view(height, width)
-            (rows, columns), (down, right) = self._size, self._stride
+            (rows, columns), (down, right) = self.size, self.stride
             windows = place.unfold(0, rows, down).unfold(1, columns, right).unsqueeze(2)
             found = windows * channels + torch.arange(channels).view(-1, 1, 1)
             self._found[key] = found.flatten().to(like.device)
@@ -124,17 +132,17 @@ class Windows(Map):
         import torch
 
         replicas, _, channels = x.shape
-        image = x.reshape(replicas, -1, *self._below, channels)
-        if self._padding:
-            image = torch.nn.functional.pad(image, (0, 0, *(self._padding,) * 4))
+        image = x.reshape(replicas, -1, *self.below, channels)
+        if self.padding:
+            image = torch.nn.functional.pad(image, (0, 0, *(self.padding,) * 4))
         seen = image.flatten(2).index_select(2, self._sources(x, channels))
-        return seen.view(replicas, -1, channels * math.prod(self._size))
+        return seen.view(replicas, -1, channels * math.prod(self.size))
 
     def _folded(self, windows: Tensor) -> Tensor:
         """Return the sum of what windows ``[R, K H' W', C k k]`` have at each place."""
         replicas, _, size = windows.shape
-        channels, edge = size // math.prod(self._size), self._padding
-        height, width = (n + 2 * edge for n in self._below)
+        channels, edge = size // math.prod(self.size), self.padding
+        height, width = (n + 2 * edge for n in self.below)
         parts = windows.reshape(replicas, -1, size * math.prod(self.grid))
         image = windows.new_zeros(*parts.shape[:2], height * width * channels)
         image = image.index_add(2, self._sources(windows, channels), parts)
@@ -168,7 +176,7 @@ class AveragePool(Windows):
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
-        count = math.prod(self._size)
+        count = math.prod(self.size)
         each = (error / count).unsqueeze(-1).expand(*error.shape, count)
         return (self._folded(each.flatten(2)),)
 
@@ -181,9 +189,9 @@ class MaxPool(Windows):
         import torch
 
         replicas, _, channels = inputs[0].shape
-        images = inputs[0].reshape(-1, *self._below, channels).movedim(-1, 1)
+        images = inputs[0].reshape(-1, *self.below, channels).movedim(-1, 1)
         largest, which = torch.nn.functional.max_pool2d(
-            images, self._size, self._stride, return_indices=True
+            images, self.size, self.stride, return_indices=True
         )
         pooled = largest.flatten(2).mT.reshape(replicas, -1, channels)
         return pooled, which.flatten(2).mT.reshape(replicas, -1, math.prod(self.grid), channels)
@@ -192,12 +200,12 @@ class MaxPool(Windows):
         """See `Map.along`."""
         change = changes[0]
         which = kept.repeat(len(change) // len(kept), 1, 1, 1)
-        places = change.reshape(len(change), -1, math.prod(self._below), change.shape[-1])
+        places = change.reshape(len(change), -1, math.prod(self.below), change.shape[-1])
         return places.gather(2, which).flatten(1, 2)
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         replicas, _, channels = error.shape
         which = kept.repeat(replicas // len(kept), 1, 1, 1)
-        places = error.new_zeros(*which.shape[:2], math.prod(self._below), channels)
+        places = error.new_zeros(*which.shape[:2], math.prod(self.below), channels)
         return (places.scatter_add(2, which, error.reshape(which.shape)).flatten(1, 2),)

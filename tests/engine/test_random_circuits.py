@@ -40,6 +40,10 @@ POINTS = 12
 NATIVE = (15, 24, 34, 35, 41, 43, 50, 1, 2, 38, 54, 58)
 
 
+#: Convolutions and pools with all options, mini-batches and transforms.
+NATIVE_IMAGES = (4, 5, 8, 9, 10, 38, 56)
+
+
 class Drawn:
     """A network, its rules and its data, which a number decides."""
 
@@ -60,7 +64,8 @@ class Drawn:
         }
         outputs, inputs = int(source.integers(2, 6)), int(source.integers(1, 41))
         if images:
-            self.spec, task = images_of(source, pick, outputs, common), "digits-mlp"
+            self.spec = images_of(source, pick, outputs, common, tokens=not native)
+            task = "digits-mlp"
             inputs = self.spec.inputs
         elif source.integers(3) == 0:
             steps = int(source.integers(2, 7))
@@ -99,6 +104,8 @@ class Drawn:
         self.rule = rule or pick(RULES)
         if native and "sign-symmetric" in self.rule:  # reads B itself
             self.rule = "0.05*bp + 0.001*hebbian"
+        if native and images and "dfa" in self.rule:  # feedback to all places at once
+            self.rule = "0.05*fa + 1e-3*oja"
         self.transforms = pick(TRANSFORMS) if transforms is None else transforms
         self.replicas, self.batch = int(source.integers(1, 4)), int(source.integers(1, 5))
         if images:  # adam makes steps of what is rounding
@@ -151,8 +158,8 @@ class Drawn:
         return f"{self.spec!r} {self.rule} {self.transforms} {self.replicas} {self.batch}"
 
 
-def images_of(source, pick, outputs, common):
-    """Return a network of convolutions, pooling and dense layers."""
+def images_of(source, pick, outputs, common, tokens):
+    """Return a network of convolutions, pooling and dense layers, and maybe attention."""
     image = [int(n) for n in source.integers(1, 8, 3)]
     image[0] = min(image[0], 3)
     (channels, *sides), net = image, []
@@ -174,9 +181,9 @@ def images_of(source, pick, outputs, common):
         if kind == "conv" and old == sides and before == channels:
             options["residual"] = pick((True, False))
         net.append({"layer": kind, **options})
-    if source.integers(3) == 0:
+    if source.integers(3) == 0 and tokens:
         heads = int(source.integers(1, 4))
-        size = [int(source.integers(1, min(side, 3) + 1)) for side in sides]
+        size = [pick([n for n in range(1, 4) if side % n == 0]) for side in sides]
         units = heads * int(source.integers(2, 5))
         net.append({"layer": "tokens", "patch": size, "units": units})
         net.append({"layer": "attention", "heads": heads, "layer_norm": pick((True, False))})
@@ -327,6 +334,11 @@ def test_native_is_eager():
     assert [native_is_eager(one) for one in drawn] == [None] * len(drawn)
 
 
+def test_native_is_eager_in_networks_of_images():
+    drawn = [Drawn(number, native=True, images=True) for number in NATIVE_IMAGES]
+    assert [native_is_eager(one) for one in drawn] == [None] * len(drawn)
+
+
 def test_native_tangents_are_those_of_eager():
     for number in (15, 43, 47, 54, 58):  # the first three are recurrent
         native_tangents_are_eager(Drawn(number, native=True, transforms=()))
@@ -347,6 +359,13 @@ def test_three_hundred_networks(first):
 def test_native_is_eager_in_three_hundred_networks(first):
     numbers = range(first, first + 50)
     assert [native_is_eager(Drawn(n, native=True)) for n in numbers] == [None] * 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(100, 200, 50))
+def test_native_is_eager_in_hundred_networks_of_images(first):
+    drawn = [Drawn(n, native=True, images=True) for n in range(first, first + 50)]
+    assert [native_is_eager(one) for one in drawn] == [None] * 50
 
 
 @pytest.mark.slow

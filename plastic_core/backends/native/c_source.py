@@ -10,10 +10,10 @@ from typing import Final
 from plastic_core.api.normalisation import EPSILON
 from plastic_core.backends.native.c_loss import emit_loss
 from plastic_core.backends.native.c_transform import emit_transform
+from plastic_core.backends.native.code import VECTOR_SIGNALS, Code
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
-from plastic_core.backends.native.step_table import VECTOR_SIGNALS, Code
 
 #: Updates that wait until they are added to a matrix in one pass.
 PERIOD: Final = 4
@@ -58,7 +58,7 @@ def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str)
         return [(folder / f"{name}.c").read_text() for name in names]
 
     parts = [*read("kernels", "functions"), _buffers(writer), *read("network"), *own, *made]
-    return "\n".join([*parts, *read("transform", "maps", "step", learning, "driver")])
+    return "\n".join([*parts, *read("transform", "maps", "places", "step", learning, "driver")])
 
 
 def header(program: Program, writer: Writer, counts: Sequence[int], double: bool) -> str:
@@ -74,6 +74,7 @@ typedef {"double" if double else "float"} real;
 #define MATRIX_STATES {len(program.matrix_states)}
 #define BUFFERS {len(writer.buffers)}
 #define COUNTS {max([*counts, 1])}
+#define TRANSFORMED {int(program.transform is not None)}
 #define PERIOD {PERIOD}
 #define DECAY_PERIOD {DECAY_PERIOD}
 #define LAYER_NORM_EPSILON {EPSILON}

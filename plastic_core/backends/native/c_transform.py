@@ -25,8 +25,6 @@ def emit_transform(transform: MatrixTransform | None) -> str:
             body = [*lines.every, *lines.row, *lines.inner, *unit_stores]
             loops.append(f"for (long i = 0; i < p->n_{units}; i++) {{ {' '.join(body)} }}")
     return f"""\
-#define TRANSFORMED {int(transform is not None)}
-
 INLINE void transform_row(const network_t *net, const projection_t *p, long i, long column,
                           long lanes, const real *increment, real *weight, real *const *state) {{
     (void)net, (void)p, (void)i, (void)column, (void)state;

@@ -45,8 +45,6 @@ def capture(step: Description, dtype: torch.dtype) -> Program:
         raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
     if any(matrix.mask is not None for matrix in step.circuit.matrices):
         raise NotNativeError("C is not generated for masks, which leave connections out")
-    if step.circuit.shared:
-        raise NotNativeError("C is not generated for layers that share weights between places")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
     return _Capture(step, dtype).program()

@@ -66,6 +66,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
 static void lay_out(job_t *job, network_t *net, arena_t *arena) {
     for (long l = 0; l < job->projections; l++)
         lay_out_projection(job, &net->projections[l], l, &kinds[job->kinds[l]], arena);
+    lay_out_layouts(job, net, arena);
     lay_out_network(job, net, arena);
     lay_out_tangents(net, arena);
     lay_out_scratch(net, arena);

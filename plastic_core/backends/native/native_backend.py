@@ -8,6 +8,7 @@ threads run side by side.
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.native.c_activation import emit_activations
 from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
+from plastic_core.backends.native.code import VECTOR_SIGNALS
 from plastic_core.backends.native.library import Library, load_library
 from plastic_core.backends.native.program import Program
-from plastic_core.backends.native.step_table import VECTOR_SIGNALS, StepTable
+from plastic_core.backends.native.step_table import StepTable
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
@@ -35,10 +37,11 @@ _FAST_DECAY: Final = 0.1
 
 _INTEGERS = (
     *("projections", "replicas", "samples", "batch", "stop", "next", "buffers", "places"),
-    *("operations", "forward", "input", "output", "outputs", "ahead"),
+    *("operations", "forward", "input", "output", "outputs", "ahead", "layouts"),
 )
 _POINTERS = (
     *("units", "nodes", "place", "operation", "rows", "columns", "events", "signals", "kinds"),
+    *("shared", "layout_begins", "layout"),
     *("alive", "periods", "weights", "weight_strides"),
     *("feedback", "feedback_strides", "feedback_rows"),
     *("states", "state_strides", "state_sizes", "matrix_states", "matrix_state_strides"),
@@ -184,23 +187,25 @@ class NativeBackend:
         dtype = weights[0].dtype
         states = _by_layer(program.states, parameters)
         matrix_states = _by_layer(program.matrix_states, parameters)
+        layouts = [layout.numbers for layout in table.layouts]
         columns = [thetas[name].to(dtype) for name in program.thetas]
         thetas_of_each = torch.stack(columns, 1) if columns else torch.zeros(len(weights[0]), 1)
         return Job(
             projections=len(weights),
             replicas=parameters.replicas,
             batch=batch_size,
-            buffers=len(table.units),
-            places=len(table.places),
+            buffers=len(table.vectors.units),
+            places=len(table.vectors.places),
             operations=len(table.operations),
             forward=table.forward,
             input=table.input,
             output=table.output,
             outputs=targets.shape[1],
             ahead=self._ahead(table),
-            units=self._integers(table.units),
-            nodes=self._integers(table.nodes),
-            place=self._integers([n for place in table.places for n in place]),
+            layouts=len(table.layouts),
+            units=self._integers(table.vectors.units),
+            nodes=self._integers(table.vectors.nodes),
+            place=self._integers([n for place in table.vectors.places for n in place]),
             operation=self._integers([n for operation in table.operations for n in operation.row]),
             rows=self._integers([w.shape[1] for w in weights]),
             columns=self._integers([w.shape[2] for w in weights]),
@@ -209,6 +214,9 @@ class NativeBackend:
                 [one.get(name, -1) for one in table.signals for name in VECTOR_SIGNALS]
             ),
             kinds=self._integers(program.kind_of),
+            shared=self._integers(table.shared),
+            layout_begins=self._integers([0, *itertools.accumulate(map(len, layouts))]),
+            layout=self._integers([*itertools.chain(*layouts)]),
             alive=self._alive.data_ptr(),
             periods=self._keep(_periods(program, thetas, parameters.replicas)),
             weights=self._pointers(weights),

@@ -17,6 +17,7 @@ typedef struct {
     int64_t input, output;     /* places of x and y_L */
     int64_t outputs;           /* units of y_L */
     int64_t ahead;             /* the projection whose inputs are taken up ahead, or -1 */
+    int64_t layouts;
     const int64_t *units;      /* [buffers] */
     const int64_t *nodes;      /* [buffers], which lie one after the other */
     const int64_t *place;      /* [places, 2], buffer and node in it */
@@ -25,6 +26,8 @@ typedef struct {
     const int64_t *events;     /* [projections], of an update, in mini-batches */
     const int64_t *signals;    /* [projections, SIGNALS], places or -1 */
     const int64_t *kinds;      /* [projections], index into the table of kinds */
+    const int64_t *shared;     /* [projections], whether it sends at many places at once */
+    const int64_t *layout_begins, *layout; /* where each layout begins, and the layouts */
     const uint8_t *alive;      /* [replicas] */
     const int64_t *periods;    /* [replicas], updates that wait before they are added */
     real *const *weights;      /* [projections], each [replicas, n_post, n_pre] */
@@ -48,6 +51,13 @@ typedef struct {
     real *const *weight_tangents, *const *feedback_tangents;
 } job_t;
 
+/* How a population is made of another: number n of place p is read at base p + offset n. */
+typedef struct {
+    long places, units; /* of what is read */
+    long bases, offsets;
+    int32_t *base, *offset; /* counted from the first number of a sample; a base of -1 is none */
+} layout_t;
+
 /* The same with the vectors, and the units of the first of them. */
 typedef struct {
     int32_t code, which, begin, count;
@@ -64,6 +74,7 @@ typedef struct {
 /* One projection; an update of it has `count` events of each sample. */
 typedef struct {
     long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, parts_pad, count;
+    int shared;                /* whether it sends at many places at once */
     const struct kind *kind;
     matrix_t weight, feedback; /* feedback transposed */
     increment_t on_weight, on_feedback;
@@ -89,6 +100,7 @@ typedef struct {
     real *inputs;              /* [together * batch], those of it, */
     vec *ahead_parts;          /* and their products with W_0 */
     projection_t *projections;
+    layout_t *layouts;
     /* scratch: z before its lanes are added up and after it, and of what waits */
     vec *parts, *sums;
     real *sum, *dots[2], *aside[2];
@@ -136,6 +148,12 @@ static void *take(arena_t *arena, long bytes) {
     return here;
 }
 
+/* What has many events at once is added at once, and needs no room to wait; but what is
+transformed does. */
+static long room_for(const projection_t *p, int count, long events, int transformed) {
+    return p->shared && !transformed ? 0 : count * events;
+}
+
 static void lay_out_matrix(matrix_t *m, arena_t *arena, long rows, long columns, long room) {
     *m = (matrix_t){.rows = rows, .columns = columns, .room = room};
     m->tiles = take(arena, (rows + room) * padded(columns) * (long)sizeof(real));
@@ -153,16 +171,19 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->n_post = job->rows[l];
     p->n_out = job->outputs;
     p->count = job->events[l];
+    p->shared = job->shared[l] != 0;
     p->pre_pad = padded(p->n_pre);
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
     const long most = job->batch * p->count;
-    const long room = kind->weight_count * most * period(job, p, kind->weight_decay);
+    const long events = most * period(job, p, kind->weight_decay);
+    const long room = room_for(p, kind->weight_count, events, TRANSFORMED);
     p->parts_pad = padded(p->n_post + room);
     lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room);
     if (job->feedback) {
-        const long waiting = kind->feedback_count * most * period(job, p, kind->feedback_decay);
-        lay_out_matrix(&p->feedback, arena, job->feedback_rows[l], p->n_pre, waiting);
+        const long fed = most * period(job, p, kind->feedback_decay);
+        lay_out_matrix(&p->feedback, arena, job->feedback_rows[l], p->n_pre,
+                       room_for(p, kind->feedback_count, fed, 0));
     }
     for (int s = 0; s < MATRIX_STATES; s++)
         lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0);

@@ -77,7 +77,13 @@ static void send_events_back(network_t *net, projection_t *p, long first, long e
     const struct kind *kind = p->kind;
     const signals_t s = signals_from(p, first);
     pair_t pair = {.matrix = &p->weight}, fed = {.matrix = &p->feedback};
-    for (long e = 0; e < events; e++) {
+    if (p->shared) {
+        if (kind->weight_error) back_many(&p->weight, events, s.error, s.weight_error);
+        if (kind->recon) back_many(&p->weight, events, s.post, s.recon);
+        if (kind->feedback_error)
+            back_many(&p->feedback, events, FEEDBACK_ERROR(s), s.feedback_error);
+    }
+    for (long e = 0; e < events && !p->shared; e++) {
         const long pre = e * p->pre_pad, post = e * p->post_pad;
         if (kind->weight_error) join(net, &pair, s.error + post, s.weight_error + pre);
         if (kind->recon) join(net, &pair, s.post + post, s.recon + pre);
@@ -94,6 +100,10 @@ static void send_events_back(network_t *net, projection_t *p, long first, long e
 static int collect(matrix_t *m, const increment_t *on, int count, int decays, long events) {
     if (decays == UNIFORM && m->patient) m->lost += on->row_decay[0] * (1 - m->lost);
     else if (decays) decay(m, on->row_decay, on->column_decay);
+    if (!m->room) {
+        for (int c = 0; c < count; c++) learn_many(m, events, on->row[c], on->column[c]);
+        count = 0;
+    }
     for (int c = 0; c < count; c++)
         for (long e = 0; e < events; e++)
             postpone(m, on->row[c] + e * padded(m->rows), on->column[c] + e * padded(m->columns));
@@ -130,7 +140,11 @@ static void carry_out(network_t *net, const bound_t *o) {
     real *const *v = o->v;
     const long events = o->count * net->events, n = o->units, pad = padded(n), all = events * pad;
     switch (o->code) {
-    case SEND: send(net, &net->projections[o->which], v[0], v[1]); break;
+    case SEND:
+        if (net->projections[o->which].shared)
+            forward_many(&net->projections[o->which].weight, events, v[0], v[1]);
+        else send(net, &net->projections[o->which], v[0], v[1]);
+        break;
     case SEND_BACK:
         send_events_back(net, &net->projections[o->which], o->begin * net->events, events, v[0]);
         break;
@@ -150,6 +164,14 @@ static void carry_out(network_t *net, const bound_t *o) {
         for (long e = 0; e < events; e++)
             normalise_back(v[0] + e * pad, v[1] + e * pad, v[2][e * LANES], v[3] + e * pad, n);
         break;
+    case GATHER: gather(&net->layouts[o->which], net->events, v[0], v[1]); break;
+    case SCATTER: scatter(&net->layouts[o->which], net->events, v[0], v[1]); break;
+    case POOL: pool(&net->layouts[o->which], net->events, v[0], v[1]); break;
+    case POOL_BACK:
+        pool_back(&net->layouts[o->which], net->events, v[0], v[1], v[2], v[3]);
+        break;
+    case AVERAGE: average(&net->layouts[o->which], net->events, v[0], v[1]); break;
+    case AVERAGE_BACK: average_back(&net->layouts[o->which], net->events, v[0], v[1]); break;
     case ADD: add(v[0], v[1], v[2], all); break;
     case COPY: memcpy(v[1], v[0], all * sizeof(real)); break;
     case ONE:

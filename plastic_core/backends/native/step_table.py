@@ -6,16 +6,17 @@ The same C carries out any of them, so that a library serves networks of any dep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import IntEnum, auto
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.circuit import Apply, Node, Send
-from plastic_core.api.maps import Activate, Add, Constant, Guarded, Normalise, Output
-from plastic_core.api.signals import MATRIX_SIGNALS, SIGNALS
+from plastic_core.api.image_maps import AveragePool, MaxPool
+from plastic_core.api.maps import Activate, Add, Constant, Guarded, Map, Normalise, Output
+from plastic_core.backends.native.code import NOWHERE, Code, Operation
+from plastic_core.backends.native.layout import LAID_OUT, Layout, layouts_of
 from plastic_core.backends.native.program import NotNativeError, Program
+from plastic_core.backends.native.vectors import Vectors
 from plastic_core.backends.step.description import (
     SENT_BACK,
     Description,
@@ -24,52 +25,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 
-#: The vectors that kernels read, in the order of the struct `signals_t`.
-VECTOR_SIGNALS: Final = tuple(name for name in SIGNALS if name not in MATRIX_SIGNALS)
-
-_NOWHERE: Final = -1
-
-
-class Code(IntEnum):
-    """What an operation does; at which places, the comments say."""
-
-    SEND = auto()  # pre, z
-    ACTIVATE = auto()  # z, y
-    NORMALISE = auto()  # z, normalised, scale
-    ADD = auto()  # two parts, sum
-    COPY = auto()  # from, to
-    ONE = auto()  # what is always 1
-    OUTPUT = auto()  # z_L, y_L
-    COMPARE = auto()  # y_L, its error
-    SEND_BACK = auto()  # the error of what was sent, or nowhere
-    ACTIVATE_BACK = auto()  # error, z, y, into
-    NORMALISE_BACK = auto()  # error, normalised, scale, into
-    LEARN = auto()
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation.
-
-    Attributes:
-        code: what is done.
-        places: where.
-        which: of the projections, or of the activation functions.
-        begin: the first of a projection's events, counted in mini-batches.
-        count: events, or nodes, that it is about.
-    """
-
-    code: Code
-    places: tuple[int, ...] = ()
-    which: int = 0
-    begin: int = 0
-    count: int = 1
-
-    @property
-    def row(self) -> tuple[int, ...]:
-        """The struct `operation_t` of network.c."""
-        nowhere = (_NOWHERE,) * (4 - len(self.places))
-        return (self.code, self.which, self.begin, self.count, *self.places, *nowhere)
+_POOLS: Final[dict[type[Map], Code]] = {MaxPool: Code.POOL, AveragePool: Code.AVERAGE}
 
 
 class StepTable:
@@ -80,9 +36,7 @@ class StepTable:
         program: what its rules compute.
 
     Attributes:
-        units: of the vectors of each buffer.
-        nodes: in each buffer, one after the other.
-        places: buffer and node of each vector.
+        vectors: where they lie.
         operations: in order.
         forward: how many of them there are until the outputs are known.
         signals: for each projection the places of its signals, by name.
@@ -91,6 +45,8 @@ class StepTable:
         output: that of what the output function gives.
         ahead: the projection that sends the input, once, or -1.
         activations: the different activation functions.
+        layouts: how populations are laid out.
+        shared: of each projection whether it sends at several places at once.
 
     Raises:
         NotNativeError: the circuit has something that C is not generated for.
@@ -99,17 +55,13 @@ class StepTable:
     def __init__(self, step: Description, program: Program) -> None:
         self._step, circuit = step, step.circuit
         self._propagate = [program.kinds[kind].propagate for kind in program.kind_of]
-        self.units: list[int] = []
-        self.nodes: list[int] = []
-        self.places: list[tuple[int, int]] = []
+        self.vectors = Vectors(circuit)
         self.operations: list[Operation] = []
         self.activations: list[Activation] = []
+        self.layouts: list[Layout] = []
+        self.shared = [circuit.places(sends[0].z) > 1 for sends in circuit.sends]
         self.signals: list[dict[str, int]] = [{} for _ in circuit.sends]
-        self._buffers: dict[Hashable, int] = {}
-        self._place_of: dict[tuple[int, int], int] = {}
-        self._steps: dict[str, int] = {}
-        for node in (circuit.input, *circuit.maker):
-            self._steps[node.series] = max(node.step + 1, self._steps.get(node.series, 0))
+        self._known_layouts: dict[Apply, list[int]] = {}
         # how many parts the error of a node has, which of them came, and where it is no node's
         self._parts = Counter(node for back in step.backward for node in _written(back))
         self._begun: set[Node] = set()
@@ -122,37 +74,18 @@ class StepTable:
             count = 0
             for send in sends:
                 self._begin[send] = count
-                count += len(circuit.events(send).pre)
+                count += len(circuit.events(send).pre) * circuit.places(send.z)
             self.events.append(count)
-        self.input, self.output = self._at("node", circuit.input), self._at("node", circuit.output)
+        self.input, self.output = (
+            self.vectors.at("node", circuit.input),
+            self.vectors.at("node", circuit.output),
+        )
         once = [p for p, s in enumerate(circuit.sends) if [one.pre for one in s] == [circuit.input]]
-        self.ahead = once[0] if once else _NOWHERE
+        self.ahead = once[0] if once else NOWHERE
         self._go_forward()
         self.forward = len(self.operations)
         self._compare()
         self._go_back()
-
-    # where vectors lie
-
-    def _buffer(self, key: Hashable, units: int, nodes: int) -> int:
-        if key not in self._buffers:
-            self._buffers[key] = len(self.units)
-            self.units.append(units)
-            self.nodes.append(nodes)
-        return self._buffers[key]
-
-    def _place(self, buffer: int, node: int = 0) -> int:
-        key = (buffer, node)
-        if key not in self._place_of:
-            self._place_of[key] = len(self.places)
-            self.places.append(key)
-        return self._place_of[key]
-
-    def _at(self, kind: str, node: Node) -> int:
-        """Return the place of a "node", of its "error" or of the "scale" of a normalisation."""
-        units = 1 if kind == "scale" else self._step.circuit.units[node.series]
-        buffer = self._buffer((kind, node.series), units, self._steps[node.series])
-        return self._place(buffer, node.step)
 
     def _gather(
         self, kind: str, nodes: Sequence[Node], owner: int | None = None
@@ -163,20 +96,22 @@ class StepTable:
         """
         first = nodes[0]
         if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
-            return self._at(kind, first), []
+            return self.vectors.at(kind, first), []
         key = (kind, owner, *nodes)
-        copied = key in self._buffers
-        buffer = self._buffer(key, self._step.circuit.units[first.series], len(nodes))
+        copied = key in self.vectors
+        buffer = self.vectors.buffer(key, self._step.circuit.units[first.series], len(nodes))
         copies = [
-            Operation(Code.COPY, (self._at(kind, node), self._place(buffer, i)))
+            Operation(Code.COPY, (self.vectors.at(kind, node), self.vectors.place(buffer, i)))
             for i, node in enumerate(nodes)
         ]
-        return self._place(buffer), [] if copied else copies
+        return self.vectors.place(buffer), [] if copied else copies
 
     def _own(self, p: int, name: str) -> None:
         """Make room for a signal that is no node's."""
         units = self._step.circuit.units[self._step.circuit.sends[p][0].pre.series]
-        self.signals[p][name] = self._place(self._buffer((name, p), units, self.events[p]))
+        self.signals[p][name] = self.vectors.place(
+            self.vectors.buffer((name, p), units, self.events[p])
+        )
 
     # forward
 
@@ -184,8 +119,9 @@ class StepTable:
         circuit = self._step.circuit
         for operation in circuit.operations:
             if type(operation) is Send:
-                at = (self._at("node", operation.pre), self._at("node", operation.z))
-                self.operations.append(Operation(Code.SEND, at, operation.projection))
+                at = (self.vectors.at("node", operation.pre), self.vectors.at("node", operation.z))
+                count = circuit.places(operation.z)
+                self.operations.append(Operation(Code.SEND, at, operation.projection, count=count))
             elif type(operation) is Apply:
                 self._apply(operation)
             else:
@@ -197,27 +133,58 @@ class StepTable:
                 self.operations += copies
 
     def _apply(self, operation: Apply) -> None:
-        ins = [self._at("node", node) for node in operation.inputs]
-        out, function = self._at("node", operation.output), operation.map
-        add = self.operations.append
+        ins = [self.vectors.at("node", node) for node in operation.inputs]
+        out, function = self.vectors.at("node", operation.output), operation.map
+        count = self._step.circuit.places(operation.output)
+
+        def add(code: Code, *places: int, which: int = 0) -> None:
+            self.operations.append(Operation(code, places, which, count=count))
+
         if type(function) is Activate:
-            add(Operation(Code.ACTIVATE, (*ins, out), self._activation(function)))
+            add(Code.ACTIVATE, *ins, out, which=self._activation(function))
         elif type(function) is Normalise:
-            add(Operation(Code.NORMALISE, (*ins, out, self._at("scale", operation.output))))
+            add(Code.NORMALISE, *ins, out, self.vectors.at("scale", operation.output))
         elif type(function) is Add:
             total, *more = ins
             if not more:
-                add(Operation(Code.COPY, (total, out)))
+                add(Code.COPY, total, out)
             for one in more:
-                add(Operation(Code.ADD, (total, one, out)))
+                add(Code.ADD, total, one, out)
                 total = out
         elif type(function) is Constant:
-            add(Operation(Code.ONE, (out,)))
+            add(Code.ONE, out)
         elif type(function) is Output:
-            add(Operation(Code.OUTPUT, (*ins, out)))
+            add(Code.OUTPUT, *ins, out)
+        elif type(function) in LAID_OUT:
+            self._lay_out(operation, ins[0], out)
         else:
             plugin = function.function if isinstance(function, Guarded) else function
             raise NotNativeError(_unknown("map", plugin))
+
+    def _lay_out(self, operation: Apply, place: int, out: int) -> None:
+        """Read a population as its layout says, an image first with places of 0 around it."""
+        code = _POOLS.get(type(operation.map), Code.GATHER)
+        *before, last = self._layouts_of(operation)
+        for which in before:
+            into = self._padded("node", operation)
+            self.operations.append(Operation(Code.GATHER, (place, into), which))
+            place = into
+        self.operations.append(Operation(code, (place, out), last))
+
+    def _padded(self, kind: str, operation: Apply) -> int:
+        """Return the place of an image, or of its error, with places of 0 around it."""
+        layout = self.layouts[self._layouts_of(operation)[0]]
+        key = (f"padded {kind}", operation.output)
+        return self.vectors.place(self.vectors.buffer(key, layout.units, len(layout.bases)))
+
+    def _layouts_of(self, operation: Apply) -> list[int]:
+        """Return which layouts a map reads by, one after the other."""
+        if operation not in self._known_layouts:
+            units = self._step.circuit.units[operation.inputs[0].series]
+            made, first = layouts_of(operation.map, units), len(self.layouts)
+            self.layouts += made
+            self._known_layouts[operation] = list(range(first, first + len(made)))
+        return self._known_layouts[operation]
 
     def _activation(self, function: Activate) -> int:
         if function.activation not in self.activations:
@@ -230,7 +197,7 @@ class StepTable:
         """Find the error of the output, and make room for what comes back."""
         step, circuit = self._step, self._step.circuit
         if step.error:
-            places = (self.output, self._at("error", circuit.logits))
+            places = (self.output, self.vectors.at("error", circuit.logits))
             self.operations.append(Operation(Code.COMPARE, places))
         for p, sends in enumerate(circuit.sends):
             signals, events = self.signals[p], [circuit.events(send) for send in sends]
@@ -243,6 +210,10 @@ class StepTable:
                     self._error_copies[send] = copies[begin : begin + count]
             sent_back = {step.sent_back(name)[1] for name in SENT_BACK.keys() & step.reads[p]}
             if "output_error" in step.reads[p] | sent_back:
+                if self.shared[p]:
+                    raise NotNativeError(
+                        "C is not generated for errors of the outputs at several places"
+                    )
                 repeated = [circuit.logits] * self.events[p]
                 signals["output_error"], copies = self._gather("error", repeated)
                 self.operations += copies
@@ -261,20 +232,23 @@ class StepTable:
             self._learn(count)
 
     def _send_back(self, back: SendBack) -> None:
-        p, count = back.send.projection, len(back.events.error)
+        p, nodes = back.send.projection, len(back.events.error)
         if not self._step.propagates[p]:
             return  # all events together, before it learns
         self.operations += self._error_copies.pop(back.send, [])
         begin = self._begin[back.send]
         places: tuple[int, ...] = ()
         adds: list[Operation] = []
+        if back.whole is not None:
+            raise NotNativeError("C is not generated for errors of the outputs at several places")
         if back.into is not None:
             sent = self._sent_back_alone(p, back.into)
             if sent is None:
-                place, adds = self._into(back.into, count)
+                place, adds = self._into(back.into, nodes)
                 places = (place,)
             else:
-                self._elsewhere[back.into] = self._place(sent, begin)
+                self._elsewhere[back.into] = self.vectors.place(sent, begin)
+        count = nodes * self._step.circuit.places(back.send.z)
         self.operations.append(Operation(Code.SEND_BACK, places, p, begin, count))
         self.operations += adds
 
@@ -286,7 +260,7 @@ class StepTable:
         name = signal.arguments[0] if signal.operation == "signal" else ""
         if self._parts[into] > 1 or into in self._step.read_errors or name not in SENT_BACK:
             return None
-        return self.places[self.signals[p][name]][0]
+        return self.vectors.places[self.signals[p][name]][0]
 
     def _into(self, node: Node, events: int = 1) -> tuple[int, list[Operation]]:
         """Return where a part of a node's error goes, and what adds it to other parts."""
@@ -294,52 +268,108 @@ class StepTable:
             if self._parts[node] > 1 or node in self._step.circuit.maker:
                 raise NotNativeError("C is not generated for errors of what several events read")
             units = self._step.circuit.units[node.series]
-            self._elsewhere[node] = self._place(self._buffer(("error", node), units, events))
+            self._elsewhere[node] = self.vectors.place(
+                self.vectors.buffer(("error", node), units, events)
+            )
         begun = node in self._begun
         self._begun.add(node)
         place = self._arrived(node)
         if not begun:
             return place, []
-        units = self._step.circuit.units[node.series]
-        part = self._place(self._buffer(("part", units), units, 1))
-        return part, [Operation(Code.ADD, (place, part, place))]
+        units, count = self._step.circuit.units[node.series], self._step.circuit.places(node)
+        part = self.vectors.place(self.vectors.buffer(("part", units, count), units, count))
+        return part, [Operation(Code.ADD, (place, part, place), count=count)]
 
     def _arrived(self, node: Node) -> int:
-        return self._elsewhere[node] if node in self._elsewhere else self._at("error", node)
+        return self._elsewhere[node] if node in self._elsewhere else self.vectors.at("error", node)
 
     def _map_back(self, back: MapBack) -> None:
         apply, function, error = back.apply, back.apply.map, self._arrived(back.error)
+        count = self._step.circuit.places(apply.output)
         for node in back.into:
             if node is None:
                 continue
             into, adds = self._into(node)
-            y = self._at("node", apply.output)
+            y = self.vectors.at("node", apply.output)
             if type(function) is Activate and self._step.hooks.gated:
-                at = (error, self._at("node", apply.inputs[0]), y, into)
-                done = Operation(Code.ACTIVATE_BACK, at, self._activation(function))
+                at = (error, self.vectors.at("node", apply.inputs[0]), y, into)
+                which = self._activation(function)
+                done = [Operation(Code.ACTIVATE_BACK, at, which, count=count)]
             elif type(function) is Normalise and self._step.hooks.gated:
-                at = (error, y, self._at("scale", apply.output), into)
-                done = Operation(Code.NORMALISE_BACK, at)
+                at = (error, y, self.vectors.at("scale", apply.output), into)
+                done = [Operation(Code.NORMALISE_BACK, at, count=count)]
+            elif type(function) in LAID_OUT:
+                done = list(self._laid_out_back(apply, error, into))
             else:  # a sum, or a map that the rule does not gate by
-                done = Operation(Code.COPY, (error, into))
-            self.operations += [done, *adds]
+                done = [Operation(Code.COPY, (error, into), count=count)]
+            self.operations += [*done, *adds]
+
+    def _laid_out_back(self, apply: Apply, error: int, into: int) -> Iterator[Operation]:
+        """Yield what brings errors back to where what was laid out had been read."""
+        *before, last = self._layouts_of(apply)
+        there = self._padded("error", apply) if before else into
+        if type(apply.map) is MaxPool:
+            at = (
+                error,
+                self.vectors.at("node", apply.inputs[0]),
+                self.vectors.at("node", apply.output),
+                there,
+            )
+            yield Operation(Code.POOL_BACK, at, last)
+        else:
+            code = Code.AVERAGE_BACK if type(apply.map) is AveragePool else Code.SCATTER
+            yield Operation(code, (error, there), last)
+        for which in before:
+            yield Operation(Code.SCATTER, (there, into), which)
 
     def _pre_error_back(self, back: PreError) -> None:
         circuit, p = self._step.circuit, back.send.projection
         if "pre_error" not in self.signals[p]:
             self._own(p, "pre_error")
-        buffer, _ = self.places[self.signals[p]["pre_error"]]
+        buffer, _ = self.vectors.places[self.signals[p]["pre_error"]]
         begin, nodes = self._begin[back.send], circuit.events(back.send).pre
-        into, arrived = self._place(buffer, begin), self._arrived(back.error)
-        gate, count = circuit.gate(back.population), len(nodes)
-        if gate is None or not self._step.hooks.gated or gate.activation.spec.slope_of != "y":
-            done = Operation(Code.COPY, (arrived, into), count=count)
-        else:
-            buffer, first = self.places[self.signals[p]["pre"]]
-            pre = self._place(buffer, first + begin)
-            places = (arrived, pre, pre, into)
-            done = Operation(Code.ACTIVATE_BACK, places, self._activation(gate), count=count)
-        self.operations.append(done)
+        into, error = self.vectors.place(buffer, begin), self._arrived(back.error)
+        gate = circuit.gate(back.population) if back.gated and self._step.hooks.gated else None
+        places = circuit.places(back.population)
+        if gate is not None and gate.activation.spec.slope_of == "y":
+            if back.layouts:
+                y, count = self.vectors.at("node", back.population), places
+                units = circuit.units[back.population.series]
+                gated = self.vectors.place(self.vectors.buffer(("gated", p), units, places))
+            else:
+                buffer, first = self.vectors.places[self.signals[p]["pre"]]
+                y, count, gated = (
+                    self.vectors.place(buffer, first + begin),
+                    len(nodes) * places,
+                    into,
+                )
+            at = (error, y, y, gated)
+            which = self._activation(gate)
+            self.operations.append(Operation(Code.ACTIVATE_BACK, at, which, count=count))
+            error = gated
+        elif not back.layouts:
+            self.operations.append(Operation(Code.COPY, (error, into), count=len(nodes) * places))
+        self._lay_out_error(back, error, into)
+
+    def _lay_out_error(self, back: PreError, error: int, into: int) -> None:
+        """Lay out the error of a population as the population is."""
+        circuit, p = self._step.circuit, back.send.projection
+        layouts: list[int] = []
+        node = back.send.pre
+        for _ in back.layouts:
+            made = circuit.maker[node]
+            assert isinstance(made, Apply)
+            layouts = self._layouts_of(made) + layouts
+            node = made.inputs[0]
+        for number, which in enumerate(layouts, start=1):
+            layout, to = self.layouts[which], into
+            if number < len(layouts):
+                key = ("laid out", p, number)
+                to = self.vectors.place(
+                    self.vectors.buffer(key, len(layout.offsets), len(layout.bases))
+                )
+            self.operations.append(Operation(Code.GATHER, (error, to), which))
+            error = to
 
     def _learn(self, count: int) -> None:
         """Let those projections learn whose signals are complete after so many parts."""

@@ -1,0 +1,105 @@
+"""How populations with places are laid out, as tables for C: what each number is read from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from plastic_core.api.image_maps import AveragePool, Flatten, MaxPool, Patches, Places, Windows
+from plastic_core.api.maps import Map
+
+#: A place, and one of its units; (-1, 0) is none, which holds 0.
+At = tuple[int, int]
+
+_NONE: Final[At] = (-1, 0)
+
+#: The maps that only lay out, or look through windows.
+LAID_OUT: Final = (Places, Flatten, Patches, MaxPool, AveragePool)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One sample of a population made of another: number n of place p is read at p's base + n.
+
+    Attributes:
+        places: of what is read.
+        units: of what is read, at each place.
+        bases: for each place.
+        offsets: for each number, or of a pool for each place of a window.
+    """
+
+    places: int
+    units: int
+    bases: tuple[At, ...]
+    offsets: tuple[At, ...]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The layout as C reads it."""
+        ends = (self.places, self.units, len(self.bases), len(self.offsets))
+        return (*ends, *itertools.chain(*self.bases, *self.offsets))
+
+
+def layouts_of(function: Map, units: int) -> list[Layout]:
+    """Return what one of `LAID_OUT` reads by, one layout after the other.
+
+    Args:
+        function: the map.
+        units: at each place of what it reads.
+    """
+    if isinstance(function, Places):
+        return [_places(function)]
+    if isinstance(function, Flatten):
+        return [_flattened(function, units)]
+    assert isinstance(function, Windows)
+    seen = _windows(function, units)
+    return [_padded(function, units), seen] if function.padding else [seen]
+
+
+def _places(function: Places) -> Layout:
+    """Return the layout of an image's places."""
+    places = math.prod(function.grid)
+    bases = tuple((0, place) for place in range(places))
+    offsets = tuple((0, channel * places) for channel in range(function.channels))
+    return Layout(1, places * function.channels, bases, offsets)
+
+
+def _flattened(function: Flatten, channels: int) -> Layout:
+    """Return the layout of all places as one."""
+    places = math.prod(function.grid)
+    offsets = itertools.product(range(channels), range(places))
+    return Layout(places, channels, ((0, 0),), tuple((place, unit) for unit, place in offsets))
+
+
+def _padded(function: Windows, channels: int) -> Layout:
+    """Return the layout of an image with places of 0 around it."""
+    edge, (height, width) = function.padding, function.below
+    bases = tuple(
+        (row * width + column, 0) if 0 <= row < height and 0 <= column < width else _NONE
+        for row in range(-edge, height + edge)
+        for column in range(-edge, width + edge)
+    )
+    return Layout(height * width, channels, bases, tuple((0, unit) for unit in range(channels)))
+
+
+def _windows(function: Windows, channels: int) -> Layout:
+    """Return the layout of windows over an image with its places of 0.
+
+    Offsets of patches are those of numbers, by channel, row and column; of a pool of places.
+    """
+    height, width = (side + 2 * function.padding for side in function.below)
+    bases = tuple(_corners(function, width))
+    inside = [row * width + column for row, column in itertools.product(*map(range, function.size))]
+    channels_read = range(channels) if isinstance(function, Patches) else (0,)
+    offsets = tuple((place, channel) for channel in channels_read for place in inside)
+    return Layout(height * width, channels, bases, offsets)
+
+
+def _corners(function: Windows, width: int) -> Iterator[At]:
+    rows, columns = function.grid
+    down, right = function.stride
+    for row, column in itertools.product(range(rows), range(columns)):
+        yield row * down * width + column * right, 0

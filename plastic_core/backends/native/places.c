@@ -1,0 +1,197 @@
+/* Populations with places: images laid out in patches, in places or in one, pools, and the
+products of a matrix with the events of many places. */
+
+/* Room for layouts: their tables count numbers from the first of a sample. */
+static void lay_out_layout(const int64_t *numbers, layout_t *l, arena_t *arena) {
+    *l = (layout_t){numbers[0], numbers[1], numbers[2], numbers[3], 0, 0};
+    l->base = take(arena, l->bases * (long)sizeof(int32_t));
+    l->offset = take(arena, l->offsets * (long)sizeof(int32_t));
+    if (!arena->memory) return;
+    const int64_t *at = numbers + 4;
+    for (long i = 0; i < l->bases + l->offsets; i++, at += 2) {
+        const int32_t here = at[0] < 0 ? -1 : (int32_t)(at[0] * padded(l->units) + at[1]);
+        if (i < l->bases) l->base[i] = here;
+        else l->offset[i - l->bases] = here;
+    }
+}
+
+static void lay_out_layouts(const job_t *job, network_t *net, arena_t *arena) {
+    net->layouts = take(arena, job->layouts * (long)sizeof(layout_t));
+    for (long k = 0; k < job->layouts; k++) {
+        layout_t counted;
+        lay_out_layout(job->layout + job->layout_begins[k],
+                       arena->memory ? &net->layouts[k] : &counted, arena);
+    }
+}
+
+/* to[p][n] = from[base p + offset n], or 0. */
+static void gather(const layout_t *l, long events, const real *from, real *to) {
+    const long size = l->places * padded(l->units), pad = padded(l->offsets);
+    for (long e = 0; e < events; e++, from += size)
+        for (long p = 0; p < l->bases; p++, to += pad) {
+            if (l->base[p] < 0) {
+                memset(to, 0, pad * sizeof(real));
+                continue;
+            }
+            const real *here = from + l->base[p];
+            for (long n = 0; n < l->offsets; n++) to[n] = here[l->offset[n]];
+            clear_padding(to, l->offsets);
+        }
+}
+
+/* The transpose of `gather`. */
+static void scatter(const layout_t *l, long events, const real *from, real *to) {
+    const long size = l->places * padded(l->units), pad = padded(l->offsets);
+    memset(to, 0, events * size * sizeof(real));
+    for (long e = 0; e < events; e++, to += size)
+        for (long p = 0; p < l->bases; p++, from += pad) {
+            if (l->base[p] < 0) continue;
+            real *here = to + l->base[p];
+            for (long n = 0; n < l->offsets; n++) here[l->offset[n]] += from[n];
+        }
+}
+
+/* The largest of each unit in each window. */
+static void pool(const layout_t *l, long events, const real *x, real *y) {
+    const long pad = padded(l->units);
+    for (long e = 0; e < events; e++, x += l->places * pad)
+        for (long p = 0; p < l->bases; p++, y += pad) {
+            memcpy(y, x + l->base[p] + l->offset[0], pad * sizeof(real));
+            for (long w = 1; w < l->offsets; w++) {
+                const real *here = x + l->base[p] + l->offset[w];
+                SIMD for (long i = 0; i < pad; i++) y[i] = here[i] > y[i] ? here[i] : y[i];
+            }
+        }
+}
+
+/* The error goes to the first place that has the largest. */
+static void pool_back(const layout_t *l, long events, const real *error, const real *x,
+                      const real *y, real *into) {
+    const long pad = padded(l->units), size = l->places * pad;
+    memset(into, 0, events * size * sizeof(real));
+    for (long e = 0; e < events; e++, x += size, into += size)
+        for (long p = 0; p < l->bases; p++, y += pad, error += pad)
+            for (long i = 0; i < l->units; i++) {
+                long w = 0;
+                while (w < l->offsets - 1 && x[l->base[p] + l->offset[w] + i] != y[i]) w++;
+                into[l->base[p] + l->offset[w] + i] += error[i];
+            }
+}
+
+/* The mean of each unit in each window. */
+static void average(const layout_t *l, long events, const real *x, real *y) {
+    const long pad = padded(l->units);
+    for (long e = 0; e < events; e++, x += l->places * pad)
+        for (long p = 0; p < l->bases; p++, y += pad) {
+            memset(y, 0, pad * sizeof(real));
+            for (long w = 0; w < l->offsets; w++) add(y, x + l->base[p] + l->offset[w], y, pad);
+            SIMD for (long i = 0; i < pad; i++) y[i] /= (real)l->offsets;
+        }
+}
+
+static void average_back(const layout_t *l, long events, const real *error, real *into) {
+    const long pad = padded(l->units), size = l->places * pad;
+    memset(into, 0, events * size * sizeof(real));
+    for (long e = 0; e < events; e++, into += size)
+        for (long p = 0; p < l->bases; p++, error += pad)
+            for (long w = 0; w < l->offsets; w++) {
+                real *here = into + l->base[p] + l->offset[w];
+                SIMD for (long i = 0; i < pad; i++) here[i] += error[i] / (real)l->offsets;
+            }
+}
+
+/* Four rows of W times three events, so that what is summed fills the registers. */
+#define EVENTS 3
+
+INLINE void forward_block(const int rows, const int events, const matrix_t *m, long i, const real *x,
+                       real *z) {
+    const long x_pad = padded(m->columns), z_pad = padded(m->rows);
+    vec sum[EVENTS][ROWS] = {0};
+    for (long t = 0; t < tile_count(m); t++) {
+        const long begin = m->begins[t], width = m->begins[t + 1] - begin;
+        const vec *tile = tile_at(m, begin) + i * width;
+        for (long v = 0; v < width; v++) {
+            vec ahead[EVENTS];
+            for (int e = 0; e < events; e++) ahead[e] = ((const vec *)(x + e * x_pad))[begin + v];
+            for (int r = 0; r < rows; r++) {
+                const vec w = tile[r * width + v];
+                for (int e = 0; e < events; e++) sum[e][r] += w * ahead[e];
+            }
+        }
+    }
+    for (int e = 0; e < events; e++) {
+        real four[ROWS];
+        add_lanes(sum[e], ROWS, four);
+        for (int r = 0; r < rows; r++) z[e * z_pad + i + r] = four[r];
+    }
+}
+
+/* z = W x for many events. */
+static void forward_many(const matrix_t *m, long events, const real *x, real *z) {
+    const long x_pad = padded(m->columns), z_pad = padded(m->rows);
+    long e = 0;
+    for (; e + EVENTS <= events; e += EVENTS) {
+        const real *from = x + e * x_pad;
+        real *to = z + e * z_pad;
+        long i = 0;
+        for (; i + ROWS <= m->rows; i += ROWS) forward_block(ROWS, EVENTS, m, i, from, to);
+        for (; i < m->rows; i++) forward_block(1, EVENTS, m, i, from, to);
+    }
+    for (; e < events; e++)
+        for (long i = 0; i < m->rows; i++) forward_block(1, 1, m, i, x + e * x_pad, z + e * z_pad);
+    for (e = 0; e < events; e++) clear_padding(z + e * z_pad, m->rows);
+}
+
+INLINE void back_block(const int width, const int events, const vec *tile, long begin,
+                       const matrix_t *m, const real *left, real *out) {
+    const long left_pad = padded(m->rows), out_pad = padded(m->columns);
+    vec sum[ROWS][WIDEST] = {0};
+    for (long i = 0; i < m->rows; i++, tile += width)
+        for (int e = 0; e < events; e++) {
+            const real factor = left[e * left_pad + i];
+            for (int v = 0; v < width; v++) sum[e][v] += tile[v] * factor;
+        }
+    for (int e = 0; e < events; e++)
+        for (int v = 0; v < width; v++) ((vec *)(out + e * out_pad))[begin + v] = sum[e][v];
+}
+
+INLINE void back_many_tile(const int width, const vec *tile, long begin, const matrix_t *m,
+                             long events, const real *left, real *out) {
+    const long left_pad = padded(m->rows), out_pad = padded(m->columns);
+    long e = 0;
+    for (; e + ROWS <= events; e += ROWS)
+        back_block(width, ROWS, tile, begin, m, left + e * left_pad, out + e * out_pad);
+    for (; e < events; e++)
+        back_block(width, 1, tile, begin, m, left + e * left_pad, out + e * out_pad);
+}
+
+/* out = M' left for many events. */
+static void back_many(const matrix_t *m, long events, const real *left, real *out) {
+    FOR_TILES(m, back_many_tile, m, events, left, out)
+}
+
+INLINE void learn_block(const int width, const int rows, vec *tile, long begin, const matrix_t *m,
+                        long i, long events, const real *row, const real *column) {
+    const long row_pad = padded(m->rows), column_pad = padded(m->columns);
+    vec sum[ROWS][WIDEST] = {0};
+    for (long e = 0; e < events; e++, row += row_pad, column += column_pad)
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < width; v++)
+                sum[r][v] += ((const vec *)column)[begin + v] * row[i + r];
+    tile += i * width;
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < width; v++) tile[r * width + v] += sum[r][v];
+}
+
+INLINE void learn_many_tile(const int width, vec *tile, long begin, const matrix_t *m,
+                              long events, const real *row, const real *column) {
+    long i = 0;
+    for (; i + ROWS <= m->rows; i += ROWS)
+        learn_block(width, ROWS, tile, begin, m, i, events, row, column);
+    for (; i < m->rows; i++) learn_block(width, 1, tile, begin, m, i, events, row, column);
+}
+
+/* Add the increment row column' of many events. */
+static void learn_many(const matrix_t *m, long events, const real *row, const real *column) {
+    FOR_TILES(m, learn_many_tile, m, events, row, column)
+}

@@ -1,0 +1,57 @@
+"""Where the vectors of a step lie."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from plastic_core.api.circuit import Circuit, Node
+
+
+class Vectors:
+    """Buffers of vectors that lie one after the other, and the place of each vector that is used.
+
+    Args:
+        circuit: the network.
+
+    Attributes:
+        units: of the vectors of each buffer.
+        nodes: in each buffer: vectors of one sample.
+        places: buffer and number of each vector.
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+        self.units: list[int] = []
+        self.nodes: list[int] = []
+        self.places: list[tuple[int, int]] = []
+        self._buffers: dict[Hashable, int] = {}
+        self._place_of: dict[tuple[int, int], int] = {}
+        self._steps: dict[str, int] = {}
+        for node in (circuit.input, *circuit.maker):
+            self._steps[node.series] = max(node.step + 1, self._steps.get(node.series, 0))
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._buffers
+
+    def buffer(self, key: Hashable, units: int, nodes: int) -> int:
+        """Return the buffer of a key, which is made where it is not there."""
+        if key not in self._buffers:
+            self._buffers[key] = len(self.units)
+            self.units.append(units)
+            self.nodes.append(nodes)
+        return self._buffers[key]
+
+    def place(self, buffer: int, node: int = 0) -> int:
+        """Return the place of one vector of a buffer."""
+        key = (buffer, node)
+        if key not in self._place_of:
+            self._place_of[key] = len(self.places)
+            self.places.append(key)
+        return self._place_of[key]
+
+    def at(self, kind: str, node: Node) -> int:
+        """Return the place of a "node", of its "error" or of the "scale" of a normalisation."""
+        units, places = self._circuit.units[node.series], self._circuit.places(node)
+        nodes = self._steps[node.series] * places
+        buffer = self.buffer((kind, node.series), 1 if kind == "scale" else units, nodes)
+        return self.place(buffer, node.step * places)
