@@ -27,7 +27,7 @@ def resolve(
         dtype=dtype,
         transforms=transforms,
         settings=settings or {},
-        options={"sizes": list(sizes), **options},
+        options={**({} if "net" in options else {"sizes": list(sizes)}), **options},
     )
     plan = make_plan(spec, Catalogue(rules=rules, transforms=transform_classes))
     kind = getattr(torch, dtype)

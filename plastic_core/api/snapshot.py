@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from plastic_core.api.network_spec import AnyNetwork
+    from plastic_core.api.network_spec import AnyNetwork, NetworkKind
 
 
 class PointIncrements(Protocol):
@@ -63,8 +63,12 @@ class Subject(Protocol):
         """Return states and hidden activities over time, of recurrent networks."""
         ...
 
-    def skips(self) -> Sequence[bool]:
-        """Return for each layer whether a residual connection goes around it."""
+    def layers(self, activities: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what each layer reads, and what it becomes before it is added to anything."""
+        ...
+
+    def sent_down(self, layer: int, y: Tensor) -> Tensor:
+        """Return what comes back to the input from a layer."""
         ...
 
     def learning(self) -> Learning:
@@ -84,10 +88,13 @@ class Snapshot:
 
     Attributes:
         network: their specification, sizes and activation among it.
+        kind: "feedforward" where each layer leads from one population to the next, "layered" where
+            there are places, or several matrices in a layer, or "recurrent".
         rules: names of the rules, in the order of the expression.
         activities: y_0 .. y_L, ``[R, N, n_l]``; y_L is what the loss makes of z_L, such as
             softmax. Of recurrent networks the input, the hidden activity at the last step, and
-            the output.
+            the output; of layered ones the input and what each layer of the list gives, pools too,
+            ``[R, N K, n]`` where it has K places.
         targets: ``[N, n_L]``, one-hot or numbers.
         feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
             None where no rule has feedback matrices.
@@ -95,6 +102,7 @@ class Snapshot:
     """
 
     network: AnyNetwork
+    kind: NetworkKind
     rules: tuple[str, ...]
     activities: Sequence[Tensor]
     targets: Tensor
@@ -150,13 +158,39 @@ class Snapshot:
         return self._unrolled[1]
 
     @cached_property
-    def branches(self) -> list[Tensor]:
-        """y_l without what skipped the layer, sigma(z_l), for each layer, ``[R, N, n_l]``.
+    def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.subject.layers(self.activities)
 
-        Of feed-forward networks, as are the errors and increments below.
+    @property
+    def pre(self) -> list[Tensor]:
+        """What W_1 .. W_L are multiplied by, ``[R, N K_l, n_pre]``, an event of each of K_l places.
+
+        K_l is 1 but where weights are shared: there it is a patch. Of networks that are not
+        recurrent, as are post and the errors and increments below.
         """
-        pairs = zip(self.activities[1:], self.activities[:-1], self.subject.skips(), strict=True)
-        return [y - below if skip else y for y, below, skip in pairs]
+        return self._layers[0]
+
+    @property
+    def post(self) -> list[Tensor]:
+        """What that becomes, sigma(z_l), ``[R, N K_l, n_post]``: y_l without what skips the layer.
+
+        Of an output layer what the loss makes of z_L; where nothing activates z_l that itself.
+        """
+        return self._layers[1]
+
+    def sent_down(self, layer: int, y: Tensor) -> Tensor:
+        r"""Return :math:`W_1^\top \cdots W_l^\top y`, ``[R, P, n_0]``, of the first P points.
+
+        Activation functions and normalisation are left out, of sums the first part is followed. Of
+        patches that overlap, and through pools, a number is the mean of what comes back to it, and
+        0 where nothing does. NaN where another map lies between that is not linear, as attention
+        is. Of networks that are not recurrent.
+
+        Args:
+            layer: l, counted from 1.
+            y: ``[R, P K_l, n_post]``.
+        """
+        return self.subject.sent_down(layer, y)
 
     @cached_property
     def _learning(self) -> Learning:
@@ -164,7 +198,10 @@ class Snapshot:
 
     @cached_property
     def errors(self) -> list[Tensor | None]:
-        """e_1 .. e_L as the rules propagate them, ``[R, P, n_l]``; None where no rule reads e_l."""
+        """e_1 .. e_L as the rules propagate them, ``[R, P, n_l]``; None where no rule reads e_l.
+
+        Where weights are shared ``[R, P, K_l, n_l]``.
+        """
         return self._learning.errors()
 
     @cached_property

@@ -207,7 +207,8 @@ class ProbeSpec(Spec):
         reference: its source.
         measures: the quantities, by the name of their variable in the result.
         when: "every" evaluation point or the "last" one; ``--set NAME.when=every`` changes it.
-        networks: the kinds of network that it measures, a set of "feedforward" and "recurrent".
+        networks: the kinds of network that it measures, a set of "feedforward", "layered" and
+            "recurrent".
         params: a pydantic model class of parameters, all with defaults; ``--set
             NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
         api: major version of the contract that it was written against.

@@ -10,9 +10,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from plastic_core.api.circuit import Circuit, Node
+from plastic_core.api.circuit import Circuit, Node, Send
+from plastic_core.api.maps import Activate, Add, Normalise
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.snapshot import Snapshot
+from plastic_core.api.token_maps import Positions
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
 from plastic_core.circuits.recurrent import ACTIVITY, STATE
@@ -39,7 +41,7 @@ class Film:
 
     Attributes:
         inputs: y_0, ``[N, n_0]``, the same for all.
-        layers: y_1 .. y_L, ``[G, N, n_l]``, room for G networks.
+        layers: y_1 .. y_L, ``[G, N K_l, n_l]``, room for G networks.
         taken: number of networks that it holds.
     """
 
@@ -50,13 +52,13 @@ class Film:
     @property
     def points(self) -> int:
         """The number of probe points, N."""
-        return self.layers[0].shape[1]
+        return self.layers[-1].shape[1]
 
     def add(self, evaluated: Sequence[Tensor]) -> None:
         """Keep the first points of y_0 .. y_L of one more network, ``[M, n_l]``."""
         self.inputs = evaluated[0][: self.points]
         for room, y in zip(self.layers, evaluated[1:], strict=True):
-            room[self.taken] = y[: self.points]
+            room[self.taken] = y[: room.shape[1]]
         self.taken += 1
 
     @property
@@ -108,8 +110,11 @@ class Camera:
     def film(self, networks: int) -> Film:
         """Return room for the activities of networks."""
         points, like = len(self._targets), self._targets
-        sizes = self.circuit.sizes[1:]
-        rooms = [aligned_room(networks, points, size, like=like) for size in sizes]
+        units, places = self.circuit.units, self.circuit.places
+        rooms = [
+            aligned_room(networks, points * places(node), units[node.series], like=like)
+            for node in self.circuit.populations[1:]
+        ]
         return Film(like.new_empty(0), rooms)
 
     def take(
@@ -129,6 +134,7 @@ class Camera:
         activities = film.activities
         return Snapshot(
             network=self.network,
+            kind=self.circuit.kind,
             rules=self.rules,
             activities=activities,
             targets=self._targets.clone(),
@@ -151,6 +157,53 @@ class Camera:
             for series in (STATE, ACTIVITY)
         )
         return states, hidden
+
+    def layers(
+        self, networks: Sequence[int], inputs: Tensor, activities: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what each layer reads and what it becomes, nothing of recurrent networks."""
+        circuit = self.circuit
+        if circuit.kind == "recurrent":
+            return [], []
+        if circuit.kind == "feedforward":
+            pairs = zip(activities[1:], activities[:-1], circuit.skips, strict=True)
+            post = [y - below if skip else y for y, below, skip in pairs]
+            return list(activities[:-1]), post
+        events = [circuit.events(sends[0]) for sends in circuit.sends[: circuit.depth]]
+        wanted = {node for one in events for node in (*one.pre, *one.post)}
+        x = inputs.unsqueeze(0)
+        seen = [self._evaluation.nodes(x, network, wanted) for network in networks]
+        return (
+            [torch.cat([nodes[one.pre[0]] for nodes in seen]) for one in events],
+            [torch.cat([nodes[one.post[0]] for nodes in seen]) for one in events],
+        )
+
+    def sent_down(self, networks: Sequence[int], inputs: Tensor, layer: int, y: Tensor) -> Tensor:
+        """Return what comes back to the first inputs from a layer; see `Snapshot.sent_down`."""
+        points = len(y[0]) // self.circuit.places(self.circuit.sends[layer - 1][0].z)
+        each = zip(networks, torch.split(y, 1), strict=True)
+        return torch.cat([self._sent_down(n, inputs[:points], layer, one) for n, one in each])
+
+    def _sent_down(self, network: int, inputs: Tensor, layer: int, value: Tensor) -> Tensor:
+        circuit, node = self.circuit, self.circuit.sends[layer - 1][0].z
+        shared = circuit.shared
+        nodes = self._evaluation.nodes(inputs.unsqueeze(0), network) if shared else {}
+        while node != circuit.input:
+            made = circuit.maker[node]
+            if isinstance(made, Send):
+                weight = self.parameters.weights[made.projection][network : network + 1]
+                value, node = product_of_each(value, weight), made.pre
+                continue
+            if made.map.linear and shared:
+                _, kept = made.map.forward(*(nodes[one] for one in made.inputs))
+                (back,), (share,) = (
+                    made.map.backward(one, kept) for one in (value, torch.ones_like(value))
+                )
+                value = torch.where(share > 0, back / share, 0.0)
+            elif not isinstance(made.map, Activate | Normalise | Add | Positions):
+                value = torch.full_like(nodes[made.inputs[0]], torch.nan)
+            node = made.inputs[0]
+        return value
 
     def learning(self, networks: Sequence[int], inputs: Tensor) -> LookAtSome | LookAtEach:
         """Return what networks would learn; where it costs no more memory, all are looked at."""
@@ -211,9 +264,13 @@ class _Subject:
         """Return states and hidden activities over time."""
         return self.camera.unrolled(self.networks, self.inputs)
 
-    def skips(self) -> tuple[bool, ...]:
-        """Return for each layer whether a residual connection goes around it."""
-        return self.camera.circuit.skips
+    def layers(self, activities: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what each layer reads, and what it becomes."""
+        return self.camera.layers(self.networks, self.inputs, activities)
+
+    def sent_down(self, layer: int, y: Tensor) -> Tensor:
+        """Return what comes back to the input from a layer."""
+        return self.camera.sent_down(self.networks, self.inputs, layer, y)
 
     def learning(self) -> LookAtSome | LookAtEach:
         """Return what the networks would learn."""

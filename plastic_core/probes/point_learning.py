@@ -50,6 +50,7 @@ class Learner:
         self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
         circuit = circuit_of(network)
         self.points, self._depth = len(points), circuit.depth
+        self.time_first = circuit.kind == "recurrent"
         self.masks = masks_of(circuit, None)["forward"]
         self._step = BoundStep(Description(circuit, hooks), parameters, self.points)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
@@ -76,10 +77,10 @@ class Learner:
         return step.signals[: self._depth]  # of the layers, not of their biases
 
     def of_points(self, value: Tensor) -> Tensor:
-        """Return ``[G, P, n]`` as it is, and what has T events of each point as [G, P, T, n]."""
+        """Return ``[G, P, n]`` as it is, and what has K events of each point as [G, P, K, n]."""
         if value.shape[1] == self.points:
             return value
-        return value.view(len(value), -1, self.points, value.shape[2]).transpose(1, 2)
+        return by_point(value, self.points, self.time_first)
 
 
 def _backpropagation(hooks: Hooks, depth: int) -> Hooks:
@@ -145,7 +146,7 @@ class Look:
         learner, hooks = self._learner, self._learner.hooks
         here = [rule for rule in hooks.local if projection in rule.layers]
         reads = frozenset[str]().union(*(rule.reads for rule in here))
-        s = _alone(signals, reads, learner.points, self._rows, learner.matrices)
+        s = _alone(signals, reads, learner, self._rows)
         found = {
             rule.name: scaled(apart(updates["forward"]), self._thetas[rule.theta], s)
             for rule, updates, _ in updates_of(hooks, projection, s, self._state)
@@ -293,28 +294,40 @@ def _rows(points: int) -> int:
     return -(-points // LINE) * LINE
 
 
-def _alone(s: Signals, reads: frozenset[str], points: int, rows: int, matrices: bool) -> Signals:
+def by_point(value: Tensor, points: int, time_first: bool) -> Tensor:
+    """Return signals of P points with K events each as ``[G, P, K, n]``.
+
+    The events of a point are those of its places, one after the other, or of all steps.
+    """
+    networks, _, units = value.shape
+    if time_first:
+        return value.view(networks, -1, points, units).transpose(1, 2)
+    return value.view(networks, points, -1, units)
+
+
+def _alone(s: Signals, reads: frozenset[str], learner: Learner, rows: int) -> Signals:
     """Return signals in which each row is a network of its own, with the events of one point.
 
     Args:
-        s: of G networks and P points with T events each, ``[G, T P, n]``.
+        s: of G networks and P points with K events each, ``[G, P K, n]``.
         reads: the signals that are read; post and pre give the sizes besides.
-        points: P.
+        learner: whose points they are; it says whether W and B are read too, a copy for each row
+            where there are several networks.
         rows: of each network, at least P.
-        matrices: with W and B too, a copy for each row where there are several networks.
     """
+    points = learner.points
     alone = Signals(s.layer)
     rooms: dict[int, Tensor] = {}  # by what is in them: pre and source are mostly one tensor
     for name in SIGNAL_NAMES:
         if name in MATRIX_SIGNALS:
-            if matrices and hasattr(s, name):
+            if learner.matrices and hasattr(s, name):
                 setattr(alone, name, _per_row(getattr(s, name), rows))
         elif hasattr(s, name) and name in reads | {"post", "pre"}:
             value = getattr(s, name)
             if id(value) not in rooms:
                 networks, events, units = value.shape
                 room = value.new_zeros(networks, rows, events // points, units)
-                room[:, :points] = value.view(networks, -1, points, units).transpose(1, 2)
+                room[:, :points] = by_point(value, points, learner.time_first)
                 rooms[id(value)] = room.flatten(0, 1)
             setattr(alone, name, rooms[id(value)])
     alone.batch = 1

@@ -19,8 +19,9 @@ class ActivationNorm(Probe):
         \sqrt{\langle \lVert y_l \rVert^2 \rangle - \langle \lVert y_l \rVert \rangle^2}
         \,/\, \langle \lVert y_l \rVert \rangle
 
-    Means are over the probe points. ``activation_norm`` is the first, ``activation_norm_cv`` the
-    second, the coefficient of variation.
+    Means are over the probe points, and over the places where weights are shared.
+    ``activation_norm`` is the first, ``activation_norm_cv`` the second, the coefficient of
+    variation.
     """
 
     spec = ProbeSpec(
@@ -28,6 +29,7 @@ class ActivationNorm(Probe):
         summary="mean norm of each layer's activity, and its coefficient of variation",
         equation=r"\langle \lVert y_l \rVert \rangle",
         reference="Figure 6 of the paper",
+        networks={"feedforward", "layered"},
         measures={
             "activation_norm": Measure(long_name="mean |y_l|"),
             "activation_norm_cv": Measure(long_name="standard deviation of |y_l| / mean |y_l|"),
@@ -37,7 +39,8 @@ class ActivationNorm(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return mean, and standard deviation over mean, of |y_l|."""
-        norms = torch.stack([torch.linalg.vector_norm(y, dim=-1) for y in n.activities[1:]], 1)
-        mean = norms.mean(-1)
-        variation = norms.std(-1, correction=0) / mean
-        return {"activation_norm": mean, "activation_norm_cv": variation}
+        layers = n.activities[1:] if n.kind == "feedforward" else n.post
+        norms = [torch.linalg.vector_norm(y, dim=-1) for y in layers]
+        mean = torch.stack([one.mean(-1) for one in norms], 1)
+        deviation = torch.stack([one.std(-1, correction=0) for one in norms], 1)
+        return {"activation_norm": mean, "activation_norm_cv": deviation / mean}

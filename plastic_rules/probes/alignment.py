@@ -23,7 +23,8 @@ class Alignment(Probe):
     ``feedback_angle`` takes the matrices as vectors; NaN where there is no B of the shape of
     :math:`W^\top` in every layer. ``error_angle`` compares the error as the rules propagate it,
     :math:`e_l`, with what it would be if every W' had carried it, from the output down; the mean
-    over the first ten probe points. It is 0 in the output layer, and NaN where no rule reads
+    over the first ten probe points; where weights are shared, of the errors at all places
+    together. It is 0 in the output layer, and NaN where no rule reads
     :math:`e_l`.
     """
 
@@ -32,6 +33,7 @@ class Alignment(Probe):
         summary="angles between B and W', and between the propagated error and backprop's",
         equation=r"\angle(B_l, W_l^\top), \quad \langle \angle(e_l, \hat e_l) \rangle",
         reference="Lillicrap et al. 2016, doi:10.1038/ncomms13276",
+        networks={"feedforward", "layered"},
         measures={
             "feedback_angle": Measure(long_name="angle between B_l and W_l'", units="degree"),
             "error_angle": Measure(
@@ -49,7 +51,7 @@ class Alignment(Probe):
             pairs = zip(n.feedback, n.weights, strict=True)
             feedback = [_angle(b.flatten(1), w.mT.flatten(1)) for b, w in pairs]
         errors = [
-            nothing if e is None else _angle(e, gradient).mean(-1)
+            nothing if e is None else _angle(e.flatten(2), gradient.flatten(2)).mean(-1)
             for e, gradient in zip(n.errors, n.gradients, strict=True)
         ]
         return {"feedback_angle": torch.stack(feedback, 1), "error_angle": torch.stack(errors, 1)}

@@ -21,7 +21,8 @@ class ExplainedVariance(Probe):
 
     :math:`\lambda_{lj}` are the eigenvalues of the covariance of :math:`y_l`, largest first, from
     scikit-learn's PCA of all held-out points that the run evaluates on (the few probe points
-    would allow no more components than there are points). ``explained_variance`` is
+    would allow no more components than there are points); where weights are shared, of the probe
+    points at all places. ``explained_variance`` is
     :math:`v_{lk}`, NaN beyond the units of a layer; ``components_95`` is the smallest k with
     :math:`v_{lk} \ge 0.95`. Measured at the last point alone, unless
     ``--set explained-variance.when=every``.
@@ -32,6 +33,7 @@ class ExplainedVariance(Probe):
         summary="cumulative explained variance of each layer's activity, by PCA",
         equation=r"v_{lk} = \sum_{j \le k} \lambda_{lj} \Big/ \sum_j \lambda_{lj}",
         reference="Figure 4 of the paper; scikit-learn's PCA",
+        networks={"feedforward", "layered"},
         measures={
             "explained_variance": Measure(
                 long_name="cumulative explained variance", dims=("layer", "component")
@@ -44,7 +46,7 @@ class ExplainedVariance(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, NDArray[Any]]:
         """Return the cumulative shares, and the number of components for 95%."""
-        layers = n.evaluated[1:]
+        layers = n.evaluated[1:] if n.kind == "feedforward" else n.post
         most = max(min(y.shape[1:]) for y in layers)
         shares = np.full((len(layers[0]), len(n.weights), most), np.nan)
         for rows, layer in zip(shares.swapaxes(0, 1), layers, strict=True):

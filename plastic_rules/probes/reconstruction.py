@@ -27,9 +27,9 @@ class Reconstruction(Probe):
     .. math:: \hat x_l = W_1^\top W_2^\top \cdots W_l^\top\, y_l
 
     The paper does not say how its images are decoded; this is the linear reconstruction that the
-    residual of Equation 2 measures, through every layer below. ``reconstruction`` holds
-    :math:`\hat x_l`, ``reconstruction_input`` the inputs. Measured at the last point alone,
-    unless ``--set reconstruction.when=every``.
+    residual of Equation 2 measures, through every layer below (`Snapshot.sent_down`).
+    ``reconstruction`` holds :math:`\hat x_l`, ``reconstruction_input`` the inputs. Measured at the
+    last point alone, unless ``--set reconstruction.when=every``.
     """
 
     spec = ProbeSpec(
@@ -37,6 +37,7 @@ class Reconstruction(Probe):
         summary="inputs as they are reconstructed from each layer's activity",
         equation=r"\hat x_l = W_1^\top \cdots W_l^\top\, y_l",
         reference="Figure 3 of the paper",
+        networks={"feedforward", "layered"},
         measures={
             "reconstruction": Measure(
                 long_name="input reconstructed from y_l", dims=("layer", "point", "pixel")
@@ -52,11 +53,10 @@ class Reconstruction(Probe):
         """Return W_1' ... W_l' y_l for each layer, and the inputs."""
         points: int = self.params.points
         images = []
-        for layer, y in enumerate(n.activities[1:], start=1):
-            image = y[:, :points]
-            for weight in n.weights[layer - 1 :: -1]:
-                image = n.product(image, weight)
-            images.append(image)
+        layers = n.activities[1:] if n.kind == "feedforward" else n.post
+        for layer, y in enumerate(layers, start=1):
+            places = y.shape[1] // n.activities[0].shape[1]
+            images.append(n.sent_down(layer, y[:, : points * places]))
         return {
             "reconstruction": torch.stack(images, 1),
             "reconstruction_input": n.activities[0][:, :points],

@@ -19,7 +19,8 @@ class Residual(Probe):
         J_l = \frac{1}{N} \sum_{i=1}^{N}
               \lVert y_{l-1}^{(i)} - W_l^\top \sigma(W_l\, y_{l-1}^{(i)}) \rVert^2
 
-    N counts the probe points, and in the output layer :math:`\sigma` is softmax. ``residual`` is
+    N counts the probe points, and where weights are shared their places, of which
+    :math:`y_{l-1}` is the patch; in the output layer :math:`\sigma` is softmax. ``residual`` is
     :math:`J_l`, ``relative_residual`` is :math:`J_l` divided by the mean of
     :math:`\lVert y_{l-1} \rVert^2`: 1 where nothing is reconstructed.
     """
@@ -32,6 +33,7 @@ class Residual(Probe):
             r"\lVert y_{l-1}^{(i)} - W_l^\top \sigma(W_l\, y_{l-1}^{(i)}) \rVert^2"
         ),
         reference="Equation 2 of the paper; Oja 1997, doi:10.1016/S0925-2312(97)00045-3",
+        networks={"feedforward", "layered"},
         measures={
             "residual": Measure(long_name="mean |y_{l-1} - W' y_l|^2"),
             "relative_residual": Measure(long_name="mean |y_{l-1} - W' y_l|^2 / mean |y_{l-1}|^2"),
@@ -42,7 +44,7 @@ class Residual(Probe):
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the mean of |y_{l-1} - W' y_l|^2, and its share of |y_{l-1}|^2."""
         residuals, sizes = [], []
-        for inputs, outputs, weights in zip(n.activities[:-1], n.branches, n.weights, strict=True):
+        for inputs, outputs, weights in zip(n.pre, n.post, n.weights, strict=True):
             residuals.append(_mean_square(inputs - n.product(outputs, weights)))
             sizes.append(_mean_square(inputs))
         residual = torch.stack(residuals, 1)

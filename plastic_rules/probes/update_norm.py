@@ -30,6 +30,7 @@ class UpdateNorm(Probe):
         summary="norm of the increment of each weight matrix by single points, by rule and in all",
         equation=r"\langle \lVert \theta_r\, \Delta W_{r,l} \rVert_F \rangle",
         reference="Figure S1 of the paper",
+        networks={"feedforward", "layered"},
         measures={
             "rule_update_norm": Measure(
                 long_name="mean Frobenius norm of a rule's increment of W_l",

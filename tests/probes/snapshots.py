@@ -46,7 +46,7 @@ class Photographed:
         camera = Camera(plan.network, hooks, self.parameters, self.thetas, target, POINTS)
         self.seen = [[y[0] for y in network.activities(x[None], r)] for r in range(seeds)]
         self._camera = camera
-        self.sizes = {"layer": plan.network.depth, "rule": len(plan.rules)}
+        self.sizes = {"layer": plan.circuit.depth, "rule": len(plan.rules)}
 
     def snapshot(self, *networks):
         """Return a snapshot of some networks; of the first, unless others are named."""
