@@ -22,8 +22,9 @@ def trained(rule, settings=None, **more):
 @pytest.mark.parametrize(
     ("backend", "network"),
     [
-        *(("eager", DENSE), ("native", DENSE), ("compiled", DENSE)),
-        *(("eager", CONV), ("compiled", CONV)),
+        *(("eager", DENSE), ("native", DENSE), ("eager", CONV), ("native", CONV)),
+        pytest.param("compiled", DENSE, marks=pytest.mark.slow),
+        pytest.param("compiled", CONV, marks=pytest.mark.slow),
     ],
 )
 def test_it_is_that_theta_in_its_layer_alone(backend, network):

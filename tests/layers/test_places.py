@@ -195,8 +195,14 @@ def test_run_prints_the_network_layer_by_layer(tmp_path, capsys):
     assert json.loads(said.out)["score"]["name"] == "accuracy"
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize("task", ["digits-cnn", "digits-attention"])
+@pytest.mark.parametrize(
+    ("task", "backend"),
+    [
+        *(("digits-cnn", "eager"), ("digits-cnn", "native"), ("digits-attention", "eager")),
+        pytest.param("digits-cnn", "compiled", marks=pytest.mark.slow),
+        pytest.param("digits-attention", "compiled", marks=pytest.mark.slow),
+    ],
+)
 def test_a_third_partys_rule_learns_in_every_layer(task, backend):
     net = {
         "digits-cnn": "conv 3 3x3 stride 2 / pool 2 / dense 7",
