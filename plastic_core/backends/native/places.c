@@ -64,6 +64,8 @@ static void pool(const layout_t *l, long events, const real *x, real *y) {
         }
 }
 
+typedef __typeof__((vec){0} == (vec){0}) mask;
+
 /* The error goes to the first place that has the largest. */
 static void pool_back(const layout_t *l, long events, const real *error, const real *x,
                       const real *y, real *into) {
@@ -71,10 +73,15 @@ static void pool_back(const layout_t *l, long events, const real *error, const r
     memset(into, 0, events * size * sizeof(real));
     for (long e = 0; e < events; e++, x += size, into += size)
         for (long p = 0; p < l->bases; p++, y += pad, error += pad)
-            for (long i = 0; i < l->units; i++) {
-                long w = 0;
-                while (w < l->offsets - 1 && x[l->base[p] + l->offset[w] + i] != y[i]) w++;
-                into[l->base[p] + l->offset[w] + i] += error[i];
+            for (long i = 0; i < pad; i += LANES) {
+                const vec largest = *(const vec *)(y + i);
+                mask left = (mask)*(const vec *)(error + i); /* bits of what is not given yet */
+                for (long w = 0; w < l->offsets; w++) {
+                    const long at = l->base[p] + l->offset[w] + i;
+                    const mask given = left & (*(const vec *)(x + at) == largest);
+                    *(vec *)(into + at) += (vec)given;
+                    left ^= given;
+                }
             }
 }
 
