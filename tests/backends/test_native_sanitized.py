@@ -75,8 +75,14 @@ for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
         native.carry(step.tangents)
         native.advance(order(2, 20) % 60)
 
-from tests.engine.test_random_circuits import Drawn, native_tangents_are_eager
+from tests.engine.test_random_circuits import NATIVE_IMAGES, Drawn, native_tangents_are_eager
 
+for number in NATIVE_IMAGES:
+    drawn = Drawn(number, native=True, images=True)
+    NativeBackend(
+        drawn.spec, drawn.hooks, drawn.thetas, drawn.parameters(), drawn.x, drawn.target,
+        drawn.batch, flags={FLAGS!r},
+    ).advance(drawn.order)
 for number in (15, 43, 47):
     drawn = Drawn(number, native=True, transforms=())
     native_tangents_are_eager(drawn, flags={FLAGS!r})
