@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,9 @@ from plastic_core.training import datasets
 
 # Labels that a note names; the record holds all of them.
 _NAMED: Final = 10
+
+# Pixels are from 0 to 1, or of about that size where they are standardised.
+_BRIGHT: Final = 20
 
 # The loss of numbers that are handed over, unless another is asked for.
 _REGRESSION: Final = "squared-error"
@@ -45,6 +49,7 @@ def load_data(
     else:
         dataset = datasets.split_arrays(data)
         where = "the data given"
+        notes.extend(_doubts(dataset))
         datasets.check_image(network, dataset, where)
         fitting = network.between(dataset.inputs.shape[1], dataset.outputs)
         if fitting != network and not plan.spec.options.get("sizes"):
@@ -72,6 +77,23 @@ def load_data(
     if empty:
         notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
     return dataset, plan
+
+
+def _doubts(data: Dataset) -> Iterator[str]:
+    """Yield what is odd about images that are handed over, and taken as they are."""
+    *channels, rows, columns = (0, *data.shape) if data.shape else (0, 0, 0)
+    if columns in (1, 3) and channels[-1] > rows // 2:
+        yield (
+            f"images of {channels[-1]} channels, {rows} rows and {columns} columns, as their shape "
+            f"{list(data.shape)} says; where the channels stand last, move them: "
+            "X.transpose(0, 3, 1, 2)"
+        )
+    largest = float(np.abs(data.inputs).max())
+    if data.shape and largest > _BRIGHT:
+        yield (
+            f"pixels reach {largest:g}, and thetas suit numbers from 0 to 1; divide them by "
+            f"{largest:g}, or search for thetas"
+        )
 
 
 def with_image(

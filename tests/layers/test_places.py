@@ -117,6 +117,22 @@ def test_images_without_layers_for_them_are_refused():
     assert str(refused.value).startswith("data: X holds no array of real numbers: ")
 
 
+def test_images_that_are_odd_are_taken_with_a_note():
+    last = IMAGES[:, [0, 1, 1]].transpose(0, 2, 3, 1)  # 9 rows, 8 columns, 3 channels
+    notes = run(RunSpec(**SMALL), data=(np.round(255 * last), LABELS)).record["notes"]
+    assert (
+        "images of 9 channels, 8 rows and 3 columns, as their shape [9, 8, 3] says; where the "
+        "channels stand last, move them: X.transpose(0, 3, 1, 2)"
+    ) in notes
+    said = (
+        "pixels reach 255, and thetas suit numbers from 0 to 1; divide them by 255, or search for "
+    )
+    assert f"{said}thetas" in notes
+    assert not [
+        n for n in run(RunSpec(**SMALL), data=(IMAGES, LABELS)).record["notes"] if "pix" in n
+    ]
+
+
 def test_the_layers_of_a_task_take_images_of_another_shape():
     result = run(RunSpec(**{**SMALL, "task": "digits-cnn"}), data=(IMAGES, LABELS))
     assert result.record["network"]["image"] == [2, 9, 8]
