@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from plastic_core.experiments.reproducing.description import describe
+from plastic_core.experiments.reproducing.description import describe, with_correction
 
 HERE = Path(__file__).resolve().parents[1] / "reproduced"
 
@@ -43,7 +43,7 @@ def lines_of(name: str) -> list[str]:
                 f"{describe(claim)}{layer}",
                 measured,
                 f"{one.get('wins', 0)} of {one['n']}",
-                one["verdict"],
+                with_correction(one),
             )
     return [*lines, ""]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,17 @@ def permutation_test(differences: ArrayLike, flips: int = 10_000, seed: int = 0)
     means = np.abs((signs * values).mean(axis=1))
     # a sum in another order may round otherwise
     return float((means >= abs(values.mean()) * (1 - 1e-12)).mean())
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    r"""Return p values corrected for so many tests, in their order.
+
+    .. math:: \tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1)\, p_{(j)})
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    corrected, most = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        most = max(most, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = most
+    return corrected

@@ -114,6 +114,8 @@ def _show_claims(claims: list[dict[str, Any]]) -> None:
 
 
 def _verdict(one: dict[str, Any]) -> str:
+    from plastic_core.experiments.reproducing.description import with_correction
+
     layer = f"layer {one['layer']}: " if "layer" in one else ""
     if one["verdict"] == "not judged":
         return f"{layer}training ended before: not judged"
@@ -123,5 +125,5 @@ def _verdict(one: dict[str, Any]) -> str:
     return (
         f"{layer}{one['first']:.4g} - {one['second']:.4g} = {one['difference']:+.4g} "
         f"[{one['low']:.4g}, {one['high']:.4g}], {one['wins']} of {one['n']}{left_out}: "
-        f"{one['verdict']}"
+        f"{with_correction(one)}"
     )

@@ -5,8 +5,10 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from plastic_core import bootstrap_interval
-from plastic_core.experiments.reproducing.claims import judge
+from plastic_core import bootstrap_interval, permutation_test
+from plastic_core.base.statistics import holm
+from plastic_core.experiments.reproducing.claims import judge, judge_all
+from plastic_core.experiments.reproducing.description import with_correction
 from plastic_core.experiments.reproducing.figure_spec import ClaimSpec
 
 
@@ -71,3 +73,38 @@ def test_the_bootstrap_interval_is_that_of_scipy():
         (values,), np.mean, confidence_level=0.98, n_resamples=20_000, method="percentile", rng=0
     ).confidence_interval
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_a_statement_about_several_networks_is_corrected_by_holm():
+    source = np.random.default_rng(1)
+    shifts = {"large": 0.1, "some": 0.012, "none": 0.0}
+    results, claims = {}, []
+    for network, shift in shifts.items():
+        second = source.random((12, 1))
+        noise = source.normal(0, 0.02, (12, 1))
+        results[network, "A"] = curves(second + shift + noise - noise.mean())
+        results[network, "B"] = curves(second)
+        about = {**CLAIM, "network": network, "text": f"x of {network}", "family": "x of {network}"}
+        claims.append(ClaimSpec(**about, direction="above"))
+    claims.append(ClaimSpec(**{**CLAIM, "network": "large"}, direction="above"))
+    *judged, alone = (claim["verdicts"][0] for claim in judge_all(claims, results))
+    plain = [one["p"] for one in judged]
+    for one, (network, shift) in zip(judged, shifts.items(), strict=True):
+        differences = results[network, "A"]["accuracy"] - results[network, "B"]["accuracy"]
+        assert one["p"] == permutation_test(differences.to_numpy()[:, -1]), network
+        assert one["corrected"] == ("holds" if shift == 0.1 else "not shown")
+    first, second, third = np.argsort(plain)
+    assert judged[first]["p_holm"] == pytest.approx(3 * plain[first])
+    assert judged[second]["p_holm"] == pytest.approx(max(3 * plain[first], 2 * plain[second]))
+    assert judged[third]["p_holm"] >= judged[second]["p_holm"]
+    assert "p_holm" not in alone
+    assert judged[1]["verdict"] == "holds"  # alone it would hold
+    assert with_correction(judged[1]) == "holds (corrected: not shown)"
+    assert with_correction(judged[0]) == with_correction(alone) == "holds"
+
+
+def test_the_correction_is_that_of_holm():
+    """By hand: the least of four p values times 4, and so on, none less than the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -14,7 +14,7 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError, reason_of
 from plastic_core.base.reading import read_bytes, read_json
 from plastic_core.base.scores import ACCURACY, number
-from plastic_core.experiments.reproducing.description import describe
+from plastic_core.experiments.reproducing.description import describe, with_correction
 from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
 
 _RUN, _FIGURE = "run.json", "claims.json"
@@ -197,7 +197,7 @@ def _verdicts(claim: Any) -> Iterator[tuple[str, ...]]:
         seeds = f"{one.get('wins', 0)} of {one['n']}"
         if one.get("left_out"):
             seeds += f", {one['left_out']} left out"
-        yield text, compared + layer, *numbers, seeds, str(one["verdict"])
+        yield text, compared + layer, *numbers, seeds, with_correction(one)
 
 
 def _pairs(title: str, values: Mapping[str, Any]) -> Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plastic_core.base.statistics import bootstrap_interval
+from plastic_core.base.statistics import bootstrap_interval, holm, permutation_test
 from plastic_core.experiments.reproducing.figure_spec import ClaimSpec
 from plastic_core.experiments.reproducing.measures import MEASURES
 
@@ -19,6 +19,37 @@ if TYPE_CHECKING:
 NOT_JUDGED: Final = "not judged"
 
 Results = Mapping[tuple[str, str], "xr.Dataset"]
+
+
+# Of the corrected verdicts, as the intervals are of 98%.
+_LEVEL: Final = 0.02
+
+
+def judge_all(claims: Sequence[ClaimSpec], results: Results) -> list[dict[str, Any]]:
+    """Return the claims, each with its verdicts.
+
+    Where one statement is judged several times, in networks or layers, each verdict has beside it
+    what is left of it after Holm's correction for all of them: "holds" where the corrected p value
+    of the permutation test is at most 2%.
+
+    Args:
+        claims: of a figure.
+        results: curves by network and label of the arm.
+    """
+    judged = [judge(claim, results) for claim in claims]
+    families: dict[str, list[dict[str, Any]]] = {}
+    for claim, verdicts in zip(claims, judged, strict=True):
+        families.setdefault(claim.family or claim.text, []).extend(v for v in verdicts if v["n"])
+    for verdicts in families.values():
+        if len(verdicts) > 1:
+            for one, p in zip(verdicts, holm([v["p"] for v in verdicts]), strict=True):
+                one["p_holm"] = p
+                holds = one["verdict"] == "holds" and p <= _LEVEL
+                one["corrected"] = "holds" if holds else "not shown"
+    return [
+        {**claim.model_dump(mode="json", exclude_none=True), "verdicts": verdicts}
+        for claim, verdicts in zip(claims, judged, strict=True)
+    ]
 
 
 def judge(claim: ClaimSpec, results: Results) -> list[dict[str, Any]]:
@@ -78,6 +109,7 @@ def _verdict(claim: ClaimSpec, first: xr.DataArray, second: xr.DataArray) -> dic
         "difference": mean,
         "low": low,
         "high": high,
+        "p": permutation_test(differences),
         "wins": int((sign * differences > 0).sum()),
         "n": len(a),
         "left_out": int((~there).sum()),

@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
+def with_correction(verdict: Any) -> str:
+    """Return a verdict as claims.json holds it, and in brackets what Holm's correction leaves."""
+    corrected = verdict.get("corrected", verdict["verdict"])
+    differs = verdict["verdict"] == "holds" and corrected != "holds"
+    return f"{verdict['verdict']} (corrected: {corrected})" if differs else str(verdict["verdict"])
+
+
 def describe(claim: Any) -> str:
     """Return the measure and the two sides of a claim, as claims.json holds it."""
     first, *second = claim["arms"]

@@ -123,6 +123,7 @@ class ClaimSpec(Spec):
         each_layer: judged for every layer, else over all of them together.
         layers: which ones; None for all.
         value: what a single arm is compared with.
+        family: the statement that is judged in several networks, None for `text`.
     """
 
     text: str
@@ -135,6 +136,7 @@ class ClaimSpec(Spec):
     each_layer: bool = False
     layers: tuple[PositiveInt, ...] | None = None
     value: FiniteFloat | None = None
+    family: str | None = None
 
     @model_validator(mode="after")
     def _has_something_to_compare(self) -> Self:
@@ -206,6 +208,7 @@ def _compared(comparisons: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]
                 "network": network,
                 "arms": [first, second],
                 "direction": one["direction"],
+                "family": one["text"],
             }
 
 

@@ -24,7 +24,7 @@ from plastic_core.experiments.meta.meta_learning import (
     plan_meta,
 )
 from plastic_core.experiments.meta.meta_spec import MetaSpec
-from plastic_core.experiments.reproducing.claims import judge
+from plastic_core.experiments.reproducing.claims import judge_all
 from plastic_core.experiments.reproducing.drawing import draw_to
 from plastic_core.experiments.reproducing.figure_spec import ClaimSpec
 
@@ -129,11 +129,7 @@ def make_meta_figure(
             on_line(f"{network}, {label}: learned {'; '.join(result.learned)}")
             learned[network, label] = result
             tested[network, label] = _test(result, figure.tests, data_dir, threads)
-    claims = [
-        {**claim.model_dump(mode="json", exclude_none=True), "verdicts": judge(claim, tested)}
-        for claim in figure.claims
-    ]
-    return MetaFigure(learned, tested, claims)
+    return MetaFigure(learned, tested, judge_all(figure.claims, tested))
 
 
 def _test(result: MetaResult, tests: int, data_dir: str | None, threads: int | None) -> xr.Dataset:

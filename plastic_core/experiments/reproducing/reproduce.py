@@ -15,8 +15,8 @@ from plastic_core.experiments.reproducing.figure_spec import META_FIGURES, Figur
 from plastic_core.experiments.reproducing.meta_figure import report_meta_figure
 from plastic_core.experiments.reproducing.metagrid import report_metagrid
 from plastic_core.experiments.reproducing.reproduced import Watch, train_and_judge
-from plastic_core.experiments.reproducing.reproduced import search as search_thetas
 from plastic_core.experiments.reproducing.search_record import add_choices, read_choices
+from plastic_core.experiments.reproducing.theta_search import search as search_thetas
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.results.claim import claimed
 from plastic_core.results.environment import environment

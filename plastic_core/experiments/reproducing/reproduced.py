@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.base.errors import PlasticError
-from plastic_core.experiments.reproducing.claims import judge
+from plastic_core.experiments.reproducing.claims import judge_all
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
 from plastic_core.experiments.reproducing.peers import check_batches, train_batch_norm
-from plastic_core.experiments.sweeping.arms import Arm, SweepSpec, expand
-from plastic_core.experiments.sweeping.comparison import choose
-from plastic_core.experiments.sweeping.grid import parse_axis
+from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.sweep import Progress, SweepResult, train_arms
 from plastic_core.plan.plan import make_plan
 from plastic_core.plan.run_spec import RunSpec
@@ -63,7 +61,7 @@ def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduce
             names.append((network, arm.label))
             planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
             arms.append((arm, Arm(arm.rule, {}, planned)))
-    trained = _train(arms, store, **where)
+    trained = train(arms, store, **where)
     if trained.progress.failed:
         reason = next(iter(trained.progress.failed.values()))
         raise PlasticError(
@@ -71,57 +69,16 @@ def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduce
             "finished is in the store, and the same command goes on"
         )
     results = {name: arm.curves() for name, arm in zip(names, trained.arms, strict=True)}
-    claims = [
-        {**claim.model_dump(mode="json", exclude_none=True), "verdicts": judge(claim, results)}
-        for claim in figure.claims
-    ]
+    claims = judge_all(figure.claims, results)
     return Reproduced(figure, results, claims, trained.progress)
 
 
-def search(
-    figure: FigureSpec, store: Store, on_choice: Callable[[str], Any], **where: Any
-) -> tuple[FigureSpec, list[dict[str, Any]]]:
-    """Choose the thetas of all arms anew, each on its grid, on the choosing half.
+def train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
+    """Train what the store lacks, by the engine or by the peer; return the arms in their order.
 
-    Returns:
-        The figure with these thetas, and a record of each choice.
+    Raises:
+        PlasticError: anything wrong with the arms, the data or the store.
     """
-    names, sweeps, wanted = [], [], []
-    for name, network in figure.networks.items():
-        for arm in network.arms:
-            names.append((name, arm))
-            sweeps.append(_sweep_spec(figure, network.options, arm))
-            wanted.append([(arm, point) for point in expand(sweeps[-1], Catalogue())])
-    trained = _train([one for points in wanted for one in points], store, **where)
-    results, record = iter(trained.arms), []
-    chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
-    for (name, arm), sweep, points in zip(names, sweeps, wanted, strict=True):
-        (choice,) = choose(sweep, SweepResult([next(results) for _ in points], trained.progress))
-        chosen[name].append(arm.model_copy(update={"thetas": choice.arm.point}))
-        record.append(
-            {
-                "network": name,
-                "arm": arm.label,
-                "rule": arm.rule,
-                "thetas": choice.arm.point,
-                "accuracy": choice.mean,
-                "points": choice.tried,
-                "at_edge": list(choice.at_edge),
-                "grid": _grid_of(figure, arm),
-                "seeds": sweep.base.seeds,
-                "samples": sweep.base.samples,
-            }
-        )
-        on_choice(f"{name}, {arm.label}: {choice.arm.point}")
-    networks = {
-        name: network.model_copy(update={"arms": tuple(chosen[name])})
-        for name, network in figure.networks.items()
-    }
-    return figure.model_copy(update={"networks": networks}), record
-
-
-def _train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
-    """Train what the store lacks, by the engine or by the peer; return the arms in their order."""
     peers = [arm for spec, arm in wanted if spec.batch_norm]
     check_batches(peers)
     trained = train_arms([arm for spec, arm in wanted if not spec.batch_norm], store, **where)
@@ -129,23 +86,6 @@ def _train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) ->
     theirs = iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir")))
     arms = [next(theirs if spec.batch_norm else ours) for spec, _ in wanted]
     return SweepResult(arms, trained.progress)
-
-
-def _grid_of(figure: FigureSpec, arm: ArmSpec) -> dict[str, str]:
-    return {axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas}
-
-
-def _sweep_spec(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> SweepSpec:
-    """Return the search of one arm, without probes, which would measure what nobody reads."""
-    spec = run_spec_of(figure, options, arm)
-    changes = {
-        "settings": arm.settings,
-        "probes": (),
-        "evaluations": 1,
-        "eval_half": "choose",
-    }
-    axes = dict(parse_axis(f"{axis}={values}") for axis, values in _grid_of(figure, arm).items())
-    return SweepSpec(rules=(arm.rule,), grid=axes, base=spec.model_copy(update=changes))
 
 
 def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:

@@ -32,7 +32,7 @@ class Choice:
         arm: the best on the choosing half; the first of equals.
         mean: its mean score there.
         tried: number of points that it was the best of.
-        at_edge: axes at whose first or last value it lies.
+        at_edge: axes at whose first or last value it lies, but where a rule accepts none beyond.
     """
 
     conditions: dict[str, Any]
@@ -178,12 +178,14 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
     first_of_best = max(whole, key=lambda arm: arm.rank)
     best = first_of_best.arm
     conditions = _conditions(best)
+    bounds = {rule.name: rule.rule.spec.theta.bounds for rule in best.plan.rules}
     edge = [
         axis
         for axis, value in best.point.items()
         if axis not in conditions
         and len(spec.grid[axis]) > 1
         and value in (spec.grid[axis][0], spec.grid[axis][-1])
+        and value not in bounds.get(axis, ())
     ]
     return Choice(conditions, best, first_of_best.mean, len(group), tuple(edge))
 

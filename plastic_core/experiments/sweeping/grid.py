@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
+
+# Values that a widened axis has more.
+_MORE: Final = 4
 
 
 def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:
@@ -29,6 +32,38 @@ def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:
     if len(set(found)) < len(found):
         raise _fault(text, "a value stands twice")
     return name, tuple(found)
+
+
+def widened(values: str, best: Any, to_zero: bool) -> str | None:
+    """Return an axis with more values beyond the end at which the best of them lies.
+
+    They go on by the ratio of the last two, and below the least value down to 0 where it may be 0.
+
+    >>> widened("1e-3,2e-3", 1e-3, to_zero=True)
+    '0,6.25e-05,0.000125,0.00025,0.0005,1e-3,2e-3'
+    >>> widened("1e-3,2e-3", 2e-3, to_zero=True)
+    '1e-3,2e-3,0.004,0.008,0.016,0.032'
+
+    Args:
+        values: of the axis, as text.
+        best: the best of them.
+        to_zero: whether 0 is the least that is accepted.
+
+    Returns:
+        The axis, or None where the best lies inside, is 0, or is no number that has a ratio.
+    """
+    found = parse_axis(f"axis={values}")[1]
+    if any(isinstance(value, bool | str) for value in found):
+        return None
+    above = sorted(value for value in found if value > 0)
+    low, high = min(found) == best, max(found) == best
+    if len(above) < 2 or best == 0 or low == high:
+        return None
+    ratio = above[0] / above[1] if low else above[-1] / above[-2]
+    more = [f"{best * ratio**step:.5g}" for step in range(1, _MORE + 1)]
+    if not low:
+        return ",".join([values, *more])
+    return ",".join([*["0"][: int(to_zero)], *reversed(more), values])
 
 
 def _values(text: str, part: str) -> list[Any]:
