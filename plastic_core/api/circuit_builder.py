@@ -109,7 +109,8 @@ class CircuitBuilder:
             init: name of the initialisation of W; None for that of the network.
             bias: whether there are biases; None for what the network says.
             mask: ``[units, n_pre]``, the connections that there are: all others stay 0, whatever
-                learns. None for all of them.
+                learns. None for all of them. Initialisations are told as many connections of a
+                unit as there are in the mean.
             fan_out: weights through which a unit sends; None for as many as there are units.
             name: of the projection, where the layer has several.
 
@@ -272,8 +273,9 @@ class CircuitBuilder:
 
     def _matrix(self, pre: Node, n_post: int, init: str, mask: Any, fan_out: int | None) -> Matrix:
         made, n_pre = self._find("initialisation", init)(), self.units(pre)
-        shape = MatrixShape(n_post, n_pre, n_pre, n_post if fan_out is None else fan_out)
-        return Matrix(shape, made, self.spec.init_std, mask)
+        kept = 1.0 if mask is None else float(mask.mean())
+        fans = (max(1, round(kept * n)) for n in (n_pre, fan_out or n_post))
+        return Matrix(MatrixShape(n_post, n_pre, *fans), made, self.spec.init_std, mask)
 
     def _send(self, projection: int, pre: Node, name: str, units: int) -> Node:
         self._units[name], self._grids[name] = units, self.grid(pre)

@@ -39,7 +39,8 @@ class MatrixShape(NamedTuple):
     Attributes:
         n_post: units that the matrix leads to, its rows.
         n_pre: units that it comes from, its columns.
-        fan_in: weights through which a unit receives: n_pre.
+        fan_in: weights through which a unit receives: n_pre, or where a mask leaves out
+            connections, as many as there are in the mean.
         fan_out: weights through which a unit sends: n_post, or in a convolution n_post times the
             number of patches that an inner unit is part of at a stride of 1.
     """

@@ -30,7 +30,10 @@ def layer_table(circuit: Circuit) -> list[LayerRow]:
     weights = dict.fromkeys(circuit.names, 0)
     for layer, matrix in zip(circuit.layers, circuit.matrices, strict=True):
         name = circuit.layer_names[layer - 1].split(".")[0]
-        weights[name] = weights.get(name, 0) + matrix.shape.n_post * matrix.shape.n_pre
+        connections = matrix.shape.n_post * matrix.shape.n_pre
+        if matrix.mask is not None:
+            connections = int(matrix.mask.sum())
+        weights[name] = weights.get(name, 0) + connections
     rows = [LayerRow("input", _sides(inputs), 0)]
     for name, population in zip(circuit.names, circuit.populations[1:], strict=True):
         sides = circuit.units[population.series], *circuit.grids.get(population.series, ())

@@ -186,15 +186,15 @@ class Camera:
 
     def _sent_down(self, network: int, inputs: Tensor, layer: int, value: Tensor) -> Tensor:
         circuit, node = self.circuit, self.circuit.sends[layer - 1][0].z
-        shared = circuit.shared
-        nodes = self._evaluation.nodes(inputs.unsqueeze(0), network) if shared else {}
+        layered = circuit.kind == "layered"  # else nothing but layers lies between
+        nodes = self._evaluation.nodes(inputs.unsqueeze(0), network) if layered else {}
         while node != circuit.input:
             made = circuit.maker[node]
             if isinstance(made, Send):
                 weight = self.parameters.weights[made.projection][network : network + 1]
                 value, node = product_of_each(value, weight), made.pre
                 continue
-            if made.map.linear and shared:
+            if made.map.linear:
                 _, kept = made.map.forward(*(nodes[one] for one in made.inputs))
                 (back,), (share,) = (
                     made.map.backward(one, kept) for one in (value, torch.ones_like(value))
