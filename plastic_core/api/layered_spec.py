@@ -45,7 +45,8 @@ def _parse_image(value: Any) -> Any:
     sides = value if isinstance(value, list | tuple) and len(value) == 3 else ("",)
     if not all(str(side).isdecimal() and 0 < int(side) < 10**6 for side in sides):
         raise ValueError(
-            "expected rows and columns, such as 28x28, or channels before them, none of them 0"
+            "expected rows and columns, such as 28x28, or channels before them, each from 1 to "
+            "999999"
         )
     return tuple(map(int, sides))
 

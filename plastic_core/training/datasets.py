@@ -44,7 +44,10 @@ def split_arrays(data: Any) -> Dataset:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
     points, labels, names = read_arrays(data)
-    inputs = points.reshape(len(points), -1).astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        inputs = points.reshape(len(points), -1).astype(np.float32)
+    if np.isfinite(points).all() and not np.isfinite(inputs).all():
+        raise PlasticError("data: X holds numbers that are too large for float32; scale them")
     held_out = 2 * round(0.15 * len(inputs))
     if held_out == 0:
         raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
@@ -186,8 +189,8 @@ def check_image(network: AnyNetwork, data: Dataset, where: str) -> None:
     if image is not None and math.prod(image) != data.inputs.shape[1] and not data.shape:
         raise PlasticError(
             f"the network takes images of {'x'.join(map(str, image))}, and those of {where} are "
-            f"lists of {data.inputs.shape[1]} numbers; give an array [N, rows, columns], or image "
-            "as many pixels"
+            f"lists of {data.inputs.shape[1]} numbers; give an array [N, rows, columns], or write "
+            "an image of as many pixels"
         )
     if image is not None and data.shape and image != (1, *data.shape)[-3:]:
         shown, wanted = ("x".join(map(str, shape)) for shape in (image, data.shape))

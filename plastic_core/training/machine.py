@@ -47,7 +47,7 @@ def _check_memory(plan: Plan) -> None:
     needed = spec.seeds * (spec.samples * 8 + weights * size)
     made = [one.z if isinstance(one, Send) else one.output for one in plan.circuit.operations]
     signals = (
-        spec.batch_size
+        min(spec.batch_size, spec.samples)
         * size
         * sum(plan.circuit.units[node.series] * plan.circuit.places(node) for node in made)
     )  # of one network at a time
@@ -55,8 +55,8 @@ def _check_memory(plan: Plan) -> None:
     if signals > available:
         raise PlasticError(
             f"the activities of one network for batch_size = {spec.batch_size} take about "
-            f"{signals / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; ask for "
-            "fewer channels or units, or larger strides"
+            f"{signals / 1e9:,.0f} GB, and this machine has {available / 1e9:,.0f} GB; ask for a "
+            "smaller batch_size, or for fewer units or channels"
         )
     if needed > available:
         raise PlasticError(

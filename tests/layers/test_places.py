@@ -110,7 +110,7 @@ def test_images_without_layers_for_them_are_refused():
         )
     assert str(refused.value) == (
         "the network takes images of 1x9x9, and those of the data given are lists of 42 numbers; "
-        "give an array [N, rows, columns], or image as many pixels"
+        "give an array [N, rows, columns], or write an image of as many pixels"
     )
     with pytest.raises(PlasticError) as refused:
         run(RunSpec(**{**SMALL, "task": "digits-cnn"}), data=([[1, 2], [3]], LABELS))
@@ -141,6 +141,29 @@ def test_the_layers_of_a_task_take_images_of_another_shape():
     assert result.parameters.weights[-1].shape[1:] == (2, 2 * 4 * 6)
 
 
+def test_numbers_that_float32_cannot_hold_are_refused():
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(**SMALL), data=(1e200 * IMAGES, LABELS))
+    assert str(refused.value) == "data: X holds numbers that are too large for float32; scale them"
+
+
+def test_a_network_that_diverges_below_a_pool_is_noticed_at_the_same_sample():
+    """What is not a number goes on through the pool, wherever in a window it is."""
+    source, labels = np.random.default_rng(0), np.arange(120) % 7
+    images = source.standard_normal((120, 6, 6))
+    source.shuffle(labels)
+    found = []
+    for backend in ("native", "eager"):
+        spec = {"task": "digits-cnn", "seeds": 1, "samples": 8, "evaluations": 1}
+        net = {"net": "conv 4 3x3 / conv 4 2x2 / pool 3 stride 1", "activation": "hard-sigmoid"}
+        asked = RunSpec(rule="bp + 1e38*hebbian", options=net, backend=backend, **spec)
+        result = run(asked, data=(images, labels))
+        assert result.record["backend"] == backend
+        found.append(result.record["result"]["diverged"])
+    assert found[0] == found[1]
+    assert found[0] == [{"seed": 0, "sample": 1}]
+
+
 def test_activities_that_do_not_fit_into_memory_are_refused():
     spec = {
         **SMALL,
@@ -154,7 +177,7 @@ def test_activities_that_do_not_fit_into_memory_are_refused():
     assert said.startswith(
         "the activities of one network for batch_size = 100000 take about 52,000 GB"
     ), said
-    assert said.endswith("ask for fewer channels or units, or larger strides")
+    assert said.endswith("ask for a smaller batch_size, or for fewer units or channels")
 
 
 def test_episodes_take_images_of_another_shape():

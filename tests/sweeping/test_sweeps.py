@@ -271,3 +271,19 @@ def test_the_command_says_what_is_best_and_what_came_from_the_store(tmp_path, ca
 def test_bad_flags_are_explained(capsys, arguments, message):
     assert execute(["sweep", *arguments]) == 2
     assert capsys.readouterr().err == f"plastic: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("grid", "settings"),
+    [
+        ({"oja.theta": [1e-5, 1e-4], "oja": [1e-3]}, {}),
+        ({"oja": [1e-5, 1e-4]}, {"oja": {"theta": 1e-3}}),
+    ],
+)
+def test_a_theta_that_is_given_twice_is_refused(grid, settings):
+    spec = SweepSpec(rules=("bp+oja",), grid=grid, base=RunSpec(settings=settings))
+    with pytest.raises(PlasticError) as refused:
+        expand(spec, Catalogue())
+    assert str(refused.value) == (
+        "theta of 'oja' is given twice: as an axis, and as another axis or a setting; keep one"
+    )

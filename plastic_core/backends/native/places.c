@@ -59,7 +59,9 @@ static void pool(const layout_t *l, long events, const real *x, real *y) {
             memcpy(y, x + l->base[p] + l->offset[0], pad * sizeof(real));
             for (long w = 1; w < l->offsets; w++) {
                 const real *here = x + l->base[p] + l->offset[w];
-                SIMD for (long i = 0; i < pad; i++) y[i] = here[i] > y[i] ? here[i] : y[i];
+                /* what is not a number is passed on, so that the outputs tell of it */
+                SIMD for (long i = 0; i < pad; i++)
+                    y[i] = here[i] > y[i] || here[i] != here[i] ? here[i] : y[i];
             }
         }
 }

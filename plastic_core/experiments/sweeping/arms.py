@@ -113,7 +113,7 @@ def _set(
         key = name if dot else "theta"
         if key in own:
             raise PlasticError(
-                f"{key} of '{owner}' is given twice: as an axis and as the setting {own[key]}; "
+                f"{key} of '{owner}' is given twice: as an axis, and as another axis or a setting; "
                 "keep one"
             )
         own[key] = value
