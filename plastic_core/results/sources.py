@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import inspect
 from collections.abc import Iterator
@@ -74,7 +75,9 @@ def _sources(plugin: type[Any], entry: Entry, helpers: bool) -> Iterator[bytes]:
     base = first.parents[len(parts) - (first.name != "__init__.py")]
     seen, waiting = {first}, [first]
     while waiting:
-        for name in sorted(_imported(waiting.pop(), base)):
+        module = waiting.pop()
+        package_of = ".".join(module.relative_to(base).parent.parts)
+        for name in imported_by(module.read_bytes(), package_of):
             stem = base.joinpath(*name.split("."))
             for file in (stem.with_suffix(".py"), stem / "__init__.py"):
                 if package in (None, name.split(".")[0]) and file.is_file() and file not in seen:
@@ -83,17 +86,19 @@ def _sources(plugin: type[Any], entry: Entry, helpers: bool) -> Iterator[bytes]:
                     yield file.read_bytes()
 
 
-def _imported(file: Path, base: Path) -> Iterator[str]:
-    """Yield the names of all modules that a file below `base` may import."""
-    package = ".".join(file.relative_to(base).parent.parts)
+# kept by content, for each run of a process asks again
+@functools.lru_cache(maxsize=1024)
+def imported_by(source: bytes, package: str) -> tuple[str, ...]:
+    """Return the names of all modules that the source of one in `package` may import."""
+    found: list[str] = []
     with PARSING:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             name = node.module or ""
             if node.level:
                 name = resolve_name("." * node.level + name, package)
-            yield name
-            yield from (f"{name}.{alias.name}" for alias in node.names)
+            found += [name, *(f"{name}.{alias.name}" for alias in node.names)]
+    return tuple(sorted(found))

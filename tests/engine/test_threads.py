@@ -11,6 +11,7 @@ import torch
 
 from plastic_core import RunSpec, run
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.results.sources import imported_by
 
 
 def long_rule():
@@ -88,6 +89,7 @@ def test_threads_that_collect_garbage_while_sources_are_parsed_do_not_disturb_ea
         if sys._getframe(1).f_code.co_filename == ast.__file__:
             time.sleep(1e-6)
 
+    imported_by.cache_clear()  # or nothing is parsed any more
     usual = gc.get_threshold()
     gc.callbacks.append(give_way)
     gc.set_threshold(50)
