@@ -113,8 +113,7 @@ def run(
     """
     begun = time.perf_counter()
     catalogue = Catalogue(spec.plugins, rules, probes, transforms, tasks, parts)
-    options = with_image(spec.options, spec.task, data, catalogue)
-    spec = spec.model_copy(update={"options": options})
+    spec = with_image(spec, data, catalogue)
     plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
     notes: list[str] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -81,10 +81,10 @@ def load_data(
 
 def _doubts(data: Dataset) -> Iterator[str]:
     """Yield what is odd about images that are handed over, and taken as they are."""
-    *channels, rows, columns = (0, *data.shape) if data.shape else (0, 0, 0)
-    if columns in (1, 3) and channels[-1] > rows // 2:
+    if len(data.shape) == 3 and data.shape[0] > data.shape[2] in (1, 3):
+        channels, rows, columns = data.shape
         yield (
-            f"images of {channels[-1]} channels, {rows} rows and {columns} columns, as their shape "
+            f"images of {channels} channels, {rows} rows and {columns} columns, as their shape "
             f"{list(data.shape)} says; where the channels stand last, move them: "
             "X.transpose(0, 3, 1, 2)"
         )
@@ -96,10 +96,21 @@ def _doubts(data: Dataset) -> Iterator[str]:
         )
 
 
-def with_image(
-    options: dict[str, Any], task: str, data: tuple[Any, Any] | None, catalogue: Catalogue
-) -> dict[str, Any]:
-    """Return options of a task whose layers see the shape of images that are handed over.
+class _Asked(Protocol):
+    """A spec of a task with options."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def options(self) -> dict[str, Any]: ...
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self: ...
+
+
+Asked = TypeVar("Asked", bound=_Asked)
+
+
+def with_image(spec: Asked, data: tuple[Any, Any] | None, catalogue: Catalogue) -> Asked:
+    """Return a spec whose layers see the shape of images that are handed over.
 
     Raises:
         PlasticError: there is no such task, or it takes no such options.
@@ -107,11 +118,13 @@ def with_image(
     try:
         shape: tuple[int, ...] = () if data is None else np.shape(data[0])[1:]
     except (ValueError, TypeError, LookupError):  # no arrays: said where they are read
-        return options
-    if len(shape) not in (2, 3) or 0 in shape or "image" in options:
-        return options
-    _, network = network_of(catalogue.find("task", task), options, catalogue)
-    return {**options, "image": list(shape)} if isinstance(network, LayeredSpec) else options
+        return spec
+    if len(shape) not in (2, 3) or 0 in shape or "image" in spec.options:
+        return spec
+    _, network = network_of(catalogue.find("task", spec.task), spec.options, catalogue)
+    if not isinstance(network, LayeredSpec):
+        return spec
+    return spec.model_copy(update={"options": {**spec.options, "image": list(shape)}})
 
 
 def _unfit(plan: Plan, data: Dataset) -> bool:

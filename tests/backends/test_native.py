@@ -17,6 +17,7 @@ from plastic_core.api import (
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.trained_parts import assert_same, make, order
+from tests.building import resolve
 from tests.daily import combined, some
 
 EQUATION_9 = "fa+hebbian-error+oja+weight-decay+b-update+b-decay"
@@ -225,3 +226,17 @@ def test_freezing_and_no_points():
     native.advance(order(2, 10))
     assert torch.equal(parameters.weights[0][1], before[1])
     assert not torch.equal(parameters.weights[0][0], before[0])
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("backend", [NativeBackend, EagerBackend])
+def test_what_is_no_number_goes_on_through_a_pool_wherever_it_is(backend, place):
+    """2 x - 2 x is infinity less infinity at one of three places, and the others are finite."""
+    net = {"net": "conv 1 1x2 stride 1x2 / pool 1x3", "image": (1, 1, 6)}
+    plan, hooks, parameters = resolve("bp", None, dtype="float32", activation="hard-sigmoid", **net)
+    parameters.weights[0].copy_(torch.tensor([[[2.0, -2.0]]]))
+    x = torch.zeros(1, 6)
+    x[0, 2 * place : 2 * place + 2] = 3e38
+    thetas = {"bp": torch.tensor([0.01])}
+    made = backend(plan.network, hooks, thetas, parameters, x, torch.eye(10)[:1], 1)
+    assert made.advance(torch.tensor([[0]])).tolist() == [0]

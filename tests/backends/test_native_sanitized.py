@@ -75,7 +75,8 @@ for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
         native.carry(step.tangents)
         native.advance(order(2, 20) % 60)
 
-from tests.engine.test_random_circuits import NATIVE_IMAGES, Drawn, native_tangents_are_eager
+from tests.engine.drawn_circuits import NATIVE_IMAGES, Drawn
+from tests.engine.test_random_circuits import native_tangents_are_eager
 
 for number in NATIVE_IMAGES:
     drawn = Drawn(number, native=True, images=True)

@@ -187,7 +187,7 @@ class NativeBackend:
         dtype = weights[0].dtype
         states = _by_layer(program.states, parameters)
         matrix_states = _by_layer(program.matrix_states, parameters)
-        layouts = [layout.numbers for layout in table.layouts]
+        layouts = [layout.numbers for layout in table.layouts.tables]
         columns = [thetas[name].to(dtype) for name in program.thetas]
         thetas_of_each = torch.stack(columns, 1) if columns else torch.zeros(len(weights[0]), 1)
         return Job(
@@ -202,7 +202,7 @@ class NativeBackend:
             output=table.output,
             outputs=targets.shape[1],
             ahead=self._ahead(table),
-            layouts=len(table.layouts),
+            layouts=len(layouts),
             units=self._integers(table.vectors.units),
             nodes=self._integers(table.vectors.nodes),
             place=self._integers([n for place in table.vectors.places for n in place]),

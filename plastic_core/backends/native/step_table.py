@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.circuit import Apply, Node, Send
-from plastic_core.api.image_maps import AveragePool, MaxPool
-from plastic_core.api.maps import Activate, Add, Constant, Guarded, Map, Normalise, Output
+from plastic_core.api.maps import Activate, Add, Constant, Guarded, Normalise, Output
 from plastic_core.backends.native.code import NOWHERE, Code, Operation
-from plastic_core.backends.native.layout import LAID_OUT, Layout, layouts_of
+from plastic_core.backends.native.layouts import LAID_OUT, Layouts
 from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.backends.native.vectors import Vectors
 from plastic_core.backends.step.description import (
@@ -25,7 +23,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 
-_POOLS: Final[dict[type[Map], Code]] = {MaxPool: Code.POOL, AveragePool: Code.AVERAGE}
+_OUTPUT_ERRORS = "C is not generated for errors of the outputs at several places"
 
 
 class StepTable:
@@ -58,10 +56,9 @@ class StepTable:
         self.vectors = Vectors(circuit)
         self.operations: list[Operation] = []
         self.activations: list[Activation] = []
-        self.layouts: list[Layout] = []
+        self.layouts = Layouts(circuit, self.vectors)
         self.shared = [circuit.places(sends[0].z) > 1 for sends in circuit.sends]
         self.signals: list[dict[str, int]] = [{} for _ in circuit.sends]
-        self._known_layouts: dict[Apply, list[int]] = {}
         # how many parts the error of a node has, which of them came, and where it is no node's
         self._parts = Counter(node for back in step.backward for node in _written(back))
         self._begun: set[Node] = set()
@@ -76,10 +73,8 @@ class StepTable:
                 self._begin[send] = count
                 count += len(circuit.events(send).pre) * circuit.places(send.z)
             self.events.append(count)
-        self.input, self.output = (
-            self.vectors.at("node", circuit.input),
-            self.vectors.at("node", circuit.output),
-        )
+        self.input = self.vectors.at("node", circuit.input)
+        self.output = self.vectors.at("node", circuit.output)
         once = [p for p, s in enumerate(circuit.sends) if [one.pre for one in s] == [circuit.input]]
         self.ahead = once[0] if once else NOWHERE
         self._go_forward()
@@ -109,9 +104,7 @@ class StepTable:
     def _own(self, p: int, name: str) -> None:
         """Make room for a signal that is no node's."""
         units = self._step.circuit.units[self._step.circuit.sends[p][0].pre.series]
-        self.signals[p][name] = self.vectors.place(
-            self.vectors.buffer((name, p), units, self.events[p])
-        )
+        self.signals[p][name] = self.vectors.room((name, p), units, self.events[p])
 
     # forward
 
@@ -156,35 +149,10 @@ class StepTable:
         elif type(function) is Output:
             add(Code.OUTPUT, *ins, out)
         elif type(function) in LAID_OUT:
-            self._lay_out(operation, ins[0], out)
+            self.operations += self.layouts.read(operation, ins[0], out)
         else:
             plugin = function.function if isinstance(function, Guarded) else function
             raise NotNativeError(_unknown("map", plugin))
-
-    def _lay_out(self, operation: Apply, place: int, out: int) -> None:
-        """Read a population as its layout says, an image first with places of 0 around it."""
-        code = _POOLS.get(type(operation.map), Code.GATHER)
-        *before, last = self._layouts_of(operation)
-        for which in before:
-            into = self._padded("node", operation)
-            self.operations.append(Operation(Code.GATHER, (place, into), which))
-            place = into
-        self.operations.append(Operation(code, (place, out), last))
-
-    def _padded(self, kind: str, operation: Apply) -> int:
-        """Return the place of an image, or of its error, with places of 0 around it."""
-        layout = self.layouts[self._layouts_of(operation)[0]]
-        key = (f"padded {kind}", operation.output)
-        return self.vectors.place(self.vectors.buffer(key, layout.units, len(layout.bases)))
-
-    def _layouts_of(self, operation: Apply) -> list[int]:
-        """Return which layouts a map reads by, one after the other."""
-        if operation not in self._known_layouts:
-            units = self._step.circuit.units[operation.inputs[0].series]
-            made, first = layouts_of(operation.map, units), len(self.layouts)
-            self.layouts += made
-            self._known_layouts[operation] = list(range(first, first + len(made)))
-        return self._known_layouts[operation]
 
     def _activation(self, function: Activate) -> int:
         if function.activation not in self.activations:
@@ -211,9 +179,7 @@ class StepTable:
             sent_back = {step.sent_back(name)[1] for name in SENT_BACK.keys() & step.reads[p]}
             if "output_error" in step.reads[p] | sent_back:
                 if self.shared[p]:
-                    raise NotNativeError(
-                        "C is not generated for errors of the outputs at several places"
-                    )
+                    raise NotNativeError(_OUTPUT_ERRORS)
                 repeated = [circuit.logits] * self.events[p]
                 signals["output_error"], copies = self._gather("error", repeated)
                 self.operations += copies
@@ -240,7 +206,7 @@ class StepTable:
         places: tuple[int, ...] = ()
         adds: list[Operation] = []
         if back.whole is not None:
-            raise NotNativeError("C is not generated for errors of the outputs at several places")
+            raise NotNativeError(_OUTPUT_ERRORS)
         if back.into is not None:
             sent = self._sent_back_alone(p, back.into)
             if sent is None:
@@ -268,16 +234,14 @@ class StepTable:
             if self._parts[node] > 1 or node in self._step.circuit.maker:
                 raise NotNativeError("C is not generated for errors of what several events read")
             units = self._step.circuit.units[node.series]
-            self._elsewhere[node] = self.vectors.place(
-                self.vectors.buffer(("error", node), units, events)
-            )
+            self._elsewhere[node] = self.vectors.room(("error", node), units, events)
         begun = node in self._begun
         self._begun.add(node)
         place = self._arrived(node)
         if not begun:
             return place, []
         units, count = self._step.circuit.units[node.series], self._step.circuit.places(node)
-        part = self.vectors.place(self.vectors.buffer(("part", units, count), units, count))
+        part = self.vectors.room(("part", units, count), units, count)
         return part, [Operation(Code.ADD, (place, part, place), count=count)]
 
     def _arrived(self, node: Node) -> int:
@@ -299,28 +263,10 @@ class StepTable:
                 at = (error, y, self.vectors.at("scale", apply.output), into)
                 done = [Operation(Code.NORMALISE_BACK, at, count=count)]
             elif type(function) in LAID_OUT:
-                done = list(self._laid_out_back(apply, error, into))
+                done = self.layouts.bring_back(apply, error, into)
             else:  # a sum, or a map that the rule does not gate by
                 done = [Operation(Code.COPY, (error, into), count=count)]
             self.operations += [*done, *adds]
-
-    def _laid_out_back(self, apply: Apply, error: int, into: int) -> Iterator[Operation]:
-        """Yield what brings errors back to where what was laid out had been read."""
-        *before, last = self._layouts_of(apply)
-        there = self._padded("error", apply) if before else into
-        if type(apply.map) is MaxPool:
-            at = (
-                error,
-                self.vectors.at("node", apply.inputs[0]),
-                self.vectors.at("node", apply.output),
-                there,
-            )
-            yield Operation(Code.POOL_BACK, at, last)
-        else:
-            code = Code.AVERAGE_BACK if type(apply.map) is AveragePool else Code.SCATTER
-            yield Operation(code, (error, there), last)
-        for which in before:
-            yield Operation(Code.SCATTER, (there, into), which)
 
     def _pre_error_back(self, back: PreError) -> None:
         circuit, p = self._step.circuit, back.send.projection
@@ -335,41 +281,18 @@ class StepTable:
             if back.layouts:
                 y, count = self.vectors.at("node", back.population), places
                 units = circuit.units[back.population.series]
-                gated = self.vectors.place(self.vectors.buffer(("gated", p), units, places))
+                gated = self.vectors.room(("gated", p), units, places)
             else:
                 buffer, first = self.vectors.places[self.signals[p]["pre"]]
-                y, count, gated = (
-                    self.vectors.place(buffer, first + begin),
-                    len(nodes) * places,
-                    into,
-                )
+                y, count = self.vectors.place(buffer, first + begin), len(nodes) * places
+                gated = into
             at = (error, y, y, gated)
             which = self._activation(gate)
             self.operations.append(Operation(Code.ACTIVATE_BACK, at, which, count=count))
             error = gated
         elif not back.layouts:
             self.operations.append(Operation(Code.COPY, (error, into), count=len(nodes) * places))
-        self._lay_out_error(back, error, into)
-
-    def _lay_out_error(self, back: PreError, error: int, into: int) -> None:
-        """Lay out the error of a population as the population is."""
-        circuit, p = self._step.circuit, back.send.projection
-        layouts: list[int] = []
-        node = back.send.pre
-        for _ in back.layouts:
-            made = circuit.maker[node]
-            assert isinstance(made, Apply)
-            layouts = self._layouts_of(made) + layouts
-            node = made.inputs[0]
-        for number, which in enumerate(layouts, start=1):
-            layout, to = self.layouts[which], into
-            if number < len(layouts):
-                key = ("laid out", p, number)
-                to = self.vectors.place(
-                    self.vectors.buffer(key, len(layout.offsets), len(layout.bases))
-                )
-            self.operations.append(Operation(Code.GATHER, (error, to), which))
-            error = to
+        self.operations += self.layouts.read_error(back.send.pre, error, into)
 
     def _learn(self, count: int) -> None:
         """Let those projections learn whose signals are complete after so many parts."""

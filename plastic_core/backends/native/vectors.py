@@ -49,6 +49,10 @@ class Vectors:
             self.places.append(key)
         return self._place_of[key]
 
+    def room(self, key: Hashable, units: int, nodes: int) -> int:
+        """Return the place of the first vector of a buffer; see `buffer`."""
+        return self.place(self.buffer(key, units, nodes))
+
     def at(self, kind: str, node: Node) -> int:
         """Return the place of a "node", of its "error" or of the "scale" of a normalisation."""
         units, places = self._circuit.units[node.series], self._circuit.places(node)

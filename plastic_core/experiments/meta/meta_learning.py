@@ -94,8 +94,7 @@ def meta_learn(
     """
     begun = time.perf_counter()
     catalogue = Catalogue(spec.plugins, rules, tasks=tasks, parts=parts)
-    options = with_image(spec.options, spec.task, data, catalogue)
-    spec = spec.model_copy(update={"options": options})
+    spec = with_image(spec, data, catalogue)
     plan = plan_meta(spec, catalogue)
     machine.check(plan, threads)
     points, plan = _load(plan, data_dir) if data is None else _given(plan, data)

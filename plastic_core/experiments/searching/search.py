@@ -122,9 +122,7 @@ def search(
         PlasticError: anything wrong with the spec, the data, the folder or the store.
     """
     catalogue = Catalogue(spec.base.plugins, rules, (), transforms, tasks, parts)
-    options = with_image(spec.base.options, spec.base.task, data, catalogue)
-    base = spec.base.model_copy(update={"options": options})
-    spec = spec.model_copy(update={"base": base})
+    spec = spec.model_copy(update={"base": with_image(spec.base, data, catalogue)})
     source = Source(data_dir, data)
     plan = source.fitted(check(spec, catalogue).plan)
     handed_over = source.handed_over or plan.handed_over

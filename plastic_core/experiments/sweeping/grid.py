@@ -63,7 +63,9 @@ def widened(values: str, best: Any, to_zero: bool) -> str | None:
     more = [f"{best * ratio**step:.5g}" for step in range(1, _MORE + 1)]
     if not low:
         return ",".join([values, *more])
-    return ",".join([*["0"][: int(to_zero)], *reversed(more), values])
+    if to_zero:
+        more.append("0")
+    return ",".join([*reversed(more), values])
 
 
 def _values(text: str, part: str) -> list[Any]:

@@ -168,9 +168,8 @@ def sweep(
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
     catalogue = Catalogue(spec.base.plugins, rules, probes, transforms, tasks, parts)
-    options = with_image(spec.base.options, spec.base.task, data, catalogue)
-    base = spec.base.model_copy(update={"options": options})
-    planned = expand(spec.model_copy(update={"base": base}), catalogue)
+    spec = spec.model_copy(update={"base": with_image(spec.base, data, catalogue)})
+    planned = expand(spec, catalogue)
     return train_arms(
         planned,
         store,

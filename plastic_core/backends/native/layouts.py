@@ -1,4 +1,4 @@
-"""How populations with places are laid out, as tables for C: what each number is read from."""
+"""How populations with places are laid out: tables of what is read where, and who reads by them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from plastic_core.api.circuit import Apply, Circuit, Node
 from plastic_core.api.image_maps import AveragePool, Flatten, MaxPool, Patches, Places, Windows
 from plastic_core.api.maps import Map
+from plastic_core.backends.native.code import Code, Operation
+from plastic_core.backends.native.vectors import Vectors
 
 #: A place, and one of its units; (-1, 0) is none, which holds 0.
 At = tuple[int, int]
 
 _NONE: Final[At] = (-1, 0)
+
+_POOLS: Final[dict[type[Map], Code]] = {MaxPool: Code.POOL, AveragePool: Code.AVERAGE}
 
 #: The maps that only lay out, or look through windows.
 LAID_OUT: Final = (Places, Flatten, Patches, MaxPool, AveragePool)
@@ -43,7 +48,80 @@ class Layout:
         return (*ends, *itertools.chain(*self.bases, *self.offsets))
 
 
-def layouts_of(function: Map, units: int) -> list[Layout]:
+class Layouts:
+    """What is read by layouts.
+
+    Args:
+        circuit: the network.
+        vectors: where vectors lie.
+
+    Attributes:
+        tables: the layouts, which operations name by their number.
+    """
+
+    def __init__(self, circuit: Circuit, vectors: Vectors) -> None:
+        self._circuit, self._vectors = circuit, vectors
+        self.tables: list[Layout] = []
+        self._known: dict[Apply, list[int]] = {}
+
+    def read(self, apply: Apply, place: int, out: int) -> list[Operation]:
+        """Return what lays out a population, an image first with places of 0 around it."""
+        *before, last = self._of(apply)
+        operations = []
+        for which in before:
+            padded = self._padded("node", apply)
+            operations.append(Operation(Code.GATHER, (place, padded), which))
+            place = padded
+        code = _POOLS.get(type(apply.map), Code.GATHER)
+        return [*operations, Operation(code, (place, out), last)]
+
+    def bring_back(self, apply: Apply, error: int, into: int) -> list[Operation]:
+        """Return what brings errors back to where what was laid out had been read."""
+        *before, last = self._of(apply)
+        there = self._padded("error", apply) if before else into
+        if type(apply.map) is MaxPool:
+            x, y = (self._vectors.at("node", node) for node in (apply.inputs[0], apply.output))
+            first = Operation(Code.POOL_BACK, (error, x, y, there), last)
+        else:
+            code = Code.AVERAGE_BACK if type(apply.map) is AveragePool else Code.SCATTER
+            first = Operation(code, (error, there), last)
+        return [first, *(Operation(Code.SCATTER, (there, into), which) for which in before)]
+
+    def read_error(self, pre: Node, error: int, into: int) -> list[Operation]:
+        """Return what lays out the error of a population as `pre` lays out the population."""
+        numbers: list[int] = []
+        made = self._circuit.maker.get(pre)
+        while isinstance(made, Apply) and made.map.layout:
+            numbers = self._of(made) + numbers
+            made = self._circuit.maker.get(made.inputs[0])
+        operations = []
+        for which in numbers:
+            table = self.tables[which]
+            to = into
+            if which != numbers[-1]:
+                key = ("laid out", pre, which)
+                to = self._vectors.room(key, len(table.offsets), len(table.bases))
+            operations.append(Operation(Code.GATHER, (error, to), which))
+            error = to
+        return operations
+
+    def _of(self, apply: Apply) -> list[int]:
+        """Return which layouts a map reads by, one after the other."""
+        if apply not in self._known:
+            units = self._circuit.units[apply.inputs[0].series]
+            made, first = _layouts_of(apply.map, units), len(self.tables)
+            self.tables += made
+            self._known[apply] = list(range(first, first + len(made)))
+        return self._known[apply]
+
+    def _padded(self, kind: str, apply: Apply) -> int:
+        """Return the place of an image, or of its error, with places of 0 around it."""
+        table = self.tables[self._of(apply)[0]]
+        key = (f"padded {kind}", apply.output)
+        return self._vectors.room(key, table.units, len(table.bases))
+
+
+def _layouts_of(function: Map, units: int) -> list[Layout]:
     """Return what one of `LAID_OUT` reads by, one layout after the other.
 
     Args:
