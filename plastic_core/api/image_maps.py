@@ -152,9 +152,28 @@ class Windows(Map):
 
 
 class Patches(Windows):
-    """What each window sees, ``[R, K H' W', C k k]``: by channel, then row, then column."""
+    """What each window sees, ``[R, K H' W', C k k]``: by channel, then row, then column.
+
+    Args:
+        grid, size, stride, padding: those of `Windows`.
+    """
 
     layout = True
+
+    def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return W of each window of one network, ``[1, K H' W', n]``, without the windows.
+
+        Args:
+            x: ``[1, K H W, C]``.
+            weight: ``[n, C k k]``.
+        """
+        import torch
+
+        channels, units = x.shape[-1], len(weight)
+        images = x.reshape(-1, *self.below, channels).movedim(-1, 1)
+        filters = weight.reshape(units, channels, *self.size)
+        z = torch.nn.functional.conv2d(images, filters, None, self.stride, self.padding)
+        return z.movedim(1, -1).reshape(1, -1, units)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""

@@ -96,6 +96,8 @@ class Snapshot:
             the output; of layered ones the input and what each layer of the list gives, pools too,
             ``[R, N K, n]`` where it has K places.
         targets: ``[N, n_L]``, one-hot or numbers.
+        field: channels, rows and columns of what a unit of the first layer sees: of a patch where
+            it sees patches, of the image where it sees all of one; one row where that is no image.
         feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
             None where no rule has feedback matrices.
         subject: gives what is copied or computed; read the properties in its place.
@@ -106,6 +108,7 @@ class Snapshot:
     rules: tuple[str, ...]
     activities: Sequence[Tensor]
     targets: Tensor
+    field: tuple[int, int, int]
     feedback_kind: Literal["layer", "output"] | None
     subject: Subject
 

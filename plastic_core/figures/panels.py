@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from plastic_core.figures.bands import draw_band
+from plastic_core.figures.pictures import draw_filters, draw_images
 from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
 from plastic_core.figures.style import COLOURS, STYLE
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     Results = Mapping[tuple[str, str], xr.Dataset]
 
-_SIDE: Final = 28  # pixels of an image of MNIST
-
 # Where a figure shows no layer twice: dark is near the input.
 _LAYERS: Final = "viridis"
 
@@ -33,6 +32,7 @@ _LAYERS: Final = "viridis"
 _AXES: Final = {
     "accuracy": "held-out accuracy (%)",
     "residual": r"$\langle |y_{l-1} - W_l^\top y_l|^2 \rangle$",
+    "relative_residual": r"residual / $\langle |y_{l-1}|^2 \rangle$",
     "activation_norm": r"$\langle |y_l| \rangle$",
     "update_norm": r"$|\Delta W|$",
     "rule_update_norm": r"$|\Delta W_{BP}|$",
@@ -114,35 +114,15 @@ def _draw_components(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset
     axes.legend(loc="lower right")
 
 
-def _draw_images(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
-    (curves,) = arms.values()
-    first = curves.isel(seed=0)
-    assert panel.layers is not None
-    columns = [first["reconstruction_input"].to_numpy()]
-    columns += [first[panel.variable].sel(layer=layer).to_numpy() for layer in panel.layers]
-    shown = np.concatenate([np.concatenate(_images(column[:6])) for column in columns], axis=1)
-    axes.imshow(shown, cmap="gray")
-    places = _SIDE * (np.arange(len(columns)) + 0.5)
-    axes.set_xticks(places, ["input", *(f"$y_{layer}$" for layer in panel.layers)])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-
-
 _DRAW: Final[dict[str, Any]] = {
     "curves": _draw_curves,
     "layers": _draw_layers,
     "components": _draw_components,
-    "images": _draw_images,
+    "images": draw_images,
+    "filters": draw_filters,
     "course": draw_course,
     "profile": draw_profile,
 }
-
-
-def _images(rows: Any) -> list[Any]:
-    """Return images, each stretched to its own range, as its decoder has no scale of its own."""
-    least, most = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
-    scaled = (rows - least) / np.maximum(most - least, 1e-12)
-    return list(scaled.reshape(len(rows), _SIDE, _SIDE))
 
 
 def _layers_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import digits
 from typing import Any
 
 from plastic_core.api.circuit import Circuit
@@ -132,7 +133,8 @@ def _plan_thetas(
         here = [layer for layer in _layers_called(given, circuit) if layer in layers]
         if not here:
             acts = [circuit.layer_names[layer - 1] for layer in layers]
-            known = {*acts, *(layer.split(".")[0] for layer in acts)}
+            whole = [layer.split(".")[0] for layer in acts]
+            known = {*acts, *whole, *(layer.rstrip(digits) for layer in whole)}
             raise PlasticError(
                 f"{key} of '{name}': it acts on no layer '{given}'{did_you_mean(given, known)}\n"
                 f"  it acts on {', '.join(acts)}"
@@ -150,12 +152,13 @@ def _plan_thetas(
 
 
 def _layers_called(name: str, circuit: Circuit) -> list[int]:
-    """Return the layers of a name such as "conv1", "attention1" (four of them) or "2"."""
-    return [
-        layer
-        for layer, own in enumerate(circuit.layer_names, start=1)
-        if name in (own, own.split(".")[0], str(layer))
-    ]
+    """Return the layers called "conv1", "attention1" (four of them), "conv" (all) or "2"."""
+    found = []
+    for layer, own in enumerate(circuit.layer_names, start=1):
+        whole = own.split(".")[0]
+        if name in (own, whole, whole.rstrip(digits), str(layer)):
+            found.append(layer)
+    return found
 
 
 def _check_theta(name: str, theta: Theta, value: Any) -> float:

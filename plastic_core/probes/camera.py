@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit, Node, Send
+from plastic_core.api.image_maps import Flatten, Patches
 from plastic_core.api.maps import Activate, Add, Normalise
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
 from plastic_core.api.snapshot import Snapshot
@@ -82,6 +84,7 @@ class Camera:
         thetas: by rule, ``[G]``.
         targets: ``[M, n_L]``, of all points that are evaluated.
         points: number of probe points, N, the first of those.
+        image: rows and columns of the inputs, with channels before them or not, or nothing.
     """
 
     def __init__(
@@ -92,8 +95,10 @@ class Camera:
         thetas: Mapping[str, Tensor],
         targets: Tensor,
         points: int,
+        image: tuple[int, ...] = (),
     ) -> None:
         self.circuit = circuit_of(network)
+        self._field = _field(self.circuit, image)
         # of a rule with thetas of some layers, such as "oja.conv1", that of the rule stands for all
         self.rules = tuple(name for name in thetas if "." not in name)
         self.network = self.circuit.spec
@@ -138,6 +143,7 @@ class Camera:
             rules=self.rules,
             activities=activities,
             targets=self._targets.clone(),
+            field=self._field,
             feedback_kind=kind,
             subject=_Subject(self, networks, activities[0][0], evaluate),
         )
@@ -230,6 +236,22 @@ class Camera:
         x, target = inputs[:_LEARNING_POINTS].clone(), self._targets[:_LEARNING_POINTS]
         matrices = not self._together
         return Learner(self.circuit, self._hooks, parameters, x, target, matrices)
+
+
+def _field(circuit: Circuit, image: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return channels, rows and columns of what a unit of the first layer sees."""
+    pre = circuit.sends[0][0].pre
+    _, layouts = circuit.laid_out(pre)
+    units = circuit.units[pre.series]
+    if pre != circuit.input or math.prod(image) != units:
+        image = 1, units
+    for layout in layouts:
+        if isinstance(layout, Patches):
+            image = layout.size
+        elif isinstance(layout, Flatten):
+            image = layout.grid
+    rows, columns = image[-2:]
+    return units // (rows * columns), rows, columns
 
 
 @dataclass(frozen=True)

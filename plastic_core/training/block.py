@@ -83,7 +83,7 @@ class Block:
             for name in plan.thetas
         }
         self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, dtype)
-        self._probing = self._probe(plan, hooks, thetas) if plan.probes else None
+        self._probing = self._probe(plan, hooks, thetas, dataset.shape) if plan.probes else None
         points = len(dataset.labels)
         self._order = torch.from_numpy(
             np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
@@ -138,6 +138,7 @@ class Block:
         plan: Plan,
         hooks: Hooks,
         thetas: dict[str, torch.Tensor],
+        image: tuple[int, ...],
     ) -> Probing:
         """Return what measures at the evaluation points, and make room for it in the curves."""
         targets, asked = self._held_out[1], plan.spec.probe_samples
@@ -154,6 +155,7 @@ class Block:
                 {name: theta[group.start : group.stop] for name, theta in thetas.items()},
                 targets,
                 points,
+                image,
             )
             for group in self._groups
         }

@@ -45,6 +45,17 @@ def test_it_is_that_theta_in_its_layer_alone(backend, network):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
 
 
+def test_the_name_of_a_kind_stands_for_all_of_its_layers():
+    each = {"theta.dense1": 0.02, "theta.dense2": 0.02}
+    found = [
+        trained("0.05*bp + 0.001*oja", {"oja": settings}).parameters.weights
+        for settings in ({"theta.dense": 0.02}, each, {})
+    ]
+    for one, other, plain in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+        assert not torch.equal(one, plain)
+
+
 def test_it_holds_for_the_biases_of_the_layer():
     still = trained("0.05*bp", {"bp": {"theta.dense2": 0}}).parameters.named()
     assert not still["bias.2"].any()

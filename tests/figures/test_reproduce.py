@@ -2,6 +2,7 @@
 
 import json
 from importlib.resources import files
+from itertools import product
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -25,14 +26,17 @@ from tests.conftest import made_once, write_idx
 SMALL = ["--quick", "--seeds", "2", "--samples", "40", "--workers", "0"]
 
 
+COUNTS = (("train", 60), ("t10k", 200))
+
+
 @pytest.fixture(scope="session")
 def noise(tmp_path_factory):
     """Return a data folder with images of noise in MNIST's format."""
 
     def make(folder):
         source = np.random.default_rng(0)
-        for prefix, count in (("train", 60), ("t10k", 200)):
-            raw = folder / "MNIST" / "raw"
+        for data, (prefix, count) in product(("MNIST", "FashionMNIST"), COUNTS):
+            raw = folder / data / "raw"
             write_idx(raw / f"{prefix}-images-idx3-ubyte", source.integers(0, 256, (count, 28, 28)))
             write_idx(raw / f"{prefix}-labels-idx1-ubyte", source.integers(0, 10, count))
 
@@ -97,7 +101,9 @@ def assert_whole(folder, reports, figure):
     assert found["small"] is True
     assert [claim["text"] for claim in found["claims"]] == [claim.text for claim in spec.claims]
     for claim in found["claims"]:
-        depth = 5 if claim["network"].startswith("5") else 10
+        network = spec.networks[claim["network"]]
+        run_spec = run_spec_of(spec, network.options, network.arms[0])
+        depth = make_plan(run_spec, Catalogue()).circuit.depth
         layers = claim.get("layers", range(1, depth + 1)) if claim["each_layer"] else [None]
         assert [one.get("layer") for one in claim["verdicts"]] == list(layers)
         for one in claim["verdicts"]:
@@ -139,7 +145,7 @@ def test_the_numbers_of_a_claim_are_those_of_its_runs(made, noise):
 def test_figures_share_their_networks(all_made):
     trained = {figure: report["trained"] for figure, report in all_made[1].items()}
     # 5 networks, 2 arms, 2 seeds; Figure 5's control is the only one that it does not share
-    own = ("tricks", "fig6gh", "fig7")  # have networks of their own
+    own = ("tricks", "fig6gh", "fig7", "conv", "attention")  # have networks of their own
     assert sum(count for figure, count in trained.items() if figure not in own) == 20
     # 8 tricks on 3 networks, residual connections with and without Oja's rule; two initialisations
     # replace the naive one, so that these networks are those of 5 layers
@@ -322,19 +328,15 @@ def test_every_stored_theta_is_that_of_the_record_of_its_search():
     folder = files("plastic_core.experiments.reproducing") / "figures"
     kept = [
         choice
-        for name in ("networks", "tricks", "fig6gh", "fig7")
+        for name in ("networks", "tricks", "fig6gh", "fig7", "conv", "attention")
         for choice in json.loads((folder / f"{name}.search.json").read_text())
     ]
     chosen = {(choice["network"], choice["arm"]): choice for choice in kept}
     assert len(chosen) == len(kept)
     for figure in map(read_figure, FIGURES):
         for name, network in figure.networks.items():
-            if name == "5 layers, naive, variance 0.01":  # has the thetas of 5 layers
-                continue
-            # recurrent networks have the thetas of one of them
-            searched = "Xavier" if figure.name == "fig7" else name
             for arm in network.arms:
-                choice = chosen[searched, arm.label]
+                choice = chosen[network.thetas_of or name, arm.label]
                 assert arm.thetas == pytest.approx(choice["thetas"], rel=1e-5)
                 assert choice["grid"] == {
                     axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas
@@ -346,7 +348,7 @@ def test_bad_input_is_explained(tmp_path, capsys):
         read_figure("fig9")
     assert str(caught.value) == (
         "there is no figure 'fig9'; did you mean 'fig8'?\n"
-        "  there are fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, fig8, figS1, metagrid, tricks; 'all' makes all but fig8, metagrid"
+        "  there are attention, conv, fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, fig8, figS1, metagrid, tricks; 'all' makes all but fig8, metagrid"
     )
     assert execute(["reproduce", "fig9"]) == 2
     assert capsys.readouterr().err == f"plastic: {caught.value}\n"

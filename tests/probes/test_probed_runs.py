@@ -35,6 +35,7 @@ def test_variables_have_dimensions_units_and_descriptions():
         "error_angle": ("seed", "step", "layer"),
         "reconstruction": ("seed", "layer", "point", "pixel"),
         "reconstruction_input": ("seed", "point", "pixel"),
+        "filter": ("seed", "unit", "channel", "row", "column"),
     }
     assert {n: v.dims for n, v in curves.items() if "probe" in v.attrs} == dims
     assert curves["layer"].to_numpy().tolist() == [1, 2, 3]

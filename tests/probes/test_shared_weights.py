@@ -110,6 +110,36 @@ def test_an_image_is_reconstructed_through_pools_and_patches():
             np.testing.assert_allclose(found[layer, point], expected.ravel(), rtol=1e-4, atol=1e-6)
 
 
+def test_a_filter_is_what_a_unit_weighs_in_its_patch():
+    made = photographed("bp")
+    found = made.measured("filters", 1)["filter"]
+    weights, _ = made.arrays(1)
+    assert found.shape == (3, 2, 3, 2)
+    event = next(n for n in seen(made)[0][0]["events"] if None not in n.entries)
+    first = event.entries[0]
+    for at, weight in zip(event.entries, weights[0].T, strict=True):
+        channel, row, column = (a - b for a, b in zip(at, first, strict=True))
+        np.testing.assert_allclose(found[:, channel, row, column], weight, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "shape"),
+    [
+        ("digits-mlp", {}, (170, 1, 8, 8)),
+        ("digits-mlp", {"net": "pool 2 / dense 5"}, (5, 1, 4, 4)),
+        ("digits-attention", {}, (32, 1, 2, 2)),
+        ("delayed-digits-rnn", {}, (100, 1, 8, 8)),
+        ("sine-regression", {}, (50, 1, 1, 8)),
+    ],
+)
+def test_filters_have_the_shape_of_what_a_unit_sees(task, options, shape):
+    few = {"samples": 20, "seeds": 1, "evaluations": 2, "eval_samples": 50}
+    result = run(RunSpec(rule="bp", task=task, options=options, probes=["filters"], **few))
+    assert result.curves["filter"].shape == (1, *shape)
+    first = result.curves["filter"].to_numpy().reshape(shape[0], -1)
+    np.testing.assert_array_equal(first, result.parameters.weights[0][0].numpy())
+
+
 def averaged(events, weight, shape, activity):
     """Return the mean of what W' y says of each number by all places that see it."""
     total, count = np.zeros(shape), np.zeros(shape)

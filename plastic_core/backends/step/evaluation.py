@@ -8,7 +8,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from plastic_core.api.circuit import Circuit, Node, Send
+from plastic_core.api.circuit import Apply, Circuit, Node, Send
+from plastic_core.api.image_maps import Patches
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.backends.step.functional import Nodes, go_forward
@@ -33,13 +34,33 @@ class Evaluation:
 
     def __init__(self, network: AnyNetwork | Circuit, hooks: Hooks, parameters: Parameters) -> None:
         self._circuit, self._parameters = circuit_of(network), parameters
+        self._own_forward = [hooks.forward_at(p) for p in range(len(parameters.weights))]
+        self._convolutions = self._without_patches()
+        unmade = {send.pre for send in self._convolutions}
         sizes = (
             self._circuit.places(node) * self._circuit.units[node.series]
             for node in self._circuit.maker
+            if node not in unmade
         )
-        # where weights are shared the patches of all points would take gigabytes
+        # where weights are shared the activity of all points would take gigabytes
         self._tile = max(1, _LARGEST // max(sizes)) if self._circuit.shared else _ALL
-        self._own_forward = [hooks.forward_at(p) for p in range(len(parameters.weights))]
+
+    def _without_patches(self) -> dict[Send, Patches]:
+        """Return what is sent of patches that nothing else reads, with what would make them.
+
+        The patches of an image take many times its memory, and copying them most of the time.
+        """
+        if self._parameters.weights[0].device.type != "cpu":
+            return {}  # elsewhere a convolution rounds more coarsely
+        found = {}
+        for node, readers in self._circuit.readers.items():
+            made = self._circuit.maker.get(node)
+            if not isinstance(made, Apply) or not isinstance(made.map, Patches):
+                continue
+            if len(readers) == 1 and isinstance(send := readers[0], Send):
+                if self._own_forward[send.projection] is None:
+                    found[send] = made.map
+        return found
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
         """Return the activities of one replica from the input to the output, ``[1, N, n]`` each.
@@ -64,8 +85,17 @@ class Evaluation:
 
         The other arguments are those of `activities`.
         """
+        convolutions = {
+            send: patches
+            for send, patches in self._convolutions.items()
+            if wanted is not None and send.pre not in wanted
+        }
+        unmade = {*convolutions.values()}
 
         def send(operation: Send, pre: Any) -> Any:
+            if operation in convolutions:
+                weight = self._parameters.weights[operation.projection][replica]
+                return convolutions[operation].convolved(pre, weight)
             layer = self._circuit.layers[operation.projection]
             s, own = Signals(layer), self._own_forward[operation.projection]
             weight = self._parameters.weights[operation.projection]
@@ -74,6 +104,8 @@ class Evaluation:
             return torch.bmm(pre, s.weight.mT) if z is None else z
 
         def apply(function: Any, inputs: Any) -> Any:
+            if function in unmade:
+                return inputs[0], None
             return function.forward(*inputs)[0], None  # nothing goes back
 
         return go_forward(self._circuit, x, send, apply, wanted)[0]

@@ -27,6 +27,8 @@ FIGURES: Final = (
     "fig7",
     "figS1",
     "tricks",
+    "conv",
+    "attention",
 )
 
 #: Those that are about meta-learned rules, with specifications of their own.
@@ -74,10 +76,18 @@ class ArmSpec(Spec):
 
 
 class NetworkArms(Spec):
-    """One network, by the options of the task, and the arms that are trained on it."""
+    """One network, by the options of the task, and the arms that are trained on it.
+
+    Attributes:
+        options: of the task.
+        arms: those that are trained; in a file left out where `thetas_of` is given.
+        thetas_of: the network whose arms and thetas these are, which no search chooses for this
+            one; None where they are its own.
+    """
 
     options: dict[str, JsonValue]
     arms: tuple[ArmSpec, ...]
+    thetas_of: str | None = None
 
 
 class PanelSpec(Spec):
@@ -86,8 +96,9 @@ class PanelSpec(Spec):
     Attributes:
         kind: "curves" (accuracies over training points), "course" (another number over them),
             "layers" (a line for each layer over training points), "components" (over principal
-            components), "images", "scan" (over an option of the task) or "profile" (over the
-            dimension that the variable has beside seed and step).
+            components), "images", "filters" (of the first layer, of the first network), "scan"
+            (over an option of the task) or "profile" (over the dimension that the variable has
+            beside seed and step).
         variable: of the curves, what is drawn.
         network: by name.
         arm: by label; None draws all.
@@ -98,7 +109,9 @@ class PanelSpec(Spec):
         rule: whose increment is drawn, where the variable has that dimension.
     """
 
-    kind: Literal["curves", "layers", "components", "images", "scan", "course", "profile"]
+    kind: Literal[
+        "curves", "layers", "components", "images", "filters", "scan", "course", "profile"
+    ]
     variable: str
     network: str
     arm: str | None = None
@@ -155,6 +168,7 @@ class FigureSpec(Spec):
         networks: those that its panels and claims need, by name.
         grid: axes on which thetas are searched, as ``--grid`` takes them, unless an arm has its
             own.
+        search_seeds: networks of each point of a search; None for as many as are drawn.
         columns: of panels.
     """
 
@@ -163,6 +177,7 @@ class FigureSpec(Spec):
     base: dict[str, JsonValue]
     networks: dict[str, NetworkArms]
     grid: dict[str, str]
+    search_seeds: PositiveInt | None = None
     columns: PositiveInt = 2
     panels: tuple[PanelSpec, ...]
     claims: tuple[ClaimSpec, ...]
@@ -188,7 +203,9 @@ def read_figure(name: str) -> FigureSpec:
         base.pop("settings")
     base |= own.pop("base", {})
     for network, one in own.pop("networks", {}).items():
-        shared[network] = {**shared[one.pop("like")], **one} if "like" in one else one
+        shared[network] = one
+        if "thetas_of" in one:
+            one["arms"] = shared[one["thetas_of"]]["arms"]
     needed = {n for p in own["panels"] for n in (p["network"], *p.get("points", ()))}
     own["claims"] = [*own.get("claims", ()), *_compared(own.pop("comparisons", ()))]
     needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}

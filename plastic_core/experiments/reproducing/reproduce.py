@@ -185,6 +185,8 @@ def _note(figure: FigureSpec, stored: FigureSpec) -> str:
         note = f"the first of {base['seeds']} networks; each image stretched to its own range"
     else:
         note = f"mean of {base['seeds']} networks; shaded: 98% bootstrap interval, 500 resamples"
+        if any(panel.kind == "filters" for panel in figure.panels):
+            note += "; filters: of the first network"
     if _is_small(figure, stored):
         note = f"SMALL VERSION, {base['samples']} training points; {note}"
     return note

@@ -34,7 +34,9 @@ class _Searched:
         assert self.choice is not None
         wider = dict(self.grid)
         for axis in self.choice.at_edge:
-            to_zero = "." not in axis and catalogue.class_of("rule", axis).spec.theta.min == 0
+            owner, _, setting = axis.partition(".")
+            theta = setting == "" or setting.startswith("theta.")
+            to_zero = theta and catalogue.class_of("rule", owner).spec.theta.min == 0
             grown = widened(self.grid[axis], self.choice.arm.point[axis], to_zero)
             wider[axis] = grown or self.grid[axis]
         grows = wider != self.grid and self.growths < _GROWTHS
@@ -67,6 +69,7 @@ def search(
     every = [
         _Searched(name, arm, _grid_of(figure, arm))
         for name, network in figure.networks.items()
+        if network.thetas_of is None
         for arm in network.arms
     ]
     growing = every
@@ -83,7 +86,7 @@ def search(
         grown = f" (the grid grew {one.growths} times)" if one.growths else ""
         on_choice(f"{one.network}, {one.arm.label}: {thetas}{grown}")
     networks = {
-        name: network.model_copy(update={"arms": tuple(chosen[name])})
+        name: network.model_copy(update={"arms": tuple(chosen[network.thetas_of or name])})
         for name, network in figure.networks.items()
     }
     return figure.model_copy(update={"networks": networks}), record
@@ -135,6 +138,7 @@ def _sweep_spec(figure: FigureSpec, one: _Searched) -> SweepSpec:
     spec = run_spec_of(figure, figure.networks[one.network].options, one.arm)
     changes = {
         "settings": one.arm.settings,
+        "seeds": figure.search_seeds or spec.seeds,
         "probes": (),
         "evaluations": 1,
         "eval_half": "choose",
