@@ -38,4 +38,5 @@ class Filters(Probe):
     @hookimpl
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the rows of W_1 as pictures."""
-        return {"filter": n.weights[0].unflatten(2, n.field)}
+        weight = n.weights[0]
+        return {"filter": weight.reshape(*weight.shape[:2], *n.field)}

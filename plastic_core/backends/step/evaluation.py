@@ -53,13 +53,12 @@ class Evaluation:
         if self._parameters.weights[0].device.type != "cpu":
             return {}  # elsewhere a convolution rounds more coarsely
         found = {}
-        for node, readers in self._circuit.readers.items():
-            made = self._circuit.maker.get(node)
-            if not isinstance(made, Apply) or not isinstance(made.map, Patches):
-                continue
-            if len(readers) == 1 and isinstance(send := readers[0], Send):
-                if self._own_forward[send.projection] is None:
-                    found[send] = made.map
+        for send in (one for sends in self._circuit.sends for one in sends):
+            made, readers = self._circuit.maker.get(send.pre), self._circuit.readers[send.pre]
+            patches = made.map if isinstance(made, Apply) else None
+            plain = len(readers) == 1 and self._own_forward[send.projection] is None
+            if plain and isinstance(patches, Patches):
+                found[send] = patches
         return found
 
     def activities(self, x: Tensor, replica: int) -> list[Tensor]:
