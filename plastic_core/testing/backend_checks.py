@@ -16,7 +16,7 @@ from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
-from plastic_core.testing.small import NETWORK, STEPS, SmallNetwork, difference
+from plastic_core.testing.small import STEPS, SmallNetwork, difference
 
 Make = Callable[[], SmallNetwork]
 
@@ -93,4 +93,4 @@ def _arguments(network: SmallNetwork, parameters: Parameters) -> tuple[Any, ...]
     """Return the arguments of a backend, its training points those of the network in order."""
     batch = network.x.shape[2]
     inputs, targets = network.x.flatten(0, 2), network.target.flatten(0, 2)
-    return NETWORK, network.hooks, network.thetas, parameters, inputs, targets, batch
+    return network.circuit, network.hooks, network.thetas, parameters, inputs, targets, batch

@@ -83,6 +83,10 @@ class RuleConformance:
         """The native backend gives the same numbers, where it takes the rule."""
         _none(self.rule, rule_checks.check_native(self.rule))
 
+    def test_learns_in_a_convolution(self) -> None:
+        """Where weights are shared the same holds, of theta 0, networks, batches and native."""
+        _none(self.rule, rule_checks.check_convolution(self.rule))
+
     def test_compiled_agrees_with_eager(self) -> None:
         """The compiled backend gives the same numbers, where it takes the rule."""
         _none(self.rule, rule_checks.check_compiled(self.rule))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.plugin import Rule
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.base.fault import Fault
@@ -18,7 +20,7 @@ from plastic_core.testing.backend_checks import (
     difference_on,
     difference_over_time,
 )
-from plastic_core.testing.small import NETWORK, SmallNetwork, difference, theta_of
+from plastic_core.testing.small import CONVOLUTION, NETWORK, SmallNetwork, difference, theta_of
 
 Check = Callable[[type[Rule]], list[Fault]]
 
@@ -61,11 +63,11 @@ def check_repeatable(rule: type[Rule]) -> list[Fault]:
     return []
 
 
-def check_zero_theta(rule: type[Rule]) -> list[Fault]:
+def check_zero_theta(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Fault]:
     """Theta 0 leaves every weight as it is, bit for bit."""
-    network = SmallNetwork(rule(), [0.0])
-    after = network.train(3)
-    for name, before in network.initial().named().items():
+    still = SmallNetwork(rule(), [0.0], network=network)
+    after = still.train(3)
+    for name, before in still.initial().named().items():
         if not name.startswith("state.") and not torch.equal(before, after[name]):
             found = f"changes {name} at theta 0, by up to {_largest(after[name] - before)}"
             accepted = "return finite numbers, and leave the weights to the engine"
@@ -94,12 +96,12 @@ def check_deterministic(rule: type[Rule]) -> list[Fault]:
     return _same("gives other numbers in a second run, in", one, other, accepted, _EXAMPLE)
 
 
-def check_replicas(rule: type[Rule]) -> list[Fault]:
+def check_replicas(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Fault]:
     """A replica has the same numbers alone as beside others with other seeds and thetas."""
-    thetas = [theta_of(rule) * factor for factor in (1.0, 0.5, 0.25)]
-    together = SmallNetwork(rule(), thetas, seeds=(0, 1, 2)).train(5)
+    thetas = [theta_of(rule, network) * factor for factor in (1.0, 0.5, 0.25)]
+    together = SmallNetwork(rule(), thetas, seeds=(0, 1, 2), network=network).train(5)
     for replica, theta in enumerate(thetas):
-        alone = SmallNetwork(rule(), [theta], seeds=(replica,)).train(5)
+        alone = SmallNetwork(rule(), [theta], seeds=(replica,), network=network).train(5)
         faults = _same(
             "gives a network other numbers alone than beside others, in",
             alone,
@@ -112,13 +114,13 @@ def check_replicas(rule: type[Rule]) -> list[Fault]:
     return []
 
 
-def check_batch(rule: type[Rule]) -> list[Fault]:
+def check_batch(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Fault]:
     """The increment of a mini-batch is the mean of the increments of its points."""
-    whole = SmallNetwork(rule(), [theta_of(rule)], batch=4)
+    whole = SmallNetwork(rule(), [theta_of(rule, network)], batch=4, network=network)
     before, after = whole.initial().named(), whole.train(1)
     mean = {name: torch.zeros_like(value) for name, value in before.items()}
     for k in range(4):
-        one = SmallNetwork(rule(), [theta_of(rule)], batch=1)
+        one = SmallNetwork(rule(), [theta_of(rule, network)], batch=1, network=network)
         one.x, one.target = whole.x[:, :, k : k + 1], whole.target[:, :, k : k + 1]
         for name, value in one.train(1).items():
             mean[name] += (value - before[name]) / 4
@@ -177,6 +179,21 @@ def check_native(rule: type[Rule]) -> list[Fault]:
     return _other_numbers("native", off)
 
 
+def check_convolution(rule: type[Rule]) -> list[Fault]:
+    """What holds elsewhere holds where weights are shared, and native gives eager's numbers there.
+
+    A rule that modifies feedback from the outputs is refused there, and not tried.
+    """
+    spec = rule.spec
+    if spec.feedback == "output" and "feedback" in spec.modifies:
+        return []
+    for check_it in (check_zero_theta, check_replicas, check_batch):
+        if faults := check_it(rule, CONVOLUTION):
+            return [replace(fault, found=f"{fault.found}, in a convolution") for fault in faults]
+    off = difference_on("native", lambda: _network(rule, CONVOLUTION))
+    return _other_numbers("native", f"{off}, in a convolution" if off else "")
+
+
 def check_compiled(rule: type[Rule]) -> list[Fault]:
     """The compiled backend, where it takes the rule, gives eager's numbers."""
     return _other_numbers("compiled", difference_on("compiled", lambda: _network(rule)))
@@ -194,6 +211,7 @@ RULE_CHECKS: Final[tuple[Check, ...]] = (
     check_batch,
     check_theta_derivative,
     check_native,
+    check_convolution,
     check_compiled,
 )
 
@@ -210,8 +228,8 @@ def _other_numbers(name: str, off: str) -> list[Fault]:
     return [_fault(found, accepted, example)] if off else []
 
 
-def _network(rule: type[Rule]) -> SmallNetwork:
-    return SmallNetwork(rule(), [theta_of(rule)])
+def _network(rule: type[Rule], network: AnyNetwork = NETWORK) -> SmallNetwork:
+    return SmallNetwork(rule(), [theta_of(rule, network)], network=network)
 
 
 def _same(

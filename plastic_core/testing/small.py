@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.hookspecs import hookimpl
-from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.api.layered_spec import LayeredSpec
+from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
 from plastic_core.api.specs import RuleSpec, Theta
 from plastic_core.api.update import Update, outer
 from plastic_core.backends.eager.engine import Engine
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import resolve_hooks
 from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
 
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 #: All sizes differ, so that nothing fits by chance.
 NETWORK: Final = NetworkSpec(sizes=(6, 5, 4, 3))
+
+#: The same with 12 places in its first layer, and 6 in its second.
+CONVOLUTION: Final = LayeredSpec(
+    inputs=40, net=("conv 4 2x2", "conv 5 2x2"), outputs=3, image=(2, 4, 5)
+)
 
 
 class Carrier(Rule):
@@ -75,6 +82,7 @@ class SmallNetwork:
         batch: points in one update.
         dtype: of all tensors.
         transforms: instances, applied to the increments.
+        network: its specification.
     """
 
     def __init__(
@@ -85,32 +93,35 @@ class SmallNetwork:
         batch: int = 2,
         dtype: torch.dtype = torch.float64,
         transforms: Sequence[Transform] = (),
+        network: AnyNetwork = NETWORK,
     ) -> None:
+        self.circuit = circuit_of(network)
         self.rule, self.seeds, self.dtype = rule, list(seeds), dtype
         self.thetas = {rule.spec.name: torch.tensor(list(thetas), dtype=dtype)}
         rules: list[Rule] = [rule]
         if rule.spec.reads_error and not rule.spec.propagates:
             rules.append(Carrier())
-        everywhere = frozenset(range(NETWORK.depth))
+        everywhere = frozenset(range(self.circuit.depth))
         acting = [(r, everywhere) for r in rules]
         self.hooks: Hooks = resolve_hooks(acting, transforms, dtype)
         self.parameters = self.initial()
         points = [torch.Generator().manual_seed(seed) for seed in self.seeds]
-        self.x = torch.stack([_rand(STEPS, batch, NETWORK.sizes[0], source=s) for s in points], 1)
-        labels = [torch.randint(NETWORK.sizes[-1], (STEPS, batch), generator=s) for s in points]
-        self.target = torch.eye(NETWORK.sizes[-1], dtype=dtype)[torch.stack(labels, 1)]
+        inputs, outputs = network.ends
+        self.x = torch.stack([_rand(STEPS, batch, inputs, source=s) for s in points], 1)
+        labels = [torch.randint(outputs, (STEPS, batch), generator=s) for s in points]
+        self.target = torch.eye(outputs, dtype=dtype)[torch.stack(labels, 1)]
         self.x = self.x.to(dtype)
 
     def initial(self) -> Parameters:
         """Return fresh parameters, as before training."""
-        made = initial_parameters(NETWORK, self.seeds, self.hooks.feedback, self.dtype)
+        made = initial_parameters(self.circuit, self.seeds, self.hooks.feedback, self.dtype)
         add_states(made, self.hooks)
         return made
 
     @cached_property
     def engine(self) -> Engine:
         """The engine that changes `parameters`."""
-        return Engine(NETWORK, self.hooks, self.thetas, self.parameters)
+        return Engine(self.circuit, self.hooks, self.thetas, self.parameters)
 
     def train(self, steps: int) -> dict[str, Tensor]:
         """Train on the first points and return all that may have changed, by name."""
@@ -136,12 +147,14 @@ _TOLERANCE: Final = 1e-9
 STEPS: Final = 20
 
 
-def theta_of(rule: type[Rule]) -> float:
-    """Return a theta of the rule at which it learns visibly on the small network."""
+def theta_of(rule: type[Rule], network: AnyNetwork = NETWORK) -> float:
+    """Return a theta of the rule at which it learns visibly on a small network."""
     theta = rule.spec.theta
+    # the increments of all places are summed
+    visible = 0.004 if network is CONVOLUTION else 0.05
     return next(
         value
-        for value in (0.05, theta.max, theta.min, theta.default)
+        for value in (visible, theta.max, theta.min, theta.default)
         if (value and theta.contains(value)) or value == theta.default
     )
 
