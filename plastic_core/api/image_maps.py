@@ -135,8 +135,10 @@ class Windows(Map):
         image = x.reshape(replicas, -1, *self.below, channels)
         if self.padding:
             image = torch.nn.functional.pad(image, (0, 0, *(self.padding,) * 4))
-        seen = image.flatten(2).index_select(2, self._sources(x, channels))
-        return seen.view(replicas, -1, channels * math.prod(self.size))
+        (rows, columns), (down, right) = self.size, self.stride
+        seen = image.unfold(2, rows, down).unfold(3, columns, right)
+        copied = seen.clone(memory_format=torch.contiguous_format)
+        return copied.view(replicas, -1, channels * math.prod(self.size))
 
     def _folded(self, windows: Tensor) -> Tensor:
         """Return the sum of what windows ``[R, K H' W', C k k]`` have at each place."""
@@ -218,13 +220,18 @@ class MaxPool(Windows):
     def along(self, changes: Sequence[Tensor], kept: Any) -> Tensor:
         """See `Map.along`."""
         change = changes[0]
-        which = kept.repeat(len(change) // len(kept), 1, 1, 1)
+        which = _for_each(kept, len(change))
         places = change.reshape(len(change), -1, math.prod(self.below), change.shape[-1])
         return places.gather(2, which).flatten(1, 2)
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         replicas, _, channels = error.shape
-        which = kept.repeat(replicas // len(kept), 1, 1, 1)
+        which = _for_each(kept, replicas)
         places = error.new_zeros(*which.shape[:2], math.prod(self.below), channels)
         return (places.scatter_add(2, which, error.reshape(which.shape)).flatten(1, 2),)
+
+
+def _for_each(kept: Tensor, count: int) -> Tensor:
+    """Return what is kept of R networks for their tangents too, several times R."""
+    return kept if len(kept) == count else kept.repeat(count // len(kept), 1, 1, 1)

@@ -28,7 +28,9 @@ SAMPLES = 50
 
 def planned():
     options = read_figure("conv").networks["deep"].options
-    return make_plan(RunSpec(rule="1e-3*bp+1e-6*oja", task="mnist-cnn", options=options), Catalogue())
+    return make_plan(
+        RunSpec(rule="1e-3*bp+1e-6*oja", task="mnist-cnn", options=options), Catalogue()
+    )
 
 
 def least(replicas):
