@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cyclopts import App
 
+from plastic_core.base.errors import PlasticError, did_you_mean
 from plastic_core.cli.output import print_json, print_table
-from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.plugins.catalogue import Catalogue, Entry
 
-app = App(name="plugins", help="List installed plugins with their distribution and state.")
+app = App(name="plugins", help="List the plugins; 'plugins show NAME' shows one.")
 
 
 @app.default
@@ -39,3 +42,58 @@ def plugins(*, json: bool = False) -> None:
     for e in entries:
         if e.error:
             print(f"\n{e.kind} {e.qualified} ({e.state}): {e.error}\n  remedy: {e.remedy}")
+
+
+@app.command
+def show(name: str, *, json: bool = False) -> None:
+    """Show a plugin of any kind, such as a layer, with its options.
+
+    Args:
+        name: of the plugin, or DISTRIBUTION:NAME; of several kinds all are shown.
+        json: print one JSON list instead of text.
+    """
+    entries = Catalogue().entries(isolated=True)
+    found = [e for e in entries if name in (e.name, e.qualified) and e.plugin is not None]
+    if not found:
+        hint = did_you_mean(name, {e.name for e in entries})
+        raise PlasticError(f"there is no plugin '{name}'{hint}\n  'plastic plugins' lists them")
+    described = [_describe(entry) for entry in found]
+    if json:
+        print_json(described)
+        return
+    for one in described:
+        options = one.pop("options")
+        print(f"{one.pop('kind')} {one.pop('name')}: {one.pop('summary')}\n")
+        for label, value in one.items():
+            print(f"  {label:<12}{value}")
+        if options:
+            print("\n  options:")
+        for option, about in options.items():
+            print(f"    {option:<12}{about}")
+
+
+def _describe(entry: Entry) -> dict[str, Any]:
+    assert entry.plugin is not None
+    spec: Any = entry.plugin.spec
+    texts = {field: getattr(spec, field, None) for field in ("equation", "reference", "example")}
+    options = getattr(spec, "options", None) or getattr(spec, "params", None)
+    fields = {} if options is None else options.model_fields
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "summary": spec.summary,
+        **{field: text for field, text in texts.items() if text},
+        "from": f"{entry.distribution} {entry.version} ({entry.target})",
+        "options": {
+            name.replace("_", "-"): _about(info.description or "", info)
+            for name, info in fields.items()
+        },
+    }
+
+
+def _about(text: str, info: Any) -> str:
+    if info.is_required() or info.default is None:
+        return text
+    several = isinstance(info.default, tuple)
+    default = "x".join(map(str, info.default)) if several else str(info.default).lower()
+    return f"{text}; default {default}"

@@ -191,6 +191,7 @@ def test_thetas_are_searched_anew_and_the_record_is_kept(noise, tmp_path, monkey
     arms = found["networks"]["5 layers"]["arms"]
     assert [arm["thetas"] for arm in arms] == [bp["thetas"], both["thetas"]]
     # two values have an end at each side, so that the grids grew until the best was inside
+    assert bp["grown"]["bp"] == both["grown"]["bp"]  # for both, whichever wanted it
     for one in (bp, both):
         assert one["grid"] == {
             axis: with_a_small_grid("fig1a").grid[axis] for axis in one["thetas"]

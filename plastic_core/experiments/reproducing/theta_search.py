@@ -1,4 +1,4 @@
-"""The search for the thetas of a figure: each arm on its own grid, which grows where it must."""
+"""The search for the thetas of a figure, each arm on a grid, which grows where it must."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class _Searched:
 
     network: str
     arm: ArmSpec
+    start: dict[str, str]
     grid: dict[str, str]
-    growths: int = 0
     choice: Choice | None = None
 
-    def grow(self, catalogue: Catalogue) -> bool:
-        """Widen the axes at whose end the choice lies; return whether there is any."""
+    def wider(self, catalogue: Catalogue) -> dict[str, str]:
+        """Return its grid with more values on the axes at whose end the choice lies."""
         assert self.choice is not None
         wider = dict(self.grid)
         for axis in self.choice.at_edge:
@@ -39,10 +39,7 @@ class _Searched:
             to_zero = theta and catalogue.class_of("rule", owner).spec.theta.min == 0
             grown = widened(self.grid[axis], self.choice.arm.point[axis], to_zero)
             wider[axis] = grown or self.grid[axis]
-        grows = wider != self.grid and self.growths < _GROWTHS
-        if grows:
-            self.grid, self.growths = wider, self.growths + 1
-        return grows
+        return wider
 
 
 def search(
@@ -51,7 +48,8 @@ def search(
     """Choose the thetas of all arms anew, each on its grid, on the choosing half.
 
     A grid whose best value lies at its end grows beyond it until it lies inside, or the rule
-    accepts nothing beyond.
+    accepts nothing beyond. It grows for all arms of the network that have this axis, so that none
+    is tried at a theta that another was not.
 
     Args:
         figure: from `read_figure`, changed or not.
@@ -67,15 +65,20 @@ def search(
     """
     catalogue = Catalogue()
     every = [
-        _Searched(name, arm, _grid_of(figure, arm))
+        _Searched(name, arm, grid := _grid_of(figure, arm), grid)
         for name, network in figure.networks.items()
         if network.thetas_of is None
         for arm in network.arms
     ]
-    growing = every
-    while growing:
+    _choose(figure, every, store, catalogue, where)
+    for _ in range(_GROWTHS):
+        grids = _grown(every, catalogue)
+        growing = [one for one, grid in zip(every, grids, strict=True) if one.grid != grid]
+        for one, grid in zip(every, grids, strict=True):
+            one.grid = grid
+        if not growing:
+            break
         _choose(figure, growing, store, catalogue, where)
-        growing = [one for one in growing if one.grow(catalogue)]
     record = []
     chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
     for one in every:
@@ -83,13 +86,29 @@ def search(
         thetas = one.choice.arm.point
         chosen[one.network].append(one.arm.model_copy(update={"thetas": thetas}))
         record.append(_recorded(figure, one, one.choice))
-        grown = f" (the grid grew {one.growths} times)" if one.growths else ""
+        grown = " (the grid grew)" if one.grid != one.start else ""
         on_choice(f"{one.network}, {one.arm.label}: {thetas}{grown}")
     networks = {
         name: network.model_copy(update={"arms": tuple(chosen[network.thetas_of or name])})
         for name, network in figure.networks.items()
     }
     return figure.model_copy(update={"networks": networks}), record
+
+
+def _grown(every: list[_Searched], catalogue: Catalogue) -> list[dict[str, str]]:
+    """Return the grids of all arms, each axis as wide as the widest in the network."""
+    wider = [one.wider(catalogue) for one in every]
+    ends: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for one, grid in zip(every, wider, strict=True):
+        for axis, start in one.start.items():
+            key = one.network, axis, start
+            before, _, after = grid[axis].partition(start)
+            below, above = ends.get(key, ("", ""))
+            ends[key] = max(below, before, key=len), max(above, after, key=len)
+    return [
+        {axis: start.join(ends[one.network, axis, start]) for axis, start in one.start.items()}
+        for one in every
+    ]
 
 
 def _choose(
@@ -122,8 +141,8 @@ def _recorded(figure: FigureSpec, one: _Searched, choice: Choice) -> dict[str, A
         "accuracy": choice.mean,
         "points": choice.tried,
         "at_edge": list(choice.at_edge),
-        "grid": _grid_of(figure, one.arm),
-        **({"grown": one.grid} if one.growths else {}),
+        "grid": one.start,
+        **({"grown": one.grid} if one.grid != one.start else {}),
         "seeds": spec.seeds,
         "samples": spec.samples,
     }
