@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
@@ -11,7 +11,7 @@ from plastic_core.experiments.reproducing.reproduced import run_spec_of, train
 from plastic_core.experiments.sweeping.arms import SweepSpec, expand
 from plastic_core.experiments.sweeping.comparison import Choice, choose
 from plastic_core.experiments.sweeping.grid import parse_axis, widened
-from plastic_core.experiments.sweeping.sweep import SweepResult
+from plastic_core.experiments.sweeping.sweep import ArmResult, Progress, SweepResult
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.store import Store
 
@@ -21,25 +21,48 @@ _GROWTHS: Final = 6
 
 @dataclass
 class _Searched:
-    """An arm of a network, and what was tried for it."""
+    """An arm of a network, and what was tried for it.
+
+    Attributes:
+        network: by name.
+        arm: the arm.
+        start: the grid, every point of which is tried first.
+        grid: its axes with all values that were tried.
+        tried: the arm at each point.
+        choice: the best of them.
+    """
 
     network: str
     arm: ArmSpec
     start: dict[str, str]
     grid: dict[str, str]
+    tried: list[ArmResult] = field(default_factory=list)
     choice: Choice | None = None
+
+    @property
+    def best(self) -> Choice:
+        """The best of what was tried."""
+        assert self.choice is not None
+        return self.choice
 
     def wider(self, catalogue: Catalogue) -> dict[str, str]:
         """Return its grid with more values on the axes at whose end the choice lies."""
-        assert self.choice is not None
         wider = dict(self.grid)
-        for axis in self.choice.at_edge:
+        for axis in self.best.at_edge:
             owner, _, setting = axis.partition(".")
             theta = setting == "" or setting.startswith("theta.")
             to_zero = theta and catalogue.class_of("rule", owner).spec.theta.min == 0
-            grown = widened(self.grid[axis], self.choice.arm.point[axis], to_zero)
+            grown = widened(self.grid[axis], self.best.arm.point[axis], to_zero)
             wider[axis] = grown or self.grid[axis]
         return wider
+
+    def lines(self, wider: dict[str, str]) -> Iterator[dict[str, tuple[Any, ...]]]:
+        """Yield a grid for each axis that is wider: its new values, the best of all others."""
+        for axis, values in wider.items():
+            new = [v for v in _values(values) if v not in _values(self.grid[axis])]
+            if new:
+                point = {name: (value,) for name, value in self.best.arm.point.items()}
+                yield {**point, axis: tuple(new)}
 
 
 def search(
@@ -47,9 +70,9 @@ def search(
 ) -> tuple[FigureSpec, list[dict[str, Any]]]:
     """Choose the thetas of all arms anew, each on its grid, on the choosing half.
 
-    A grid whose best value lies at its end grows beyond it until it lies inside, or the rule
-    accepts nothing beyond. It grows for all arms of the network that have this axis, so that none
-    is tried at a theta that another was not.
+    An axis at whose end the best theta lies grows beyond it, the other thetas staying at their
+    best, until the best lies inside, or the rule accepts nothing beyond. It grows for all arms of
+    the network that have it, so that none is tried at a value at which another was not.
 
     Args:
         figure: from `read_figure`, changed or not.
@@ -70,22 +93,25 @@ def search(
         if network.thetas_of is None
         for arm in network.arms
     ]
-    _choose(figure, every, store, catalogue, where)
-    for _ in range(_GROWTHS):
-        grids = _grown(every, catalogue)
-        growing = [one for one, grid in zip(every, grids, strict=True) if one.grid != grid]
-        for one, grid in zip(every, grids, strict=True):
-            one.grid = grid
-        if not growing:
+    wanted = [(one, {axis: _values(text) for axis, text in one.start.items()}) for one in every]
+    growths = 0
+    while wanted:
+        _try(figure, wanted, store, catalogue, where)
+        for one in every:
+            one.choice = _choice(figure, one)
+        if growths == _GROWTHS:
             break
-        _choose(figure, growing, store, catalogue, where)
+        growths += 1
+        wanted = []
+        for one, wider in zip(every, _grown(every, catalogue), strict=True):
+            wanted += [(one, line) for line in one.lines(wider)]
+            one.grid = wider
     record = []
     chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
     for one in every:
-        assert one.choice is not None
-        thetas = one.choice.arm.point
+        thetas = one.best.arm.point
         chosen[one.network].append(one.arm.model_copy(update={"thetas": thetas}))
-        record.append(_recorded(figure, one, one.choice))
+        record.append(_recorded(one))
         grown = " (the grid grew)" if one.grid != one.start else ""
         on_choice(f"{one.network}, {one.arm.label}: {thetas}{grown}")
     networks = {
@@ -111,36 +137,41 @@ def _grown(every: list[_Searched], catalogue: Catalogue) -> list[dict[str, str]]
     ]
 
 
-def _choose(
+def _try(
     figure: FigureSpec,
-    searched: list[_Searched],
+    wanted: list[tuple[_Searched, dict[str, tuple[Any, ...]]]],
     store: Store,
     catalogue: Catalogue,
     where: dict[str, Any],
 ) -> None:
-    """Train all points of the grids as they are, and set the choices."""
-    sweeps = [_sweep_spec(figure, one) for one in searched]
-    wanted = [
-        [(one.arm, point) for point in expand(sweep, catalogue)]
-        for one, sweep in zip(searched, sweeps, strict=True)
+    """Train arms at all points of grids, and add what came out to what was tried."""
+    points = [
+        (one, point)
+        for one, grid in wanted
+        for point in expand(_sweep_spec(figure, one, grid), catalogue)
     ]
-    trained = train([one for points in wanted for one in points], store, **where)
-    results = iter(trained.arms)
-    for one, sweep, points in zip(searched, sweeps, wanted, strict=True):
-        found = SweepResult([next(results) for _ in points], trained.progress)
-        (one.choice,) = choose(sweep, found)
+    trained = train([(one.arm, point) for one, point in points], store, **where)
+    for (one, _), result in zip(points, trained.arms, strict=True):
+        one.tried.append(result)
 
 
-def _recorded(figure: FigureSpec, one: _Searched, choice: Choice) -> dict[str, Any]:
-    spec = choice.arm.plan.spec
+def _choice(figure: FigureSpec, one: _Searched) -> Choice:
+    grid = {axis: _values(text) for axis, text in one.grid.items()}
+    found = SweepResult(one.tried, Progress(len(one.tried)))
+    (choice,) = choose(_sweep_spec(figure, one, grid), found)
+    return choice
+
+
+def _recorded(one: _Searched) -> dict[str, Any]:
+    spec = one.best.arm.plan.spec
     return {
         "network": one.network,
         "arm": one.arm.label,
         "rule": one.arm.rule,
-        "thetas": choice.arm.point,
-        "accuracy": choice.mean,
-        "points": choice.tried,
-        "at_edge": list(choice.at_edge),
+        "thetas": one.best.arm.point,
+        "accuracy": one.best.mean,
+        "points": len(one.tried),
+        "at_edge": list(one.best.at_edge),
         "grid": one.start,
         **({"grown": one.grid} if one.grid != one.start else {}),
         "seeds": spec.seeds,
@@ -152,7 +183,11 @@ def _grid_of(figure: FigureSpec, arm: ArmSpec) -> dict[str, str]:
     return {axis: arm.grid.get(axis) or figure.grid[axis] for axis in arm.thetas}
 
 
-def _sweep_spec(figure: FigureSpec, one: _Searched) -> SweepSpec:
+def _values(text: str) -> tuple[Any, ...]:
+    return parse_axis(f"axis={text}")[1]
+
+
+def _sweep_spec(figure: FigureSpec, one: _Searched, grid: dict[str, tuple[Any, ...]]) -> SweepSpec:
     """Return the search of one arm, without probes, which would measure what nobody reads."""
     spec = run_spec_of(figure, figure.networks[one.network].options, one.arm)
     changes = {
@@ -162,5 +197,4 @@ def _sweep_spec(figure: FigureSpec, one: _Searched) -> SweepSpec:
         "evaluations": 1,
         "eval_half": "choose",
     }
-    axes = dict(parse_axis(f"{axis}={values}") for axis, values in one.grid.items())
-    return SweepSpec(rules=(one.arm.rule,), grid=axes, base=spec.model_copy(update=changes))
+    return SweepSpec(rules=(one.arm.rule,), grid=grid, base=spec.model_copy(update=changes))
