@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
@@ -19,8 +20,8 @@ from plastic_core.results.store import results_of
 from plastic_core.training.block import Block
 from plastic_core.training.task_data import Source, data_of
 
-# Weights times samples of one block: some ten seconds of one core. A killed worker loses no
-# more, and what it costs to hand a block over is small beside it.
+# Weights, as often as a sample goes through them, of all samples of one block: some ten seconds of
+# one core. A killed worker loses no more, and handing a block over costs little beside it.
 _WORK_OF_A_BLOCK: Final = 4e10
 
 
@@ -70,13 +71,21 @@ def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> 
     blocks = []
     for group in groups.values():
         spec = group[0].plan.spec
-        weights = sum(m.shape.n_post * m.shape.n_pre for m in group[0].plan.circuit.matrices)
-        most = limit or max(1, int(_WORK_OF_A_BLOCK / (weights * spec.samples)))
+        work = _products(group[0].plan.circuit) * spec.samples
+        most = limit or max(1, int(_WORK_OF_A_BLOCK / work))
         # enough blocks for every worker, all of about the same size
         count = min(len(group), max(-(-len(group) // most), min(workers, len(group))))
         edges = [len(group) * i // count for i in range(count + 1)]
         blocks += [group[a:b] for a, b in itertools.pairwise(edges)]
     return blocks
+
+
+def _products(circuit: Circuit) -> int:
+    """Return how many weights a sample goes through, shared ones at each place and step."""
+    return sum(
+        matrix.shape.n_post * matrix.shape.n_pre * sum(circuit.places(send.z) for send in sends)
+        for matrix, sends in zip(circuit.matrices, circuit.sends, strict=False)
+    )
 
 
 def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:
