@@ -150,6 +150,29 @@ def test_rules_tasks_and_plugins_as_json(capsys):
     assert {e["state"] for e in json.loads(capsys.readouterr().out)} == {"ok"}
 
 
+def test_plugins_show_prints_a_plugin_of_any_kind_with_its_options(capsys):
+    assert execute(["plugins", "show", "conv"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("layer conv: the same weights for every patch of an image\n\n")
+    for part in (
+        "  reference   LeCun et al. 1989",
+        "    channels    units at each place\n",
+        "    stride      rows and columns from one patch to the next; default 1x1\n",
+    ):
+        assert part in out
+    assert execute(["plugins", "show", "adam", "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert (shown["kind"], shown["options"]["beta1"]) == (
+        "transform",
+        "what is kept of the mean; default 0.9",
+    )
+    assert execute(["plugins", "show", "convv"]) == 2
+    assert capsys.readouterr().err == (
+        "plastic: there is no plugin 'convv'; did you mean 'conv'?\n"
+        "  'plastic plugins' lists them\n"
+    )
+
+
 def test_tasks_are_a_table_with_their_flags(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert execute(["tasks"]) == 0
