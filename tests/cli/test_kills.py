@@ -17,7 +17,7 @@ RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "400", "--evaluat
 RUN += ["--threads", "1", "--json"]
 
 
-@pytest.mark.parametrize("every", [12, slow(1)])
+@pytest.mark.parametrize("every", [24, slow(1)])
 def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path, every):
     def train(name, *more, first=""):
         return plastic(*RUN, "--out", str(tmp_path / name), *more, first=CHECKPOINTS + first)
@@ -107,7 +107,7 @@ print(interrupted)
 """
 
 
-@pytest.mark.parametrize("count", [10, slow(40)])
+@pytest.mark.parametrize("count", [5, slow(40)])
 def test_interrupts_at_any_moment_crash_nothing(count):
     command = [sys.executable, "-c", INTERRUPTS, str(count)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -145,6 +145,7 @@ print(json.dumps([codes, left_over]))
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_loses_nothing_that_was_written(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

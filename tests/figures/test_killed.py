@@ -3,12 +3,15 @@
 import json
 import signal
 
+import pytest
+
 from plastic_core import Store
 from tests.processes import dies, plastic
 
 SMALL = ["--seeds", "2", "--samples", "40", "--workers", "0", "--json"]
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(tmp_path, small_mnist):
     def reproduce(name, first=""):
         places = {"--store": tmp_path / f"{name} store", "--out": tmp_path / name}

@@ -65,6 +65,7 @@ def environment(shared):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@pytest.mark.slow
 def test_five_commands_from_an_empty_folder(environment, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()

@@ -102,6 +102,7 @@ def test_a_running_cluster_trains_and_versions_that_differ_are_refused(tmp_path,
     assert lines[2] == "  install the same on both, and start the workers again"
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_explained(tmp_path):
     store = ("--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"))
     command = ("sweep", "--rule", "bp", "--samples", "10", "--seeds", "1", "--scheduler")
