@@ -219,10 +219,17 @@ class NetworkOptions(Spec):
         return self
 
     def with_net(self, net: tuple[str, ...]) -> Self:
-        """Return the options with these layers, unless they say others themselves."""
-        if self.net or self.sizes or self.layers:
-            return self
-        return self.model_copy(update={"net": net})
+        """Return the options with these layers, unless they say others themselves.
+
+        Raises:
+            PlasticError: they give `layers` or `sizes`, which are for dense layers alone.
+        """
+        if self.sizes or self.layers:
+            raise PlasticError(
+                f"{'sizes' if self.sizes else 'layers'}: that is for networks of dense layers "
+                f"alone, and this one is {' / '.join(net)}; write other layers as net"
+            )
+        return self if self.net else self.model_copy(update={"net": net})
 
     def network_for(
         self, inputs: int, classes: int, image: tuple[int, int, int] | None = None

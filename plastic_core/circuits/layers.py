@@ -89,9 +89,10 @@ def _read_words(options: type[BaseModel], words: list[str], what: str) -> dict[s
             missing = next((name for name in required if name not in values), None)
             if missing is None:
                 flags = [name.replace("_", "-") for name in fields]
+                divided = "; layers are divided by ' / '" if "," in " ".join(words) else ""
                 raise PlasticError(
                     f"{what} takes no '{word}'{did_you_mean(word, flags)}\n"
-                    f"  it takes {listing(flags)}"
+                    f"  it takes {listing(flags)}{divided}"
                 )
             values[missing] = word
     return values

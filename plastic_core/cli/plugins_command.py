@@ -53,10 +53,18 @@ def show(name: str, *, json: bool = False) -> None:
         json: print one JSON list instead of text.
     """
     entries = Catalogue().entries(isolated=True)
-    found = [e for e in entries if name in (e.name, e.qualified) and e.plugin is not None]
-    if not found:
+    named = [e for e in entries if name in (e.name, e.qualified)]
+    found = [e for e in named if e.state in ("ok", "clash")]
+    if not named:
         hint = did_you_mean(name, {e.name for e in entries})
         raise PlasticError(f"there is no plugin '{name}'{hint}\n  'plastic plugins' lists them")
+    if not found:
+        raise PlasticError(
+            "\n".join(
+                f"{e.kind} {e.qualified} ({e.state}): {e.error}\n  remedy: {e.remedy}"
+                for e in named
+            )
+        )
     described = [_describe(entry) for entry in found]
     if json:
         print_json(described)
@@ -69,7 +77,7 @@ def show(name: str, *, json: bool = False) -> None:
         if options:
             print("\n  options:")
         for option, about in options.items():
-            print(f"    {option:<12}{about}")
+            print(f"    {option:<12} {about}")
 
 
 def _describe(entry: Entry) -> dict[str, Any]:
@@ -84,6 +92,8 @@ def _describe(entry: Entry) -> dict[str, Any]:
         "summary": spec.summary,
         **{field: text for field, text in texts.items() if text},
         "from": f"{entry.distribution} {entry.version} ({entry.target})",
+        **({"written": _written(entry.name, fields)} if entry.kind == "layer" else {}),
+        **({} if entry.state == "ok" else {"state": entry.state}),
         "options": {
             name.replace("_", "-"): _about(info.description or "", info)
             for name, info in fields.items()
@@ -92,8 +102,13 @@ def _describe(entry: Entry) -> dict[str, Any]:
 
 
 def _about(text: str, info: Any) -> str:
-    if info.is_required() or info.default is None:
+    default = info.get_default(call_default_factory=True)
+    if info.is_required() or default is None:
         return text
-    several = isinstance(info.default, tuple)
-    default = "x".join(map(str, info.default)) if several else str(info.default).lower()
-    return f"{text}; default {default}"
+    shown = str(default).lower() if isinstance(default, bool) else str(default)
+    return f"{text}; default {shown}".removeprefix("; ")
+
+
+def _written(name: str, fields: Any) -> str:
+    required = [field.upper() for field, info in fields.items() if info.is_required()]
+    return " ".join([name, *required, "[OPTION VALUE ...]"])

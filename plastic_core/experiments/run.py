@@ -116,7 +116,7 @@ def run(
     spec = with_image(spec, data, catalogue)
     plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
-    notes: list[str] = []
+    notes: list[str] = [*plan.doubts]
     dataset, plan = load_data(plan, data, data_dir, notes)
     sources = {**sources_of(plan), "data": digest_of(dataset)}
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)

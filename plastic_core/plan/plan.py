@@ -115,6 +115,22 @@ class Plan:
                 found.setdefault(rule.rule.spec.name, {})[one.name] = frozenset(here)
         return found
 
+    @property
+    def doubts(self) -> list[str]:
+        """What is to be said of its thetas: defaults where increments of many places are summed."""
+        circuit = self.circuit
+        places = {p: circuit.places(circuit.sends[p][0].z) for p in range(circuit.depth)}
+        shared = max(places, key=places.__getitem__)
+        plain = [rule.name for rule in self.rules if rule.origin == "default of the rule"]
+        if places[shared] == 1 or not plain:
+            return []
+        layer = circuit.layer_names[shared].split(".")[0]
+        return [
+            f"the theta of {listing(plain)} is the default of the rule, and in {layer} the "
+            f"increments of {places[shared]} places are summed; 'plastic search' finds others, and "
+            f"--set {plain[0]}.theta.{layer}= gives it one of its own"
+        ]
+
     def on(self, network: AnyNetwork) -> Plan:
         """Return the same on another network, of the same parts or of others that are installed.
 
@@ -268,11 +284,14 @@ def call_task(entry: Entry, method: str, *arguments: Any) -> Any:
 
 def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
     selected = {entry.name for entries in chosen for entry in entries}
-    for name in spec.settings:
+    for name, settings in spec.settings.items():
         if name not in selected:
+            owner, dot, layer = name.partition(".")
+            of_layer = dot and owner in selected and "theta" in settings
+            hint = f"; write {owner}.theta.{layer}" if of_layer else did_you_mean(name, selected)
             raise PlasticError(
-                f"setting of '{name}': it is no rule, transform or probe of this run"
-                f"{did_you_mean(name, selected)}\n  this run has {listing(selected)}"
+                f"setting of '{name}': it is no rule, transform or probe of this run{hint}\n"
+                f"  this run has {listing(selected)}"
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import digits
 from typing import Any
 
@@ -126,29 +126,38 @@ def _plan_thetas(
     name: str, theta: Theta, settings: dict[str, Any], layers: tuple[int, ...], circuit: Circuit
 ) -> tuple[LayerTheta, ...]:
     """Take the thetas of single layers out of the settings of a rule, and return them."""
-    found: list[LayerTheta] = []
-    taken: dict[int, str] = {}
+    found: list[tuple[bool, LayerTheta]] = []
+    taken: dict[tuple[int, bool], str] = {}
     for key in [key for key in settings if key.startswith("theta.")]:
         given = key.removeprefix("theta.")
         here = [layer for layer in _layers_called(given, circuit) if layer in layers]
         if not here:
             acts = [circuit.layer_names[layer - 1] for layer in layers]
             whole = [layer.split(".")[0] for layer in acts]
-            known = {*acts, *whole, *(layer.rstrip(digits) for layer in whole)}
+            kinds = dict.fromkeys(layer.rstrip(digits) for layer in whole if layer[-1].isdigit())
+            known = {*acts, *whole, *kinds}
             raise PlasticError(
                 f"{key} of '{name}': it acts on no layer '{given}'{did_you_mean(given, known)}\n"
-                f"  it acts on {', '.join(acts)}"
+                f"  it acts on {', '.join(acts)}, or all of a kind: {', '.join(kinds)}"
             )
+        single = {part for layer in circuit.layer_names for part in (layer, layer.split(".")[0])}
+        general = given not in single and not given.isdecimal()
         for layer in here:
-            if layer in taken:
+            other = taken.setdefault((layer, general), key)
+            if other != key:
                 raise PlasticError(
                     f"theta of '{name}' in {circuit.layer_names[layer - 1]} is given twice: by "
-                    f"{taken[layer]} and {key}; keep one"
+                    f"{other} and {key}; keep one"
                 )
-            taken[layer] = key
         value = _check_theta(f"{name}.{key}", theta, settings.pop(key))
-        found.append(LayerTheta(f"{name}.{given}", value, tuple(here)))
-    return tuple(found)
+        found.append((general, LayerTheta(f"{name}.{given}", value, tuple(here))))
+    # that of a kind of layers is for those that have none of their own
+    own = {layer for layer, general in taken if not general}
+    parts = [
+        replace(one, layers=tuple(layer for layer in one.layers if not (general and layer in own)))
+        for general, one in found
+    ]
+    return tuple(one for one in parts if one.layers)
 
 
 def _layers_called(name: str, circuit: Circuit) -> list[int]:

@@ -243,7 +243,8 @@ def _field(circuit: Circuit, image: tuple[int, ...]) -> tuple[int, int, int]:
     pre = circuit.sends[0][0].pre
     _, layouts = circuit.laid_out(pre)
     units = circuit.units[pre.series]
-    if pre != circuit.input or math.prod(image) != units:
+    image = image or getattr(circuit.spec, "image", None) or ()
+    if pre != circuit.input or len(image) < 2 or math.prod(image) != units:
         image = 1, units
     for layout in layouts:
         if isinstance(layout, Patches):

@@ -55,6 +55,9 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
         if dim not in coordinates:
             values = rules if dim == "rule" else np.arange(1, size + 1)
             coordinates[dim] = ((dim,), values, {"long_name": dim})
+    if "layer" in sizes:
+        names = list(plan.circuit.layer_names)
+        coordinates["layer_name"] = (("layer",), names, {"long_name": "name of the layer"})
     return xr.Dataset(
         {
             curves.score_name: (

@@ -156,8 +156,9 @@ def test_plugins_show_prints_a_plugin_of_any_kind_with_its_options(capsys):
     assert out.startswith("layer conv: the same weights for every patch of an image\n\n")
     for part in (
         "  reference   LeCun et al. 1989",
-        "    channels    units at each place\n",
-        "    stride      rows and columns from one patch to the next; default 1x1\n",
+        "  written     conv CHANNELS KERNEL [OPTION VALUE ...]\n",
+        "    channels     units at each place\n",
+        "    stride       rows and columns from one patch to the next; default (1, 1)\n",
     ):
         assert part in out
     assert execute(["plugins", "show", "adam", "--json"]) == 0
@@ -170,6 +171,15 @@ def test_plugins_show_prints_a_plugin_of_any_kind_with_its_options(capsys):
     assert capsys.readouterr().err == (
         "plastic: there is no plugin 'convv'; did you mean 'conv'?\n"
         "  'plastic plugins' lists them\n"
+    )
+
+
+def test_plugins_show_says_what_is_wrong_with_a_plugin(capsys, monkeypatch):
+    monkeypatch.setenv("PLASTIC_DISABLE", "oja")
+    assert execute(["plugins", "show", "oja"]) == 2
+    assert capsys.readouterr().err == (
+        "plastic: rule plastic-learning:oja (disabled): disabled by PLASTIC_DISABLE\n"
+        "  remedy: take it out of PLASTIC_DISABLE to use it\n"
     )
 
 

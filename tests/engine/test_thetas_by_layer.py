@@ -56,6 +56,19 @@ def test_the_name_of_a_kind_stands_for_all_of_its_layers():
         assert not torch.equal(one, plain)
 
 
+def test_that_of_a_layer_goes_before_that_of_its_kind():
+    found = [
+        trained("0.05*bp + 0.001*oja", {"oja": settings})
+        for settings in (
+            {"theta.dense": 0.02, "theta.dense2": 0.03},
+            {"theta.dense1": 0.02, "theta.2": 0.03},
+        )
+    ]
+    pairs = (result.parameters.weights for result in found)
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 def test_it_holds_for_the_biases_of_the_layer():
     still = trained("0.05*bp", {"bp": {"theta.dense2": 0}}).parameters.named()
     assert not still["bias.2"].any()
@@ -135,12 +148,12 @@ def test_sweeps_have_it_as_an_axis(tmp_path):
 
 FAULTS = {
     ("oja", "theta.conv1"): "theta.conv1 of 'oja': it acts on no layer 'conv1'\n"
-    "  it acts on dense1, dense2, readout",
+    "  it acts on dense1, dense2, readout, or all of a kind: dense",
     (
         "oja",
         "theta.dens1",
     ): "theta.dens1 of 'oja': it acts on no layer 'dens1'; did you mean "
-    "'dense1'?\n  it acts on dense1, dense2, readout",
+    "'dense1'?\n  it acts on dense1, dense2, readout, or all of a kind: dense",
 }
 
 
@@ -167,7 +180,8 @@ def test_other_mistakes_are_explained():
     with pytest.raises(PlasticError) as refused:
         trained("bp+oja", {"oja": {"layers": "dense1", "theta.readout": 0.1}})
     assert str(refused.value) == (
-        "theta.readout of 'oja': it acts on no layer 'readout'\n  it acts on dense1"
+        "theta.readout of 'oja': it acts on no layer 'readout'\n"
+        "  it acts on dense1, or all of a kind: dense"
     )
 
 

@@ -15,7 +15,18 @@ from plastic_core import (
     run,
     sweep,
 )
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.api import (
+    Add,
+    Layer,
+    LayerSpec,
+    Patches,
+    Rule,
+    RuleSpec,
+    Spec,
+    Theta,
+    hookimpl,
+    outer,
+)
 from plastic_core.cli import execute
 from tests.plugins.test_third_party import MODULE
 
@@ -55,6 +66,9 @@ REFUSED = {
     "'tokens PATCH UNITS' below, such as 'tokens 7x7 64'",
     "dense 9 / mean": "layer 2 of net, 'mean': it reads tokens, and there are none below it; put "
     "'tokens PATCH UNITS' below, such as 'tokens 7x7 64', or pool an image by 'avgpool'",
+    "conv 4 3x3, pool 2": "layer 1 of net, 'conv 4 3x3, pool 2': 'conv' takes no 'pool'\n"
+    "  it takes activation, bias, channels, init, kernel, layer-norm, pad, residual, stride; layers "
+    "are divided by ' / '",
     "tokens 4x4 10": "the readout reads one population, and below it are 4 tokens; let the last layer "
     "be 'mean', their mean, or 'flatten', all of them",
 }
@@ -286,3 +300,81 @@ def test_it_learns_to_tell_the_digits():
     assert min(run(spec).record["result"]["score"]["per_seed"]) > 0.7
     spec = RunSpec(rule="0.02*bp", task="digits-attention", samples=3000, seeds=2)
     assert min(run(spec).record["result"]["score"]["per_seed"]) > 0.5
+
+
+@pytest.mark.parametrize("task", ["digits-cnn", "digits-attention"])
+@pytest.mark.parametrize("options", [{"layers": 5}, {"sizes": "64,10"}])
+def test_a_network_with_layers_of_its_own_is_no_list_of_sizes(task, options):
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(task=task, options=options, **SMALL))
+    said = str(refused.value)
+    assert said.startswith(f"{next(iter(options))}: that is for networks of dense layers alone, ")
+    assert said.endswith("; write other layers as net")
+
+
+def test_a_default_theta_is_doubted_where_many_places_are_summed():
+    spec = RunSpec(task="digits-cnn", options={"net": "conv 3 3x3 / dense 4"}, **SMALL)
+    assert not any("default of the rule" in note for note in run(spec).record["notes"])
+    spec = spec.model_copy(update={"rule": "0.02*bp + oja"})
+    assert run(spec).record["notes"][0] == (
+        "the theta of oja is the default of the rule, and in conv1 the increments of 36 places are "
+        "summed; 'plastic search' finds others, and --set oja.theta.conv1= gives it one of its own"
+    )
+
+
+class Overlapping(Layer):
+    """Applies the same patches twice, and reads those of the second time twice."""
+
+    spec = LayerSpec(
+        name="overlapping",
+        summary="of a test",
+        reference="none",
+        options=Spec,
+        example="overlapping",
+    )
+
+    def build(self, net, x):
+        x = net.image(x)
+        patches = Patches(net.grid(x), (2, 2))
+        units, grid = net.units(x) * 4, patches.grid
+        first, second = (net.apply(patches, x, units=units, grid=grid) for _ in range(2))
+        y = net.activate(net.project(first, 4, name="one"))
+        for name in ("two", "three"):
+            y = net.apply(Add(), y, net.activate(net.project(second, 4, name=name)))
+        return y
+
+
+def test_patches_that_are_applied_twice_are_evaluated_as_they_are_trained():
+    spec = RunSpec(task="digits-cnn", options={"net": "overlapping / dense 4"}, **SMALL)
+    result = run(spec, parts=[Overlapping])
+    assert np.isfinite(result.curves["loss"]).all()
+    float64 = run(spec.model_copy(update={"dtype": "float64"}), parts=[Overlapping])
+    np.testing.assert_allclose(result.curves["loss"], float64.curves["loss"], rtol=1e-4)
+
+
+def test_a_rule_reads_feedback_from_the_outputs_beside_another_that_propagates():
+    class Echo(Rule):
+        spec = RuleSpec(
+            name="echo",
+            summary="of a test",
+            equation="x",
+            reference="none",
+            modifies="forward",
+            reads={"feedback_error", "post"},
+            theta=Theta(default=1e-3),
+            feedback="output",
+        )
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.post, s.feedback_error)
+
+    spec = RunSpec(task="digits-cnn", **{**SMALL, "dtype": "float64"})
+    alone = run(spec.model_copy(update={"rule": "0.02*bp"})).parameters.weights
+    silent = run(spec.model_copy(update={"rule": "0.02*bp + 0*echo"}), rules=[Echo])
+    heard = run(spec.model_copy(update={"rule": "0.02*bp + 1e-3*echo"}), rules=[Echo])
+    for one, other, third in zip(
+        alone, silent.parameters.weights, heard.parameters.weights, strict=True
+    ):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
+        assert not np.array_equal(third, one)

@@ -260,9 +260,10 @@ class BoundStep:
         if back.into is not None:
             propagate, add = step.hooks.propagate, self._adding(back.into)
             assert propagate is not None
-            if back.whole is None:
+            if not back.at_once:
                 self._backward.append(lambda: add(propagate(s)))
             else:
+                assert back.whole is not None
                 one, shape = self._as_a_whole(back), self._buffers.of("node", back.whole).shape
                 self._backward.append(lambda: add(propagate(one).reshape(shape)))
 

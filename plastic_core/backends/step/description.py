@@ -41,6 +41,7 @@ class SendBack:
             none goes on.
         whole: the population that it reaches at all places at once, where feedback comes from the
             outputs and the weights are shared, or None.
+        at_once: whether the propagating rule gives the error of the whole population.
     """
 
     send: Send
@@ -48,6 +49,7 @@ class SendBack:
     place: int
     into: Node | None
     whole: Node | None
+    at_once: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,17 +200,20 @@ class Description:
         return last
 
     def _find_backward(self) -> Iterator[SendBack | MapBack | PreError]:
-        circuit, needed = self.circuit, self._needed
+        circuit, needed, hooks = self.circuit, self._needed, self.hooks
         places = {send: i for sends in circuit.sends for i, send in enumerate(sends)}
         arrived = {circuit.logits}
         for operation in reversed(circuit.operations):
             if isinstance(operation, Send):
                 whole = self.whole(operation)
-                to = operation.pre if whole is None else whole
+                # what others read of feedback changes nothing of how this one propagates
+                own = hooks.propagator is not None and hooks.propagator.spec.feedback is not None
+                at_once = whole is not None and own
+                to = operation.pre if whole is None or not own else whole
                 into = self.slot(to) if to in needed else None
                 if into or SENT_BACK.keys() & self.reads[operation.projection]:
                     events = circuit.events(operation)
-                    yield SendBack(operation, events, places[operation], into, whole)
+                    yield SendBack(operation, events, places[operation], into, whole, at_once)
                 arrived.update([into] if into else [])
             elif operation.output in needed and not isinstance(operation.map, Output | Constant):
                 error = self.slot(operation.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -53,11 +54,12 @@ class Evaluation:
         if self._parameters.weights[0].device.type != "cpu":
             return {}  # elsewhere a convolution rounds more coarsely
         found = {}
+        applied = Counter(o.map for o in self._circuit.operations if isinstance(o, Apply))
         for send in (one for sends in self._circuit.sends for one in sends):
             made, readers = self._circuit.maker.get(send.pre), self._circuit.readers[send.pre]
             patches = made.map if isinstance(made, Apply) else None
             plain = len(readers) == 1 and self._own_forward[send.projection] is None
-            if plain and isinstance(patches, Patches):
+            if plain and isinstance(patches, Patches) and applied[patches] == 1:
                 found[send] = patches
         return found
 

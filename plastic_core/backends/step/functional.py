@@ -132,11 +132,12 @@ class FunctionalPass:
                 s = sent[back.send] = self._of_one(back, nodes, errors, x.shape[1])
                 if back.into is not None:
                     assert step.hooks.propagate is not None
-                    if back.whole is None:
+                    if not back.at_once:
                         add(back.into, step.hooks.propagate(s))
                     else:
                         whole = self._as_a_whole(back, nodes, s, errors[circuit.logits])
                         error = step.hooks.propagate(whole)
+                        assert back.whole is not None
                         add(back.into, error.reshape(nodes[back.whole].shape))
             elif isinstance(back, PreError):
                 gate, arrived = circuit.gate(back.population), errors[back.error]
@@ -234,7 +235,7 @@ class FunctionalPass:
         for send in sends:
             s = sent.get(send)
             if s is None:  # nothing came back through it
-                back = SendBack(send, circuit.events(send), 0, None, step.whole(send))
+                back = SendBack(send, circuit.events(send), 0, None, step.whole(send), False)
                 s = self._of_one(back, nodes, errors, batch)
             if "pre_error" in step.reads[p]:
                 own = own_errors.get(send)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
 from plastic_core.experiments.reproducing.reproduced import run_spec_of, train
 from plastic_core.experiments.sweeping.arms import SweepSpec, expand
@@ -45,14 +46,24 @@ class _Searched:
         assert self.choice is not None
         return self.choice
 
-    def wider(self, catalogue: Catalogue) -> dict[str, str]:
+    def wider(self, figure: FigureSpec, catalogue: Catalogue) -> dict[str, str]:
         """Return its grid with more values on the axes at whose end the choice lies."""
-        wider = dict(self.grid)
+        wider, point = dict(self.grid), self.best.arm.point
         for axis in self.best.at_edge:
             owner, _, setting = axis.partition(".")
             theta = setting == "" or setting.startswith("theta.")
             to_zero = theta and catalogue.class_of("rule", owner).spec.theta.min == 0
-            grown = widened(self.grid[axis], self.best.arm.point[axis], to_zero)
+
+            def accepted(value: float, axis: str = axis) -> bool:
+                tried = {**point, axis: value}
+                try:
+                    grid = {name: (one,) for name, one in tried.items()}
+                    expand(_sweep_spec(figure, self, grid), catalogue)
+                except PlasticError:
+                    return False
+                return True
+
+            grown = widened(self.grid[axis], point[axis], to_zero, accepted)
             wider[axis] = grown or self.grid[axis]
         return wider
 
@@ -103,7 +114,7 @@ def search(
             break
         growths += 1
         wanted = []
-        for one, wider in zip(every, _grown(every, catalogue), strict=True):
+        for one, wider in zip(every, _grown(figure, every, catalogue), strict=True):
             wanted += [(one, line) for line in one.lines(wider)]
             one.grid = wider
     record = []
@@ -121,9 +132,11 @@ def search(
     return figure.model_copy(update={"networks": networks}), record
 
 
-def _grown(every: list[_Searched], catalogue: Catalogue) -> list[dict[str, str]]:
+def _grown(
+    figure: FigureSpec, every: list[_Searched], catalogue: Catalogue
+) -> list[dict[str, str]]:
     """Return the grids of all arms, each axis as wide as the widest in the network."""
-    wider = [one.wider(catalogue) for one in every]
+    wider = [one.wider(figure, catalogue) for one in every]
     ends: dict[tuple[str, str, str], tuple[str, str]] = {}
     for one, grid in zip(every, wider, strict=True):
         for axis, start in one.start.items():

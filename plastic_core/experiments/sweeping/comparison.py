@@ -184,10 +184,17 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
         for axis, value in best.point.items()
         if axis not in conditions
         and len(spec.grid[axis]) > 1
-        and value in (spec.grid[axis][0], spec.grid[axis][-1])
+        and value in _ends(spec.grid[axis])
         and value not in bounds.get(axis, ())
     ]
     return Choice(conditions, best, first_of_best.mean, len(group), tuple(edge))
+
+
+def _ends(values: Sequence[Any]) -> tuple[Any, Any]:
+    """Return the least and the greatest of numbers, the first and the last of anything else."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return min(values), max(values)
+    return values[0], values[-1]
 
 
 def _last(arm: ArmResult) -> dict[int, float]:

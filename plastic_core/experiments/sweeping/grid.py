@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
@@ -34,7 +35,9 @@ def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:
     return name, tuple(found)
 
 
-def widened(values: str, best: Any, to_zero: bool) -> str | None:
+def widened(
+    values: str, best: Any, to_zero: bool, accepted: Callable[[float], bool] = lambda value: True
+) -> str | None:
     """Return an axis with more values beyond the end at which the best of them lies.
 
     They go on by the ratio of the last two, and below the least value down to 0 where it may be 0.
@@ -43,29 +46,33 @@ def widened(values: str, best: Any, to_zero: bool) -> str | None:
     '0,6.25e-05,0.000125,0.00025,0.0005,1e-3,2e-3'
     >>> widened("1e-3,2e-3", 2e-3, to_zero=True)
     '1e-3,2e-3,0.004,0.008,0.016,0.032'
+    >>> widened("0.5,0.9", 0.9, to_zero=False, accepted=lambda beta: beta < 1)
+    >>> widened("-1e-2,1e-2", -1e-2, to_zero=False)
 
     Args:
         values: of the axis, as text.
         best: the best of them.
         to_zero: whether 0 is the least that is accepted.
+        accepted: whether a value is.
 
     Returns:
-        The axis, or None where the best lies inside, is 0, or is no number that has a ratio.
+        The axis, or None where the best lies inside, is 0, no value beyond it is accepted, or they
+        are no numbers from 0 on.
     """
     found = parse_axis(f"axis={values}")[1]
     if any(isinstance(value, bool | str) for value in found):
         return None
     above = sorted(value for value in found if value > 0)
     low, high = min(found) == best, max(found) == best
-    if len(above) < 2 or best == 0 or low == high:
+    if len(above) < 2 or min(found) < 0 or best == 0 or low == high:
         return None
     ratio = above[0] / above[1] if low else above[-1] / above[-2]
-    more = [f"{best * ratio**step:.5g}" for step in range(1, _MORE + 1)]
-    if not low:
-        return ",".join([values, *more])
-    if to_zero:
-        more.append("0")
-    return ",".join([*reversed(more), values])
+    beyond = [f"{best * ratio**step:.5g}" for step in range(1, _MORE + 1)]
+    beyond += ["0"] if low and to_zero else []
+    more = [text for text in beyond if float(text) not in found and accepted(float(text))]
+    if not more:
+        return None
+    return ",".join([values, *more] if high else [*reversed(more), values])
 
 
 def _values(text: str, part: str) -> list[Any]:
