@@ -8,6 +8,7 @@ from plastic_core import RunSpec, run
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.eager.engine import Engine
+from plastic_core.backends.native.native_tangents import NativeTangents
 from tests.building import resolve
 
 OUTPUTS = 10
@@ -154,3 +155,32 @@ def test_their_tangents_are_those_of_finite_differences(rule):
     for name, tangent in tangents.items():
         finite = (above[name] - below[name]) / (2 * h)
         torch.testing.assert_close(tangent[:, 1], finite, rtol=1e-6, atol=1e-8)
+
+
+def test_native_tangents_are_those_of_eager():
+    sizes, options = (64, OUTPUTS), NETWORKS["dense"][1]
+    source = torch.Generator().manual_seed(2)
+    x = torch.rand(12, 64, generator=source, dtype=torch.float64)
+    target = torch.eye(OUTPUTS, dtype=torch.float64)[torch.arange(12) % OUTPUTS]
+    order = torch.arange(12).expand(2, -1)
+    found = []
+    for native in (False, True):
+        plan, hooks, parameters = resolve(
+            "0.02*bp + 0.01*mine", sizes, seeds=2, rules=[REWARDED], **options
+        )
+        thetas = {
+            name: torch.full((2,), theta, dtype=torch.float64)
+            for name, theta in (("bp", 0.02), ("mine", 0.01))
+        }
+        step = TangentStep(plan.circuit, hooks, thetas, parameters)
+        if native:
+            backend = NativeTangents(plan.circuit, hooks, thetas, parameters, x, target, 3)
+            backend.carry(step.tangents)
+            backend.advance(order)
+        else:
+            for picks in order.split(3, 1):
+                step.step(x[picks], target[picks])
+        found.append(step.tangents)
+    for name, tangent in found[0].items():
+        assert tangent.any(), name
+        torch.testing.assert_close(found[1][name], tangent, rtol=1e-9, atol=1e-12)
