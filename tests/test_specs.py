@@ -85,9 +85,9 @@ FAULTS = {
     ),
     "signal": (
         lambda: rule_spec(reads={"posts"}),
-        "RuleSpec: reads.0 = 'posts': accepted are 'pre', 'post', 'source', 'recon', 'error', "
-        "'pre_error', 'weight_error', 'feedback_error', 'output_error', 'weight' or 'feedback'; "
-        "did you mean 'post'?",
+        "RuleSpec: reads.0 = 'posts': accepted are 'pre', 'post', 'z', 'source', 'recon', 'error', "
+        "'pre_error', 'weight_error', 'feedback_error', 'output_error', 'output', 'target', 'loss', "
+        "'weight' or 'feedback'; did you mean 'post'?",
     ),
     "name": (
         lambda: rule_spec(name="1+1"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SignalName = Literal[
     "pre",
     "post",
+    "z",
     "source",
     "recon",
     "error",
@@ -21,6 +22,9 @@ SignalName = Literal[
     "weight_error",
     "feedback_error",
     "output_error",
+    "output",
+    "target",
+    "loss",
     "weight",
     "feedback",
 ]
@@ -30,13 +34,13 @@ class Signal(NamedTuple):
     """What there is to know of a signal: checks, trials and what is computed follow from it.
 
     Attributes:
-        over: the population along its last dimension, ``[R, K, n]``; "out" is that of the output.
-            "weight" and "feedback" are the matrices themselves.
+        over: the population along its last dimension, ``[R, K, n]``; "out" is that of the output,
+            "one" a single number. "weight" and "feedback" are the matrices themselves.
         error: whether it exists only where an error is propagated.
         product: the matrix that it comes back through, W' or B, and the signal that does.
     """
 
-    over: Literal["pre", "post", "out", "weight", "feedback"]
+    over: Literal["pre", "post", "out", "one", "weight", "feedback"]
     error: bool = False
     product: tuple[Literal["weight", "feedback"], Literal["post", "error"]] | None = None
 
@@ -45,6 +49,7 @@ class Signal(NamedTuple):
 SIGNALS: Final[dict[SignalName, Signal]] = {
     "pre": Signal("pre"),
     "post": Signal("post"),
+    "z": Signal("post"),
     "source": Signal("pre"),
     "recon": Signal("pre", product=("weight", "post")),
     "error": Signal("post", error=True),
@@ -52,6 +57,9 @@ SIGNALS: Final[dict[SignalName, Signal]] = {
     "weight_error": Signal("pre", error=True, product=("weight", "error")),
     "feedback_error": Signal("pre", error=True, product=("feedback", "error")),
     "output_error": Signal("out", error=True),
+    "output": Signal("out"),
+    "target": Signal("out"),
+    "loss": Signal("one"),
     "weight": Signal("weight"),
     "feedback": Signal("feedback"),
 }
@@ -60,6 +68,9 @@ SIGNAL_NAMES: Final[frozenset[str]] = frozenset(SIGNALS)
 
 #: Signals that exist only where an error is propagated.
 ERROR_SIGNALS: Final = frozenset(name for name, signal in SIGNALS.items() if signal.error)
+
+#: Signals of each sample, the same at every projection, and at each of its steps and places.
+OF_SAMPLE: Final = ("output", "target", "loss")
 
 #: The matrices themselves.
 MATRIX_SIGNALS: Final = frozenset({"weight", "feedback"})
@@ -76,6 +87,8 @@ class Signals:
         post: ``[R, K, n_post]``, y_l = sigma(z_l); in the output layer what the loss makes of
             z_L, such as softmax. In a residual layer this is sigma(z_l) alone, without the
             skipped activity. With layer normalisation it is sigma of the normalised z_l.
+        z: ``[R, K, n_post]``, what error is the gradient by: z_l = W_l y_{l-1}, before bias and
+            normalisation; in a recurrent network the state z_t.
         source: ``[R, K, n_pre]``, what Oja's rule reconstructs: y_{l-1}.
         recon: ``[R, K, n_pre]``, the reconstruction W' post.
         error: ``[R, K, n_post]``, e_l = dL/dz_l of each sample, not divided by the batch, where
@@ -86,6 +99,9 @@ class Signals:
         weight_error: ``[R, K, n_pre]``, W' e_l.
         feedback_error: ``[R, K, n_pre]``, B e_l (with ``feedback="output"``: B e_L).
         output_error: ``[R, K, n_L]``, e_L.
+        output: ``[R, K, n_L]``, y_L, what the loss makes of z_L, such as softmax.
+        target: ``[R, K, n_L]``, what it should be: one-hot, or numbers.
+        loss: ``[R, K, 1]``, of each sample.
         weight: ``[R, n_post, n_pre]``, W.
         feedback: ``[R, n_pre, n_post]``, B (with ``feedback="output"``: ``[R, n_pre, n_L]``).
         state: the rule's own state in this projection, as attributes.
@@ -97,6 +113,7 @@ class Signals:
 
     pre: Tensor
     post: Tensor
+    z: Tensor
     source: Tensor
     recon: Tensor
     error: Tensor
@@ -104,6 +121,9 @@ class Signals:
     weight_error: Tensor
     feedback_error: Tensor
     output_error: Tensor
+    output: Tensor
+    target: Tensor
+    loss: Tensor
     weight: Tensor
     feedback: Tensor
     state: Any

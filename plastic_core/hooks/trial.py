@@ -69,6 +69,7 @@ class Trial:
             "pre": (_EVENTS, _PRE),
             "post": (_EVENTS, _POST),
             "out": (_EVENTS, _OUT),
+            "one": (_EVENTS, 1),
             "weight": (_POST, _PRE),
             "feedback": (_PRE, columns),
         }

@@ -109,9 +109,9 @@ def test_what_the_error_hook_is_to_give_cannot_be_read_in_it():
         build_engine("bad", SIZES, rules=[Bad], dtype="float32")
     assert str(caught.value) == (
         "the rule 'bad': plastic_propagate_error raised AttributeError: there is no signal "
-        "'pre_error' here; there are batch, error, feedback, feedback_error, output_error, post, "
-        "pre, recon, source, weight, weight_error in line 102; expected a result for signals of "
-        "every size"
+        "'pre_error' here; there are batch, error, feedback, feedback_error, loss, output, "
+        "output_error, post, pre, recon, source, target, weight, weight_error, z in line 102; "
+        "expected a result for signals of every size"
     )
 
 

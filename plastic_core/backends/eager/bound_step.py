@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plastic_core.api.circuit import Apply, Events, Node, Send
 from plastic_core.api.maps import Activate, Map
-from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
+from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers
 from plastic_core.backends.step.description import (
     SENT_BACK,
@@ -153,7 +153,13 @@ class BoundStep:
             value, copies = buffers.of_all("node", getattr(events, name))
             setattr(s, name, value)
             self._forward += copies
+        if "z" in step.reads[p]:
+            s.z, copies = buffers.of_all("node", events.error)
+            self._forward += copies
         rows, n_pre = s.pre.shape[1:]
+        for name in OF_SAMPLE:
+            if name in step.reads[p]:
+                self._backward.append(self._repeated(s, name, rows, circuit.places(sends[0].z)))
         if step.errors[p]:
             s.error, copies = buffers.of_all("error", [step.slot(node) for node in events.error])
             assert not copies, "the errors of a projection follow one another"
@@ -193,6 +199,20 @@ class BoundStep:
         value = buffers.zeros(rows, error.shape[2])
         at_each = value.view(len(value), -1, buffers.samples, places, error.shape[2])
         return value, [lambda: at_each.copy_(error[:, None, :, None])]
+
+    def _repeated(self, s: Signals, name: str, rows: int, places: int) -> Callable[[], Any]:
+        """Make room for a signal of samples; return what writes it at each step and place."""
+        loss = self._step.circuit.loss
+        units = 1 if name == "loss" else self.output.shape[2]
+        value = self._buffers.zeros(rows, units)
+        setattr(s, name, value)
+        at_each = value.view(len(value), -1, self._buffers.samples, places, units)
+        of_sample = {
+            "output": lambda: self.output,
+            "target": lambda: self._target,
+            "loss": lambda: loss.value(self.output, self._target).unsqueeze(-1),
+        }[name]
+        return lambda: at_each.copy_(of_sample()[:, None, :, None])
 
     def _empty(self, p: int) -> Signals:
         s, parameters = Signals(self._step.circuit.layers[p]), self._parameters
@@ -273,14 +293,13 @@ class BoundStep:
         if back.send not in self._wholes:
             s, buffers = self._of_sends[back.send], self._buffers
             one = self._wholes[back.send] = self._empty(back.send.projection)
-            sides: dict[str, Any] = {
-                "pre": buffers.of("node", back.whole),
-                "post": s.post,
-                "error": getattr(s, "error", None),
-            }
-            for name, value in sides.items():
+            sides = {name: getattr(s, name, None) for name in ("post", "z", "error")}
+            for name, value in {"pre": buffers.of("node", back.whole), **sides}.items():
                 if value is not None:
                     setattr(one, name, value.view(len(value), buffers.samples, -1))
+            for name in OF_SAMPLE:
+                if name in self._step.hooks.propagate_reads:
+                    self._backward.append(self._repeated(one, name, buffers.samples, 1))
             one.output_error = self._error(self._step.circuit.logits)
             one.feedback_error = buffers.zeros(buffers.samples, one.pre.shape[2])
         return self._wholes[back.send]

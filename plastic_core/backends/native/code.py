@@ -26,6 +26,7 @@ class Code(IntEnum):
     ONE = auto()  # what is always 1
     OUTPUT = auto()  # z_L, y_L
     COMPARE = auto()  # y_L, its error
+    TARGET = auto()  # where it goes
     GATHER = auto()  # from, to
     SCATTER = auto()  # error of "to", into "from"
     POOL = auto()  # x, y

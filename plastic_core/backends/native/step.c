@@ -187,5 +187,8 @@ static void carry_out(network_t *net, const bound_t *o) {
         for (long e = 0; e < events; e++)
             loss_error(net, v[0] + e * pad, target_of(net, e), v[1] + e * pad, n);
         break;
+    case TARGET:
+        for (long e = 0; e < events; e++) memcpy(v[0] + e * pad, target_of(net, e), n * sizeof(real));
+        break;
     }
 }

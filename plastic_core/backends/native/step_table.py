@@ -23,7 +23,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 
-_OUTPUT_ERRORS = "C is not generated for errors of the outputs at several places"
+_OUTPUT_ERRORS = "C is not generated for what belongs to the outputs at several places"
 
 
 class StepTable:
@@ -120,8 +120,11 @@ class StepTable:
             else:
                 raise NotNativeError(_unknown("operation", operation))
         for p, sends in enumerate(circuit.sends):
-            for name in ("pre", "source", "post"):
-                nodes = [node for send in sends for node in getattr(circuit.events(send), name)]
+            names = {"pre": "pre", "source": "source", "post": "post", "z": "error"}
+            for name, of in names.items():
+                if name == "z" and name not in self._step.reads[p]:
+                    continue
+                nodes = [node for send in sends for node in getattr(circuit.events(send), of)]
                 self.signals[p][name], copies = self._gather("node", nodes)
                 self.operations += copies
 
@@ -167,6 +170,9 @@ class StepTable:
         if step.error:
             places = (self.output, self.vectors.at("error", circuit.logits))
             self.operations.append(Operation(Code.COMPARE, places))
+        if any("target" in reads for reads in step.reads):
+            place = self.vectors.at("target", circuit.output)
+            self.operations.append(Operation(Code.TARGET, (place,)))
         for p, sends in enumerate(circuit.sends):
             signals, events = self.signals[p], [circuit.events(send) for send in sends]
             if step.errors[p]:
@@ -177,11 +183,14 @@ class StepTable:
                     count = len(circuit.events(send).error)
                     self._error_copies[send] = copies[begin : begin + count]
             sent_back = {step.sent_back(name)[1] for name in SENT_BACK.keys() & step.reads[p]}
-            if "output_error" in step.reads[p] | sent_back:
+            kinds = {"output_error": "error", "output": "node", "target": "target"}
+            for name, kind in kinds.items():
+                if name not in step.reads[p] | sent_back:
+                    continue
                 if self.shared[p]:
                     raise NotNativeError(_OUTPUT_ERRORS)
-                repeated = [circuit.logits] * self.events[p]
-                signals["output_error"], copies = self._gather("error", repeated)
+                node = circuit.logits if kind == "error" else circuit.output
+                signals[name], copies = self._gather(kind, [node] * self.events[p])
                 self.operations += copies
             for name in sorted(SENT_BACK.keys() & step.reads[p]):
                 self._own(p, name)

@@ -6,16 +6,32 @@ What a product with a matrix is, the arithmetic says: one for `torch.compile`, o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 
 from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.maps import Map
-from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
+from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.step.description import SENT_BACK, Description, PreError, SendBack
 
 Nodes = dict[Node, Any]
+
+
+class _Shown(NamedTuple):
+    """What was computed of a mini-batch.
+
+    Attributes:
+        nodes: of the circuit.
+        errors: dL/d of nodes, as far as it came.
+        of_sample: the signals of each sample, by name.
+        batch: the size of the mini-batch.
+    """
+
+    nodes: Nodes
+    errors: Nodes
+    of_sample: Mapping[str, Any]
+    batch: int
 
 
 class Arithmetic(Protocol):
@@ -124,18 +140,23 @@ class FunctionalPass:
 
         output = nodes[circuit.output]
         if step.error:
-            errors[step.circuit.logits] = step.circuit.loss.error(output, target)
+            errors[circuit.logits] = circuit.loss.error(output, target)
+        of_sample = {"output": output, "target": target}
+        if any("loss" in reads for reads in step.reads):
+            value = circuit.loss.value(output, target)
+            of_sample["loss"] = value.to(target.dtype).unsqueeze(-1)
+        shown = _Shown(nodes, errors, of_sample, x.shape[1])
         sent: dict[Send, Signals] = {}
         own_errors: dict[Send, Any] = {}
         for back in step.backward:
             if isinstance(back, SendBack):
-                s = sent[back.send] = self._of_one(back, nodes, errors, x.shape[1])
+                s = sent[back.send] = self._of_one(back, shown)
                 if back.into is not None:
                     assert step.hooks.propagate is not None
                     if not back.at_once:
                         add(back.into, step.hooks.propagate(s))
                     else:
-                        whole = self._as_a_whole(back, nodes, s, errors[circuit.logits])
+                        whole = self._as_a_whole(back, shown, s)
                         error = step.hooks.propagate(whole)
                         assert back.whole is not None
                         add(back.into, error.reshape(nodes[back.whole].shape))
@@ -155,10 +176,7 @@ class FunctionalPass:
                 for node, one in zip(back.into, through, strict=True):
                     if node is not None:
                         add(node, self._arithmetic.stored(one))
-        return output, [
-            self._of_all(sends, nodes, errors, sent, own_errors, x.shape[1])
-            for sends in circuit.sends
-        ]
+        return output, [self._of_all(sends, shown, sent, own_errors) for sends in circuit.sends]
 
     def _signals(self, projection: int, batch: int) -> Signals:
         s = Signals(self._step.circuit.layers[projection])
@@ -170,22 +188,23 @@ class FunctionalPass:
     def _join(self, parts: Sequence[Any]) -> Any:
         return parts[0] if len(parts) == 1 else torch.cat(list(parts), 1)
 
-    def _of_one(self, back: SendBack, nodes: Nodes, errors: Nodes, batch: int) -> Signals:
+    def _of_one(self, back: SendBack, shown: _Shown) -> Signals:
         """Return the signals of one sending, all that is read but `pre_error`."""
-        step, events = self._step, back.events
+        step, events, (nodes, errors, of_sample, batch) = self._step, back.events, shown
         p = back.send.projection
         reads, s = step.reads[p], self._signals(p, batch)
         read: Any = s
         for name in ("pre", "source", "post"):
             setattr(s, name, self._join([nodes[node] for node in getattr(events, name)]))
+        if "z" in reads:
+            s.z = self._join([nodes[node] for node in events.error])
+        for name in (name for name in OF_SAMPLE if name in reads):
+            setattr(s, name, self._repeated(of_sample[name], back))
         of_events = [step.slot(node) for node in events.error]
         if all(node in errors for node in of_events):
             read.error = self._join([errors[node] for node in of_events])
         if step.error:
-            read.output_error = self._join([errors[step.circuit.logits]] * len(events.error))
-            places = step.circuit.places(back.send.z)
-            if places > 1:
-                read.output_error = read.output_error.repeat_interleave(places, 1)
+            read.output_error = self._repeated(errors[step.circuit.logits], back)
         through_weight: dict[str, Any] = {}
         for name in sorted(SENT_BACK.keys() & reads):
             matrix, of = step.sent_back(name)
@@ -204,16 +223,23 @@ class FunctionalPass:
                 setattr(s, name, value)
         return s
 
-    def _as_a_whole(self, back: SendBack, nodes: Nodes, s: Signals, output_error: Any) -> Signals:
+    def _repeated(self, of_sample: Any, back: SendBack) -> Any:
+        """Return what belongs to samples at each of their steps and places."""
+        value = self._join([of_sample] * len(back.events.error))
+        places = self._step.circuit.places(back.send.z)
+        return value.repeat_interleave(places, 1) if places > 1 else value
+
+    def _as_a_whole(self, back: SendBack, shown: _Shown, s: Signals) -> Signals:
         """Return signals with all places of a sample side by side, as one event."""
         assert back.whole is not None
-        p = back.send.projection
+        p, output_error = back.send.projection, shown.errors[self._step.circuit.logits]
         one: Any = self._signals(p, s.batch)
-        sides = {"pre": nodes[back.whole], "post": s.post, "error": getattr(s, "error", None)}
-        for name, value in sides.items():
+        sides = {name: getattr(s, name, None) for name in ("post", "z", "error")}
+        for name, value in {"pre": shown.nodes[back.whole], **sides}.items():
             if value is not None:
                 setattr(one, name, value.reshape(len(value), s.batch, -1))
-        one.output_error = output_error
+        for name, value in {**shown.of_sample, "output_error": output_error}.items():
+            setattr(one, name, value)
         if "feedback_error" in self._step.reads[p]:
             one.feedback_error = self._arithmetic.feed_back(p, output_error)
         whole: Signals = one
@@ -222,11 +248,9 @@ class FunctionalPass:
     def _of_all(
         self,
         sends: Sequence[Send],
-        nodes: Nodes,
-        errors: Nodes,
+        shown: _Shown,
         sent: dict[Send, Signals],
         own_errors: dict[Send, Any],
-        batch: int,
     ) -> Signals:
         """Return the signals of a projection, those of its sendings one after the other."""
         step, circuit = self._step, self._step.circuit
@@ -236,17 +260,17 @@ class FunctionalPass:
             s = sent.get(send)
             if s is None:  # nothing came back through it
                 back = SendBack(send, circuit.events(send), 0, None, step.whole(send), False)
-                s = self._of_one(back, nodes, errors, batch)
+                s = self._of_one(back, shown)
             if "pre_error" in step.reads[p]:
                 own = own_errors.get(send)
                 if own is None:
                     below = [circuit.below(node) for node in circuit.events(send).pre]
-                    own = self._join([errors[step.slot(node)] for node in below if node])
+                    own = self._join([shown.errors[step.slot(node)] for node in below if node])
                 s.pre_error = own
             parts.append(s)
         if len(parts) == 1:
             return parts[0]
-        joined = self._signals(p, batch)
+        joined = self._signals(p, shown.batch)
         for name in SIGNAL_NAMES - MATRIX_SIGNALS:
             if all(hasattr(s, name) for s in parts):
                 setattr(joined, name, self._join([getattr(s, name) for s in parts]))
