@@ -207,7 +207,7 @@ class BoundStep:
         value = self._buffers.zeros(rows, units)
         setattr(s, name, value)
         at_each = value.view(len(value), -1, self._buffers.samples, places, units)
-        of_sample = {
+        of_sample: dict[str, Callable[[], Tensor]] = {
             "output": lambda: self.output,
             "target": lambda: self._target,
             "loss": lambda: loss.value(self.output, self._target).unsqueeze(-1),

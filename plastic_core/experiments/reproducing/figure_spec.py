@@ -28,7 +28,6 @@ FIGURES: Final = (
     "figS1",
     "tricks",
     "conv",
-    "attention",
 )
 
 #: Those that are about meta-learned rules, with specifications of their own.
@@ -202,8 +201,8 @@ def read_figure(name: str) -> FigureSpec:
     else:
         base.pop("settings")
     base |= own.pop("base", {})
-    for network, one in own.pop("networks", {}).items():
-        shared[network] = one
+    shared |= own.pop("networks", {})
+    for one in shared.values():
         if "thetas_of" in one:
             one["arms"] = shared[one["thetas_of"]]["arms"]
     needed = {n for p in own["panels"] for n in (p["network"], *p.get("points", ()))}
