@@ -207,11 +207,12 @@ class BoundStep:
         value = self._buffers.zeros(rows, units)
         setattr(s, name, value)
         at_each = value.view(len(value), -1, self._buffers.samples, places, units)
-        of_sample: dict[str, Callable[[], Tensor]] = {
+        computed: dict[str, Callable[[], Tensor]] = {
             "output": lambda: self.output,
             "target": lambda: self._target,
             "loss": lambda: loss.value(self.output, self._target).unsqueeze(-1),
-        }[name]
+        }
+        of_sample = computed[name]
         return lambda: at_each.copy_(of_sample()[:, None, :, None])
 
     def _empty(self, p: int) -> Signals:
