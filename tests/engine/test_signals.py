@@ -101,12 +101,19 @@ def trained(rule, expression, name, backend):
 
 
 @pytest.mark.parametrize(
-    "expression", ["-0.01*mine", "0.02*bp + 0.01*mine", "0.02*dfa + 0.01*mine"]
+    ("rule", "expression"),
+    [
+        (REWARDED, "-0.01*mine"),
+        (REWARDED, "0.02*bp + 0.01*mine"),
+        (REWARDED, "0.02*dfa + 0.01*mine"),
+        (SURPRISED, "-0.001*mine"),
+        (SURPRISED, "0.02*fa + 0.001*mine"),
+    ],
 )
 @pytest.mark.parametrize("name", RUNS)
-def test_native_is_eager(name, expression):
-    eager, _ = trained(REWARDED, expression, name, "eager")
-    native, record = trained(REWARDED, expression, name, "native")
+def test_native_is_eager(name, rule, expression):
+    eager, _ = trained(rule, expression, name, "eager")
+    native, record = trained(rule, expression, name, "native")
     assert all(w.isfinite().all() for w in eager)
     shared = name in ("convolution", "attention")
     assert record["backend"] == ("eager" if shared else "native")
@@ -114,10 +121,34 @@ def test_native_is_eager(name, expression):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
-def test_native_says_that_it_makes_no_c_of_a_loss():
-    _, record = trained(SURPRISED, "0.001*mine", "dense", "native")
-    assert record["backend"] == "eager"
-    assert any("no C is made of the signal 'loss'" in note for note in record["notes"])
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        ("digits-mlp", "cross-entropy"),
+        ("digits-mlp", "binary-cross-entropy"),
+        ("sine-regression", "squared-error"),
+    ],
+)
+def test_the_loss_of_a_sample_is_that_of_the_run(task, loss):
+    """The same increments natively, and in float32, whatever the loss."""
+    found = []
+    for backend, dtype in (("eager", "float64"), ("native", "float64"), ("native", "float32")):
+        spec = RunSpec(
+            task=task,
+            rule="0.01*bp + 0.001*mine",
+            options={"loss": loss, "net": "dense 8 / dense 5"},
+            seeds=2,
+            samples=60,
+            evaluations=2,
+            dtype=dtype,
+            backend=backend,
+        )
+        result = run(spec, rules=[SURPRISED])
+        assert result.record["backend"] == backend
+        found.append(result.parameters.weights)
+    for eager, native, single in zip(*found, strict=True):
+        torch.testing.assert_close(native, eager, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(single.double(), eager, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -163,7 +194,8 @@ def test_their_tangents_are_those_of_finite_differences(rule):
         torch.testing.assert_close(tangent[:, 1], finite, rtol=1e-6, atol=1e-8)
 
 
-def test_native_tangents_are_those_of_eager():
+@pytest.mark.parametrize("rule", [REWARDED, SURPRISED])
+def test_native_tangents_are_those_of_eager(rule):
     sizes, options = (64, OUTPUTS), NETWORKS["dense"][1]
     source = torch.Generator().manual_seed(2)
     x = torch.rand(12, 64, generator=source, dtype=torch.float64)
@@ -172,7 +204,7 @@ def test_native_tangents_are_those_of_eager():
     found = []
     for native in (False, True):
         plan, hooks, parameters = resolve(
-            "0.02*bp + 0.01*mine", sizes, seeds=2, rules=[REWARDED], **options
+            "0.02*bp + 0.01*mine", sizes, seeds=2, rules=[rule], **options
         )
         thetas = {
             name: torch.full((2,), theta, dtype=torch.float64)

@@ -13,7 +13,7 @@ import torch
 
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.follower import Follower
-from plastic_core.backends.native.loss_capture import capture_loss
+from plastic_core.backends.native.loss_capture import capture_loss, capture_loss_value
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -60,6 +60,9 @@ class _Capture:
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
         self.follower = Follower(self.values, self.slots, dtype)
+        self.known: dict[str, Value] = {}
+        if any("loss" in reads for reads in self.step.reads):
+            self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)
 
     def program(self) -> Program:
         depth = len(self.circuit.sends)
@@ -107,7 +110,9 @@ class _Capture:
     def _kind(
         self, needs: Needs, propagates: bool, own_source: bool, rules: tuple[LocalRule, ...]
     ) -> Kind:
-        self.values.known = {} if own_source else {"source": self.values.signal("pre")}
+        self.values.known = dict(self.known)
+        if not own_source:
+            self.values.known["source"] = self.values.signal("pre")
         propagated = None
         if propagates:
             owner = self.hooks.propagator

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from plastic_core.api.loss import Loss
 from plastic_core.backends.native.follower import Follower
@@ -17,6 +17,7 @@ from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import LossProgram, NotNativeError, Value, Values
 
 _UNITS = "post"
+_OVER_UNITS = "C is made of sums and means over the units, dim -1"
 _INSTEAD = "C is generated for functions of single units, and for softmax over all of them"
 
 
@@ -39,6 +40,28 @@ def capture_loss(loss: Loss, constants: list[float], dtype: torch.dtype) -> Loss
     if not (isinstance(output, Value) and isinstance(error, Value)):
         raise NotNativeError(f"the loss '{loss.spec.name}': its output or error is no tensor")
     return LossProgram(output, error)
+
+
+def capture_loss_value(loss: Loss, values: Values, dtype: torch.dtype) -> Value:
+    """Return the loss of a sample, made of the signals `output` and `target`.
+
+    It is computed in the type of the run, where the loss says float64.
+
+    Raises:
+        NotNativeError: with the reason.
+    """
+    follower = _ValueFollower(values, [], dtype)
+    typed: Any = type("Typed", (fx.Proxy,), {"dtype": dtype})  # which a loss may ask for
+
+    def value(s: Any) -> Any:
+        output = s.output
+        proxy = isinstance(output, fx.Proxy)
+        return loss.value(typed(output.node, output.tracer) if proxy else output, s.target)
+
+    found = follower.follow(loss, value)
+    if not isinstance(found, Value) or found.units is not None:
+        raise NotNativeError(f"the loss '{loss.spec.name}': its value is no number for each sample")
+    return found
 
 
 class OutputValues(Values):
@@ -72,3 +95,27 @@ class _LossFollower(Follower):
                 return self._values.make("softmax", z)
             raise NotNativeError(f"it takes softmax of something else than z; {_INSTEAD}")
         return super()._node(node, found, trial, rule)
+
+
+class _ValueFollower(Follower):
+    kind = "loss"
+
+    def _trial(self, _: Any) -> Any:
+        self._replicas, self._events, units = 2, 3, 5
+        self._units = {None: 1, "out": units}
+        source = torch.Generator().manual_seed(0)
+        output, target = torch.rand(2, 2, 3, units, generator=source, dtype=self._dtype)
+        return SimpleNamespace(output=output, target=target)
+
+    def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
+        if node.target in ("double", "float"):
+            return found[node.all_input_nodes[0]]
+        return super()._node(node, found, trial, rule)
+
+    def _checked(self, operation: str, value: Value, trial: Any) -> Any:
+        shape = (self._events, *((self._units[value.units],) if value.units else ()))
+        if isinstance(trial, Tensor) and trial.shape[1:] != shape and trial.dim() > 0:
+            raise NotNativeError(
+                f"'{operation}' gives the shape {list(trial.shape)}; {_OVER_UNITS}"
+            )
+        return value

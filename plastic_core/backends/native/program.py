@@ -158,7 +158,7 @@ class Program:
 
 #: Populations of the signals.
 _UNITS: Final[dict[str, str]] = {
-    # `pre_error` is known only where an error was propagated
+    # `pre_error` is known only where an error was propagated, `loss` is made of others
     n: one.over
     for n, one in SIGNALS.items()
     if n not in {*MATRIX_SIGNALS, "pre_error", "loss"}
@@ -203,8 +203,6 @@ class Values:
         over: str | None = next(iter(units), None)
         level = max((v.level for v in values), default=0)
         if operation == "signal":
-            if arguments[0] == "loss":
-                raise NotNativeError("no C is made of the signal 'loss'")
             if arguments[0] not in _UNITS:
                 raise NotNativeError(f"it reads '{arguments[0]}' before it is known")
             events, over = True, _UNITS[arguments[0]]

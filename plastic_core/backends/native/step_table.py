@@ -170,7 +170,7 @@ class StepTable:
         if step.error:
             places = (self.output, self.vectors.at("error", circuit.logits))
             self.operations.append(Operation(Code.COMPARE, places))
-        if any("target" in reads for reads in step.reads):
+        if any({"target", "loss"} & reads for reads in step.reads):
             place = self.vectors.at("target", circuit.output)
             self.operations.append(Operation(Code.TARGET, (place,)))
         for p, sends in enumerate(circuit.sends):
@@ -185,7 +185,8 @@ class StepTable:
             sent_back = {step.sent_back(name)[1] for name in SENT_BACK.keys() & step.reads[p]}
             kinds = {"output_error": "error", "output": "node", "target": "target"}
             for name, kind in kinds.items():
-                if name not in step.reads[p] | sent_back:
+                of_loss = kind != "error" and "loss" in step.reads[p]
+                if name not in step.reads[p] | sent_back and not of_loss:
                     continue
                 if self.shared[p]:
                     raise NotNativeError(_OUTPUT_ERRORS)
