@@ -34,8 +34,8 @@ COMMANDS = {
     "a probe of other networks": (
         ["run", "--probe", "recurrent-states"],
         "the probe 'recurrent-states' measures recurrent networks, and that of 'digits-mlp' is "
-        "feedforward; there are activation-norm, alignment, explained-variance, reconstruction, "
-        "residual, update-norm, weight-norm",
+        "feedforward; there are activation-norm, alignment, explained-variance, filters, "
+        "reconstruction, residual, update-norm, weight-norm",
     ),
     "an input longer than the delay": (
         ["run", *RNN, "--present", "9", "--delay", "8"],

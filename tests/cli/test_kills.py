@@ -17,7 +17,7 @@ RUN = ["run", "--rule", "oja+bp", "--seeds", "2", "--samples", "400", "--evaluat
 RUN += ["--threads", "1", "--json"]
 
 
-@pytest.mark.parametrize("every", [24, slow(1)])
+@pytest.mark.parametrize("every", [12, slow(1)])
 def test_kills_at_any_touch_of_the_folder_end_with_the_same_numbers(tmp_path, every):
     def train(name, *more, first=""):
         return plastic(*RUN, "--out", str(tmp_path / name), *more, first=CHECKPOINTS + first)
