@@ -41,7 +41,7 @@ def plugins(*, json: bool = False) -> None:
     )
     for e in entries:
         if e.error:
-            print(f"\n{e.kind} {e.qualified} ({e.state}): {e.error}\n  remedy: {e.remedy}")
+            print(f"\n{_fault(e)}")
 
 
 @app.command
@@ -59,12 +59,7 @@ def show(name: str, *, json: bool = False) -> None:
         hint = did_you_mean(name, {e.name for e in entries})
         raise PlasticError(f"there is no plugin '{name}'{hint}\n  'plastic plugins' lists them")
     if not found:
-        raise PlasticError(
-            "\n".join(
-                f"{e.kind} {e.qualified} ({e.state}): {e.error}\n  remedy: {e.remedy}"
-                for e in named
-            )
-        )
+        raise PlasticError("\n".join(map(_fault, named)))
     described = [_describe(entry) for entry in found]
     if json:
         print_json(described)
@@ -78,6 +73,10 @@ def show(name: str, *, json: bool = False) -> None:
             print("\n  options:")
         for option, about in options.items():
             print(f"    {option:<12} {about}")
+
+
+def _fault(e: Entry) -> str:
+    return f"{e.kind} {e.qualified} ({e.state}): {e.error}\n  remedy: {e.remedy}"
 
 
 def _describe(entry: Entry) -> dict[str, Any]:

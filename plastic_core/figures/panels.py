@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from plastic_core.figures.bands import draw_band
 from plastic_core.figures.pictures import draw_filters, draw_images
-from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
+from plastic_core.figures.recurrent_panels import AXES, draw_course, draw_profile, draw_scan
 from plastic_core.figures.style import COLOURS, STYLE
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LAYERS: Final = "viridis"
 _AXES: Final = {
     "accuracy": "held-out accuracy (%)",
     "residual": r"$\langle |y_{l-1} - W_l^\top y_l|^2 \rangle$",
-    "relative_residual": r"residual / $\langle |y_{l-1}|^2 \rangle$",
+    "relative_residual": AXES["relative_residual"][0],
     "activation_norm": r"$\langle |y_l| \rangle$",
     "update_norm": r"$|\Delta W|$",
     "rule_update_norm": r"$|\Delta W_{BP}|$",

@@ -248,3 +248,14 @@ class TestStateful(RuleConformance):
     def reference(self, s):
         new = s.state.mean + 0.1 * (s.post - s.state.mean)
         return np.outer(s.post * (s.post - s.state.mean), s.pre), {"mean": new}
+
+
+def test_feedback_from_the_outputs_is_read_in_a_convolution():
+    class Conformance(RuleConformance):
+        rule = rule_of(
+            lambda s: outer(s.post, s.pre - s.feedback_error),
+            reads={"post", "pre", "feedback_error"},
+            feedback="output",
+        )
+
+    Conformance().test_learns_in_a_convolution()

@@ -163,10 +163,14 @@ class BoundStep:
         if step.errors[p]:
             s.error, copies = buffers.of_all("error", [step.slot(node) for node in events.error])
             assert not copies, "the errors of a projection follow one another"
-        if step.error:
-            s.output_error, repeat = self._repeated_output_error(rows, circuit.places(sends[0].z))
-            if "output_error" in step.reads[p] or "feedback_error" in step.reads[p]:
-                self._backward += repeat
+        if step.error and circuit.places(sends[0].z) == 1:
+            errors = (circuit.logits,) * (rows // buffers.samples)
+            s.output_error, copies = buffers.of_all("error", errors)
+            if {"output_error", "feedback_error"} & step.reads[p]:
+                self._backward += copies
+        elif "output_error" in step.reads[p]:
+            places = circuit.places(sends[0].z)
+            self._backward.append(self._repeated(s, "output_error", rows, places))
         whole = step.whole(sends[0]) is not None
         for name in step.reads[p] & SENT_BACK.keys():
             if not whole or name in step.learns_by[p] or step.sent_back(name)[0] == "weight":
@@ -187,19 +191,6 @@ class BoundStep:
             begin = end
         return s
 
-    def _repeated_output_error(
-        self, rows: int, places: int
-    ) -> tuple[Tensor, list[Callable[[], Any]]]:
-        """Return the error of the output at each step and place, and what makes it anew."""
-        buffers, logits = self._buffers, self._step.circuit.logits
-        if places == 1:
-            value, copies = buffers.of_all("error", (logits,) * (rows // buffers.samples))
-            return value, [*copies]
-        error = buffers.of("error", logits)
-        value = buffers.zeros(rows, error.shape[2])
-        at_each = value.view(len(value), -1, buffers.samples, places, error.shape[2])
-        return value, [lambda: at_each.copy_(error[:, None, :, None])]
-
     def _repeated(self, s: Signals, name: str, rows: int, places: int) -> Callable[[], Any]:
         """Make room for a signal of samples; return what writes it at each step and place."""
         loss = self._step.circuit.loss
@@ -208,6 +199,7 @@ class BoundStep:
         setattr(s, name, value)
         at_each = value.view(len(value), -1, self._buffers.samples, places, units)
         computed: dict[str, Callable[[], Tensor]] = {
+            "output_error": lambda: self._error(self._step.circuit.logits),
             "output": lambda: self.output,
             "target": lambda: self._target,
             "loss": lambda: loss.value(self.output, self._target).unsqueeze(-1),

@@ -76,17 +76,22 @@ class OutputValues(Values):
         return super()._new(operation, arguments)
 
 
-class _LossFollower(Follower):
+class _OfLoss(Follower):
+    """Follows methods of a loss, on a few samples."""
+
     kind = "loss"
+    population = _UNITS  # what their units are called
 
     def _trial(self, _: Any) -> Any:
         # all sizes differ, so that nothing fits by chance
         self._replicas, self._events, units = 2, 3, 5
-        self._units = {None: 1, _UNITS: units}
+        self._units = {None: 1, self.population: units}
         source = torch.Generator().manual_seed(0)
         z, output, target = torch.rand(3, 2, 3, units, generator=source, dtype=self._dtype)
         return SimpleNamespace(z=z, output=output, target=target)
 
+
+class _LossFollower(_OfLoss):
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
         softmax = node.target in ("softmax", torch.softmax, torch.nn.functional.softmax)
         if softmax and node.args[1:] == (-1,) and not node.kwargs:
@@ -97,15 +102,8 @@ class _LossFollower(Follower):
         return super()._node(node, found, trial, rule)
 
 
-class _ValueFollower(Follower):
-    kind = "loss"
-
-    def _trial(self, _: Any) -> Any:
-        self._replicas, self._events, units = 2, 3, 5
-        self._units = {None: 1, "out": units}
-        source = torch.Generator().manual_seed(0)
-        output, target = torch.rand(2, 2, 3, units, generator=source, dtype=self._dtype)
-        return SimpleNamespace(output=output, target=target)
+class _ValueFollower(_OfLoss):
+    population = "out"
 
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
         if node.target in ("double", "float"):

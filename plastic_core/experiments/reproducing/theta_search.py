@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
@@ -53,19 +54,18 @@ class _Searched:
             owner, _, setting = axis.partition(".")
             theta = setting == "" or setting.startswith("theta.")
             to_zero = theta and catalogue.class_of("rule", owner).spec.theta.min == 0
-
-            def accepted(value: float, axis: str = axis) -> bool:
-                tried = {**point, axis: value}
-                try:
-                    grid = {name: (one,) for name, one in tried.items()}
-                    expand(_sweep_spec(figure, self, grid), catalogue)
-                except PlasticError:
-                    return False
-                return True
-
+            accepted = partial(self._accepts, figure, catalogue, axis)
             grown = widened(self.grid[axis], point[axis], to_zero, accepted)
             wider[axis] = grown or self.grid[axis]
         return wider
+
+    def _accepts(self, figure: FigureSpec, catalogue: Catalogue, axis: str, value: float) -> bool:
+        grid = {name: (one,) for name, one in {**self.best.arm.point, axis: value}.items()}
+        try:
+            expand(_sweep_spec(figure, self, grid), catalogue)
+        except PlasticError:
+            return False
+        return True
 
     def lines(self, wider: dict[str, str]) -> Iterator[dict[str, tuple[Any, ...]]]:
         """Yield a grid for each axis that is wider: its new values, the best of all others."""
