@@ -35,6 +35,7 @@ def resolve(
         plan.selected,
         [t.transform for t in plan.transforms],
         kind,
+        circuit=plan.circuit,
     )
     parameters = initial_parameters(plan.network, spec.seed_list, hooks.feedback, kind)
     add_states(parameters, hooks)

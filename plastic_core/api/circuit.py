@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from plastic_core.api.loss import Loss
 from plastic_core.api.maps import Activate, Add, Map, Normalise, Output
 from plastic_core.api.network_spec import AnyNetwork, NetworkKind, RecurrentSpec
+from plastic_core.api.site import Site
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,6 +133,20 @@ class Circuit:
     def layers(self) -> tuple[int, ...]:
         """The layer of each projection, counted from 1."""
         return (*range(1, self.depth + 1), *self.biased)
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """What hooks get to know of where each projection is."""
+        found = []
+        for layer, sends in zip(self.layers, self.sends, strict=True):
+            made = self.maker.get(self._post(self.events(sends[0]).error[0]))
+            function = made.map if isinstance(made, Apply) else None
+            if isinstance(function, Output):
+                found.append(Site(layer, True, function.loss))
+            else:
+                gate = function.activation if isinstance(function, Activate) else None
+                found.append(Site(layer, False, gate))
+        return tuple(found)
 
     @property
     def sizes(self) -> tuple[int, ...]:

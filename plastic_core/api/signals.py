@@ -6,10 +6,12 @@ R counts replicas (seeds x theta values), K the events that one update sums over
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from plastic_core.api.site import Site
 
 SignalName = Literal[
     "pre",
@@ -56,7 +58,7 @@ SIGNALS: Final[dict[SignalName, Signal]] = {
     "pre_error": Signal("pre", error=True),
     "weight_error": Signal("pre", error=True, product=("weight", "error")),
     "feedback_error": Signal("pre", error=True, product=("feedback", "error")),
-    "output_error": Signal("out", error=True),
+    "output_error": Signal("out"),  # of the loss alone
     "output": Signal("out"),
     "target": Signal("out"),
     "loss": Signal("one"),
@@ -74,6 +76,34 @@ OF_SAMPLE: Final = ("output", "target", "loss")
 
 #: The matrices themselves.
 MATRIX_SIGNALS: Final = frozenset({"weight", "feedback"})
+
+
+#: The signals that are W' of another, by the name of that.
+BACK: Final[dict[str, SignalName]] = {
+    one.product[1]: name
+    for name, one in SIGNALS.items()
+    if one.product and one.product[0] == "weight"
+}
+
+
+class Products(Protocol):
+    """Products with the matrices of a projection."""
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Return W v."""
+        ...
+
+    def back(self, v: Tensor) -> Tensor:
+        """Return W' v."""
+        ...
+
+    def feed_back(self, v: Tensor) -> Tensor:
+        """Return B v."""
+        ...
+
+
+#: Products with the matrices of a projection that a hook may ask for.
+PRODUCT_NAMES: Final = ("forward", "back", "feed_back")
 
 
 class Signals:
@@ -106,10 +136,10 @@ class Signals:
         feedback: ``[R, n_pre, n_post]``, B (with ``feedback="output"``: ``[R, n_pre, n_L]``).
         state: the rule's own state in this projection, as attributes.
         batch: the size of the mini-batch.
-        layer: in which it is, counted from 1.
+        learning: whether the network learns; False where it is evaluated.
     """
 
-    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "layer", "state")
+    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "learning", "products", "site", "state")
 
     pre: Tensor
     post: Tensor
@@ -128,10 +158,61 @@ class Signals:
     feedback: Tensor
     state: Any
     batch: int
-    layer: int
+    learning: bool
+    products: Products
+    site: Site
 
-    def __init__(self, layer: int) -> None:
-        self.layer = layer
+    def __init__(self, site: Site, products: Products, learning: bool = True) -> None:
+        self.site, self.products, self.learning = site, products, learning
+
+    @property
+    def layer(self) -> int:
+        """In which it is, counted from 1."""
+        return self.site.layer
+
+    @property
+    def is_output(self) -> bool:
+        """Whether `post` is the output of the network."""
+        return self.site.is_output
+
+    def activation(self, z: Tensor) -> Tensor:
+        r"""Return :math:`\sigma(z)` of this layer, ``[R, K, n_post]``.
+
+        At the output that is what the loss makes of z, such as softmax; where a layer has no
+        activation function, as within attention, z itself.
+        """
+        return self.site.activation(z)
+
+    def slope(self, z: Tensor) -> Tensor:
+        r"""Return :math:`\sigma'(z)`, ``[R, K, n_post]``.
+
+        Raises:
+            TypeError: at the output, which has none.
+        """
+        return self.site.slope(z)
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Return W v, ``[R, K, n_post]`` of ``[R, K, n_pre]``, without bias and normalisation."""
+        return self.products.forward(v)
+
+    def back(self, v: Tensor) -> Tensor:
+        """Return W' v, ``[R, K, n_pre]`` of ``[R, K, n_post]``.
+
+        Of error it is `weight_error`, and of post `recon`, which the engine computes anyway.
+        """
+        for of, name in BACK.items():
+            if v is getattr(self, of, None):
+                known: Tensor = getattr(self, name)
+                return known
+        return self.products.back(v)
+
+    def feed_back(self, v: Tensor) -> Tensor:
+        """Return B v, ``[R, K, n_pre]`` of ``[R, K, n_post]``.
+
+        With ``feedback="output"`` of ``[R, K, n_L]``. Of the error it is `feedback_error`, which is
+        to be read in its place where it is wanted more than once.
+        """
+        return self.products.feed_back(v)
 
     def __getattr__(self, name: str) -> Tensor:
         """Explain a signal that was not computed (Python calls this for unset slots only)."""

@@ -93,4 +93,6 @@ class Case:
         """Return the hooks, and the theta of each rule."""
         spec = RunSpec(rule=self.rule, task="mnist-mlp", options={"layers": self.depth})
         plan = make_plan(spec, Catalogue())
-        return resolve_hooks(plan.selected), {r.name: r.theta for r in plan.rules}
+        return resolve_hooks(plan.selected, circuit=plan.circuit), {
+            r.name: r.theta for r in plan.rules
+        }

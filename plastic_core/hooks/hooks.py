@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pluggy
 import torch
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit
 from plastic_core.api.hookspecs import RuleHooks, TransformHooks
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
+from plastic_core.api.site import Site
 from plastic_core.api.specs import RuleSpec
-from plastic_core.base.errors import PlasticError
+from plastic_core.base.errors import PlasticError, listing
 from plastic_core.hooks.failure import guarded
 from plastic_core.hooks.result import split_result
-from plastic_core.hooks.trial import Trial, try_transform
+from plastic_core.hooks.trial import SOMEWHERE, Trial, try_transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,7 @@ class LocalRule:
             one of their own.
         layers: projections that it acts on, counted from 0.
         reads: signals that the function was seen to read.
+        asked: what it asks about where it is called; the answers are the same in all `layers`.
     """
 
     name: str
@@ -39,6 +42,7 @@ class LocalRule:
     function: Callable[[Signals], Any]
     layers: frozenset[int]
     reads: frozenset[str]
+    asked: frozenset[str] = frozenset()
 
     def update(self, s: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Call the function; return the update of each matrix, and the new values of the states."""
@@ -61,7 +65,8 @@ class Hooks:
             something gives z, and where none does it is W y.
         propagate: None where no error is propagated.
         propagator: the rule that `propagate` belongs to.
-        propagate_reads: signals that `propagate` was seen to read.
+        propagate_reads: signals that `propagate` was seen to read, anywhere.
+        propagate_asked: what it asks about where it is called.
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
         local: in the order of the expression.
@@ -79,6 +84,7 @@ class Hooks:
     local: tuple[LocalRule, ...]
     transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...]
     unrepeatable: tuple[str, ...] = ()
+    propagate_asked: frozenset[str] = frozenset()
 
     def guarded(self) -> Hooks:
         """Return the same hooks, which say where they fail whose they are."""
@@ -115,6 +121,7 @@ def resolve_hooks(
     transforms: Sequence[Transform] = (),
     dtype: torch.dtype = torch.float32,
     theta_layers: Mapping[str, Mapping[str, frozenset[int]]] | None = None,
+    circuit: Circuit | None = None,
 ) -> Hooks:
     """Resolve the hooks of the selected rules, each with the projections that it acts on.
 
@@ -123,6 +130,7 @@ def resolve_hooks(
         transforms: in order.
         dtype: in which the hooks are tried.
         theta_layers: by rule the thetas that some of its projections have for themselves.
+        circuit: the network; rules need it that ask where in it they are.
 
     Raises:
         PlasticError: a hook raises, reads what its rule does not declare, modifies its input,
@@ -145,35 +153,37 @@ def resolve_hooks(
         if not repeatable:
             unrepeatable[name] = None
 
+    def tried(hook: str, rule: Rule, function: Callable[[Any], Any]) -> list[_Tried]:
+        sites = None if circuit is None else circuit.sites
+        where = layers[rule.spec.name] if hook == "plastic_local_update" else None
+        return _try(hook, rule, function, dtype, sites, where, ended)
+
     forwards = implementations("plastic_forward")
     for rule, function in forwards:
-        (trial := Trial(rule, dtype)).forward(function)
-        _raise_faults(rule, trial)
-        ended(rule.spec.name, trial.repeatable)
+        tried("plastic_forward", rule, function)
     propagators = implementations("plastic_propagate_error")
-    propagate_reads: frozenset[str] = frozenset()
-    for rule, function in propagators:
-        propagate_reads |= (trial := Trial(rule, dtype)).propagate(function)
-        _raise_faults(rule, trial)
-        ended(rule.spec.name, trial.repeatable)
+    propagations = [
+        one for found in propagators for one in tried("plastic_propagate_error", *found)
+    ]
     local = []
     for rule, function in implementations("plastic_local_update"):
-        reads = (trial := Trial(rule, dtype)).local(function)
-        _raise_faults(rule, trial)
-        ended(rule.spec.name, trial.repeatable)
         name = rule.spec.name
         own = (theta_layers or {}).get(name, {})
         rest = layers[name].difference(*own.values())
         parts = {**({name: rest} if rest or not own else {}), **own}
+        alike = tried("plastic_local_update", rule, function)
         local += [
-            LocalRule(name, theta, rule.spec, function, where & layers[name], reads)
+            LocalRule(name, theta, rule.spec, function, acts, one.reads, one.asked)
             for theta, where in parts.items()
+            for one in alike
+            if (acts := where & one.layers) or len(alike) == 1
         ]
     return Hooks(
         forward=tuple((layers[rule.spec.name], function) for rule, function in forwards),
         propagate=propagators[0][1] if propagators else None,
         propagator=propagators[0][0] if propagators else None,
-        propagate_reads=propagate_reads,
+        propagate_reads=frozenset[str]().union(*(one.reads for one in propagations)),
+        propagate_asked=frozenset[str]().union(*(one.asked for one in propagations)),
         gated=all(rule.spec.gated for rule, _ in propagators),
         feedback=next((rule.spec.feedback for rule, _ in rules if rule.spec.feedback), None),
         local=tuple(local),
@@ -182,10 +192,65 @@ def resolve_hooks(
     )
 
 
-def _raise_faults(rule: Rule, trial: Trial) -> None:
-    if trial.faults:
-        lines = [f"the rule '{rule.spec.name}': {fault}" for fault in trial.faults]
-        raise PlasticError("\n".join(lines))
+class _Tried(NamedTuple):
+    """What a hook was seen to read, and to ask, at projections that are alike to it."""
+
+    layers: frozenset[int]
+    reads: frozenset[str]
+    asked: frozenset[str]
+
+
+def _try(
+    hook: str,
+    rule: Rule,
+    function: Callable[[Any], Any],
+    dtype: torch.dtype,
+    sites: Sequence[Site] | None,
+    layers: frozenset[int] | None,
+    ended: Callable[[str, bool], None],
+) -> list[_Tried]:
+    """Try a hook, and at each projection for itself where it asks where it is.
+
+    Args:
+        hook: its name.
+        rule: whose it is.
+        function: the hook.
+        dtype: in which it is tried.
+        sites: of all projections, or None.
+        layers: the projections that it acts on; None for all.
+        ended: told the name of the rule, and whether it gave the same again.
+
+    Raises:
+        PlasticError: see `resolve_hooks`.
+    """
+    faults: dict[str, None] = {}
+
+    def tried(site: Site) -> tuple[frozenset[str], frozenset[str]]:
+        trial = Trial(rule, dtype, site)
+        reads = trial.tried(hook, function)
+        faults.update({f"the rule '{rule.spec.name}': {fault}": None for fault in trial.faults})
+        ended(rule.spec.name, trial.repeatable)
+        return reads, frozenset(trial.asked)
+
+    reads, asked = tried(SOMEWHERE)
+    found = [_Tried(layers or frozenset(), reads, asked)]
+    if asked:
+        faults.clear()  # of what it does nowhere
+        if sites is None:
+            raise PlasticError(
+                f"the rule '{rule.spec.name}' asks where it is ({listing(sorted(asked))}); give "
+                "resolve_hooks the circuit"
+            )
+        where = range(len(sites)) if layers is None else sorted(layers)
+        at_each = {p: tried(sites[p]) for p in where}
+        asked = asked.union(*(one for _, one in at_each.values()))
+        alike: dict[Any, list[int]] = {}
+        for p in where:
+            alike.setdefault(sites[p].answers(asked), []).append(p)
+        found = [_Tried(frozenset(ps), at_each[ps[0]][0], asked) for ps in alike.values()]
+    if faults:
+        raise PlasticError("\n".join(faults))
+    return found
 
 
 def _resolve_transforms(

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from plastic_core.api.increment import Increment
 from plastic_core.api.plugin import Transform
-from plastic_core.api.signals import SIGNAL_NAMES, SIGNALS
+from plastic_core.api.signals import BACK, PRODUCT_NAMES, SIGNAL_NAMES, SIGNALS
+from plastic_core.api.site import SITE_NAMES, Site
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.base.errors import PlasticError, describe_exception, line_of, listing
@@ -23,6 +24,9 @@ from plastic_core.base.fault import Fault
 
 # All different, so that no wrong shape fits by chance.
 _REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6
+
+#: Where a hook is tried that does not ask where it is called.
+SOMEWHERE: Final = Site()
 
 _OUTER: Final = "return outer(s.post, s.pre)"
 _EXAMPLES: Final = {
@@ -48,15 +52,18 @@ class Trial:
     Args:
         rule: whose hook it is.
         dtype: of the signals.
+        site: where it is called.
 
     Attributes:
         values: the signals by name, in which all sizes differ.
         faults: what was found wrong; each place is the name of a hook.
         repeatable: whether the hook gave the same for the same signals, drawing nothing.
+        asked: what the hook asked about where it is called, of `SITE_NAMES`.
     """
 
-    def __init__(self, rule: HasSpec, dtype: torch.dtype) -> None:
+    def __init__(self, rule: HasSpec, dtype: torch.dtype, site: Site = SOMEWHERE) -> None:
         self.spec, self._dtype = rule.spec, dtype
+        self.asked = set[str]()
         self.faults: list[Fault] = []
         self.repeatable = True
         source = torch.Generator().manual_seed(0)
@@ -64,11 +71,12 @@ class Trial:
         def rand(*shape: int) -> Tensor:
             return torch.rand(_REPLICAS, *shape, generator=source, dtype=dtype)
 
-        columns = _OUT if self.spec.feedback == "output" else _POST
+        out = _POST if site.is_output else _OUT  # which is the same population there
+        columns = out if self.spec.feedback == "output" else _POST
         shapes = {
             "pre": (_EVENTS, _PRE),
             "post": (_EVENTS, _POST),
-            "out": (_EVENTS, _OUT),
+            "out": (_EVENTS, out),
             "one": (_EVENTS, 1),
             "weight": (_POST, _PRE),
             "feedback": (_PRE, columns),
@@ -80,19 +88,64 @@ class Trial:
         self.values: dict[str, Any] = {
             **{name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()},
             "batch": _EVENTS,
+            "learning": True,
+            **{name: getattr(site, name) for name in SITE_NAMES},
             "state": SimpleNamespace(
                 **{name: rand(*shape[1:]) for name, shape in self._shapes.items()}
             ),
         }
+        # products that are signals: what they are of is mostly one of them
+        self._multiplied = set[str]()
+        self.values |= {
+            "forward": self._product("forward", "weight", "n_pre"),
+            "back": self._product("back", "weight", "n_post"),
+            "feed_back": self._product(
+                "feed_back", "feedback", "n_L" if self.spec.feedback == "output" else "n_post"
+            ),
+        }
 
-    def forward(self, function: Callable[..., Any]) -> None:
-        """Try `plastic_forward`."""
-        self.values = {k: self.values[k] for k in ("pre", "weight", "batch")}
+    def _product(self, name: str, matrix: str, takes: str) -> Callable[[Tensor], Tensor]:
+        """Return what multiplies a vector by a matrix, of which a rule may be wrong."""
+        values = self.values
+        side = values[matrix] if name == "back" else values[matrix].mT
+
+        def multiply(v: Tensor) -> Tensor:
+            if matrix == "feedback" and self.spec.feedback is None:
+                raise TypeError("s.feed_back needs feedback='layer' or 'output' in the spec")
+            if not isinstance(v, Tensor) or v.shape[-1] != side.shape[1] or v.dim() != 3:
+                found = list(v.shape) if isinstance(v, Tensor) else _kind(v)
+                raise TypeError(
+                    f"s.{name} takes [R, K, {takes}], here [{_REPLICAS}, K, {side.shape[1]}], "
+                    f"and was given {found}"
+                )
+            if name == "back":
+                for of, signal in BACK.items():
+                    self._multiplied |= {signal} if v is values.get(of) else set()
+            return torch.bmm(v, side)
+
+        return multiply
+
+    def tried(self, hook: str, function: Callable[..., Any]) -> frozenset[str]:
+        """Try a hook; return the signals that it read."""
+        methods = {
+            "plastic_forward": self.forward,
+            "plastic_propagate_error": self.propagate,
+            "plastic_local_update": self.local,
+        }
+        return methods[hook](function)
+
+    def forward(self, function: Callable[..., Any]) -> frozenset[str]:
+        """Try `plastic_forward`, where the network learns and where it does not."""
+        known = ("pre", "weight", "batch", *SITE_NAMES, *PRODUCT_NAMES)
+        self.values = {k: self.values[k] for k in known if k in self.values}
         hook = "plastic_forward"
-        called = self._call(hook, function)
-        if called is not None and called[0] is not None:
-            shape = (_REPLICAS, _EVENTS, _POST)
-            self._check(hook, "z", called[0], shape, "[R, K, n_post]", _EXAMPLES[hook])
+        for learning in (True, False):
+            self.values["learning"] = learning
+            called = self._call(hook, function)
+            if called is not None and called[0] is not None:
+                shape = (_REPLICAS, _EVENTS, _POST)
+                self._check(hook, "z", called[0], shape, "[R, K, n_post]", _EXAMPLES[hook])
+        return frozenset()
 
     def propagate(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_propagate_error`; return the signals that it read."""
@@ -138,6 +191,7 @@ class Trial:
         }
         before = {what: value.clone() for what, value in given.items()}
         recorder = _Recorder(self.values)
+        self._multiplied.clear()
         drawn = torch.get_rng_state()
         try:
             result = function(recorder)
@@ -152,8 +206,9 @@ class Trial:
             return None
         finally:
             self._check_reads(hook, recorder.seen)
+            self.asked |= recorder.asked
         same = all(map(_same, _leaves(result), _leaves(again)))
-        self.repeatable = same and torch.equal(drawn, torch.get_rng_state())
+        self.repeatable &= same and torch.equal(drawn, torch.get_rng_state())
         for what, value in given.items():
             if not torch.equal(value, before[what]):
                 is_state = what.startswith("state")
@@ -163,7 +218,7 @@ class Trial:
                 accepted = "return the new state beside the update" if is_state else accepted
                 example = _STATE if is_state else _EXAMPLES[hook]
                 self.faults.append(Fault(hook, f"modifies the {what} in place", accepted, example))
-        return result, frozenset(recorder.seen)
+        return result, frozenset(recorder.seen | self._multiplied)
 
     def _check_reads(self, hook: str, seen: set[str]) -> None:
         declared = sorted(self.spec.reads)
@@ -244,23 +299,24 @@ class _Recorder:
     """Signals that note what is read."""
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self._values, self.seen = values, set[str]()
+        self._values, self.seen, self.asked = values, set[str](), set[str]()
 
     def __getattr__(self, name: str) -> Any:
         if name in SIGNAL_NAMES:
             self.seen.add(name)
+        if name in SITE_NAMES:
+            self.asked.add(name)
         if name == "state" and name not in self._values:
             raise AttributeError("only plastic_local_update has a state")
         if name not in self._values:
-            raise AttributeError(
-                f"there is no signal '{name}' here; there are {listing(self._values)}"
-            )
+            known = self._values.keys() - {"learning", *SITE_NAMES, *PRODUCT_NAMES}
+            raise AttributeError(f"there is no signal '{name}' here; there are {listing(known)}")
         return self._values[name]
 
 
-def trial_signals(rule: HasSpec, dtype: torch.dtype) -> SimpleNamespace:
+def trial_signals(rule: HasSpec, dtype: torch.dtype, site: Site = SOMEWHERE) -> SimpleNamespace:
     """Return small random signals in which all sizes differ, such as a hook is tried with."""
-    return SimpleNamespace(**Trial(rule, dtype).values)
+    return SimpleNamespace(**Trial(rule, dtype, site).values)
 
 
 def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:

@@ -74,6 +74,31 @@ def product_of_each(a: Tensor, b: Tensor) -> Tensor:
     return out
 
 
+class MatrixProducts:
+    """Products with W and B of a projection; see `plastic_core.api.signals.Products`.
+
+    Args:
+        weight: ``[R, n_post, n_pre]``.
+        feedback: ``[R, n_pre, n]``, or None.
+    """
+
+    def __init__(self, weight: Tensor, feedback: Tensor | None) -> None:
+        self._weight, self._feedback = weight, feedback
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Return W v."""
+        return product_of_each(v, self._weight.mT)
+
+    def back(self, v: Tensor) -> Tensor:
+        """Return W' v."""
+        return product_of_each(v, self._weight)
+
+    def feed_back(self, v: Tensor) -> Tensor:
+        """Return B v."""
+        assert self._feedback is not None, "a rule was tried without it"
+        return product_of_each(v, self._feedback.mT)
+
+
 def _at_a_line(tensor: Tensor) -> Tensor:
     """Return matrices that begin at a cache line, without gaps; no copy where they do.
 

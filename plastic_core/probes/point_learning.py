@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
-from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
+from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Products, Signals
 from plastic_core.api.update import apart
 from plastic_core.backends.eager.bound_step import BoundStep
 from plastic_core.backends.step.description import Description
@@ -316,7 +316,7 @@ def _alone(s: Signals, reads: frozenset[str], learner: Learner, rows: int) -> Si
         rows: of each network, at least P.
     """
     points = learner.points
-    alone = Signals(s.layer)
+    alone = Signals(s.site, _ProductsOfRows(s.products, rows))
     rooms: dict[int, Tensor] = {}  # by what is in them: pre and source are mostly one tensor
     for name in SIGNAL_NAMES:
         if name in MATRIX_SIGNALS:
@@ -332,6 +332,27 @@ def _alone(s: Signals, reads: frozenset[str], learner: Learner, rows: int) -> Si
             setattr(alone, name, rooms[id(value)])
     alone.batch = 1
     return alone
+
+
+class _ProductsOfRows(NamedTuple):
+    """See `plastic_core.api.signals.Products`; here each row is a network of its own."""
+
+    of_networks: Products
+    rows: int
+
+    def forward(self, v: Tensor) -> Tensor:
+        return self._multiplied(self.of_networks.forward, v)
+
+    def back(self, v: Tensor) -> Tensor:
+        return self._multiplied(self.of_networks.back, v)
+
+    def feed_back(self, v: Tensor) -> Tensor:
+        return self._multiplied(self.of_networks.feed_back, v)
+
+    def _multiplied(self, product: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
+        events, rows = v.shape[1], self.rows
+        together = product(v.reshape(-1, rows * events, v.shape[2]))
+        return together.reshape(-1, events, together.shape[2])
 
 
 def _per_row(value: Tensor, rows: int) -> Tensor:

@@ -69,8 +69,9 @@ class Studio:
     """
 
     def __init__(self, rule: Rule, network: AnyNetwork, dtype: torch.dtype = torch.float32) -> None:
-        depth, (inputs, outputs) = circuit_of(network).depth, network.ends
-        hooks = resolve_hooks([(rule, frozenset(range(depth)))], dtype=dtype)
+        circuit, (inputs, outputs) = circuit_of(network), network.ends
+        depth = circuit.depth
+        hooks = resolve_hooks([(rule, frozenset(range(depth)))], dtype=dtype, circuit=circuit)
         self.parameters = initial_parameters(network, [0, 1], hooks.feedback, dtype)
         add_states(self.parameters, hooks)
         source = torch.Generator().manual_seed(0)

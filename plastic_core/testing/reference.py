@@ -13,14 +13,17 @@ from torch import Tensor
 from plastic_core.api.hookspecs import hookimpl
 from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.plugin import Rule
-from plastic_core.api.signals import SIGNAL_NAMES, Signals
+from plastic_core.api.signals import MATRIX_SIGNALS, PRODUCT_NAMES, SIGNAL_NAMES, Signals
+from plastic_core.api.site import SITE_NAMES
 from plastic_core.api.specs import RuleSpec
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update, outer
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.base.fault import Fault
+from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import resolve_hooks
 from plastic_core.hooks.result import split_result
 from plastic_core.networks.parameters import initial_parameters
+from plastic_core.networks.products import MatrixProducts
 from plastic_core.testing.small import Carrier
 
 #: All sizes differ; hidden activities of both signs.
@@ -93,7 +96,8 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     spec, source = rule.spec, torch.Generator().manual_seed(0)
     rules = [rule, _Witness(spec.feedback), *([] if spec.propagates else [Carrier()])]
     everywhere = frozenset(range(_NETWORK.depth))
-    hooks = resolve_hooks([(one, everywhere) for one in rules], dtype=torch.float64)
+    acting = [(one, everywhere) for one in rules]
+    hooks = resolve_hooks(acting, dtype=torch.float64, circuit=circuit_of(_NETWORK))
     parameters = initial_parameters(_NETWORK, [0, 1], hooks.feedback, torch.float64)
     for weight in parameters.weights:
         weight[:, 1] = weight[:, 0]  # units that are equal
@@ -113,18 +117,26 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
             name: torch.randn(2, *sizes[state.over], generator=source, dtype=torch.float64)
             for name, state in spec.state.items()
         }
-        found.append(SimpleNamespace(**named, state=SimpleNamespace(**states)))
+        found.append(SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states)))
     return found
 
 
 def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
     """Return the signals of one event, ``[R, 1, n]``; matrices and states are as they are."""
-    whole = ("weight", "feedback", "state")
     named = {
-        name: value if name in whole else value[:, k : k + 1]
+        name: value[:, k : k + 1]
         for name, value in vars(signals).items()
+        if name in SIGNAL_NAMES - MATRIX_SIGNALS
     }
-    return SimpleNamespace(**named, batch=1)
+    feedback = getattr(signals, "feedback", None)
+    products = MatrixProducts(signals.weight, feedback)
+    return SimpleNamespace(
+        **{**vars(signals), **named},
+        **{name: getattr(signals.site, name) for name in SITE_NAMES},
+        **{name: getattr(products, name) for name in PRODUCT_NAMES},
+        batch=1,
+        learning=True,
+    )
 
 
 def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
@@ -133,8 +145,15 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
     def plain(value: Any) -> Any:
         return value[replica].squeeze(0).numpy() if isinstance(value, Tensor) else value
 
+    def in_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
+        return lambda z: function(torch.from_numpy(z)).numpy()
+
     state = SimpleNamespace(**{name: plain(value) for name, value in vars(s.state).items()})
-    return SimpleNamespace(**{**{n: plain(v) for n, v in vars(s).items()}, "state": state})
+    one = SimpleNamespace(**{**{n: plain(v) for n, v in vars(s).items()}, "state": state})
+    one.activation, one.slope = in_numpy(s.activation), in_numpy(s.slope)
+    one.forward, one.back = (lambda v: one.weight @ v), (lambda v: one.weight.T @ v)
+    one.feed_back = lambda v: one.feedback @ v
+    return one
 
 
 def _named(result: Any, spec: RuleSpec, hook: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -41,12 +41,7 @@ def check_signals(rule: type[Rule]) -> list[Fault]:
 def tried(rule: Rule, hook: str, dtype: torch.dtype) -> Trial:
     """Return the trial of one hook."""
     trial = Trial(rule, dtype)
-    calls: dict[str, Callable[..., Any]] = {
-        "plastic_forward": trial.forward,
-        "plastic_propagate_error": trial.propagate,
-        "plastic_local_update": trial.local,
-    }
-    calls[hook](getattr(rule, hook))
+    trial.tried(hook, getattr(rule, hook))
     return trial
 
 

@@ -103,7 +103,7 @@ class SmallNetwork:
             rules.append(Carrier())
         everywhere = frozenset(range(self.circuit.depth))
         acting = [(r, everywhere) for r in rules]
-        self.hooks: Hooks = resolve_hooks(acting, transforms, dtype)
+        self.hooks: Hooks = resolve_hooks(acting, transforms, dtype, circuit=self.circuit)
         self.parameters = self.initial()
         points = [torch.Generator().manual_seed(seed) for seed in self.seeds]
         inputs, outputs = network.ends

@@ -55,7 +55,11 @@ class Block:
         self._threads = threads or torch.get_num_threads()
         self._loss, self._batch_size = plan.loss, spec.batch_size
         hooks = resolve_hooks(
-            plan.selected, [t.transform for t in plan.transforms], dtype, plan.theta_layers
+            plan.selected,
+            [t.transform for t in plan.transforms],
+            dtype,
+            plan.theta_layers,
+            plan.circuit,
         )
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(

@@ -92,7 +92,7 @@ class TangentStep:
         Args:
             x: ``[R, K, n_0]``.
         """
-        nodes, _ = self._pass.forward(x)
+        nodes, _ = self._pass.forward(x, learning=False)
         return value_and_tangent(nodes[self._circuit.output], len(self._thetas))
 
     def _learn(self, p: int, s: Any) -> tuple[list[TangentSum], dict[str, tuple[Tensor, Tensor]]]:

@@ -25,7 +25,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 from plastic_core.networks.parameters import Parameters
-from plastic_core.networks.products import aligned_zeros, product
+from plastic_core.networks.products import MatrixProducts, aligned_zeros, product
 
 _Functions = list[Callable[[], Any]]
 
@@ -208,10 +208,12 @@ class BoundStep:
         return lambda: at_each.copy_(of_sample()[:, None, :, None])
 
     def _empty(self, p: int) -> Signals:
-        s, parameters = Signals(self._step.circuit.layers[p]), self._parameters
-        s.batch, s.weight = self._buffers.samples, parameters.weights[p]
-        if parameters.feedback:
-            s.feedback = parameters.feedback[p]
+        weights, feedback = self._parameters.weights, self._parameters.feedback
+        products = MatrixProducts(weights[p], feedback[p] if feedback else None)
+        s = Signals(self._step.circuit.sites[p], products)
+        s.batch, s.weight = self._buffers.samples, weights[p]
+        if feedback:
+            s.feedback = feedback[p]
         return s
 
     def _part(self, whole: Signals, p: int, begin: int, end: int) -> Signals:

@@ -12,7 +12,7 @@ from plastic_core.backends.native.c_loss import emit_loss
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.code import VECTOR_SIGNALS, Code
 from plastic_core.backends.native.naming import Naming
-from plastic_core.backends.native.operations import REDUCTIONS
+from plastic_core.backends.native.operations import PRODUCTS, REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
 
 #: Updates that wait until they are added to a matrix in one pass.
@@ -207,7 +207,8 @@ static void bind_{index}(projection_t *p) {{
         body: list[str] = []
         for value in reductions([sink.value for sink in self._sinks]):
             self._reduced[value] = self._reserve(value.events, value.units)
-            body += self._reduction(value, owner)
+            one = self._product if value.operation in PRODUCTS else self._reduction
+            body += one(value, owner)
         groups: dict[tuple[bool, str], list[Sink]] = {}
         for sink in self._sinks:
             groups.setdefault((sink.events, sink.units), []).append(sink)
@@ -223,6 +224,26 @@ static void bind_{index}(projection_t *p) {{
             nest.inner += stores
             body += nest.lines(events, f"p->{units}_pad", "SIMD ")
         return body
+
+    def _product(self, value: Value, owner: str) -> list[str]:
+        """Return what multiplies a vector, which is written down first where it is none."""
+        (vector,), lines = value.arguments, list[str]()
+        if vector.operation == "signal":
+            pointer = f"s->{vector.arguments[0]}"
+        elif vector in self._reduced:
+            pointer = f"{owner}->buffers[{self._reduced[vector]}]"
+        else:
+            pointer = f"{owner}->buffers[{self._reserve(vector.events, vector.units)}]"
+            nest, pad = Nest(self._reduced, owner), f"p->{vector.units}_pad"
+            nest.inner.append(f"vector[i] = {nest.text(vector)};")
+            nest.event.append(
+                f"real *vector = {pointer}{f' + e * {pad}' if vector.events else ''};"
+            )
+            nest.after.append(f"clear_padding(vector, p->n_{vector.units});")
+            lines = nest.lines(vector.events, pad, "SIMD ")
+        result = f"{owner}->buffers[{self._reduced[value]}]"
+        count = "events" if vector.events else "1"
+        return [*lines, f"multiply_{value.operation}(net, p, {count}, {pointer}, {result});"]
 
     def _reduction(self, value: Value, owner: str) -> list[str]:
         how, argument = REDUCTIONS[value.operation], value.arguments[0]
@@ -290,6 +311,13 @@ class Nest(Naming):
                 pad = f"p->{value.units}_pad"
                 self.event.append(f"const real *{name} = {owner}->{signal} + e * {pad};")
             return f"{name}[i]"
+        if value in self._reduced and value.events and value.units:
+            name = f"product_{self._reduced[value]}"
+            if name not in self._pointers:
+                self._pointers.add(name)
+                at = f"{self._owner}->buffers[{self._reduced[value]}] + e * p->{value.units}_pad"
+                self.event.append(f"const real *{name} = {at};")
+            return f"{name}[i]"
         if value in self._reduced:
             index = "i" if value.units else "e" if value.events else "0"
             return f"{self._owner}->buffers[{self._reduced[value]}][{index}]"
@@ -322,7 +350,7 @@ def _decay_kind(update: MatrixUpdate | None) -> int:
 
 
 def reductions(values: Sequence[Value]) -> list[Value]:
-    """Return all reductions below some values, those first on which others depend."""
+    """Return reductions and products below some values, those first on which others depend."""
     found: dict[Value, None] = {}
 
     def visit(value: Value, seen: set[Value]) -> None:
@@ -332,7 +360,7 @@ def reductions(values: Sequence[Value]) -> list[Value]:
         for argument in value.arguments:
             if isinstance(argument, Value):
                 visit(argument, seen)
-        if value.operation in REDUCTIONS:
+        if value.operation in REDUCTIONS or value.operation in PRODUCTS:
             found[value] = None
 
     seen: set[Value] = set()

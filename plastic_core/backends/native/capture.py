@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from plastic_core.api.signals import SIGNALS
+from plastic_core.api.site import Site
 from plastic_core.api.update import Decay, Outer, as_update
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss, capture_loss_value
@@ -76,11 +78,14 @@ class _Capture:
             events = map(self.circuit.events, sends)
             own_source = any(one.source != one.pre for one in events)
             rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
+            site = self.circuit.sites[p]
             key = (needs, propagates, own_source, rules)
-            if key not in known:
-                known[key] = len(kinds)
-                kinds.append(self._kind(*key))
-            kind_of.append(known[key])
+            # the rules of one site are those of others that get the same answers
+            told = site.answers(self.hooks.propagate_asked) if propagates else ()
+            if (key, told) not in known:
+                known[key, told] = len(kinds)
+                kinds.append(self._kind(*key, site))
+            kind_of.append(known[key, told])
         acts = {name: set[int]() for name, _ in self.slots}
         for rule in self.hooks.local:
             acts.get(rule.name, set()).update(rule.layers)
@@ -108,17 +113,27 @@ class _Capture:
         )
 
     def _kind(
-        self, needs: Needs, propagates: bool, own_source: bool, rules: tuple[LocalRule, ...]
+        self,
+        needs: Needs,
+        propagates: bool,
+        own_source: bool,
+        rules: tuple[LocalRule, ...],
+        site: Site,
     ) -> Kind:
         self.values.known = dict(self.known)
         if not own_source:
             self.values.known["source"] = self.values.signal("pre")
+        asks = (propagates and self.hooks.propagate_asked) or any(rule.asked for rule in rules)
+        if site.is_output and asks:
+            # there the output and what is known of it are over the units of post
+            for signal in (signal for signal, one in SIGNALS.items() if one.over == "out"):
+                self.values.known[signal] = self.values.make("signal", signal, "post")
         propagated = None
         if propagates:
             owner = self.hooks.propagator
             assert owner is not None
             assert self.hooks.propagate is not None
-            propagated = self.follower.follow(owner, self.hooks.propagate)
+            propagated = self.follower.follow(owner, self.hooks.propagate, site)
             if not isinstance(propagated, Value):
                 raise NotNativeError(f"the rule '{owner.spec.name}' propagates {propagated!r}")
             propagated = self.values.make("identity", propagated)
@@ -127,7 +142,7 @@ class _Capture:
         kind = Kind(needs, None, None, propagated, [], {})
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         for rule in rules:
-            result, new = split_result(rule.spec, self.follower.follow(rule, rule.function))
+            result, new = split_result(rule.spec, self.follower.follow(rule, rule.function, site))
             for name, value in new.items():
                 slot = self.slots.index((rule.name, name))
                 kind.states.append((slot, self.values.value(value)))

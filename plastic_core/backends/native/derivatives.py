@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from plastic_core.backends.native.operations import PRODUCTS
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -104,6 +105,8 @@ class Differentiator:
             if arguments[0] in self._still:
                 return None
             return make("tangent", arguments[0], value.units)
+        if operation in PRODUCTS:
+            raise NotNativeError("products that a rule asks for are not differentiated in C")
         if operation == "theta":
             return make("chosen", arguments[0])
         if operation in ("number", "batch", "events", "units"):

@@ -12,12 +12,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx
 
+from plastic_core.api import site as sites
 from plastic_core.api import update as updates
+from plastic_core.api.signals import PRODUCT_NAMES
+from plastic_core.api.site import SITE_NAMES, Site
 from plastic_core.api.update import Decay, Outer, Part, Sum, Update
 from plastic_core.backends.native.operations import arguments_of, name_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
 from plastic_core.base.locks import TRACING
-from plastic_core.hooks.trial import trial_signals
+from plastic_core.hooks.trial import SOMEWHERE, trial_signals
 
 #: What to write in place of what C is not generated for.
 FOLLOWED: Final = (
@@ -63,16 +66,22 @@ class Follower:
     def __init__(self, values: Values, slots: list[tuple[str, str]], dtype: torch.dtype) -> None:
         self._values, self._slots, self._dtype = values, slots, dtype
 
-    def follow(self, rule: Any, function: Callable[[Any], Any]) -> Any:
+    def follow(self, rule: Any, function: Callable[[Any], Any], site: Site = SOMEWHERE) -> Any:
         """Return what a hook of a rule returns, with values in the place of tensors.
+
+        Args:
+            rule: whose hook it is.
+            function: the hook.
+            site: where it is called.
 
         Raises:
             NotNativeError: it does what C is not generated for; with the line of the rule, and
                 what to write there.
         """
+        self._site = site
         try:
             with TRACING:
-                graph, result = _trace_twice(function)
+                graph, result = _trace_twice(lambda s: function(_Sited(s, site)))
             found = self._convert(graph, rule)
             return _replace(result, fx.Node, found.__getitem__)
         except NotNativeError as error:
@@ -104,7 +113,7 @@ class Follower:
 
     def _trial(self, rule: Any) -> Any:
         """Return an argument on which the hook can be tried."""
-        trial = trial_signals(rule, self._dtype)
+        trial = trial_signals(rule, self._dtype, self._site)
         self._replicas, self._events, post = trial.post.shape
         self._units = {
             None: 1,
@@ -124,6 +133,10 @@ class Follower:
         args, kwargs = _looked_up(node.args, found), _looked_up(node.kwargs, found)
         if node.target is getattr:
             return self._attribute(args, trial, rule)
+        if args and args[0] is SIGNALS:
+            if node.target not in PRODUCT_NAMES:
+                raise NotNativeError(f"there is no 's.{node.target}()'")
+            return self._checked(node.target, self._values.product(node.target, *args[1:]), trial)
         method = isinstance(node.target, str)
         name: str | None = node.target if isinstance(node.target, str) else name_of(node.target)
         if name == "getitem" and isinstance(args[0], _Shape):
@@ -132,6 +145,8 @@ class Follower:
             return self._size(*args) if len(args) > 1 else _Shape(args[0])
         if name == "unsqueeze" and isinstance(args[0], _Flat):
             return self._checked(name, args[0].value, trial)
+        if name == "softmax" and len(args) == 2 and args[1] in (-1, 2) and not kwargs:
+            return self._checked(name, self._values.softmax(args[0]), trial)
         values = None if name is None else arguments_of(name, args, kwargs, method)
         if name is None or values is None:
             called = name or str(getattr(node.target, "__name__", "a call"))
@@ -254,6 +269,17 @@ class _Shapes(fx.Interpreter):
         return result
 
 
+class _Sited:
+    """Signals that know where they are, before anything is computed."""
+
+    def __init__(self, signals: Any, site: Site) -> None:
+        self._signals = signals
+        self._known = {name: getattr(site, name) for name in SITE_NAMES} | {"learning": True}
+
+    def __getattr__(self, name: str) -> Any:
+        return self._known[name] if name in self._known else getattr(self._signals, name)
+
+
 class _Tracer(fx.Tracer):
     """Notes for each node the line of the rule that made it."""
 
@@ -272,7 +298,7 @@ def _of_a_plugin(frame: FrameType) -> bool:
     return file not in _OURS and not file.startswith(_TORCH) and not file.startswith("<")
 
 
-_OURS: Final = (__file__, updates.__file__)
+_OURS: Final = (__file__, updates.__file__, sites.__file__)
 _TORCH: Final = str(Path(torch.__file__).parent)
 
 

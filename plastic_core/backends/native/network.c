@@ -340,3 +340,11 @@ static int finite_network(const job_t *job, const network_t *net) {
     }
     return 1;
 }
+
+/* Products that a rule asks for: W x, W' x and B x of all its events. */
+static void multiply_forward(const network_t *net, const projection_t *p, long events,
+                             const real *x, real *out);
+static void multiply_back(const network_t *net, const projection_t *p, long events, const real *x,
+                          real *out);
+static void multiply_feed_back(const network_t *net, const projection_t *p, long events,
+                               const real *x, real *out);

@@ -96,6 +96,9 @@ REDUCTIONS: Final[dict[str, Reduction]] = {
     for axes, over in _AXES.items()
 }
 
+#: Products with a matrix, and the population that they lead to.
+PRODUCTS: Final[dict[str, str]] = {"forward": "post", "back": "pre", "feed_back": "pre"}
+
 _ALIASES: Final[dict[str, str]] = {
     "subtract": "sub",
     "multiply": "mul",

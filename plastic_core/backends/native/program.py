@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from plastic_core.api.signals import MATRIX_SIGNALS, SIGNALS
-from plastic_core.backends.native.operations import REDUCTIONS
+from plastic_core.api.signals import BACK, MATRIX_SIGNALS, SIGNALS
+from plastic_core.backends.native.operations import PRODUCTS, REDUCTIONS
 
 
 class Needs(NamedTuple):
@@ -33,14 +33,15 @@ class Value:
 
     Attributes:
         operation: "signal", "state", "matrix_state", "number", "theta", "batch", "events" (their
-            number), "units", or a key of `operations.ELEMENTWISE` or `operations.REDUCTIONS`.
+            number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS` or
+            `operations.PRODUCTS`.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
         arguments: values, and for leaves what names them.
         events: whether it differs between the events of a mini-batch.
         units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
             over the elements of W, or None.
-        level: how many reductions lie below it.
+        level: how many reductions and products lie below it.
     """
 
     operation: str
@@ -205,11 +206,14 @@ class Values:
         if operation == "signal":
             if arguments[0] not in _UNITS:
                 raise NotNativeError(f"it reads '{arguments[0]}' before it is known")
-            events, over = True, _UNITS[arguments[0]]
+            events, over = True, arguments[1] if len(arguments) > 1 else _UNITS[arguments[0]]
         elif operation == "tangent":
             events, over = True, arguments[1]
         elif operation == "state":
             over = arguments[1]
+        elif operation in PRODUCTS:
+            level += 1
+            over = PRODUCTS[operation]
         elif operation in REDUCTIONS:
             level += 1
             along = REDUCTIONS[operation].over
@@ -223,6 +227,25 @@ class Values:
         if written not in known:
             self.constants.append(float(value))
         return self.make("number", [*known, written].index(written))
+
+    def softmax(self, of: Any) -> Value:
+        """Return what softmax gives over the units."""
+        z = self.value(of)
+        above = self.make("exp", self.make("sub", z, self.make("amax_units", z)))
+        return self.make("truediv", above, self.make("sum_units", above))
+
+    def product(self, name: str, *vectors: Any) -> Value:
+        """Return the product of a matrix with a vector, as a signal where it is one.
+
+        Args:
+            name: "forward", "back" or "feed_back".
+            vectors: the one vector.
+        """
+        (vector,) = map(self.value, vectors)
+        for of, signal in BACK.items():
+            if name == "back" and vector is self.signal(of):
+                return self.signal(signal)
+        return self.make(name, vector)
 
     def signal(self, name: str) -> Value:
         """Return a signal."""

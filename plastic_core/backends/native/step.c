@@ -96,6 +96,34 @@ static void send_events_back(network_t *net, projection_t *p, long first, long e
     if (into) kind->propagate(net, p, &s, into, events);
 }
 
+static void multiply_forward(const network_t *net, const projection_t *p, long events,
+                             const real *x, real *out) {
+    if (p->shared) forward_many(&p->weight, events, x, out);
+    for (long e = 0; e < events && !p->shared; e++)
+        send_one(net, &p->weight, x + e * p->pre_pad, out + e * p->post_pad);
+}
+
+/* out = M' x. */
+static void multiply_left(const network_t *net, const projection_t *p, const matrix_t *m,
+                          long events, const real *x, real *out) {
+    if (p->shared) back_many(m, events, x, out);
+    for (long e = 0; e < events && !p->shared; e++) {
+        const real *left = x + e * padded(m->rows);
+        real *one = out + e * p->pre_pad;
+        send_back(net, m, 1, &left, &one);
+    }
+}
+
+static void multiply_back(const network_t *net, const projection_t *p, long events, const real *x,
+                          real *out) {
+    multiply_left(net, p, &p->weight, events, x, out);
+}
+
+static void multiply_feed_back(const network_t *net, const projection_t *p, long events,
+                               const real *x, real *out) {
+    multiply_left(net, p, &p->feedback, events, x, out);
+}
+
 /* Let the increments of one matrix wait; whether it is time to add them. */
 static int collect(matrix_t *m, const increment_t *on, int count, int decays, long events) {
     if (decays == UNIFORM && m->patient) m->lost += on->row_decay[0] * (1 - m->lost);

@@ -25,9 +25,6 @@ SENT_BACK: Final[dict[str, tuple[str, str]]] = {
     name: one.product for name, one in SIGNALS.items() if one.product
 }
 
-# what is read of them asks for the error of the projection
-_FROM_ERROR: Final = ERROR_SIGNALS - {"output_error"}
-
 
 @dataclass(frozen=True, eq=False)
 class SendBack:
@@ -171,7 +168,7 @@ class Description:
         circuit, needed = self.circuit, set[Node]()
         for p, sends in enumerate(circuit.sends):
             for events in map(circuit.events, sends):
-                if self.learns_by[p] & _FROM_ERROR:
+                if self.learns_by[p] & ERROR_SIGNALS:
                     needed.update(events.error)
                 if "pre_error" in self.learns_by[p]:
                     needed.update(self._error_below(node) for node in events.pre)

@@ -17,6 +17,7 @@ from plastic_core.backends.step.functional import Nodes, go_forward
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.products import MatrixProducts
 
 # Numbers that a population has at once; they stay in the cache.
 _LARGEST: Final = 2**18
@@ -94,15 +95,18 @@ class Evaluation:
         unmade = {*convolutions.values()}
 
         def send(operation: Send, pre: Any) -> Any:
+            p, one = operation.projection, slice(replica, replica + 1)
+            weight, own = self._parameters.weights[p][one], self._own_forward[p]
             if operation in convolutions:
-                weight = self._parameters.weights[operation.projection][replica]
-                return convolutions[operation].convolved(pre, weight)
-            layer = self._circuit.layers[operation.projection]
-            s, own = Signals(layer), self._own_forward[operation.projection]
-            weight = self._parameters.weights[operation.projection]
-            s.pre, s.weight, s.batch = pre, weight[replica : replica + 1], x.shape[1]
-            z = None if own is None else own(s)
-            return torch.bmm(pre, s.weight.mT) if z is None else z
+                return convolutions[operation].convolved(pre, weight[0])
+            z = None
+            if own is not None:
+                feedback = self._parameters.feedback[p][one] if self._parameters.feedback else None
+                products = MatrixProducts(weight, feedback)
+                s = Signals(self._circuit.sites[p], products, learning=False)
+                s.pre, s.weight, s.batch = pre, weight, x.shape[1]
+                z = own(s)
+            return torch.bmm(pre, weight.mT) if z is None else z
 
         def apply(function: Any, inputs: Any) -> Any:
             if function in unmade:

@@ -97,6 +97,22 @@ def go_forward(
     return nodes, kept
 
 
+class _Products(NamedTuple):
+    """See `plastic_core.api.signals.Products`."""
+
+    arithmetic: Arithmetic
+    projection: int
+
+    def forward(self, v: Any) -> Any:
+        return self.arithmetic.send(self.projection, v)
+
+    def back(self, v: Any) -> Any:
+        return self.arithmetic.send_back(self.projection, {"v": v})["v"]
+
+    def feed_back(self, v: Any) -> Any:
+        return self.arithmetic.feed_back(self.projection, v)
+
+
 class FunctionalPass:
     """Carries out the forward and the backward part of a step.
 
@@ -109,13 +125,18 @@ class FunctionalPass:
         self._step, self._arithmetic = step, arithmetic
         self._own = [step.hooks.forward_at(p) for p in range(len(step.circuit.sends))]
 
-    def forward(self, x: Any) -> tuple[Nodes, dict[Apply, Any]]:
-        """Return all nodes, and what the maps keep for the way back."""
+    def forward(self, x: Any, learning: bool = True) -> tuple[Nodes, dict[Apply, Any]]:
+        """Return all nodes, and what the maps keep for the way back.
+
+        Args:
+            x: ``[R, K, n_0]``.
+            learning: whether it is a step of learning.
+        """
 
         def send(operation: Send, pre: Any) -> Any:
             own = self._own[operation.projection]
             if own is not None:
-                s = self._signals(operation.projection, x.shape[1])
+                s = self._signals(operation.projection, x.shape[1], learning)
                 s.pre = pre
                 z = own(s)
                 if z is not None:
@@ -178,8 +199,9 @@ class FunctionalPass:
                         add(node, self._arithmetic.stored(one))
         return output, [self._of_all(sends, shown, sent, own_errors) for sends in circuit.sends]
 
-    def _signals(self, projection: int, batch: int) -> Signals:
-        s = Signals(self._step.circuit.layers[projection])
+    def _signals(self, projection: int, batch: int, learning: bool = True) -> Signals:
+        products = _Products(self._arithmetic, projection)
+        s = Signals(self._step.circuit.sites[projection], products, learning)
         s.batch, s.weight = batch, self._arithmetic.matrix("weight", projection)
         if self._step.hooks.feedback is not None:
             s.feedback = self._arithmetic.matrix("feedback", projection)

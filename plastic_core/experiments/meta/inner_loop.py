@@ -59,7 +59,10 @@ class InnerLoop:
         self._circuit = plan.circuit
         self._names = [rule.name for rule in plan.rules]
         self._hooks: Hooks = resolve_hooks(
-            plan.selected, [t.transform for t in plan.transforms], self._dtype
+            plan.selected,
+            [t.transform for t in plan.transforms],
+            self._dtype,
+            circuit=plan.circuit,
         )
         self._inputs = torch.from_numpy(inputs)
         self._one_hot = torch.eye(self._circuit.sizes[-1], dtype=self._dtype)
