@@ -5,7 +5,7 @@ This module loads no torch, so that plugins can be listed and runs checked at on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -87,17 +87,57 @@ class Theta(Spec):
         return "a finite number"
 
 
+class Sizes(NamedTuple):
+    """Sizes of a projection: of its populations, of the output, and of what B is sent from."""
+
+    post: int
+    pre: int
+    out: int
+    fed: int
+
+
 class State(Spec):
-    """A state that a rule carries from step to step, for each projection and replica.
+    r"""A state that a rule carries from step to step, for each projection and replica.
 
     Attributes:
         over: "post" and "pre" give ``[R, 1, n]``, a row that broadcasts against the signals of
-            that population; "weight" gives ``[R, n_post, n_pre]``.
-        initial: the value at the start.
+            that population, the same at all places; "one" gives ``[R, 1, 1]``. Matrices are
+            "weight", ``[R, n_post, n_pre]``, "feedback", as large as B, "post*post",
+            ``[R, n_post, n_post]``, and "post*output", ``[R, n_post, n_L]``.
+        initial: the value at the start: a number, "normal" for standard normal numbers, "xavier"
+            for those that a matrix of its size is initialised with, uniform up to
+            :math:`\sqrt{6 / (n + m)}`, or "weight" for a copy of W.
     """
 
-    over: Literal["post", "pre", "weight"]
-    initial: FiniteFloat = 0.0
+    over: Literal["post", "pre", "one", "weight", "feedback", "post*post", "post*output"]
+    initial: FiniteFloat | Literal["normal", "xavier", "weight"] = 0.0
+
+    @model_validator(mode="after")
+    def _initial_fits(self) -> Self:
+        if self.initial == "weight" and self.over != "weight":
+            raise ValueError(f"initial = 'weight' is a copy of W; over = '{self.over}' is not")
+        if self.initial == "xavier" and self.over in ("post", "pre", "one"):
+            raise ValueError(f"initial = 'xavier' is for matrices; over = '{self.over}' is none")
+        return self
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it has two dimensions."""
+        return self.over not in ("post", "pre", "one")
+
+    def shape(self, sizes: Sizes) -> tuple[int, int]:
+        """Return its shape in one replica."""
+        post, pre, out, fed = sizes
+        shapes = {
+            "post": (1, post),
+            "pre": (1, pre),
+            "one": (1, 1),
+            "weight": (post, pre),
+            "feedback": (pre, fed),
+            "post*post": (post, post),
+            "post*output": (post, out),
+        }
+        return shapes[self.over]
 
 
 class RuleSpec(Spec):
@@ -145,6 +185,12 @@ class RuleSpec(Spec):
             )
         if self.feedback is None and "feedback" in self.modifies:
             raise ValueError("modifies 'feedback' but feedback is None; write 'layer' or 'output'")
+        fed = sorted(name for name, one in self.state.items() if one.over == "feedback")
+        if self.feedback is None and fed:
+            raise ValueError(
+                f"the state '{fed[0]}' is over 'feedback' but feedback is None; write 'layer' or "
+                "'output'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -171,6 +217,16 @@ class TransformSpec(Spec):
     params: type[BaseModel] | None = None
     state: dict[str, State] = Field({})
     api: int = API_VERSION
+
+    @model_validator(mode="after")
+    def _states_are_those_of_a_matrix(self) -> Self:
+        for name, state in self.state.items():
+            if state.over not in ("post", "pre", "one", "weight"):
+                raise ValueError(
+                    f"the state '{name}' is over '{state.over}'; a transform has states over its "
+                    "rows ('post'), its columns ('pre'), the matrix ('weight') or 'one'"
+                )
+        return self
 
 
 class Measure(Spec):

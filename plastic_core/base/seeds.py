@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from hashlib import blake2b
 
 from numpy.random import SeedSequence
 
@@ -15,6 +16,8 @@ class Purpose(IntEnum):
     TRAINING_ORDER = 2
     EPISODE_POINTS = 3
     EPISODE_NETWORK = 4
+    STATE = 5
+    NOISE = 6
 
 
 def seed_sequence(purpose: Purpose, *seed: int) -> SeedSequence:
@@ -25,3 +28,8 @@ def seed_sequence(purpose: Purpose, *seed: int) -> SeedSequence:
         seed: of the network, or seed and number of an episode.
     """
     return SeedSequence([*seed, purpose])
+
+
+def name_hash(name: str) -> int:
+    """Return 63 bits that stand for a name."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1

@@ -58,9 +58,9 @@ def show(name: str, *, json: bool = False) -> None:
         ("feedback", spec.feedback or "none"),
         ("from", f"{entry.distribution} {entry.version} ({entry.target})"),
     ]
-    rows += [
-        (f"state {n}", f"over {s.over}, initially {s.initial:g}") for n, s in spec.state.items()
-    ]
+    for name, state in spec.state.items():
+        initial = state.initial if isinstance(state.initial, str) else f"{state.initial:g}"
+        rows.append((f"state {name}", f"over {state.over}, initially {initial}"))
     for label, value in rows:
         print(f"  {label:<12}{value}")
     if spec.params is not None:

@@ -19,6 +19,7 @@ from plastic_core.api.site import Site
 from plastic_core.api.specs import RuleSpec
 from plastic_core.base.errors import PlasticError, listing
 from plastic_core.hooks.failure import guarded
+from plastic_core.hooks.own import Own
 from plastic_core.hooks.result import split_result
 from plastic_core.hooks.trial import SOMEWHERE, Trial, try_transform
 
@@ -61,8 +62,8 @@ class Hooks:
     """The hooks of one run as plain functions.
 
     Attributes:
-        forward: functions with the projections on which they act; the first that returns
-            something gives z, and where none does it is W y.
+        forward: rules with the projections on which they act, and their functions; the first
+            that returns something gives z, and where none does it is W y.
         propagate: None where no error is propagated.
         propagator: the rule that `propagate` belongs to.
         propagate_reads: signals that `propagate` was seen to read, anywhere.
@@ -75,7 +76,7 @@ class Hooks:
             other numbers when it is called again.
     """
 
-    forward: tuple[tuple[frozenset[int], Callable[[Signals], Tensor | None]], ...]
+    forward: tuple[tuple[Rule, frozenset[int], Callable[[Signals], Tensor | None]], ...]
     propagate: Callable[[Signals], Tensor] | None
     propagator: Rule | None
     propagate_reads: frozenset[str]
@@ -97,7 +98,9 @@ class Hooks:
         propagate, hook = self.propagate, "plastic_local_update"
         return replace(
             self,
-            forward=tuple((layers, named("plastic_forward", f)) for layers, f in self.forward),
+            forward=tuple(
+                (rule, layers, named("plastic_forward", f)) for rule, layers, f in self.forward
+            ),
             propagate=propagate and named("plastic_propagate_error", propagate),
             local=tuple(
                 replace(
@@ -111,9 +114,21 @@ class Hooks:
             ),
         )
 
-    def forward_at(self, projection: int) -> Callable[[Signals], Tensor | None] | None:
+    def forward_at(self, projection: int, own: Own) -> Callable[[Signals], Tensor | None] | None:
         """Return what gives z at one projection, or None for the default, z = W y."""
-        return _first_result([f for layers, f in self.forward if projection in layers])
+        return _first_result(
+            [
+                own.given(rule.spec, projection, function)
+                for rule, layers, function in self.forward
+                if projection in layers
+            ]
+        )
+
+    def propagate_at(self, projection: int, own: Own) -> Callable[[Signals], Tensor]:
+        """Return what propagates the error at one projection."""
+        assert self.propagate is not None
+        assert self.propagator is not None
+        return own.given(self.propagator.spec, projection, self.propagate)
 
 
 def resolve_hooks(
@@ -179,7 +194,7 @@ def resolve_hooks(
             if (acts := where & one.layers) or len(alike) == 1
         ]
     return Hooks(
-        forward=tuple((layers[rule.spec.name], function) for rule, function in forwards),
+        forward=tuple((rule, layers[rule.spec.name], function) for rule, function in forwards),
         propagate=propagators[0][1] if propagators else None,
         propagator=propagators[0][0] if propagators else None,
         propagate_reads=frozenset[str]().union(*(one.reads for one in propagations)),

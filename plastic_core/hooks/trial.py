@@ -17,7 +17,7 @@ from plastic_core.api.increment import Increment
 from plastic_core.api.plugin import Transform
 from plastic_core.api.signals import BACK, PRODUCT_NAMES, SIGNAL_NAMES, SIGNALS
 from plastic_core.api.site import SITE_NAMES, Site
-from plastic_core.api.specs import RuleSpec
+from plastic_core.api.specs import RuleSpec, Sizes
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.base.errors import PlasticError, describe_exception, line_of, listing
 from plastic_core.base.fault import Fault
@@ -33,6 +33,15 @@ _EXAMPLES: Final = {
     "plastic_forward": "return torch.bmm(s.pre, s.weight.mT)",
     "plastic_propagate_error": "return s.weight_error",
     "plastic_local_update": _OUTER,
+}
+_STATE_SHAPES: Final = {
+    "post": "[R, 1, n_post]",
+    "pre": "[R, 1, n_pre]",
+    "one": "[R, 1, 1]",
+    "weight": "[R, n_post, n_pre]",
+    "feedback": "that of B",
+    "post*post": "[R, n_post, n_post]",
+    "post*output": "[R, n_post, n_L]",
 }
 _STATE: Final = 'return outer(s.post, s.pre), {"threshold": new}'
 
@@ -81,9 +90,9 @@ class Trial:
             "weight": (_POST, _PRE),
             "feedback": (_PRE, columns),
         }
-        state = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
+        sizes = Sizes(_POST, _PRE, out, columns)
         self._shapes: Final = {
-            name: (_REPLICAS, *state[kind.over]) for name, kind in self.spec.state.items()
+            name: (_REPLICAS, *kind.shape(sizes)) for name, kind in self.spec.state.items()
         }
         self.values: dict[str, Any] = {
             **{name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()},
@@ -136,7 +145,7 @@ class Trial:
 
     def forward(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_forward`, where the network learns and where it does not."""
-        known = ("pre", "weight", "batch", *SITE_NAMES, *PRODUCT_NAMES)
+        known = ("pre", "weight", "batch", "state", *SITE_NAMES, *PRODUCT_NAMES)
         self.values = {k: self.values[k] for k in known if k in self.values}
         hook = "plastic_forward"
         for learning in (True, False):
@@ -150,7 +159,6 @@ class Trial:
     def propagate(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_propagate_error`; return the signals that it read."""
         hook = "plastic_propagate_error"
-        del self.values["state"]  # carried by the local update alone
         del self.values["pre_error"]  # which this hook is to give
         called = self._call(hook, function)
         if called is None:
@@ -238,11 +246,10 @@ class Trial:
             self._fault(hook, f"returned the states {listing(new)}", expected, _STATE)
             return
         for name, value in new.items():
-            over = self.spec.state[name].over
-            shape = "[R, n_post, n_pre]" if over == "weight" else f"[R, 1, n_{over}]"
-            example = f'return update, {{"{name}": s.{over}.mean(1, keepdim=True)}}'
-            if over == "weight":
-                example = f'return update, {{"{name}": 0.9 * s.state.{name}}}'
+            over, example = self.spec.state[name].over, f'{{"{name}": 0.9 * s.state.{name}}}'
+            if over in ("post", "pre"):
+                example = f'{{"{name}": s.{over}.mean(1, keepdim=True)}}'
+            shape, example = _STATE_SHAPES[over], f"return update, {example}"
             self._check(hook, f"the state '{name}'", value, self._shapes[name], shape, example)
 
     def _check_update(self, hook: str, matrix: str, update: Any) -> None:
@@ -306,10 +313,8 @@ class _Recorder:
             self.seen.add(name)
         if name in SITE_NAMES:
             self.asked.add(name)
-        if name == "state" and name not in self._values:
-            raise AttributeError("only plastic_local_update has a state")
         if name not in self._values:
-            known = self._values.keys() - {"learning", *SITE_NAMES, *PRODUCT_NAMES}
+            known = self._values.keys() - {"learning", "state", *SITE_NAMES, *PRODUCT_NAMES}
             raise AttributeError(f"there is no signal '{name}' here; there are {listing(known)}")
         return self._values[name]
 
@@ -323,9 +328,11 @@ def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:
     """Return a small random increment, such as a transform is tried with; all sizes differ."""
     source = torch.Generator().manual_seed(0)
     increment, weight = torch.rand(2, _REPLICAS, _POST, _PRE, generator=source, dtype=dtype)
-    sizes = {"post": (1, _POST), "pre": (1, _PRE), "weight": (_POST, _PRE)}
+    sizes = Sizes(_POST, _PRE, _POST, _POST)
     states = {
-        name: torch.full((_REPLICAS, *sizes[kind.over]), kind.initial, dtype=dtype)
+        name: torch.rand(_REPLICAS, *kind.shape(sizes), generator=source, dtype=dtype)
+        if isinstance(kind.initial, str)
+        else torch.full((_REPLICAS, *kind.shape(sizes)), kind.initial, dtype=dtype)
         for name, kind in transform.spec.state.items()
     }
     return Increment(increment, weight, SimpleNamespace(**states))

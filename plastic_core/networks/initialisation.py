@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from plastic_core.api.circuit import Circuit
 from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.base.errors import PlasticError
-from plastic_core.base.seeds import Purpose, seed_sequence
+from plastic_core.base.seeds import Purpose, name_hash, seed_sequence
 from plastic_core.circuits.network import circuit_of
 from plastic_core.networks.masks import masks_of
 from plastic_core.plugins.catalogue import installed
@@ -20,8 +20,8 @@ from plastic_core.plugins.catalogue import installed
 _FEEDBACK: Final = "xavier"
 
 
-def _generator(purpose: Purpose, seed: int) -> Generator:
-    state = seed_sequence(purpose, seed).generate_state(1, np.uint64)[0]
+def _generator(purpose: Purpose, *seed: int) -> Generator:
+    state = seed_sequence(purpose, *seed).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state) % 2**63)
 
 
@@ -69,6 +69,26 @@ def initial_feedback(network: AnyNetwork | Circuit, kind: str, seed: int) -> lis
             shape = MatrixShape(reached, outputs, outputs, reached)
         drawn.append(xavier.draw(shape, matrix.std, source))
     return _masked(drawn, masks_of(circuit, kind)["feedback"])
+
+
+def initial_state(
+    key: str, kind: Literal["normal", "xavier"], shape: tuple[int, int], seed: int
+) -> Tensor:
+    """Return a state of one network at the start, in float64; see `plastic_core.api.State`.
+
+    Args:
+        key: of the state, which draws numbers of its own.
+        kind: how it is drawn.
+        shape: of the state.
+        seed: of the network.
+    """
+    source = _generator(Purpose.STATE, seed, name_hash(key))
+    if kind == "normal":
+        return torch.randn(shape, generator=source, dtype=torch.float64)
+    n_post, n_pre = shape
+    fans = MatrixShape(n_post, n_pre, n_pre, n_post)
+    drawn: Tensor = installed("initialisation", "xavier")().draw(fans, 0.0, source)
+    return drawn
 
 
 def _masked(matrices: list[Tensor], masks: list[Tensor | None]) -> list[Tensor]:

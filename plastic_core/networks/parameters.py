@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
-from plastic_core.api.specs import State
+from plastic_core.api.specs import Sizes, State
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.initialisation import initial_feedback, initial_weights
+from plastic_core.hooks.own import state_key
+from plastic_core.networks.initialisation import (
+    initial_feedback,
+    initial_state,
+    initial_weights,
+)
 from plastic_core.networks.products import aligned_zeros
 
 
@@ -28,12 +32,14 @@ class Parameters:
         feedback: ``[R, n_pre, n_post]`` (or ``[R, n_pre, n_L]``) for each projection, or empty.
         state: the states of rules and transforms, by "owner.projection.name".
         biased: the layers of the biases, counted from 1.
+        seeds: of the replicas; states that are drawn need them.
     """
 
     weights: list[Tensor]
     feedback: list[Tensor]
     state: dict[str, Tensor] = field(default_factory=dict)
     biased: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -52,6 +58,7 @@ class Parameters:
             [b[first:last] for b in self.feedback],
             {name: value[first:last] for name, value in self.state.items()},
             self.biased,
+            self.seeds[first:last],
         )
 
     def named(self) -> dict[str, Tensor]:
@@ -78,6 +85,7 @@ class Parameters:
             [named[self.name_of("feedback", p)] for p in range(len(self.feedback))],
             {name: named[f"state.{name}"] for name in self.state},
             self.biased,
+            self.seeds,
         )
 
     def add_state(
@@ -89,17 +97,23 @@ class Parameters:
         """
         weight = (self.weights if matrix == "forward" else self.feedback)[projection]
         replicas, n_post, n_pre = weight.shape
-        shapes = {"post": (1, n_post), "pre": (1, n_pre), "weight": (n_post, n_pre)}
+        outputs = self.weights[len(self.weights) - len(self.biased) - 1].shape[1]
+        fed = self.feedback[projection].shape[2] if self.feedback else 0
         for name, state in states.items():
             key = state_key(owner, projection, name)
-            if key not in self.state:
-                value = aligned_zeros(replicas, *shapes[state.over], like=weight)
-                self.state[key] = value.fill_(state.initial)
-
-
-def state_key(owner: str, projection: int, name: str) -> str:
-    """Return the name of one state; layers count from 1, as they do for the user."""
-    return f"{owner}.{projection + 1}.{name}"
+            shape = state.shape(Sizes(n_post, n_pre, outputs, fed))
+            if state.over == "feedback":
+                shape = (self.feedback[projection].shape[1], fed)  # of all places, if they share
+            if key in self.state:
+                continue
+            value = self.state[key] = aligned_zeros(replicas, *shape, like=weight)
+            if state.initial == "weight":
+                value.copy_(weight)
+            elif isinstance(state.initial, str):
+                for replica, seed in enumerate(self.seeds):
+                    value[replica] = initial_state(key, state.initial, shape, seed)
+            else:
+                value.fill_(state.initial)
 
 
 def initial_parameters(
@@ -137,39 +151,25 @@ def initial_parameters(
         weights=stack(lambda seed: initial_weights(circuit, seed)),
         feedback=stack(lambda seed: initial_feedback(circuit, feedback, seed)) if feedback else [],
         biased=circuit.biased,
+        seeds=tuple(seeds),
     )
 
 
 def add_states(parameters: Parameters, hooks: Hooks) -> None:
-    """Allocate the states of rules and transforms where they act."""
-    for rule in hooks.local:
-        for projection in rule.layers:
-            parameters.add_state(rule.name, projection, rule.spec.state)
+    """Allocate the states of rules and transforms where they act.
+
+    An error goes back through all layers, so that what propagates it has its states everywhere.
+    """
+    layers = frozenset(range(len(parameters.weights) - len(parameters.biased)))
+    acting = [(rule.spec, rule.layers) for rule in hooks.local]
+    acting += [(rule.spec, where) for rule, where, _ in hooks.forward]
+    acting += [(hooks.propagator.spec, layers)] if hooks.propagator else []
+    for spec, where in acting:
+        for projection in where:
+            parameters.add_state(spec.name, projection, spec.state)
     modified = {m for rule in hooks.local for m in rule.spec.modifies}
     for name, transform, _ in hooks.transforms:
         for matrix in modified:
             for projection in range(len(parameters.weights)):
                 owner = f"{name}.{matrix}"
                 parameters.add_state(owner, projection, transform.spec.state, matrix)
-
-
-def state_view(
-    owner: str, projection: int, states: dict[str, State], value: Callable[[str], Any]
-) -> SimpleNamespace | None:
-    """Return the states of a rule or transform in one projection as attributes.
-
-    Args:
-        owner: name of the rule, or "NAME.MATRIX" of a transform.
-        projection: counted from 0.
-        states: as declared; without any there is no view.
-        value: gives what is seen of the state of a key in `Parameters.state`.
-    """
-    if not states:
-        return None
-    return SimpleNamespace(**{name: value(state_key(owner, projection, name)) for name in states})
-
-
-def write_state(states: SimpleNamespace, new: dict[str, Tensor]) -> None:
-    """Write the new values of states in place."""
-    for name, value in new.items():
-        getattr(states, name).copy_(value)

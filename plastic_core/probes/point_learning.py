@@ -19,6 +19,7 @@ from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks, LocalRule
+from plastic_core.hooks.own import Own
 from plastic_core.hooks.trial import trial_signals
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters
@@ -149,7 +150,7 @@ class Look:
         s = _alone(signals, reads, learner, self._rows)
         found = {
             rule.name: scaled(apart(updates["forward"]), self._thetas[rule.theta], s)
-            for rule, updates, _ in updates_of(hooks, projection, s, self._state)
+            for rule, updates, _ in updates_of(hooks, projection, s, Own(self._state))
             if "forward" in updates
         }
         mask = learner.masks[projection]
@@ -275,7 +276,7 @@ def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
     if hooks.transforms:
         return False
     for rule in hooks.local:
-        if rule.reads & MATRIX_SIGNALS or any(s.over == "weight" for s in rule.spec.state.values()):
+        if rule.reads & MATRIX_SIGNALS or any(s.is_matrix for s in rule.spec.state.values()):
             return False
         if "forward" in rule.spec.modifies:
             updates, _ = rule.update(trial_signals(rule, dtype))

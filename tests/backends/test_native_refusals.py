@@ -123,8 +123,8 @@ def test_a_state_as_large_as_the_weights():
     assert rule == "the rule 'made'"
     assert line.startswith("line ")
     assert reason == (
-        "its state 'trace' is as large as a weight matrix; declare it over 'post' or 'pre' where a "
-        "number for each unit does"
+        "its state 'trace' is a matrix; declare it over 'post' or 'pre' where a number for each "
+        "unit does"
     )
 
 

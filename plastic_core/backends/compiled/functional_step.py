@@ -23,6 +23,7 @@ from plastic_core.backends.step.functional import FunctionalPass
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters
 
@@ -53,12 +54,18 @@ class FunctionalStep:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``.
         """
-        outputs, signals = FunctionalPass(self._step, _Fusible(parameters)).signals(x, target)
+        own = Own(parameters.state.__getitem__)
+        step = FunctionalPass(self._step, _Fusible(parameters), own)
+        outputs, signals = step.signals(x, target)
         new = Parameters(
-            [*parameters.weights], [*parameters.feedback], dict(parameters.state), parameters.biased
+            [*parameters.weights],
+            [*parameters.feedback],
+            dict(parameters.state),
+            parameters.biased,
+            parameters.seeds,
         )
         for p, s in enumerate(signals):
-            self._learn(p, s, parameters, thetas, new)
+            self._learn(p, s, parameters, thetas, new, own)
         return new, outputs
 
     def _learn(
@@ -68,10 +75,10 @@ class FunctionalStep:
         parameters: Parameters,
         thetas: dict[str, Tensor],
         new: Parameters,
+        own: Own,
     ) -> None:
-        state = parameters.state.__getitem__
         increments: dict[str, Tensor] = {}
-        for rule, updates, states in updates_of(self._step.hooks, p, s, state):
+        for rule, updates, states in updates_of(self._step.hooks, p, s, own):
             new.state |= states
             for matrix, update in updates.items():
                 old = s.weight if matrix == "forward" else s.feedback
@@ -83,7 +90,9 @@ class FunctionalStep:
             changed = new.weights if matrix == "forward" else new.feedback
             mask = self._masks[matrix][p]
             increment = increment if mask is None else increment * mask
-            total, states = transformed(self._step.hooks, p, matrix, increment, tensors[p], state)
+            total, states = transformed(
+                self._step.hooks, p, matrix, increment, tensors[p], own.state
+            )
             # or the compiler computes them anew from the first of the steps each time
             new.state |= {key: _stored(value) for key, value in states.items()}
             changed[p] = tensors[p] + total if mask is None else (tensors[p] + total) * mask

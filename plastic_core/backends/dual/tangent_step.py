@@ -28,6 +28,7 @@ from plastic_core.backends.step.functional import FunctionalPass
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters
 
@@ -66,7 +67,8 @@ class TangentStep:
         self._name_of = parameters.name_of
         self._masks = masks_of(self._circuit, hooks.feedback)
         products = _DualProducts(parameters, self.tangents, len(thetas))
-        self._pass = FunctionalPass(Description(self._circuit, hooks), products)
+        self._own = Own(self._state)
+        self._pass = FunctionalPass(Description(self._circuit, hooks), products, self._own)
 
     def step(self, x: Tensor, target: Tensor) -> Tensor:
         """Learn from one mini-batch in each replica; return the outputs before the update.
@@ -99,7 +101,7 @@ class TangentStep:
         """Return what is added to the matrices and to their tangents, and the new states."""
         sums: dict[str, TangentSum] = {}
         new_states: dict[str, Any] = {}
-        for rule, updates, new in updates_of(self._hooks, p, s, self._state):
+        for rule, updates, new in updates_of(self._hooks, p, s, self._own):
             new_states |= new
             theta, direction = self._thetas[rule.theta], self._direction[rule.theta]
             for matrix, update in updates.items():

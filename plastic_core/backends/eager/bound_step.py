@@ -24,6 +24,7 @@ from plastic_core.backends.step.description import (
     PreError,
     SendBack,
 )
+from plastic_core.hooks.own import Own
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import MatrixProducts, aligned_zeros, product
 
@@ -45,6 +46,7 @@ class BoundStep:
 
     def __init__(self, step: Description, parameters: Parameters, samples: int) -> None:
         self._step, self._parameters = step, parameters
+        self._own = Own(parameters.state.__getitem__)
         circuit = step.circuit
         self._buffers = Buffers(circuit, parameters.weights[0], samples)
         self._kept: dict[Apply, Any] = {}
@@ -229,7 +231,7 @@ class BoundStep:
             p = operation.projection
             pre, z = buffers.of("node", operation.pre), buffers.of("node", operation.z)
             compute = product(pre, self._parameters.weights[p].mT, z)
-            own = self._step.hooks.forward_at(p)
+            own = self._step.hooks.forward_at(p, self._own)
             if own is None:
                 return compute
             s = self._empty(p)
@@ -273,8 +275,8 @@ class BoundStep:
             elif both is None:
                 self._backward.append(product(getattr(s, of), s.weight, getattr(s, name)))
         if back.into is not None:
-            propagate, add = step.hooks.propagate, self._adding(back.into)
-            assert propagate is not None
+            propagate = step.hooks.propagate_at(back.send.projection, self._own)
+            add = self._adding(back.into)
             if not back.at_once:
                 self._backward.append(lambda: add(propagate(s)))
             else:

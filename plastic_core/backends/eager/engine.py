@@ -24,6 +24,7 @@ from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.parameters import Parameters, add_states
 
@@ -131,6 +132,7 @@ class _Plasticity:
         masks: dict[str, list[Tensor | None]],
     ) -> None:
         self._projection, self._hooks, self._states = projection, hooks, parameters.state
+        self._own = Own(parameters.state.__getitem__)
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         here = [rule for rule in hooks.local if projection in rule.layers]
         self._sums: dict[str, MatrixSum] = {
@@ -142,9 +144,7 @@ class _Plasticity:
     def update(self, s: Signals) -> None:
         """Let every rule compute its increment, then add them all."""
         new_states: dict[str, Tensor] = {}
-        for rule, updates, new in updates_of(
-            self._hooks, self._projection, s, self._states.__getitem__
-        ):
+        for rule, updates, new in updates_of(self._hooks, self._projection, s, self._own):
             if new:  # copied, because it may be a view of what is about to change
                 new_states |= {key: value.clone() for key, value in new.items()}
             try:

@@ -109,11 +109,11 @@ class _Buffer:
 
 @dataclass(frozen=True)
 class Sink:
-    """A value that is stored for each unit of a population, and where."""
+    """A value that is stored, for each unit of a population or once, and where."""
 
     value: Value
     events: bool
-    units: str
+    units: str | None
     pointer: str
 
 
@@ -125,7 +125,7 @@ class Writer:
         self._feedback_rows = feedback_rows
         self._free: list[int] = []
         self._sinks: list[Sink] = []
-        self._stored: dict[tuple[Value, bool, str], str] = {}
+        self._stored: dict[tuple[Value, bool, str | None], str] = {}
         self._reduced: dict[Value, int] = {}
 
     def write_kind(self, index: int, kind: Kind) -> tuple[str, str]:
@@ -151,7 +151,8 @@ class Writer:
             # into a buffer first: what is computed later reads the old state
             units = kind.state_units[slot]
             new = self._pointer(value, False, units)
-            copies.append(f"memcpy(p->state[{slot}], {new}, p->n_{units} * sizeof(real));")
+            count = "1" if units is None else f"p->n_{units}"
+            copies.append(f"memcpy(p->state[{slot}], {new}, {count} * sizeof(real));")
         body = ["const signals_t *s = &p->all;", "(void)s;", *self._compute(), *copies]
         text = f"""\
 static void bind_{index}(projection_t *p) {{
@@ -183,7 +184,7 @@ static void bind_{index}(projection_t *p) {{
             lines.append(f"p->{where}.column_decay = {pointer};")
         return lines
 
-    def _pointer(self, value: Value, events: bool, units: str) -> str:
+    def _pointer(self, value: Value, events: bool, units: str | None) -> str:
         """Return C text of a pointer to a value, which is stored where it is no signal."""
         if value.operation == "signal" and value.units == units and events:
             return f"s->{value.arguments[0]}"
@@ -209,7 +210,7 @@ static void bind_{index}(projection_t *p) {{
             self._reduced[value] = self._reserve(value.events, value.units)
             one = self._product if value.operation in PRODUCTS else self._reduction
             body += one(value, owner)
-        groups: dict[tuple[bool, str], list[Sink]] = {}
+        groups: dict[tuple[bool, str | None], list[Sink]] = {}
         for sink in self._sinks:
             groups.setdefault((sink.events, sink.units), []).append(sink)
         for (events, units), group in groups.items():
@@ -220,9 +221,10 @@ static void bind_{index}(projection_t *p) {{
                 stores.append(f"out{number}[i] = {nest.text(sink.value)};")
                 offset = f" + e * p->{units}_pad" if events else ""
                 nest.event.append(f"real *out{number} = {sink.pointer}{offset};")
-                nest.after.append(f"clear_padding(out{number}, p->n_{units});")
+                if units is not None:
+                    nest.after.append(f"clear_padding(out{number}, p->n_{units});")
             nest.inner += stores
-            body += nest.lines(events, f"p->{units}_pad", "SIMD ")
+            body += nest.lines(events, "1" if units is None else f"p->{units}_pad", "SIMD ")
         return body
 
     def _product(self, value: Value, owner: str) -> list[str]:
@@ -322,7 +324,7 @@ class Nest(Naming):
             index = "i" if value.units else "e" if value.events else "0"
             return f"{self._owner}->buffers[{self._reduced[value]}][{index}]"
         leaves = {
-            "state": "p->state[{}][i]",
+            "state": "p->state[{}][i]" if value.units else "p->state[{}][0]",
             "number": "net->constant[{}]",
             "theta": "net->theta[{}]",
             "batch": "(real)net->events",

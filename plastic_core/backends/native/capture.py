@@ -29,8 +29,8 @@ from plastic_core.backends.native.program import (
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
 from plastic_core.backends.step.description import Description
 from plastic_core.hooks.hooks import LocalRule
+from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
-from plastic_core.networks.parameters import state_key
 
 
 def capture(step: Description, dtype: torch.dtype) -> Program:
@@ -57,7 +57,14 @@ class _Capture:
         self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
         hooks = step.hooks
         self.thetas = [rule.theta for rule in hooks.local]
-        states = [(rule.name, name) for rule in hooks.local for name in rule.spec.state]
+        # of the rules that have states, the projections where they do
+        self.acts: dict[str, set[int]] = {}
+        acting = [(rule.spec, rule.layers) for rule in hooks.local]
+        if hooks.propagator is not None:
+            acting.append((hooks.propagator.spec, frozenset(range(self.circuit.depth))))
+        for spec, layers in acting:
+            self.acts.setdefault(spec.name, set()).update(layers)
+        states = [(spec.name, name) for spec, _ in acting for name in spec.state]
         self.slots = [*dict.fromkeys(states)]
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
@@ -86,11 +93,8 @@ class _Capture:
                 known[key, told] = len(kinds)
                 kinds.append(self._kind(*key, site))
             kind_of.append(known[key, told])
-        acts = {name: set[int]() for name, _ in self.slots}
-        for rule in self.hooks.local:
-            acts.get(rule.name, set()).update(rule.layers)
         states = [
-            [state_key(name, p, state) if p in acts[name] else None for p in range(depth)]
+            [state_key(name, p, state) if p in self.acts[name] else None for p in range(depth)]
             for name, state in self.slots
         ]
         slots = transform_slots(self.hooks, len(states))
@@ -146,7 +150,8 @@ class _Capture:
             for name, value in new.items():
                 slot = self.slots.index((rule.name, name))
                 kind.states.append((slot, self.values.value(value)))
-                kind.state_units[slot] = rule.spec.state[name].over
+                over = rule.spec.state[name].over
+                kind.state_units[slot] = None if over == "one" else over
             for matrix, update in result.items():
                 updates[matrix] += [(rule.theta, part) for part in as_update(update).parts]
         kind.weight = self._matrix(updates["forward"], transposed=False)

@@ -171,13 +171,14 @@ class Follower:
                 raise NotNativeError(f"it reads the matrix '{name}'; {instead}")
             return self._values.signal(name)
         if owner is STATE:
-            over = rule.spec.state[name].over
-            if over == "weight":
+            state = rule.spec.state[name]
+            if state.is_matrix:
                 raise NotNativeError(
-                    f"its state '{name}' is as large as a weight matrix; declare it over 'post' "
-                    "or 'pre' where a number for each unit does"
+                    f"its state '{name}' is a matrix; declare it over 'post' or 'pre' where a "
+                    "number for each unit does"
                 )
-            return self._values.make("state", self._slots.index((rule.name, name)), over)
+            over = None if state.over == "one" else state.over
+            return self._values.make("state", self._slots.index((rule.spec.name, name)), over)
         if isinstance(owner, Value) and name == "shape":
             return _Shape(owner)
         if isinstance(owner, Value) and name == "dtype":

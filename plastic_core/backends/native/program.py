@@ -89,7 +89,7 @@ class Kind:
         weight, feedback: the updates; None where nothing changes.
         propagate: the error of what was sent, or None where it does not go on.
         states: (slot, new value).
-        state_units: for each slot the population that the state belongs to.
+        state_units: for each slot the population that the state belongs to, None for a number.
     """
 
     needs: Needs
@@ -97,7 +97,7 @@ class Kind:
     feedback: MatrixUpdate | None
     propagate: Value | None
     states: list[tuple[int, Value]]
-    state_units: dict[int, str]
+    state_units: dict[int, str | None]
 
 
 @dataclass

@@ -52,6 +52,8 @@ def transform_slots(hooks: Hooks, first: int) -> TransformSlots:
         return slots
     for owner, transform, _ in hooks.transforms:
         for name, state in transform.spec.state.items():
+            if state.over == "one":
+                raise NotNativeError(f"the transform '{owner}': its state '{name}' is over 'one'")
             group = slots.matrices if state.over == "weight" else slots.units
             group.append((owner, name))
     return slots

@@ -16,6 +16,7 @@ from plastic_core.api.signals import Signals
 from plastic_core.backends.step.functional import Nodes, go_forward
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.hooks.own import Own
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import MatrixProducts
 
@@ -36,7 +37,7 @@ class Evaluation:
 
     def __init__(self, network: AnyNetwork | Circuit, hooks: Hooks, parameters: Parameters) -> None:
         self._circuit, self._parameters = circuit_of(network), parameters
-        self._own_forward = [hooks.forward_at(p) for p in range(len(parameters.weights))]
+        self._hooks = hooks
         self._convolutions = self._without_patches()
         unmade = {send.pre for send in self._convolutions}
         sizes = (
@@ -59,7 +60,9 @@ class Evaluation:
         for send in (one for sends in self._circuit.sends for one in sends):
             made, readers = self._circuit.maker.get(send.pre), self._circuit.readers[send.pre]
             patches = made.map if isinstance(made, Apply) else None
-            plain = len(readers) == 1 and self._own_forward[send.projection] is None
+            plain = len(readers) == 1 and not any(
+                send.projection in layers for _, layers, _ in self._hooks.forward
+            )
             if plain and isinstance(patches, Patches) and applied[patches] == 1:
                 found[send] = patches
         return found
@@ -93,10 +96,11 @@ class Evaluation:
             if wanted is not None and send.pre not in wanted
         }
         unmade = {*convolutions.values()}
+        states = Own(lambda key: self._parameters.state[key][replica : replica + 1])
 
         def send(operation: Send, pre: Any) -> Any:
             p, one = operation.projection, slice(replica, replica + 1)
-            weight, own = self._parameters.weights[p][one], self._own_forward[p]
+            weight, own = self._parameters.weights[p][one], self._hooks.forward_at(p, states)
             if operation in convolutions:
                 return convolutions[operation].convolved(pre, weight[0])
             z = None

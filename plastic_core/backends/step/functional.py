@@ -14,6 +14,7 @@ from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.maps import Map
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.step.description import SENT_BACK, Description, PreError, SendBack
+from plastic_core.hooks.own import Own
 
 Nodes = dict[Node, Any]
 
@@ -119,11 +120,11 @@ class FunctionalPass:
     Args:
         step: what to do.
         arithmetic: how.
+        own: gives each rule what belongs to it.
     """
 
-    def __init__(self, step: Description, arithmetic: Arithmetic) -> None:
-        self._step, self._arithmetic = step, arithmetic
-        self._own = [step.hooks.forward_at(p) for p in range(len(step.circuit.sends))]
+    def __init__(self, step: Description, arithmetic: Arithmetic, own: Own) -> None:
+        self._step, self._arithmetic, self._own = step, arithmetic, own
 
     def forward(self, x: Any, learning: bool = True) -> tuple[Nodes, dict[Apply, Any]]:
         """Return all nodes, and what the maps keep for the way back.
@@ -134,7 +135,7 @@ class FunctionalPass:
         """
 
         def send(operation: Send, pre: Any) -> Any:
-            own = self._own[operation.projection]
+            own = self._step.hooks.forward_at(operation.projection, self._own)
             if own is not None:
                 s = self._signals(operation.projection, x.shape[1], learning)
                 s.pre = pre
@@ -173,12 +174,12 @@ class FunctionalPass:
             if isinstance(back, SendBack):
                 s = sent[back.send] = self._of_one(back, shown)
                 if back.into is not None:
-                    assert step.hooks.propagate is not None
+                    propagate = step.hooks.propagate_at(back.send.projection, self._own)
                     if not back.at_once:
-                        add(back.into, step.hooks.propagate(s))
+                        add(back.into, propagate(s))
                     else:
                         whole = self._as_a_whole(back, shown, s)
-                        error = step.hooks.propagate(whole)
+                        error = propagate(whole)
                         assert back.whole is not None
                         add(back.into, error.reshape(nodes[back.whole].shape))
             elif isinstance(back, PreError):

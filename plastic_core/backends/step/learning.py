@@ -7,11 +7,11 @@ from typing import Any
 
 from plastic_core.api.increment import Increment
 from plastic_core.hooks.hooks import Hooks, LocalRule
-from plastic_core.networks.parameters import state_key, state_view
+from plastic_core.hooks.own import Own, state_key, state_view
 
 
 def updates_of(
-    hooks: Hooks, projection: int, s: Any, state: Callable[[str], Any]
+    hooks: Hooks, projection: int, s: Any, own: Own
 ) -> Iterator[tuple[LocalRule, dict[str, Any], dict[str, Any]]]:
     """Yield each rule that acts there, its update by matrix, and the new states by their key.
 
@@ -19,12 +19,11 @@ def updates_of(
         hooks: the resolved hooks.
         projection: counted from 0.
         s: its signals.
-        state: gives the state of a key in `Parameters.state`.
+        own: gives each rule what belongs to it.
     """
     for rule in hooks.local:
         if projection in rule.layers:
-            if rule.spec.state:
-                s.state = state_view(rule.name, projection, rule.spec.state, state)
+            own.give(rule.spec, projection, s)
             updates, new = rule.update(s)
             if new:
                 new = {state_key(rule.name, projection, name): v for name, v in new.items()}

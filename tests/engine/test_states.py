@@ -1,0 +1,291 @@
+"""States of rules: over anything, read in every hook, and the same on every backend."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from plastic_core import RunSpec, run
+from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.backends.eager.engine import Engine
+from tests.building import resolve
+from tests.engine.test_sites import RUNS
+
+
+def spec_of(name, reads, state, **more):
+    more = {"modifies": "forward", "theta": Theta(default=0.01, min=None)} | more
+    return RuleSpec(
+        name=name,
+        summary="of a test",
+        equation="x",
+        reference="none",
+        reads=reads,
+        state={key: State(**one) for key, one in state.items()},
+        **more,
+    )
+
+
+class Averaging(Rule):
+    """Sends errors back times the mean activity; gain of a layer and averages as states."""
+
+    spec = spec_of(
+        "averaging",
+        {"error", "pre", "post", "weight_error"},
+        {
+            "mean": {"over": "pre", "initial": 1.0},
+            "rate": {"over": "post"},
+            "gain": {"over": "one", "initial": 1.0},
+        },
+        propagates=True,
+    )
+
+    @hookimpl
+    def plastic_propagate_error(self, s):
+        return s.weight_error * s.state.mean * s.state.gain
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        mean = 0.9 * s.state.mean + 0.1 * s.pre.mean(1, keepdim=True)
+        rate = 0.9 * s.state.rate + 0.1 * s.post.mean(1, keepdim=True)
+        gain = 0.99 * s.state.gain + 0.01 * s.post.square().mean((1, 2), keepdim=True)
+        update = -outer(s.error - 0.1 * s.state.rate * s.state.gain, s.pre)
+        return update, {"mean": mean, "rate": rate, "gain": gain}
+
+
+class Matrices(Rule):
+    """Lateral weights within a layer, a readout of its own, a trace, and a copy of W and of B."""
+
+    spec = spec_of(
+        "matrices",
+        {"pre", "post", "target", "feedback", "weight"},
+        {
+            "lateral": {"over": "post*post", "initial": "normal"},
+            "readout": {"over": "post*output", "initial": "xavier"},
+            "trace": {"over": "weight"},
+            "start": {"over": "weight", "initial": "weight"},
+            "back": {"over": "feedback", "initial": "normal"},
+        },
+        feedback="layer",
+        modifies={"forward", "feedback"},
+    )
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return s.forward(s.pre) + 0.1 * torch.bmm(s.forward(s.pre).tanh(), s.state.lateral.mT)
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        old, count = s.state, s.batch
+        wrong = s.target - torch.bmm(s.post, old.readout)
+        trace = 0.9 * old.trace + torch.bmm(s.post.mT, s.pre) / count
+        new = {
+            "lateral": old.lateral - 0.01 * torch.bmm(s.post.mT, s.post) / count,
+            "readout": old.readout + 0.1 * torch.bmm(s.post.mT, wrong) / count,
+            "trace": trace,
+            "start": old.start,
+            "back": 0.9 * old.back,
+        }
+        forward = outer(torch.bmm(wrong, old.readout.mT), s.pre) + 0.01 * trace
+        forward = forward - 0.1 * (s.weight - old.start)
+        return {"forward": forward, "feedback": 0.1 * (old.back - s.feedback)}, new
+
+
+def one_step(rule, sizes, x, target, steps=3):
+    name = rule.spec.name
+    plan, hooks, parameters = resolve(
+        f"0.1*{name}", sizes, seeds=2, rules=[rule], activation="sigmoid"
+    )
+    before = {key: value.clone().numpy() for key, value in parameters.named().items()}
+    engine = Engine(plan.circuit, hooks, {name: 0.1}, parameters)
+    for _ in range(steps):
+        engine.step(torch.from_numpy(x), torch.from_numpy(target))
+    return before, {key: value.numpy() for key, value in parameters.named().items()}
+
+
+def slow_matrices(now, layer, pre, post, target):
+    """One step of one layer, for K events of one network, written out."""
+    key = f"state.matrices.{layer}"
+    w, b = now[f"weight.{layer}"], now[f"feedback.{layer}"]
+    old = {n: now[f"{key}.{n}"] for n in ("lateral", "readout", "trace", "start", "back")}
+    hebb, lateral, readout, learned = (0.0,) * 4
+    for x, y, t in zip(pre, post, target, strict=True):
+        wrong = t - y @ old["readout"]
+        hebb += np.outer(y, x) / len(pre)
+        lateral += np.outer(y, y) / len(pre)
+        readout += np.outer(y, wrong) / len(pre)
+        learned += np.outer(old["readout"] @ wrong, x) / len(pre)
+    trace = 0.9 * old["trace"] + hebb
+    return {
+        f"weight.{layer}": w + 0.1 * (learned + 0.01 * trace - 0.1 * (w - old["start"])),
+        f"feedback.{layer}": b + 0.1 * 0.1 * (old["back"] - b),
+        f"{key}.lateral": old["lateral"] - 0.01 * lateral,
+        f"{key}.readout": old["readout"] + 0.1 * readout,
+        f"{key}.trace": trace,
+        f"{key}.start": old["start"],
+        f"{key}.back": 0.9 * old["back"],
+    }
+
+
+def test_matrices_are_those_of_a_slow_loop():
+    source = np.random.default_rng(0)
+    x, target = source.normal(size=(2, 4, 6)), np.eye(3)[source.integers(0, 3, (2, 4))]
+    before, after = one_step(Matrices, (6, 5, 3), x, target)
+    for replica in (0, 1):
+        now = {key: value[replica] for key, value in before.items()}
+        for _ in range(3):
+            pre, new = x[replica], {}
+            for layer in (1, 2):
+                w, lateral = now[f"weight.{layer}"], now[f"state.matrices.{layer}.lateral"]
+                z = pre @ w.T
+                z = z + 0.1 * np.tanh(z) @ lateral.T
+                post = 1 / (1 + np.exp(-z))
+                if layer == 2:
+                    post = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+                new |= slow_matrices(now, layer, pre, post, target[replica])
+                pre = post
+            now = new
+        for key, value in now.items():
+            np.testing.assert_allclose(after[key][replica], value, rtol=1e-10, atol=1e-13)
+            changed = np.abs(after[key] - before[key]).max() > 1e-6
+            assert changed != key.endswith("start")
+
+
+def test_what_is_drawn_at_the_start():
+    """From the seed, the layer and the name alone; what their distributions are."""
+
+    class Drawn(Rule):
+        spec = spec_of(
+            "drawn",
+            {"pre", "post"},
+            {
+                "wide": {"over": "weight", "initial": "normal"},
+                "other": {"over": "weight", "initial": "normal"},
+                "flat": {"over": "post*post", "initial": "xavier"},
+                "same": {"over": "weight", "initial": "weight"},
+            },
+        )
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.post, s.pre), vars(s.state)
+
+    def state(seeds):
+        _, _, parameters = resolve("1*drawn", (80, 60, 60, 5), seeds=seeds, rules=[Drawn])
+        return parameters
+
+    three, one = state(3), state(1)
+    for key, value in one.state.items():
+        assert torch.equal(three.state[key][:1], value), key
+    wide = three.state["drawn.1.wide"]
+    flat = three.state["drawn.1.flat"]
+    bound = np.sqrt(6 / 120)
+    assert abs(wide.mean()) < 4 / np.sqrt(wide.numel())
+    assert abs(wide.var() - 1) < 4 * np.sqrt(2 / wide.numel())
+    assert 0.98 * bound < flat.abs().max() <= bound
+    assert abs(flat.var() - bound**2 / 3) < 0.05 * bound**2
+    assert torch.equal(three.state["drawn.1.same"], three.weights[0])
+    drawn = [wide[0], wide[1], three.state["drawn.1.other"][0], three.state["drawn.2.wide"][0]]
+    together = torch.stack([one[:60, :60].flatten() for one in drawn])
+    assert (torch.corrcoef(together) - torch.eye(4)).abs().max() < 5 / 60
+
+
+def trained(rule, name, backend, samples=60):
+    task, options, batch = RUNS[name]
+    spec = RunSpec(
+        task=task,
+        rule=f"0.002*{rule.spec.name}",
+        options=options,
+        seeds=2,
+        samples=samples,
+        evaluations=2,
+        batch_size=batch,
+        dtype="float64",
+        backend=backend,
+    )
+    result = run(spec, rules=[rule])
+    return result.parameters.named(), result.record
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_states_of_units_are_native(name):
+    eager, _ = trained(Averaging, name, "eager")
+    native, record = trained(Averaging, name, "native")
+    assert record["backend"] == ("eager" if name == "attention" else "native"), record
+    for key, value in eager.items():
+        assert value.isfinite().all(), key
+        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("rule", [Averaging, Matrices], ids=lambda rule: rule.spec.name)
+def test_compiled_is_eager(rule, name):
+    eager, _ = trained(rule, name, "eager")
+    compiled, record = trained(rule, name, "compiled")
+    assert record["backend"] == "compiled"
+    for key, value in eager.items():
+        torch.testing.assert_close(compiled[key], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [Averaging, Matrices], ids=lambda rule: rule.spec.name)
+def test_tangents_are_those_of_finite_differences(rule):
+    name, x = rule.spec.name, torch.rand(5, 1, 2, 6, dtype=torch.float64)
+    target = torch.eye(3, dtype=torch.float64)[torch.tensor([[[0, 2]]] * 5)]
+
+    def learned(theta, tangents=False):
+        plan, hooks, parameters = resolve(f"1*{name}", (6, 5, 3), rules=[rule])
+        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
+        kind = TangentStep if tangents else Engine
+        step = kind(plan.circuit, hooks, thetas, parameters)
+        for shown, wanted in zip(x, target, strict=True):
+            step.step(shown, wanted)
+        named = {key: value.clone() for key, value in parameters.named().items()}
+        return step.tangents if tangents else named
+
+    tangents, h = learned(0.3, tangents=True), 1e-6
+    above, below = learned(0.3 + h), learned(0.3 - h)
+    for key, tangent in tangents.items():
+        finite = (above[key] - below[key]) / (2 * h)
+        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-6, atol=1e-8)
+
+
+def test_a_propagating_rule_has_its_state_in_layers_that_it_does_not_change():
+    plan, hooks, parameters = resolve(
+        "0.1*averaging",
+        (6, 5, 4, 3),
+        rules=[Averaging],
+        settings={"averaging": {"layers": "3"}},
+    )
+    keys = {key.split(".")[1] for key in parameters.state}
+    assert keys == {"1", "2", "3"}
+    engine = Engine(plan.circuit, hooks, {"averaging": 0.1}, parameters)
+    before = parameters.state["averaging.2.mean"].clone()
+    engine.step(torch.rand(1, 2, 6, dtype=torch.float64), torch.eye(3).double()[None, :2])
+    assert torch.equal(parameters.state["averaging.2.mean"], before)
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "message"),
+    [
+        (
+            {"over": "post*post", "initial": "weight"},
+            {},
+            "initial = 'weight' is a copy of W; over = 'post*post' is not",
+        ),
+        (
+            {"over": "pre", "initial": "xavier"},
+            {},
+            "initial = 'xavier' is for matrices; over = 'pre' is none",
+        ),
+        (
+            {"over": "feedback"},
+            {},
+            "the state 'x' is over 'feedback' but feedback is None; write 'layer' or 'output'",
+        ),
+    ],
+)
+def test_what_fits_no_state_is_said(state, more, message):
+    with pytest.raises((ValidationError, ValueError)) as caught:
+        spec_of("wrong", {"pre"}, {"x": state}, **more)
+    assert message in str(caught.value)
