@@ -61,6 +61,8 @@ class ArmSpec(Spec):
         batch_norm: trained by autograd with batch normalisation; see
             `plastic_core.experiments.reproducing.peers`.
         grid: axes on which thetas are searched, where they are not those of the figure.
+        at_least: least thetas that are shown, where a search chooses so little of a rule that
+            nothing of it would be seen; the record says what it would have chosen.
     """
 
     label: str
@@ -72,6 +74,7 @@ class ArmSpec(Spec):
     batch_size: PositiveInt = 1
     batch_norm: bool = False
     grid: dict[str, str] = Field({})
+    at_least: dict[str, FiniteFloat] = Field({})
 
 
 class NetworkArms(Spec):

@@ -47,6 +47,14 @@ class _Searched:
         assert self.choice is not None
         return self.choice
 
+    @property
+    def shown(self) -> list[ArmResult]:
+        """What was tried with as much of each rule as is to be seen."""
+        least = self.arm.at_least.items()
+        return [
+            one for one in self.tried if all(one.arm.point[axis] >= value for axis, value in least)
+        ]
+
     def wider(self, figure: FigureSpec, catalogue: Catalogue) -> dict[str, str]:
         """Return its grid with more values on the axes at whose end the choice lies."""
         wider, point = dict(self.grid), self.best.arm.point
@@ -109,7 +117,7 @@ def search(
     while wanted:
         _try(figure, wanted, store, catalogue, where)
         for one in every:
-            one.choice = _choice(figure, one)
+            one.choice = _choice(figure, one, one.tried)
         if growths == _GROWTHS:
             break
         growths += 1
@@ -120,9 +128,10 @@ def search(
     record = []
     chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
     for one in every:
-        thetas = one.best.arm.point
+        shown = _choice(figure, one, one.shown) if one.arm.at_least else one.best
+        thetas = shown.arm.point
         chosen[one.network].append(one.arm.model_copy(update={"thetas": thetas}))
-        record.append(_recorded(one))
+        record.append(_recorded(one, shown))
         grown = " (the grid grew)" if one.grid != one.start else ""
         on_choice(f"{one.network}, {one.arm.label}: {thetas}{grown}")
     networks = {
@@ -168,23 +177,25 @@ def _try(
         one.tried.append(result)
 
 
-def _choice(figure: FigureSpec, one: _Searched) -> Choice:
+def _choice(figure: FigureSpec, one: _Searched, tried: list[ArmResult]) -> Choice:
     grid = {axis: _values(text) for axis, text in one.grid.items()}
-    found = SweepResult(one.tried, Progress(len(one.tried)))
+    found = SweepResult(tried, Progress(len(tried)))
     (choice,) = choose(_sweep_spec(figure, one, grid), found)
     return choice
 
 
-def _recorded(one: _Searched) -> dict[str, Any]:
-    spec = one.best.arm.plan.spec
+def _recorded(one: _Searched, shown: Choice) -> dict[str, Any]:
+    spec, best = one.best.arm.plan.spec, one.best
+    at_least = {"at_least": one.arm.at_least, "best": best.arm.point, "best_accuracy": best.mean}
     return {
         "network": one.network,
         "arm": one.arm.label,
         "rule": one.arm.rule,
-        "thetas": one.best.arm.point,
-        "accuracy": one.best.mean,
+        "thetas": shown.arm.point,
+        "accuracy": shown.mean,
+        **(at_least if one.arm.at_least else {}),
         "points": len(one.tried),
-        "at_edge": list(one.best.at_edge),
+        "at_edge": list(best.at_edge),
         "grid": one.start,
         **({"grown": one.grid} if one.grid != one.start else {}),
         "seeds": spec.seeds,
