@@ -134,12 +134,13 @@ class Signals:
         loss: ``[R, K, 1]``, of each sample.
         weight: ``[R, n_post, n_pre]``, W.
         feedback: ``[R, n_pre, n_post]``, B (with ``feedback="output"``: ``[R, n_pre, n_L]``).
-        state: the rule's own state in this projection, as attributes.
+        state: the rule's own states in this projection, as attributes.
+        noise: the rule's own noise in this projection and update, as attributes.
         batch: the size of the mini-batch.
         learning: whether the network learns; False where it is evaluated.
     """
 
-    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "learning", "products", "site", "state")
+    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "learning", "noise", "products", "site", "state")
 
     pre: Tensor
     post: Tensor
@@ -157,6 +158,7 @@ class Signals:
     weight: Tensor
     feedback: Tensor
     state: Any
+    noise: Any
     batch: int
     learning: bool
     products: Products

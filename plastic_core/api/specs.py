@@ -155,6 +155,9 @@ class RuleSpec(Spec):
         params: a pydantic model class of further parameters, all with defaults; ``--set
             NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
         state: its states, by name.
+        noise: the noise that it reads, `s.noise.NAME`: standard normal numbers, as large as the
+            signals "post" or "pre", or "weight", ``[R, n_post, n_pre]``. In an update it is the
+            same in all hooks, on every backend, alone and among others; 0 in evaluation.
         propagates: whether it propagates the error (implements `plastic_propagate_error`).
         feedback: None, "layer" (a B for each layer) or "output" (a B from the output to each
             layer): what the engine allocates for it.
@@ -171,6 +174,9 @@ class RuleSpec(Spec):
     theta: Theta
     params: type[BaseModel] | None = None
     state: dict[str, State] = Field({})
+    noise: Annotated[
+        frozenset[Literal["post", "pre", "weight"]], BeforeValidator(_set_of_names)
+    ] = frozenset()
     propagates: bool = False
     feedback: Literal["layer", "output"] | None = None
     gated: bool = True

@@ -11,7 +11,7 @@ import pluggy
 import torch
 from torch import Tensor
 
-from plastic_core.api.circuit import Circuit
+from plastic_core.api.circuit import Circuit, Send
 from plastic_core.api.hookspecs import RuleHooks, TransformHooks
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
@@ -21,7 +21,8 @@ from plastic_core.base.errors import PlasticError, listing
 from plastic_core.hooks.failure import guarded
 from plastic_core.hooks.own import Own
 from plastic_core.hooks.result import split_result
-from plastic_core.hooks.trial import SOMEWHERE, Trial, try_transform
+from plastic_core.hooks.transform_trial import try_transform
+from plastic_core.hooks.trial import SOMEWHERE, Trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,21 +115,21 @@ class Hooks:
             ),
         )
 
-    def forward_at(self, projection: int, own: Own) -> Callable[[Signals], Tensor | None] | None:
-        """Return what gives z at one projection, or None for the default, z = W y."""
+    def forward_of(self, send: Send, own: Own) -> Callable[[Signals], Tensor | None] | None:
+        """Return what gives z of one sending, or None for the default, z = W y."""
         return _first_result(
             [
-                own.given(rule.spec, projection, function)
+                own.given(rule.spec, send, function, forward=True)
                 for rule, layers, function in self.forward
-                if projection in layers
+                if send.projection in layers
             ]
         )
 
-    def propagate_at(self, projection: int, own: Own) -> Callable[[Signals], Tensor]:
-        """Return what propagates the error at one projection."""
+    def propagate_of(self, send: Send, own: Own) -> Callable[[Signals], Tensor]:
+        """Return what propagates the error of one sending."""
         assert self.propagate is not None
         assert self.propagator is not None
-        return own.given(self.propagator.spec, projection, self.propagate)
+        return own.given(self.propagator.spec, send, self.propagate)
 
 
 def resolve_hooks(

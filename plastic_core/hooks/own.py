@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
+from plastic_core.api.circuit import Circuit, Send
 from plastic_core.api.specs import RuleSpec, State
 
 
@@ -36,25 +39,70 @@ class Own:
     """What a backend gives each rule beside the signals.
 
     Attributes:
+        circuit: the network.
         state: gives the state of a key in `Parameters.state`.
+        noise: gives the noise of a name as ``[R, rows, columns]``; its shape is that of a matrix,
+            or (sendings, samples, places, units). None where the network is evaluated, and noise
+            is 0.
     """
 
+    circuit: Circuit
     state: Callable[[str], Any]
+    noise: Callable[[str, tuple[int, ...]], Any] | None
 
     def give(self, spec: RuleSpec, projection: int, s: Any) -> None:
-        """Set in the signals of a projection what belongs to a rule, before its hook is called."""
+        """Set in the signals of a projection what belongs to a rule, before it learns."""
         if spec.state:
             s.state = state_view(spec.name, projection, spec.state, self.state)
+        if spec.noise:
+            s.noise = self._noise(spec, projection, s, self.circuit.sends[projection], True)
 
     def given(
-        self, spec: RuleSpec, projection: int, function: Callable[[Any], Any]
+        self, spec: RuleSpec, send: Send, function: Callable[[Any], Any], forward: bool = False
     ) -> Callable[[Any], Any]:
-        """Return a hook of a rule that finds in its signals what belongs to the rule."""
-        if not spec.state:
+        """Return a hook of a rule that finds in its signals what belongs to the rule.
+
+        Args:
+            spec: of the rule.
+            send: what it is called for.
+            function: the hook.
+            forward: whether it sees each sample once, where its error comes from several steps.
+        """
+        projection = send.projection
+        if not spec.state and not spec.noise:
             return function
 
         def call(s: Any) -> Any:
-            self.give(spec, projection, s)
+            if spec.state:
+                s.state = state_view(spec.name, projection, spec.state, self.state)
+            if spec.noise:
+                s.noise = self._noise(spec, projection, s, (send,), not forward)
             return function(s)
 
         return call
+
+    def _noise(
+        self, spec: RuleSpec, projection: int, s: Any, sends: tuple[Send, ...], repeated: bool
+    ) -> SimpleNamespace:
+        """Return the noise of all events of some sendings of a projection."""
+        circuit, noise = self.circuit, {}
+        every, places = circuit.sends[projection], circuit.places(circuit.sends[projection][0].z)
+        rows = s.batch * places
+        n_post, n_pre = s.weight.shape[-2:]
+        for name in sorted(spec.noise):
+            key = state_key(spec.name, projection, name)
+            units = n_pre if name == "pre" else n_post
+            if self.noise is None:
+                like = s.weight if name == "weight" else s.pre[..., :1].expand(-1, -1, units)
+                noise[name] = torch.zeros_like(like)
+            elif name == "weight":
+                noise[name] = self.noise(key, (n_post, n_pre))
+            else:
+                of_all = self.noise(key, (len(every), s.batch, places, units))
+                parts = []
+                for send in sends:
+                    first = every.index(send) * rows
+                    times = len(circuit.events(send).error) if repeated else 1
+                    parts += [of_all[:, first : first + rows]] * times
+                noise[name] = of_all if len(parts) == len(every) else torch.cat(parts, 1)
+        return SimpleNamespace(**noise)

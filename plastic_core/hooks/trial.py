@@ -13,17 +13,15 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
-from plastic_core.api.increment import Increment
-from plastic_core.api.plugin import Transform
 from plastic_core.api.signals import BACK, PRODUCT_NAMES, SIGNAL_NAMES, SIGNALS
 from plastic_core.api.site import SITE_NAMES, Site
 from plastic_core.api.specs import RuleSpec, Sizes
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
-from plastic_core.base.errors import PlasticError, describe_exception, line_of, listing
+from plastic_core.base.errors import describe_exception, line_of, listing
 from plastic_core.base.fault import Fault
 
 # All different, so that no wrong shape fits by chance.
-_REPLICAS, _EVENTS, _POST, _PRE, _OUT = 2, 3, 4, 5, 6
+REPLICAS, _EVENTS, POST, PRE, _OUT = 2, 3, 4, 5, 6
 
 #: Where a hook is tried that does not ask where it is called.
 SOMEWHERE: Final = Site()
@@ -78,21 +76,21 @@ class Trial:
         source = torch.Generator().manual_seed(0)
 
         def rand(*shape: int) -> Tensor:
-            return torch.rand(_REPLICAS, *shape, generator=source, dtype=dtype)
+            return torch.rand(REPLICAS, *shape, generator=source, dtype=dtype)
 
-        out = _POST if site.is_output else _OUT  # which is the same population there
-        columns = out if self.spec.feedback == "output" else _POST
+        out = POST if site.is_output else _OUT  # which is the same population there
+        columns = out if self.spec.feedback == "output" else POST
         shapes = {
-            "pre": (_EVENTS, _PRE),
-            "post": (_EVENTS, _POST),
+            "pre": (_EVENTS, PRE),
+            "post": (_EVENTS, POST),
             "out": (_EVENTS, out),
             "one": (_EVENTS, 1),
-            "weight": (_POST, _PRE),
-            "feedback": (_PRE, columns),
+            "weight": (POST, PRE),
+            "feedback": (PRE, columns),
         }
-        sizes = Sizes(_POST, _PRE, out, columns)
+        sizes = Sizes(POST, PRE, out, columns)
         self._shapes: Final = {
-            name: (_REPLICAS, *kind.shape(sizes)) for name, kind in self.spec.state.items()
+            name: (REPLICAS, *kind.shape(sizes)) for name, kind in self.spec.state.items()
         }
         self.values: dict[str, Any] = {
             **{name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()},
@@ -103,6 +101,14 @@ class Trial:
                 **{name: rand(*shape[1:]) for name, shape in self._shapes.items()}
             ),
         }
+        noises = {
+            "post": (_EVENTS, POST),
+            "pre": (_EVENTS, PRE),
+            "weight": (POST, PRE),
+        }
+        self.values["noise"] = SimpleNamespace(
+            **{name: rand(*noises[name]) for name in sorted(self.spec.noise)}
+        )
         # products that are signals: what they are of is mostly one of them
         self._multiplied = set[str]()
         self.values |= {
@@ -122,9 +128,9 @@ class Trial:
             if matrix == "feedback" and self.spec.feedback is None:
                 raise TypeError("s.feed_back needs feedback='layer' or 'output' in the spec")
             if not isinstance(v, Tensor) or v.shape[-1] != side.shape[1] or v.dim() != 3:
-                found = list(v.shape) if isinstance(v, Tensor) else _kind(v)
+                found = list(v.shape) if isinstance(v, Tensor) else kind_of(v)
                 raise TypeError(
-                    f"s.{name} takes [R, K, {takes}], here [{_REPLICAS}, K, {side.shape[1]}], "
+                    f"s.{name} takes [R, K, {takes}], here [{REPLICAS}, K, {side.shape[1]}], "
                     f"and was given {found}"
                 )
             if name == "back":
@@ -145,14 +151,14 @@ class Trial:
 
     def forward(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_forward`, where the network learns and where it does not."""
-        known = ("pre", "weight", "batch", "state", *SITE_NAMES, *PRODUCT_NAMES)
+        known = ("pre", "weight", "batch", "state", "noise", *SITE_NAMES, *PRODUCT_NAMES)
         self.values = {k: self.values[k] for k in known if k in self.values}
         hook = "plastic_forward"
         for learning in (True, False):
             self.values["learning"] = learning
             called = self._call(hook, function)
             if called is not None and called[0] is not None:
-                shape = (_REPLICAS, _EVENTS, _POST)
+                shape = (REPLICAS, _EVENTS, POST)
                 self._check(hook, "z", called[0], shape, "[R, K, n_post]", _EXAMPLES[hook])
         return frozenset()
 
@@ -163,7 +169,7 @@ class Trial:
         called = self._call(hook, function)
         if called is None:
             return frozenset()
-        shape = (_REPLICAS, _EVENTS, _PRE)
+        shape = (REPLICAS, _EVENTS, PRE)
         self._check(hook, "the error", called[0], shape, "[R, K, n_pre]", _EXAMPLES[hook])
         return called[1]
 
@@ -177,7 +183,7 @@ class Trial:
         if self.spec.state:
             if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
                 expected = "(update, {name: new state})"
-                self._fault(hook, f"returned {_kind(result)}", expected, _STATE)
+                self._fault(hook, f"returned {kind_of(result)}", expected, _STATE)
                 return seen
             self._check_states(hook, result[1])
             result = result[0]
@@ -185,7 +191,7 @@ class Trial:
         if not isinstance(updates, dict) or updates.keys() != self.spec.modifies:
             expected = "{'forward': update, 'feedback': update}"
             example = 'return {"forward": outer(s.post, s.pre), "feedback": outer(s.pre, s.post)}'
-            self._fault(hook, f"returned {_kind(result)}", expected, example)
+            self._fault(hook, f"returned {kind_of(result)}", expected, example)
             return seen
         for matrix, update in updates.items():
             self._check_update(hook, matrix, update)
@@ -194,9 +200,8 @@ class Trial:
     def _call(self, hook: str, function: Callable[..., Any]) -> tuple[Any, frozenset[str]] | None:
         """Return the result and what was read, or None where the hook raised."""
         given = {f"signal '{k}'": v for k, v in self.values.items() if isinstance(v, Tensor)}
-        given |= {
-            f"state '{k}'": v for k, v in vars(self.values.get("state", SimpleNamespace())).items()
-        }
+        for kind in ("state", "noise"):
+            given |= {f"{kind} '{k}'": v for k, v in vars(self.values[kind]).items()}
         before = {what: value.clone() for what, value in given.items()}
         recorder = _Recorder(self.values)
         self._multiplied.clear()
@@ -215,8 +220,11 @@ class Trial:
         finally:
             self._check_reads(hook, recorder.seen)
             self.asked |= recorder.asked
-        same = all(map(_same, _leaves(result), _leaves(again)))
-        self.repeatable &= same and torch.equal(drawn, torch.get_rng_state())
+        self.repeatable &= all(map(same, leaves(result), leaves(again)))
+        if not torch.equal(drawn, torch.get_rng_state()):
+            found = "draws numbers of torch's generator"
+            accepted = "noise that its spec declares, the same on every backend and in every hook"
+            self._fault(hook, found, accepted, 'noise={"post"} in the spec, and s.noise.post')
         for what, value in given.items():
             if not torch.equal(value, before[what]):
                 is_state = what.startswith("state")
@@ -255,9 +263,9 @@ class Trial:
     def _check_update(self, hook: str, matrix: str, update: Any) -> None:
         if not isinstance(update, Update | Tensor):
             expected = "outer(a, b), decay(), sums of them, or a tensor"
-            self._fault(hook, f"returned {_kind(update)}", expected, _OUTER)
+            self._fault(hook, f"returned {kind_of(update)}", expected, _OUTER)
             return
-        rows, columns = _POST, _PRE
+        rows, columns = POST, PRE
         names, example = ("n_post", "n_pre"), _OUTER
         if matrix == "feedback":
             rows, columns = self.values["feedback"].shape[1:]
@@ -267,21 +275,21 @@ class Trial:
             if not isinstance(part.scale, int | float):
                 self._fault(
                     hook,
-                    f"multiplied an update by {_kind(part.scale)}",
+                    f"multiplied an update by {kind_of(part.scale)}",
                     "a number there; multiply a factor of outer() by it",
                     "return outer(s.post * s.post.mean(-1, keepdim=True), s.pre)",
                 )
             if isinstance(part, Outer):
-                left, right = (_REPLICAS, _EVENTS, rows), (_REPLICAS, _EVENTS, columns)
+                left, right = (REPLICAS, _EVENTS, rows), (REPLICAS, _EVENTS, columns)
                 named = f"[R, K, {names[0]}]", f"[R, K, {names[1]}]"
                 self._check(hook, "the left factor", part.post, left, named[0], example)
                 self._check(hook, "the right factor", part.pre, right, named[1], example)
             elif isinstance(part, Decay) and part.factor is not None:
-                shape, named_rows = (_REPLICAS, _EVENTS, rows), f"[R, K, {names[0]}]"
+                shape, named_rows = (REPLICAS, _EVENTS, rows), f"[R, K, {names[0]}]"
                 example = "return decay(s.post.square())"
                 self._check(hook, "the decay factor", part.factor, shape, named_rows, example)
             elif isinstance(part, Dense):
-                full, shape = f"[R, {names[0]}, {names[1]}]", (_REPLICAS, rows, columns)
+                full, shape = f"[R, {names[0]}, {names[1]}]", (REPLICAS, rows, columns)
                 example = "return -0.1 * s.weight"
                 self._check(hook, "the update", part.value, shape, full, example)
 
@@ -289,9 +297,9 @@ class Trial:
         self, hook: str, what: str, value: Any, shape: tuple[int, ...], named: str, example: str
     ) -> None:
         if not isinstance(value, Tensor):
-            self._fault(hook, f"returned {what} as {_kind(value)}", f"a tensor {named}", example)
+            self._fault(hook, f"returned {what} as {kind_of(value)}", f"a tensor {named}", example)
         elif tuple(value.shape) != shape:
-            sizes = f"R={_REPLICAS}, K={_EVENTS}, n_post={_POST}, n_pre={_PRE}"
+            sizes = f"R={REPLICAS}, K={_EVENTS}, n_post={POST}, n_pre={PRE}"
             found = f"returned {what} of shape {list(value.shape)}"
             self._fault(hook, found, f"{named}, here {list(shape)} ({sizes})", example)
         elif value.dtype != self._dtype:
@@ -314,7 +322,8 @@ class _Recorder:
         if name in SITE_NAMES:
             self.asked.add(name)
         if name not in self._values:
-            known = self._values.keys() - {"learning", "state", *SITE_NAMES, *PRODUCT_NAMES}
+            also = {"learning", "state", "noise", *SITE_NAMES, *PRODUCT_NAMES}
+            known = self._values.keys() - also
             raise AttributeError(f"there is no signal '{name}' here; there are {listing(known)}")
         return self._values[name]
 
@@ -324,71 +333,25 @@ def trial_signals(rule: HasSpec, dtype: torch.dtype, site: Site = SOMEWHERE) -> 
     return SimpleNamespace(**Trial(rule, dtype, site).values)
 
 
-def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:
-    """Return a small random increment, such as a transform is tried with; all sizes differ."""
-    source = torch.Generator().manual_seed(0)
-    increment, weight = torch.rand(2, _REPLICAS, _POST, _PRE, generator=source, dtype=dtype)
-    sizes = Sizes(_POST, _PRE, _POST, _POST)
-    states = {
-        name: torch.rand(_REPLICAS, *kind.shape(sizes), generator=source, dtype=dtype)
-        if isinstance(kind.initial, str)
-        else torch.full((_REPLICAS, *kind.shape(sizes)), kind.initial, dtype=dtype)
-        for name, kind in transform.spec.state.items()
-    }
-    return Increment(increment, weight, SimpleNamespace(**states))
-
-
-def try_transform(transform: Transform, function: Callable[[Any], Any]) -> bool:
-    """Try a transform on small random tensors; return whether it gives the same when called again.
-
-    Raises:
-        PlasticError: it raises, modifies what it is given, or returns a wrong shape.
-    """
-    given = trial_increment(transform, torch.float32)
-    increment, weight = given.increment, given.weight
-    before = increment.clone(), weight.clone()
-    what = f"the transform '{transform.spec.name}': plastic_transform_update"
-    drawn = torch.get_rng_state()
-    try:
-        result = function(given)
-        same = all(map(_same, _leaves(result), _leaves(function(given))))
-        if transform.spec.state:
-            result, new = result
-            if new.keys() != transform.spec.state.keys():
-                raise ValueError(f"the states {listing(new)} were returned")
-            for name, value in new.items():
-                found, expected = list(value.shape), list(getattr(given.state, name).shape)
-                if found != expected:
-                    raise ValueError(f"the state '{name}' became {found} in place of {expected}")
-    except Exception as error:
-        raise PlasticError(f"{what} raised {describe_exception(error)}") from error
-    if not (torch.equal(before[0], increment) and torch.equal(before[1], weight)):
-        raise PlasticError(f"{what} modifies its input in place; return the new increment")
-    if not isinstance(result, Tensor) or result.shape != weight.shape:
-        shape = list(result.shape) if isinstance(result, Tensor) else _kind(result)
-        raise PlasticError(
-            f"{what} returned {shape}; expected the new increment, here {list(weight.shape)}"
-        )
-    return same and torch.equal(drawn, torch.get_rng_state())
-
-
-def _leaves(value: Any) -> Iterator[Any]:
+def leaves(value: Any) -> Iterator[Any]:
     """Yield the tensors and numbers that a hook returned."""
     if isinstance(value, Update):
         for part in value.parts:
             yield from (getattr(part, name) for name in (*part.__slots__, "scale"))
     elif isinstance(value, dict | tuple):
         for one in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(one)
+            yield from leaves(one)
     else:
         yield value
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Return whether two of the leaves are equal, where both are NaN too."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one.nan_to_num(), other.nan_to_num())
     return bool(one == other)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what is said of a value of a wrong kind."""
     return "None" if value is None else f"a value of type {type(value).__name__}"

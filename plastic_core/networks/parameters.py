@@ -20,6 +20,7 @@ from plastic_core.networks.initialisation import (
     initial_state,
     initial_weights,
 )
+from plastic_core.networks.noise import NOISE, initial_noise
 from plastic_core.networks.products import aligned_zeros
 
 
@@ -164,6 +165,8 @@ def add_states(parameters: Parameters, hooks: Hooks) -> None:
     acting = [(rule.spec, rule.layers) for rule in hooks.local]
     acting += [(rule.spec, where) for rule, where, _ in hooks.forward]
     acting += [(hooks.propagator.spec, layers)] if hooks.propagator else []
+    if any(spec.noise for spec, _ in acting) and NOISE not in parameters.state:
+        parameters.state[NOISE] = initial_noise(parameters.seeds, parameters.weights[0])
     for spec, where in acting:
         for projection in where:
             parameters.add_state(spec.name, projection, spec.state)

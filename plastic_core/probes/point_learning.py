@@ -22,6 +22,7 @@ from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.own import Own
 from plastic_core.hooks.trial import trial_signals
 from plastic_core.networks.masks import masks_of
+from plastic_core.networks.noise import NOISE, standard_normal
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import LINE
 from plastic_core.probes.factored_increments import FactoredIncrements, scaled, summed
@@ -49,13 +50,13 @@ class Learner:
         matrices: bool,
     ) -> None:
         self.hooks, self.parameters, self.matrices = hooks, parameters, matrices
-        circuit = circuit_of(network)
+        circuit = self.circuit = circuit_of(network)
         self.points, self._depth = len(points), circuit.depth
         self.time_first = circuit.kind == "recurrent"
         self.masks = masks_of(circuit, None)["forward"]
-        self._step = BoundStep(Description(circuit, hooks), parameters, self.points)
+        self._step = BoundStep(Description(circuit, hooks), parameters, self.points, alone=True)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
-        self._gradient = BoundStep(by_gradient, parameters, self.points)
+        self._gradient = BoundStep(by_gradient, parameters, self.points, alone=True)
         self._x = points.expand(parameters.replicas, -1, -1)
         self._target = targets.expand(parameters.replicas, -1, -1)
 
@@ -148,9 +149,10 @@ class Look:
         here = [rule for rule in hooks.local if projection in rule.layers]
         reads = frozenset[str]().union(*(rule.reads for rule in here))
         s = _alone(signals, reads, learner, self._rows)
+        own = Own(learner.circuit, self._state, self._noise_of)
         found = {
             rule.name: scaled(apart(updates["forward"]), self._thetas[rule.theta], s)
-            for rule, updates, _ in updates_of(hooks, projection, s, Own(self._state))
+            for rule, updates, _ in updates_of(hooks, projection, s, own)
             if "forward" in updates
         }
         mask = learner.masks[projection]
@@ -162,6 +164,12 @@ class Look:
             value, _ = transformed(hooks, projection, "forward", value, s.weight, self._state)
             total = FactoredIncrements(rest=value if mask is None else value * mask)
         return {**found, "": total}
+
+    def _noise_of(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Return noise of the next update, the same for all points."""
+        parameters = self._learner.parameters
+        state, dtype = _per_row(parameters.state[NOISE], self._rows), parameters.weights[0].dtype
+        return standard_normal(state, name, shape, dtype)
 
     def _state(self, key: str) -> Tensor:
         """Return a state of each network for as many networks as there are points."""
@@ -276,7 +284,9 @@ def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
     if hooks.transforms:
         return False
     for rule in hooks.local:
-        if rule.reads & MATRIX_SIGNALS or any(s.is_matrix for s in rule.spec.state.values()):
+        spec = rule.spec
+        matrices = rule.reads & MATRIX_SIGNALS or any(s.is_matrix for s in spec.state.values())
+        if matrices or "weight" in spec.noise:
             return False
         if "forward" in rule.spec.modifies:
             updates, _ = rule.update(trial_signals(rule, dtype))

@@ -15,7 +15,7 @@ from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.api.plugin import Rule
 from plastic_core.api.signals import MATRIX_SIGNALS, PRODUCT_NAMES, SIGNAL_NAMES, Signals
 from plastic_core.api.site import SITE_NAMES
-from plastic_core.api.specs import RuleSpec
+from plastic_core.api.specs import RuleSpec, Sizes
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update, outer
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.base.fault import Fault
@@ -111,12 +111,18 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     engine = Engine(_NETWORK, hooks, {rule.theta: 0.0 for rule in hooks.local}, parameters)
     for s in engine.signals(x, target)[::-1]:
         named = {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
-        sizes = {"post": (1, s.post.shape[2]), "pre": (1, s.pre.shape[2])}
-        sizes["weight"] = s.post.shape[2], s.pre.shape[2]
+        fed = s.feedback.shape[2] if spec.feedback else 0
+        sizes = Sizes(s.post.shape[2], s.pre.shape[2], target.shape[2], fed)
         states = {
-            name: torch.randn(2, *sizes[state.over], generator=source, dtype=torch.float64)
+            name: torch.randn(2, *state.shape(sizes), generator=source, dtype=torch.float64)
             for name, state in spec.state.items()
         }
+        noises = {"post": s.post, "pre": s.pre, "weight": s.weight}
+        noise = {
+            name: torch.randn(noises[name].shape, generator=source, dtype=torch.float64)
+            for name in sorted(spec.noise)
+        }
+        named["noise"] = SimpleNamespace(**noise)
         found.append(SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states)))
     return found
 
@@ -128,6 +134,11 @@ def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
         for name, value in vars(signals).items()
         if name in SIGNAL_NAMES - MATRIX_SIGNALS
     }
+    noise = {
+        name: value if name == "weight" else value[:, k : k + 1]
+        for name, value in vars(signals.noise).items()
+    }
+    named["noise"] = SimpleNamespace(**noise)
     feedback = getattr(signals, "feedback", None)
     products = MatrixProducts(signals.weight, feedback)
     return SimpleNamespace(
@@ -148,8 +159,10 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
     def in_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
         return lambda z: function(torch.from_numpy(z)).numpy()
 
-    state = SimpleNamespace(**{name: plain(value) for name, value in vars(s.state).items()})
-    one = SimpleNamespace(**{**{n: plain(v) for n, v in vars(s).items()}, "state": state})
+    one = SimpleNamespace(**{n: plain(v) for n, v in vars(s).items()})
+    for kind in ("state", "noise"):
+        values = {name: plain(value) for name, value in vars(getattr(s, kind)).items()}
+        setattr(one, kind, SimpleNamespace(**values))
     one.activation, one.slope = in_numpy(s.activation), in_numpy(s.slope)
     one.forward, one.back = (lambda v: one.weight @ v), (lambda v: one.weight.T @ v)
     one.feed_back = lambda v: one.feedback @ v

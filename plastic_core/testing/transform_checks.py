@@ -8,7 +8,7 @@ from typing import Any, Final
 from plastic_core.api.plugin import Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.fault import Fault
-from plastic_core.hooks.trial import try_transform
+from plastic_core.hooks.transform_trial import try_transform
 from plastic_core.testing.backend_checks import BACKENDS, backends_of, difference_on
 from plastic_core.testing.small import Hebbian, SmallNetwork
 

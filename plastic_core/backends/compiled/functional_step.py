@@ -25,6 +25,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
+from plastic_core.networks.noise import NOISE, NoiseOfUpdate, counted
 from plastic_core.networks.parameters import Parameters
 
 
@@ -54,7 +55,8 @@ class FunctionalStep:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``.
         """
-        own = Own(parameters.state.__getitem__)
+        noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype)
+        own = Own(self._step.circuit, parameters.state.__getitem__, noise.of)
         step = FunctionalPass(self._step, _Fusible(parameters), own)
         outputs, signals = step.signals(x, target)
         new = Parameters(
@@ -66,6 +68,8 @@ class FunctionalStep:
         )
         for p, s in enumerate(signals):
             self._learn(p, s, parameters, thetas, new, own)
+        if NOISE in new.state:
+            new.state[NOISE] = counted(new.state[NOISE])
         return new, outputs
 
     def _learn(

@@ -30,6 +30,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
+from plastic_core.networks.noise import NOISE, NoiseOfUpdate
 from plastic_core.networks.parameters import Parameters
 
 
@@ -59,15 +60,17 @@ class TangentStep:
         self._hooks, self._circuit = hooks, circuit_of(network)
         self._thetas = {name: theta.view(-1, 1, 1) for name, theta in thetas.items()}
         self._direction = {name: p for p, name in enumerate(thetas)}
-        self._values = parameters.named()
+        self._values, self._states = parameters.named(), parameters.state
         self.tangents = {
             name: value.new_zeros(len(value), len(thetas), *value.shape[1:])
             for name, value in self._values.items()
+            if value.is_floating_point()
         }
         self._name_of = parameters.name_of
         self._masks = masks_of(self._circuit, hooks.feedback)
         products = _DualProducts(parameters, self.tangents, len(thetas))
-        self._own = Own(self._state)
+        self._noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype)
+        self._own = Own(self._circuit, self._state, self._noise.of)
         self._pass = FunctionalPass(Description(self._circuit, hooks), products, self._own)
 
     def step(self, x: Tensor, target: Tensor) -> Tensor:
@@ -77,6 +80,7 @@ class TangentStep:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``.
         """
+        self._noise.forget()
         output, signals = self._pass.signals(x, target)
         changes = [self._learn(p, s) for p, s in enumerate(signals)]
         for sums, states in changes:
@@ -85,6 +89,8 @@ class TangentStep:
             for name, (value, tangent) in states.items():
                 self._values[name].copy_(value)
                 self.tangents[name].copy_(tangent.transpose(0, 1))
+        if NOISE in self._states:
+            self._states[NOISE][:, :, 1] += 1
         outputs: Tensor = output.value
         return outputs
 

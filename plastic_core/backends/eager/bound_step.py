@@ -16,7 +16,7 @@ from torch import Tensor
 from plastic_core.api.circuit import Apply, Events, Node, Send
 from plastic_core.api.maps import Activate, Map
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
-from plastic_core.backends.eager.buffers import Buffers
+from plastic_core.backends.eager.buffers import Buffers, find_slopes
 from plastic_core.backends.step.description import (
     SENT_BACK,
     Description,
@@ -25,6 +25,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 from plastic_core.hooks.own import Own
+from plastic_core.networks.noise import NoiseOfUpdate
 from plastic_core.networks.parameters import Parameters
 from plastic_core.networks.products import MatrixProducts, aligned_zeros, product
 
@@ -38,16 +39,21 @@ class BoundStep:
         step: what to do.
         parameters: read, never written.
         samples: K.
+        alone: whether each sample has the noise that it would have alone.
 
     Attributes:
+        own: gives each rule what belongs to it.
         signals: of each projection, set by `functions`.
         output: what the output function gives, ``[R, K, n_L]``.
     """
 
-    def __init__(self, step: Description, parameters: Parameters, samples: int) -> None:
+    def __init__(
+        self, step: Description, parameters: Parameters, samples: int, alone: bool = False
+    ) -> None:
         self._step, self._parameters = step, parameters
-        self._own = Own(parameters.state.__getitem__)
         circuit = step.circuit
+        self._noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype, alone)
+        self.own = Own(circuit, parameters.state.__getitem__, self._noise.of)
         self._buffers = Buffers(circuit, parameters.weights[0], samples)
         self._kept: dict[Apply, Any] = {}
         # what arrived at nodes whose error no rule reads
@@ -104,7 +110,7 @@ class BoundStep:
             for apply in passed:
                 if apply.map is function:
                     self._slopes[apply.output] = buffers.beside(slopes, apply.output)
-            functions.append(partial(_find_slopes, function, room, slopes))
+            functions.append(partial(find_slopes, function, room, slopes))
         for node, error in errors.items():
             buffers.place([(error, node)])
         return functions
@@ -136,6 +142,7 @@ class BoundStep:
         """
         self._input.copy_(x)
         self._target = target
+        self._noise.forget()
 
     def _compare(self) -> None:
         assert self._output_error is not None
@@ -231,7 +238,7 @@ class BoundStep:
             p = operation.projection
             pre, z = buffers.of("node", operation.pre), buffers.of("node", operation.z)
             compute = product(pre, self._parameters.weights[p].mT, z)
-            own = self._step.hooks.forward_at(p, self._own)
+            own = self._step.hooks.forward_of(operation, self.own)
             if own is None:
                 return compute
             s = self._empty(p)
@@ -275,7 +282,7 @@ class BoundStep:
             elif both is None:
                 self._backward.append(product(getattr(s, of), s.weight, getattr(s, name)))
         if back.into is not None:
-            propagate = step.hooks.propagate_at(back.send.projection, self._own)
+            propagate = step.hooks.propagate_of(back.send, self.own)
             add = self._adding(back.into)
             if not back.at_once:
                 self._backward.append(lambda: add(propagate(s)))
@@ -389,8 +396,3 @@ def _laid_out(value: Tensor, layouts: Sequence[Map]) -> Tensor:
     for layout in layouts:
         value, _ = layout.forward(value)
     return value
-
-
-def _find_slopes(function: Activate, room: Tensor, slopes: Tensor) -> None:
-    """Compute the slopes of all activities in a room at once; what else lies there is unused."""
-    slopes.copy_(function.activation.slope(room, room))

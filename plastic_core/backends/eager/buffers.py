@@ -12,6 +12,7 @@ from typing import Literal
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit, Node
+from plastic_core.api.maps import Activate
 from plastic_core.networks.products import LINE, aligned_zeros
 
 Kind = Literal["node", "error"]
@@ -113,3 +114,8 @@ class Buffers:
 
 def _copying(source: Tensor, to: Tensor) -> Callable[[], Tensor]:
     return lambda: to.copy_(source)
+
+
+def find_slopes(function: Activate, room: Tensor, slopes: Tensor) -> None:
+    """Compute the slopes of all activities in a room at once; what else lies there is unused."""
+    slopes.copy_(function.activation.slope(room, room))

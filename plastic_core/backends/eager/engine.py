@@ -26,6 +26,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
+from plastic_core.networks.noise import NOISE
 from plastic_core.networks.parameters import Parameters, add_states
 
 
@@ -93,6 +94,8 @@ class Engine:
         bound.show(x, target)
         for function in functions:
             function()
+        if NOISE in self.parameters.state:
+            self.parameters.state[NOISE][:, :, 1] += 1
         return bound.output
 
     def signals(self, x: Tensor, target: Tensor) -> list[Signals]:
@@ -111,7 +114,7 @@ class Engine:
         if samples not in self._bound:
             bound = BoundStep(self._description, self.parameters, samples)
             pairs = zip(self._plasticity, bound.signals, strict=True)
-            learn = [partial(plasticity.update, s) for plasticity, s in pairs]
+            learn = [partial(plasticity.update, bound.own, s) for plasticity, s in pairs]
             self._bound[samples] = bound, bound.functions(learn)
         return self._bound[samples]
 
@@ -132,7 +135,6 @@ class _Plasticity:
         masks: dict[str, list[Tensor | None]],
     ) -> None:
         self._projection, self._hooks, self._states = projection, hooks, parameters.state
-        self._own = Own(parameters.state.__getitem__)
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         here = [rule for rule in hooks.local if projection in rule.layers]
         self._sums: dict[str, MatrixSum] = {
@@ -141,10 +143,10 @@ class _Plasticity:
         }
         self._names = " and ".join(rule.name for rule in here)
 
-    def update(self, s: Signals) -> None:
+    def update(self, own: Own, s: Signals) -> None:
         """Let every rule compute its increment, then add them all."""
         new_states: dict[str, Tensor] = {}
-        for rule, updates, new in updates_of(self._hooks, self._projection, s, self._own):
+        for rule, updates, new in updates_of(self._hooks, self._projection, s, own):
             if new:  # copied, because it may be a view of what is about to change
                 new_states |= {key: value.clone() for key, value in new.items()}
             try:

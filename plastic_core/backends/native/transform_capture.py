@@ -17,7 +17,7 @@ from plastic_core.backends.native.follower import FOLLOWED, SIGNALS, STATE, Foll
 from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import MatrixTransform, NotNativeError, Value, Values
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.hooks.trial import trial_increment
+from plastic_core.hooks.transform_trial import trial_increment
 
 
 @dataclass(frozen=True)

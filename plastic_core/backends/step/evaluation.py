@@ -96,20 +96,23 @@ class Evaluation:
             if wanted is not None and send.pre not in wanted
         }
         unmade = {*convolutions.values()}
-        states = Own(lambda key: self._parameters.state[key][replica : replica + 1])
+        own = Own(self._circuit, lambda key: self._parameters.state[key][replica][None], None)
 
         def send(operation: Send, pre: Any) -> Any:
             p, one = operation.projection, slice(replica, replica + 1)
-            weight, own = self._parameters.weights[p][one], self._hooks.forward_at(p, states)
+            weight, forward = (
+                self._parameters.weights[p][one],
+                self._hooks.forward_of(operation, own),
+            )
             if operation in convolutions:
                 return convolutions[operation].convolved(pre, weight[0])
             z = None
-            if own is not None:
+            if forward is not None:
                 feedback = self._parameters.feedback[p][one] if self._parameters.feedback else None
                 products = MatrixProducts(weight, feedback)
                 s = Signals(self._circuit.sites[p], products, learning=False)
                 s.pre, s.weight, s.batch = pre, weight, x.shape[1]
-                z = own(s)
+                z = forward(s)
             return torch.bmm(pre, weight.mT) if z is None else z
 
         def apply(function: Any, inputs: Any) -> Any:

@@ -6,6 +6,7 @@ What a product with a matrix is, the arithmetic says: one for `torch.compile`, o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -133,9 +134,10 @@ class FunctionalPass:
             x: ``[R, K, n_0]``.
             learning: whether it is a step of learning.
         """
+        quiet = replace(self._own, noise=None)
 
         def send(operation: Send, pre: Any) -> Any:
-            own = self._step.hooks.forward_at(operation.projection, self._own)
+            own = self._step.hooks.forward_of(operation, self._own if learning else quiet)
             if own is not None:
                 s = self._signals(operation.projection, x.shape[1], learning)
                 s.pre = pre
@@ -174,7 +176,7 @@ class FunctionalPass:
             if isinstance(back, SendBack):
                 s = sent[back.send] = self._of_one(back, shown)
                 if back.into is not None:
-                    propagate = step.hooks.propagate_at(back.send.projection, self._own)
+                    propagate = step.hooks.propagate_of(back.send, self._own)
                     if not back.at_once:
                         add(back.into, propagate(s))
                     else:

@@ -1,0 +1,116 @@
+"""Noise of rules: standard normal numbers that are counted, not drawn.
+
+Each number is made of the seed of its network, the number of the update, a name and its place
+alone. So it is the same on every backend, alone and among others, for every theta, before and
+after a run was resumed, and in every hook that reads it.
+
+    key of an update    k = mix(mix(seed + updates G) xor hash of rule, projection and name)
+    number i of it      x = mix(k + (i + 1) G), 64 bits
+
+where mix and G are those of SplitMix64 (Steele, Lea, Flood 2014). The upper and the lower 32 bits
+of x are two uniform numbers, of which Box and Muller (1958) make a normal one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plastic_core.base.seeds import Purpose, name_hash, seed_sequence
+
+#: The state that holds for each replica what its seed gives, and how many updates there were.
+NOISE: Final = "noise"
+
+_WORD: Final = 2**32
+
+
+def _signed(number: int) -> int:
+    """Return 64 bits as torch has them, with a sign."""
+    return number - 2**64 if number >= 2**63 else number
+
+
+_G: Final = _signed(0x9E3779B97F4A7C15)
+_FIRST: Final = _signed(0xBF58476D1CE4E5B9)
+_SECOND: Final = _signed(0x94D049BB133111EB)
+
+
+def initial_noise(seeds: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return the state before the first update, ``[R, 1, 2]`` int64.
+
+    Args:
+        seeds: of the replicas.
+        like: a tensor of the same device.
+    """
+    words = [seed_sequence(Purpose.NOISE, seed).generate_state(1, np.uint64)[0] for seed in seeds]
+    rows = [[[_signed(int(word)), 0]] for word in words]
+    return torch.tensor(rows, dtype=torch.int64, device=like.device)
+
+
+def counted(state: Tensor) -> Tensor:
+    """Return the state after one more update."""
+    return state + torch.tensor([0, 1], device=state.device)
+
+
+def standard_normal(state: Tensor, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return numbers of the next update, ``[R, rows, columns]``.
+
+    Args:
+        state: the number of updates, and what the seeds give; ``[R, 1, 2]``.
+        name: what they are for.
+        shape: all but the last dimension are rows.
+        dtype: of the numbers.
+    """
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    seed, updates = state[:, :, :1], state[:, :, 1:]
+    key = _mix(_mix(seed + updates * _G) ^ name_hash(name))
+    places = torch.arange(1, rows * columns + 1, device=state.device).view(1, rows, columns)
+    word = _mix(key + places * _G)
+    above = ((_shifted(word, 32)).to(dtype) + 0.5) / _WORD
+    below = (word & (_WORD - 1)).to(dtype) / _WORD
+    return (-2 * above.log()).sqrt() * (2 * math.pi * below).cos()
+
+
+class NoiseOfUpdate:
+    """Noise of the present update, which all hooks see alike.
+
+    Args:
+        states: those of the networks, of which one counts updates; read whenever noise is made.
+        dtype: of the noise.
+        alone: whether each sample of a mini-batch has the noise that it would have alone.
+    """
+
+    def __init__(
+        self, states: Mapping[str, Tensor], dtype: torch.dtype, alone: bool = False
+    ) -> None:
+        self._states, self._dtype, self._alone = states, dtype, alone
+        self._made: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+
+    def forget(self) -> None:
+        """Begin another update."""
+        self._made.clear()
+
+    def of(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Return noise; see `plastic_core.hooks.own.Own`."""
+        if (name, shape) not in self._made:
+            one = (shape[0], 1, *shape[2:]) if self._alone and len(shape) > 2 else shape
+            made = standard_normal(self._states[NOISE], name, one, self._dtype)
+            if one != shape:
+                made = made.view(-1, *one).expand(-1, *shape).flatten(1, 3)
+            self._made[name, shape] = made
+        return self._made[name, shape]
+
+
+def _mix(word: Tensor) -> Tensor:
+    word = (word ^ _shifted(word, 30)) * _FIRST
+    word = (word ^ _shifted(word, 27)) * _SECOND
+    return word ^ _shifted(word, 31)
+
+
+def _shifted(word: Tensor, bits: int) -> Tensor:
+    """Return words to the right, zeros coming from the left."""
+    return (word >> bits) & ((1 << (64 - bits)) - 1)

@@ -1,0 +1,219 @@
+"""Noise of rules: what it is, and that it is the same wherever it is read."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from plastic_core import PlasticError, RunSpec, run
+from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.backends.eager.engine import Engine
+from tests.building import resolve
+from tests.engine.test_sites import RUNS
+
+
+def spec_of(name, reads, noise, **more):
+    return RuleSpec(
+        name=name,
+        summary="of a test",
+        equation="x",
+        reference="none",
+        modifies="forward",
+        reads=reads,
+        noise=noise,
+        theta=Theta(default=0.01, min=None),
+        **more,
+    )
+
+
+class Jittered(Rule):
+    """Noise on post and pre, in the update alone."""
+
+    spec = spec_of("jittered", {"pre", "post"}, {"post", "pre"})
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post + 0.1 * s.noise.post, s.pre - 0.1 * s.noise.pre)
+
+
+class Perturbed(Rule):
+    """Noise in the forward pass, in the error, and in the update, the same in all of them."""
+
+    spec = spec_of(
+        "perturbed", {"pre", "error", "weight_error"}, {"post", "weight"}, propagates=True
+    )
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return s.forward(s.pre) + 0.1 * s.noise.post
+
+    @hookimpl
+    def plastic_propagate_error(self, s):
+        return s.weight_error + 0.1 * s.back(s.noise.post)
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return 0.001 * s.noise.weight - outer(s.error * (1 + s.noise.post), s.pre)
+
+
+class Seen(Rule):
+    """Keeps what it sees."""
+
+    spec = spec_of("seen", {"pre", "post"}, {"post", "pre", "weight"})
+    found: ClassVar[list] = []
+
+    @hookimpl
+    def plastic_forward(self, s):
+        self.found.append(("forward", s.layer, s.learning, vars(s.noise).copy()))
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        self.found.append(("update", s.layer, s.learning, vars(s.noise).copy()))
+        return outer(s.post, s.pre)
+
+
+def watched(sizes, seeds, batch, steps=1):
+    """Return what a rule sees in some steps, by hook and layer."""
+    plan, hooks, parameters = resolve("0*seen", sizes, seeds=seeds, rules=[Seen])
+    engine = Engine(plan.circuit, hooks, {"seen": 0.0}, parameters)
+    Seen.found.clear()
+    x = torch.rand(seeds, batch, sizes[0], dtype=torch.float64)
+    target = torch.eye(sizes[-1], dtype=torch.float64)[:1].expand(seeds, batch, -1)
+    for _ in range(steps):
+        engine.step(x, target)
+    found = [*Seen.found]
+    Seen.found.clear()
+    engine.activities(x[:1], 0)
+    return found, [*Seen.found]
+
+
+def test_it_is_standard_normal_and_independent():
+    found, _ = watched((200, 150, 150, 5), seeds=2, batch=40, steps=2)
+    updates = [noise for hook, layer, _, noise in found if (hook, layer) == ("update", 2)]
+    first, second = updates
+    (other,) = [n for h, layer, _, n in found[: len(found) // 2] if (h, layer) == ("update", 1)]
+    for name in ("post", "pre", "weight"):
+        x = first[name]
+        assert x.shape[0] == 2
+        count = x.numel()
+        moments = [x.mean(), x.var() - 1, (x**3).mean(), (x**4).mean() - 3]
+        spread = [1, 2, 15, 96]  # of one number's contribution
+        for moment, variance in zip(moments, spread, strict=True):
+            assert abs(moment) < 5 * np.sqrt(variance / count), name
+        tails = (x.abs() > 3).double().mean()
+        assert abs(tails - 0.0027) < 5 * np.sqrt(0.0027 / count)
+    # over units, events, networks, updates, names and layers
+    post = first["post"][0]
+    streams = [
+        post[:, 1:],
+        post[1:],
+        first["post"][1],
+        second["post"][0],
+        first["pre"][0],
+        other["post"][0],
+    ]
+    for stream in streams:
+        rows, columns = min(40, len(stream)) - 1, min(150, stream.shape[1]) - 1
+        a, b = post[:rows, :columns], stream[:rows, :columns]
+        assert abs((a * b).mean()) < 5 / np.sqrt(rows * columns)
+
+
+def test_all_hooks_of_an_update_see_the_same_and_evaluation_sees_none():
+    found, evaluated = watched((6, 5, 4, 3), seeds=2, batch=3)
+    by_hook = {(hook, layer): noise for hook, layer, _, noise in found}
+    for layer in (1, 2, 3):
+        for name, value in by_hook["update", layer].items():
+            assert torch.equal(by_hook["forward", layer][name], value)
+    assert [hook for hook, *_ in evaluated] == ["forward"] * 3
+    for _, _, learning, noise in evaluated:
+        assert not learning
+        assert not any(value.any() for value in noise.values())
+
+
+def trained(rule, name, backend="eager", samples=60, **more):
+    task, options, batch = RUNS[name]
+    spec = RunSpec(
+        task=task,
+        rule=f"0.002*{rule.spec.name}",
+        options=options,
+        samples=samples,
+        evaluations=3,
+        batch_size=batch,
+        **{"seeds": 2, "dtype": "float64", "backend": backend, **more},
+    )
+    result = run(spec, rules=[rule])
+    return result.parameters.named(), result.record
+
+
+RULES = [Jittered, Perturbed]
+
+
+@pytest.mark.parametrize("name", ["dense", "convolution"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_a_network_has_its_own_alone_and_among_others(rule, name, backend):
+    four, _ = trained(rule, name, backend, seeds=4, dtype="float32")
+    one, _ = trained(rule, name, backend, first_seed=3, seeds=1, dtype="float32")
+    for key, value in one.items():
+        assert torch.equal(four[key][3:], value), key
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
+def test_native_is_eager(rule, name):
+    eager, _ = trained(rule, name)
+    native, _ = trained(rule, name, "native")
+    for key, value in eager.items():
+        assert value.double().isfinite().all(), key
+        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
+def test_compiled_is_eager(rule, name):
+    eager, _ = trained(rule, name)
+    compiled, record = trained(rule, name, "compiled")
+    assert record["backend"] == "compiled"
+    for key, value in eager.items():
+        torch.testing.assert_close(compiled[key], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
+def test_tangents_are_those_of_finite_differences(rule):
+    name, x = rule.spec.name, torch.rand(5, 1, 2, 6, dtype=torch.float64)
+    target = torch.eye(3, dtype=torch.float64)[torch.tensor([[[0, 2]]] * 5)]
+
+    def learned(theta, tangents=False):
+        plan, hooks, parameters = resolve(f"1*{name}", (6, 5, 3), rules=[rule])
+        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
+        kind = TangentStep if tangents else Engine
+        step = kind(plan.circuit, hooks, thetas, parameters)
+        for shown, wanted in zip(x, target, strict=True):
+            step.step(shown, wanted)
+        named = {key: value.clone() for key, value in parameters.named().items()}
+        return step.tangents if tangents else named
+
+    tangents, h = learned(0.3, tangents=True), 1e-6
+    above, below = learned(0.3 + h), learned(0.3 - h)
+    for key, tangent in tangents.items():
+        finite = (above[key] - below[key]) / (2 * h)
+        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-6, atol=1e-8)
+
+
+def test_numbers_of_torch_are_refused():
+    class Drawing(Rule):
+        spec = spec_of("drawing", {"pre", "post"}, set())
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.post + torch.randn_like(s.post), s.pre)
+
+    with pytest.raises(PlasticError) as caught:
+        resolve("1*drawing", (6, 5, 3), rules=[Drawing])
+    assert str(caught.value) == (
+        "the rule 'drawing': plastic_local_update draws numbers of torch's generator; expected "
+        "noise that its spec declares, the same on every backend and in every hook"
+    )
