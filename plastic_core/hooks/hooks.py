@@ -69,6 +69,7 @@ class Hooks:
         propagator: the rule that `propagate` belongs to.
         propagate_reads: signals that `propagate` was seen to read, anywhere.
         propagate_asked: what it asks about where it is called.
+        forward_asked: the same of `forward`.
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
         local: in the order of the expression.
@@ -87,6 +88,7 @@ class Hooks:
     transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...]
     unrepeatable: tuple[str, ...] = ()
     propagate_asked: frozenset[str] = frozenset()
+    forward_asked: frozenset[str] = frozenset()
 
     def guarded(self) -> Hooks:
         """Return the same hooks, which say where they fail whose they are."""
@@ -175,8 +177,7 @@ def resolve_hooks(
         return _try(hook, rule, function, dtype, sites, where, ended)
 
     forwards = implementations("plastic_forward")
-    for rule, function in forwards:
-        tried("plastic_forward", rule, function)
+    forward_tried = [one for found in forwards for one in tried("plastic_forward", *found)]
     propagators = implementations("plastic_propagate_error")
     propagations = [
         one for found in propagators for one in tried("plastic_propagate_error", *found)
@@ -199,6 +200,7 @@ def resolve_hooks(
         propagate=propagators[0][1] if propagators else None,
         propagator=propagators[0][0] if propagators else None,
         propagate_reads=frozenset[str]().union(*(one.reads for one in propagations)),
+        forward_asked=frozenset[str]().union(*(one.asked for one in forward_tried)),
         propagate_asked=frozenset[str]().union(*(one.asked for one in propagations)),
         gated=all(rule.spec.gated for rule, _ in propagators),
         feedback=next((rule.spec.feedback for rule, _ in rules if rule.spec.feedback), None),

@@ -78,8 +78,8 @@ def counting(s):
         ),
         (
             lambda s: 0.1 * s.weight,
-            "it reads the matrix 'weight'; read recon (W' post) or weight_error (W' error) in place "
-            "of products with it, and return decay() for a part of it",
+            "it reads the matrix 'weight'; write s.forward(v) or s.back(v) in place of products with "
+            "it, and return decay() for a part of it",
         ),
         (
             lambda s: outer(s.post, s.pre) + torch.bmm(s.post.mT, s.pre),
@@ -131,7 +131,12 @@ def test_a_state_as_large_as_the_weights():
 def test_own_forward():
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp+own", (4, 3, 2), rules=[OwnForward])
-    assert str(caught.value) == "a rule computes z in a way of its own (plastic_forward)"
+    rule, line, reason = str(caught.value).split(": ", 2)
+    assert (rule, line[:5]) == ("the rule 'own'", "line ")
+    assert reason == (
+        "it reads the matrix 'weight'; write s.forward(v) or s.back(v) in place of products with it, "
+        "and return decay() for a part of it"
+    )
 
 
 class Halved(Map):

@@ -11,7 +11,7 @@ from plastic_core.api.normalisation import EPSILON
 from plastic_core.backends.native.c_loss import emit_loss
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.code import VECTOR_SIGNALS, Code
-from plastic_core.backends.native.naming import Naming
+from plastic_core.backends.native.nest import Nest
 from plastic_core.backends.native.operations import PRODUCTS, REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
 
@@ -72,6 +72,7 @@ typedef {"double" if double else "float"} real;
 #define THETAS {len(program.thetas)}
 #define STATES {len(program.states)}
 #define MATRIX_STATES {len(program.matrix_states)}
+#define NOISES {len(program.noises[0])}
 #define BUFFERS {len(writer.buffers)}
 #define COUNTS {max([*counts, 1])}
 #define TRANSFORMED {int(program.transform is not None)}
@@ -137,13 +138,8 @@ class Writer:
         """
         self._free = list(range(len(self.buffers)))
         self._sinks, self._stored, self._reduced = [], {}, {}
-        propagate, name = "", "0"
-        if kind.propagate is not None:
-            name = f"propagate_{index}"
-            self._sinks = [Sink(kind.propagate, True, "pre", "into")]
-            given = "projection_t *p, const signals_t *s, real *into"
-            propagate = _function(name, given, self._compute())
-            self._sinks, self._reduced = [], {}
+        forward = self._of_some("forward", index, kind.forward, "post")
+        propagate = self._of_some("propagate", index, kind.propagate, "pre")
         bound = self._bind("on_weight", kind.weight, "post")
         bound += self._bind("on_feedback", kind.feedback, self._feedback_rows)
         copies = []
@@ -153,21 +149,40 @@ class Writer:
             new = self._pointer(value, False, units)
             count = "1" if units is None else f"p->n_{units}"
             copies.append(f"memcpy(p->state[{slot}], {new}, {count} * sizeof(real));")
-        body = ["const signals_t *s = &p->all;", "(void)s;", *self._compute(), *copies]
+        signals = [
+            "const signals_t *s = &p->all;",
+            "const long first = 0;",
+            "(void)s, (void)first;",
+        ]
+        body = [*signals, *self._compute(), *copies]
         text = f"""\
 static void bind_{index}(projection_t *p) {{
     const signals_t *s = &p->all;
     (void)s;
 {indented(bound)}}}
 
-{propagate}{_function(f"compute_{index}", "projection_t *p", body)}"""
+{forward}{propagate}{_function(f"compute_{index}", "projection_t *p", body)}"""
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
             *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
             *kind.needs,
         ]
-        entry = f"    {{{listing(map(int, numbers))}, bind_{index}, compute_{index}, {name}}},\n"
-        return text, entry
+        functions = [f"bind_{index}", f"compute_{index}"]
+        functions += [
+            f"{n}_{index}" if t else "0"
+            for n, t in (("propagate", propagate), ("forward", forward))
+        ]
+        return text, f"    {{{listing(map(int, numbers))}, {', '.join(functions)}}},\n"
+
+    def _of_some(self, name: str, index: int, value: Value | None, units: str) -> str:
+        """Return the function of a hook that is called for some events, or nothing."""
+        if value is None:
+            return ""
+        self._sinks = [Sink(value, True, units, "into")]
+        given = "projection_t *p, const signals_t *s, real *into, long first"
+        text = _function(f"{name}_{index}", given, ["(void)s, (void)first;", *self._compute()])
+        self._sinks, self._reduced = [], {}
+        return text
 
     def _bind(self, where: str, update: MatrixUpdate | None, rows: str) -> list[str]:
         if update is None:
@@ -208,8 +223,7 @@ static void bind_{index}(projection_t *p) {{
         body: list[str] = []
         for value in reductions([sink.value for sink in self._sinks]):
             self._reduced[value] = self._reserve(value.events, value.units)
-            one = self._product if value.operation in PRODUCTS else self._reduction
-            body += one(value, owner)
+            body += self._made_ahead(value, owner)
         groups: dict[tuple[bool, str | None], list[Sink]] = {}
         for sink in self._sinks:
             groups.setdefault((sink.events, sink.units), []).append(sink)
@@ -226,6 +240,16 @@ static void bind_{index}(projection_t *p) {{
             nest.inner += stores
             body += nest.lines(events, "1" if units is None else f"p->{units}_pad", "SIMD ")
         return body
+
+    def _made_ahead(self, value: Value, owner: str) -> list[str]:
+        """Return what computes a value that is needed before the loops over units."""
+        if value.operation in PRODUCTS:
+            return self._product(value, owner)
+        if value.operation == "noise":
+            slot, units = value.arguments
+            out = f"{owner}->buffers[{self._reduced[value]}]"
+            return [f"make_noise(net, p->noise[{slot}], first, events, p->n_{units}, {out});"]
+        return self._reduction(value, owner)
 
     def _product(self, value: Value, owner: str) -> list[str]:
         """Return what multiplies a vector, which is written down first where it is none."""
@@ -281,61 +305,6 @@ static void bind_{index}(projection_t *p) {{
         return lines
 
 
-class Nest(Naming):
-    """A loop over events around one over units, and what is computed in each."""
-
-    def __init__(self, reduced: dict[Value, int], owner: str) -> None:
-        super().__init__()
-        self._reduced, self._owner = reduced, owner
-        self.outer: list[str] = []
-        self.event: list[str] = []
-        self.inner: list[str] = []
-        self.after: list[str] = []
-        self._pointers: set[str] = set()
-
-    def lines(self, events: bool, count: str, pragma: str) -> list[str]:
-        """Return the loops."""
-        loop = [f"{pragma}for (long i = 0; i < {count}; i++) {{", *self.inner, "}"]
-        inside = [*self.event, *loop, *self.after]
-        if events:
-            inside = ["for (long e = 0; e < events; e++) {", *inside, "}"]
-        return ["{", *self.outer, *inside, "}"]
-
-    def _scope(self, value: Value) -> list[str]:
-        return self.inner if value.units else self.event if value.events else self.outer
-
-    def _leaf(self, value: Value) -> str | None:
-        if value.operation in ("signal", "tangent"):
-            signal, owner = value.arguments[0], "s" if value.operation == "signal" else "ds"
-            name = f"{owner}_{signal}"
-            if name not in self._pointers:
-                self._pointers.add(name)
-                pad = f"p->{value.units}_pad"
-                self.event.append(f"const real *{name} = {owner}->{signal} + e * {pad};")
-            return f"{name}[i]"
-        if value in self._reduced and value.events and value.units:
-            name = f"product_{self._reduced[value]}"
-            if name not in self._pointers:
-                self._pointers.add(name)
-                at = f"{self._owner}->buffers[{self._reduced[value]}] + e * p->{value.units}_pad"
-                self.event.append(f"const real *{name} = {at};")
-            return f"{name}[i]"
-        if value in self._reduced:
-            index = "i" if value.units else "e" if value.events else "0"
-            return f"{self._owner}->buffers[{self._reduced[value]}][{index}]"
-        leaves = {
-            "state": "p->state[{}][i]" if value.units else "p->state[{}][0]",
-            "number": "net->constant[{}]",
-            "theta": "net->theta[{}]",
-            "batch": "(real)net->events",
-            "events": "(real)events",
-            "units": "(real)p->n_{}",
-            "chosen": "(real)(direction == {})",
-        }
-        leaf = leaves.get(value.operation)
-        return None if leaf is None else leaf.format(*value.arguments)
-
-
 def _function(name: str, given: str, body: Iterable[str]) -> str:
     return f"""\
 static void {name}(const network_t *net, {given}, long events) {{
@@ -352,7 +321,7 @@ def _decay_kind(update: MatrixUpdate | None) -> int:
 
 
 def reductions(values: Sequence[Value]) -> list[Value]:
-    """Return reductions and products below some values, those first on which others depend."""
+    """Return what is computed ahead of some values, that first on which others depend."""
     found: dict[Value, None] = {}
 
     def visit(value: Value, seen: set[Value]) -> None:
@@ -362,7 +331,7 @@ def reductions(values: Sequence[Value]) -> list[Value]:
         for argument in value.arguments:
             if isinstance(argument, Value):
                 visit(argument, seen)
-        if value.operation in REDUCTIONS or value.operation in PRODUCTS:
+        if value.operation in REDUCTIONS or value.operation in (*PRODUCTS, "noise"):
             found[value] = None
 
     seen: set[Value] = set()

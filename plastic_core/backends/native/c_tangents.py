@@ -94,7 +94,7 @@ static void bind_tangent_{index}(projection_t *p, projection_t *q) {{
             0,
             0,
         ]
-        entry = f"    {{{listing(map(int, numbers))}, 0, 0, 0}},\n"
+        entry = f"    {{{listing(map(int, numbers))}, 0, 0, 0, 0}},\n"
         return text, entry, f"    {{bind_tangent_{index}, compute_tangent_{index}, {name}}},\n"
 
     def _bind_tangent(self, where: str, update: TangentUpdate | None, rows: str) -> list[str]:

@@ -7,10 +7,12 @@ refused with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from plastic_core.api.plugin import Rule
 from plastic_core.api.signals import SIGNALS
 from plastic_core.api.site import Site
 from plastic_core.api.update import Decay, Outer, as_update
@@ -28,6 +30,7 @@ from plastic_core.backends.native.program import (
 )
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
 from plastic_core.backends.step.description import Description
+from plastic_core.base.seeds import name_hash
 from plastic_core.hooks.hooks import LocalRule
 from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
@@ -43,8 +46,6 @@ def capture(step: Description, dtype: torch.dtype) -> Program:
     Raises:
         NotNativeError: with the reason.
     """
-    if step.hooks.forward:
-        raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
     if any(matrix.mask is not None for matrix in step.circuit.matrices):
         raise NotNativeError("C is not generated for masks, which leave connections out")
     if dtype not in (torch.float32, torch.float64):
@@ -62,13 +63,16 @@ class _Capture:
         acting = [(rule.spec, rule.layers) for rule in hooks.local]
         if hooks.propagator is not None:
             acting.append((hooks.propagator.spec, frozenset(range(self.circuit.depth))))
+        acting += [(rule.spec, layers) for rule, layers, _ in hooks.forward]
         for spec, layers in acting:
             self.acts.setdefault(spec.name, set()).update(layers)
         states = [(spec.name, name) for spec, _ in acting for name in spec.state]
         self.slots = [*dict.fromkeys(states)]
+        noises = [(spec.name, name) for spec, _ in acting for name in sorted(spec.noise)]
+        self.noises = [*dict.fromkeys(noises)]
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
-        self.follower = Follower(self.values, self.slots, dtype)
+        self.follower = Follower(self.values, self.slots, dtype, self.noises)
         self.known: dict[str, Value] = {}
         if any("loss" in reads for reads in self.step.reads):
             self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)
@@ -86,9 +90,13 @@ class _Capture:
             own_source = any(one.source != one.pre for one in events)
             rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
             site = self.circuit.sites[p]
-            key = (needs, propagates, own_source, rules)
+            forwards = tuple(
+                (rule, function) for rule, layers, function in self.hooks.forward if p in layers
+            )
+            key = (needs, propagates, own_source, rules, forwards)
             # the rules of one site are those of others that get the same answers
-            told = site.answers(self.hooks.propagate_asked) if propagates else ()
+            asked = self.hooks.propagate_asked if propagates else frozenset[str]()
+            told = site.answers(asked | (self.hooks.forward_asked if forwards else asked))
             if (key, told) not in known:
                 known[key, told] = len(kinds)
                 kinds.append(self._kind(*key, site))
@@ -114,6 +122,7 @@ class _Capture:
             transform=transform,
             matrix_states=[keys(*slot) for slot in slots.matrices],
             loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
+            noises=self._noise_names(),
         )
 
     def _kind(
@@ -122,11 +131,13 @@ class _Capture:
         propagates: bool,
         own_source: bool,
         rules: tuple[LocalRule, ...],
+        forwards: tuple[tuple[Rule, Callable[[Any], Any]], ...],
         site: Site,
     ) -> Kind:
         self.values.known = dict(self.known)
         if not own_source:
             self.values.known["source"] = self.values.signal("pre")
+        forward = next(filter(None, (self._forward(*one, site) for one in forwards)), None)
         asks = (propagates and self.hooks.propagate_asked) or any(rule.asked for rule in rules)
         if site.is_output and asks:
             # there the output and what is known of it are over the units of post
@@ -143,7 +154,7 @@ class _Capture:
             propagated = self.values.make("identity", propagated)
         # what propagates does not know it yet
         self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
-        kind = Kind(needs, None, None, propagated, [], {})
+        kind = Kind(needs, None, None, propagated, [], {}, forward)
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         for rule in rules:
             result, new = split_result(rule.spec, self.follower.follow(rule, rule.function, site))
@@ -157,6 +168,25 @@ class _Capture:
         kind.weight = self._matrix(updates["forward"], transposed=False)
         kind.feedback = self._matrix(updates["feedback"], transposed=True)
         return kind
+
+    def _forward(self, rule: Rule, function: Callable[[Any], Any], site: Site) -> Value | None:
+        """Return z as a rule computes it, or None where it leaves that to others."""
+        z = self.follower.follow(rule, function, site)
+        if z is not None and not isinstance(z, Value):
+            raise NotNativeError(f"the rule '{rule.spec.name}' gives {z!r} as z")
+        return None if z is None else self.values.make("identity", z)
+
+    def _noise_names(self) -> list[list[int]]:
+        """Return for each projection what its noise is called, as numbers."""
+        for p, sends in enumerate(self.circuit.sends):
+            several = any(len(self.circuit.events(send).error) > 1 for send in sends)
+            if several and any(p in self.acts[owner] for owner, _ in self.noises):
+                raise NotNativeError("C is not generated for noise of what several steps read")
+        keys = [
+            [state_key(owner, p, name) for owner, name in self.noises]
+            for p in range(len(self.circuit.sends))
+        ]
+        return [[name_hash(key) for key in of_one] for of_one in keys]
 
     def _matrix(self, parts: list[tuple[str, Any]], transposed: bool) -> MatrixUpdate | None:
         if not parts:

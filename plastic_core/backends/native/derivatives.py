@@ -65,6 +65,8 @@ class Differentiator:
         """
         if kind.states:
             raise NotNativeError("a rule has a state")
+        if kind.forward is not None:
+            raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
         return TangentKind(
             self._update(kind.weight),
             self._update(kind.feedback),
@@ -105,6 +107,8 @@ class Differentiator:
             if arguments[0] in self._still:
                 return None
             return make("tangent", arguments[0], value.units)
+        if operation == "noise":
+            raise NotNativeError("what is made of noise is not differentiated in C")
         if operation in PRODUCTS:
             raise NotNativeError("products that a rule asks for are not differentiated in C")
         if operation == "theta":

@@ -50,6 +50,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         carry_out_all(net, 0, job->forward);
         if (!finite_outputs(net)) return start;
         carry_out_all(net, job->forward, job->operations);
+        net->updates++;
         net->used += events;
         if (net->used < ready) continue;
         ready = least(group, samples - start - events);
@@ -74,6 +75,10 @@ static void lay_out(job_t *job, network_t *net, arena_t *arena) {
 
 static int64_t train_replica(job_t *job, network_t *net, int64_t replica) {
     net->theta = job->thetas + replica * THETAS;
+    if (NOISES) {
+        net->seed = (uint64_t)job->noise[2 * replica];
+        net->updates = (uint64_t)job->noise[2 * replica + 1];
+    }
     for (long l = 0; l < job->projections; l++)
         set_period(job, &net->projections[l], job->periods[replica]);
     net->together = 1;

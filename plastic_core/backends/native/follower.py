@@ -31,9 +31,9 @@ FOLLOWED: Final = (
 INSTEAD_OF_DENSE: Final = "return outer(a, b), decay(), and sums of them"
 
 _INSTEAD_OF_A_MATRIX: Final = {
-    "weight": "read recon (W' post) or weight_error (W' error) in place of products with it, and "
-    "return decay() for a part of it",
-    "feedback": "read feedback_error (B error) in place of products with it",
+    "weight": "write s.forward(v) or s.back(v) in place of products with it, and return decay() for "
+    "a part of it",
+    "feedback": "write s.feed_back(v) in place of products with it",
 }
 
 
@@ -58,13 +58,20 @@ class Follower:
         values: makes them.
         slots: (rule, state) in the order of "state" values.
         dtype: of the run.
+        noises: (rule, noise) in the order of "noise" values.
     """
 
     kind = "rule"
     layout = "K in dim 1 and the population in dim -1"
 
-    def __init__(self, values: Values, slots: list[tuple[str, str]], dtype: torch.dtype) -> None:
-        self._values, self._slots, self._dtype = values, slots, dtype
+    def __init__(
+        self,
+        values: Values,
+        slots: list[tuple[str, str]],
+        dtype: torch.dtype,
+        noises: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._values, self._slots, self._dtype, self._noises = values, slots, dtype, noises
 
     def follow(self, rule: Any, function: Callable[[Any], Any], site: Site = SOMEWHERE) -> Any:
         """Return what a hook of a rule returns, with values in the place of tensors.
@@ -162,14 +169,21 @@ class Follower:
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
         if owner is SIGNALS:
-            if name == "state":
-                return STATE
+            if name in ("state", "noise"):
+                return STATE if name == "state" else NOISE
             if name == "batch":
                 return self._values.make("batch")
             if name in _INSTEAD_OF_A_MATRIX:
                 instead = _INSTEAD_OF_A_MATRIX[name]
                 raise NotNativeError(f"it reads the matrix '{name}'; {instead}")
             return self._values.signal(name)
+        if owner is NOISE:
+            if name == "weight":
+                raise NotNativeError(
+                    "its noise is as large as a weight matrix; the eager and the compiled backend "
+                    "take it"
+                )
+            return self._values.make("noise", self._noises.index((rule.spec.name, name)), name)
         if owner is STATE:
             state = rule.spec.state[name]
             if state.is_matrix:
@@ -240,8 +254,8 @@ _REDUCE = ("sum", "mean", "amax", "amin")
 _BITS = ("and_", "or_", "invert")
 _CASTS = ("to", "type_as")
 
-#: What the argument of a hook, and its attribute `state`, become.
-SIGNALS, STATE = object(), object()
+#: What the argument of a hook, and its attributes `state` and `noise`, become.
+SIGNALS, STATE, NOISE = object(), object(), object()
 
 
 def _looked_up(argument: Any, found: dict[fx.Node, Any]) -> Any:

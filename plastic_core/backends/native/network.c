@@ -44,6 +44,8 @@ typedef struct {
     const real *inputs;        /* [N, units of x] */
     const real *targets;       /* [N, outputs] */
     const int64_t *order;      /* [replicas, samples] */
+    const int64_t *noise;      /* [replicas, 2], what the seed gives and the number of updates */
+    const int64_t *noise_names; /* [projections, NOISES] */
     int64_t *failed;           /* [replicas], out: index of the failed point, or -1 */
     /* where tangents are carried: with respect to so many thetas, and for each matrix
     [replicas, directions, ...], rows and columns as of the matrix */
@@ -81,12 +83,14 @@ typedef struct {
     signals_t all;             /* of all events */
     real *buffers[BUFFERS + 1];
     real *state[STATES + 1];
+    uint64_t noise[NOISES + 1]; /* their names */
     matrix_t matrix_state[MATRIX_STATES + 1]; /* of transforms, in tiles as W is */
 } projection_t;
 
 typedef struct {
     const job_t *job;
     const real *theta, *constant;
+    uint64_t seed, updates;    /* what noise is made of */
     long events;               /* of the present mini-batch */
     const int64_t *points;     /* which they are */
     real *input, *output;      /* x and y_L */
@@ -116,9 +120,11 @@ struct kind {
     int weight_error, recon, feedback_error; /* what must be sent back */
     void (*bind)(projection_t *p);           /* set on_weight and on_feedback */
     void (*compute)(const network_t *net, projection_t *p, long events);
-    /* the error of what was sent; or null */
+    /* the error of what was sent, and z, of events from `first` on; or null */
     void (*propagate)(const network_t *net, projection_t *p, const signals_t *s, real *into,
-                      long events);
+                      long first, long events);
+    void (*forward)(const network_t *net, projection_t *p, const signals_t *s, real *into,
+                    long first, long events);
 };
 
 /* An activation function, in so many units, and where there are tangents its derivatives. */
@@ -189,6 +195,7 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
         lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0);
     const long widest = p->pre_pad > p->post_pad ? p->pre_pad : p->post_pad;
     for (int s = 0; s < STATES; s++) p->state[s] = take(arena, widest * one);
+    for (int n = 0; n < NOISES; n++) p->noise[n] = (uint64_t)job->noise_names[l * NOISES + n];
     for (int b = 0; b < BUFFERS; b++) {
         const long units[] = {1, p->pre_pad, p->post_pad, p->out_pad};
         p->buffers[b] = take(arena, (buffer_events[b] ? most : 1) * units[buffer_units[b]] * one);
@@ -348,3 +355,28 @@ static void multiply_back(const network_t *net, const projection_t *p, long even
                           real *out);
 static void multiply_feed_back(const network_t *net, const projection_t *p, long events,
                                const real *x, real *out);
+
+#define NOISE_STEP 0x9e3779b97f4a7c15u
+
+INLINE uint64_t mix(uint64_t word) {
+    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
+    word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
+    return word ^ (word >> 31);
+}
+
+/* Standard normal numbers of some events of the present update; see networks/noise.py. */
+static inline void make_noise(const network_t *net, uint64_t name, long first, long events, long n,
+                              real *out) {
+    const uint64_t key = mix(mix(net->seed + net->updates * NOISE_STEP) ^ name);
+    const real word_size = (real)4294967296.0, turn = (real)6.283185307179586;
+    for (long e = 0; e < events; e++, out += padded(n)) {
+        const uint64_t before = (uint64_t)((first + e) * n);
+        for (long i = 0; i < n; i++) {
+            const uint64_t word = mix(key + (before + (uint64_t)i + 1) * NOISE_STEP);
+            const real above = ((real)(uint32_t)(word >> 32) + (real)0.5) / word_size;
+            const real below = (real)(uint32_t)word / word_size;
+            out[i] = CALL(sqrt)(-2 * CALL(log)(above)) * CALL(cos)(turn * below);
+        }
+        clear_padding(out, n);
+    }
+}

@@ -32,9 +32,9 @@ class Value:
     """One intermediate result; equal ones are the same object.
 
     Attributes:
-        operation: "signal", "state", "matrix_state", "number", "theta", "batch", "events" (their
-            number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS` or
-            `operations.PRODUCTS`.
+        operation: "signal", "state", "noise", "matrix_state", "number", "theta", "batch", "events"
+            (their number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS`
+            or `operations.PRODUCTS`.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
         arguments: values, and for leaves what names them.
@@ -90,6 +90,7 @@ class Kind:
         propagate: the error of what was sent, or None where it does not go on.
         states: (slot, new value).
         state_units: for each slot the population that the state belongs to, None for a number.
+        forward: z, where a rule computes it, or None for W pre.
     """
 
     needs: Needs
@@ -98,6 +99,7 @@ class Kind:
     propagate: Value | None
     states: list[tuple[int, Value]]
     state_units: dict[int, str | None]
+    forward: Value | None = None
 
 
 @dataclass
@@ -143,6 +145,7 @@ class Program:
         transform: of the increments of W, or None.
         matrix_states: for each slot the key of the state at each projection.
         loss: what happens at the output.
+        noises: for each projection the names of its noise, as numbers.
     """
 
     kinds: list[Kind]
@@ -155,6 +158,7 @@ class Program:
     transform: MatrixTransform | None
     matrix_states: list[list[str | None]]
     loss: LossProgram
+    noises: list[list[int]]
 
 
 #: Populations of the signals.
@@ -209,8 +213,8 @@ class Values:
             events, over = True, arguments[1] if len(arguments) > 1 else _UNITS[arguments[0]]
         elif operation == "tangent":
             events, over = True, arguments[1]
-        elif operation == "state":
-            over = arguments[1]
+        elif operation in ("state", "noise"):
+            events, over = operation == "noise", arguments[1]
         elif operation in PRODUCTS:
             level += 1
             over = PRODUCTS[operation]

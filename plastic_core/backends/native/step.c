@@ -93,7 +93,7 @@ static void send_events_back(network_t *net, projection_t *p, long first, long e
     }
     send_back(net, &p->weight, pair.count, pair.left, pair.out);
     send_back(net, &p->feedback, fed.count, fed.left, fed.out);
-    if (into) kind->propagate(net, p, &s, into, events);
+    if (into) kind->propagate(net, p, &s, into, first, events);
 }
 
 static void multiply_forward(const network_t *net, const projection_t *p, long events,
@@ -168,11 +168,14 @@ static void carry_out(network_t *net, const bound_t *o) {
     real *const *v = o->v;
     const long events = o->count * net->events, n = o->units, pad = padded(n), all = events * pad;
     switch (o->code) {
-    case SEND:
-        if (net->projections[o->which].shared)
-            forward_many(&net->projections[o->which].weight, events, v[0], v[1]);
-        else send(net, &net->projections[o->which], v[0], v[1]);
+    case SEND: {
+        projection_t *p = &net->projections[o->which];
+        const signals_t s = {.pre = v[0]};
+        if (p->kind->forward) p->kind->forward(net, p, &s, v[1], o->begin * net->events, events);
+        else if (p->shared) forward_many(&p->weight, events, v[0], v[1]);
+        else send(net, p, v[0], v[1]);
         break;
+    }
     case SEND_BACK:
         send_events_back(net, &net->projections[o->which], o->begin * net->events, events, v[0]);
         break;

@@ -76,7 +76,8 @@ class StepTable:
         self.input = self.vectors.at("node", circuit.input)
         self.output = self.vectors.at("node", circuit.output)
         once = [p for p, s in enumerate(circuit.sends) if [one.pre for one in s] == [circuit.input]]
-        self.ahead = once[0] if once else NOWHERE
+        own_forward = [program.kinds[kind].forward is not None for kind in program.kind_of]
+        self.ahead = once[0] if once and not own_forward[once[0]] else NOWHERE
         self._go_forward()
         self.forward = len(self.operations)
         self._compare()
@@ -114,7 +115,8 @@ class StepTable:
             if type(operation) is Send:
                 at = (self.vectors.at("node", operation.pre), self.vectors.at("node", operation.z))
                 count = circuit.places(operation.z)
-                self.operations.append(Operation(Code.SEND, at, operation.projection, count=count))
+                p, begin = operation.projection, self._begin[operation]
+                self.operations.append(Operation(Code.SEND, at, p, begin, count))
             elif type(operation) is Apply:
                 self._apply(operation)
             else:
