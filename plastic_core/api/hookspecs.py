@@ -40,6 +40,15 @@ class RuleHooks(Protocol):
         """
 
     @hookspec(firstresult=True)
+    def plastic_input(self, s: Signals) -> Tensor | None:
+        """Return what is shown in a pass behind the first, ``[R, batch, n_0]``.
+
+        `s` holds the signals of the first layer in the pass before, `s.input` and `s.target`, and
+        in `s.pass_index` the pass that comes. None shows the input again. At most one rule of a
+        run implements it, and says in `passes` how many there are.
+        """
+
+    @hookspec(firstresult=True)
     def plastic_propagate_error(self, s: Signals) -> Tensor | None:
         r"""Return the error as it arrives at the presynaptic activity, before :math:`\sigma'`.
 

@@ -28,7 +28,7 @@ class Rule:
 
     A rule is made without arguments, reads its parameters from ``self.params`` and never sees
     its own theta: the engine scales what it returns. The hooks, marked with ``@hookimpl``, are
-    `plastic_forward`, `plastic_propagate_error` and `plastic_local_update`.
+    `plastic_forward`, `plastic_input`, `plastic_propagate_error` and `plastic_local_update`.
     """
 
     spec: ClassVar[RuleSpec]

@@ -6,6 +6,7 @@ R counts replicas (seeds x theta values), K the events that one update sums over
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -136,11 +137,28 @@ class Signals:
         feedback: ``[R, n_pre, n_post]``, B (with ``feedback="output"``: ``[R, n_pre, n_L]``).
         state: the rule's own states in this projection, as attributes.
         noise: the rule's own noise in this projection and update, as attributes.
+        passes: the signals of each pass of the update, where the rule has several; what is not said
+            to be of another is of the first.
+        pass_index: which pass it is, counted from 0.
+        input: ``[R, batch, n_0]``, what the first pass showed; known to `plastic_input`.
         batch: the size of the mini-batch.
         learning: whether the network learns; False where it is evaluated.
     """
 
-    __slots__ = (*sorted(SIGNAL_NAMES), "batch", "learning", "noise", "products", "site", "state")
+    __slots__ = (
+        *sorted(SIGNAL_NAMES),
+        *(
+            "batch",
+            "input",
+            "learning",
+            "noise",
+            "pass_index",
+            "passes",
+            "products",
+            "site",
+            "state",
+        ),
+    )
 
     pre: Tensor
     post: Tensor
@@ -159,6 +177,9 @@ class Signals:
     feedback: Tensor
     state: Any
     noise: Any
+    passes: Sequence[Signals]
+    pass_index: int
+    input: Tensor
     batch: int
     learning: bool
     products: Products
@@ -166,6 +187,7 @@ class Signals:
 
     def __init__(self, site: Site, products: Products, learning: bool = True) -> None:
         self.site, self.products, self.learning = site, products, learning
+        self.pass_index = 0
 
     @property
     def layer(self) -> int:

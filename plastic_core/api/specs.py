@@ -158,6 +158,9 @@ class RuleSpec(Spec):
         noise: the noise that it reads, `s.noise.NAME`: standard normal numbers, as large as the
             signals "post" or "pre", or "weight", ``[R, n_post, n_pre]``. In an update it is the
             same in all hooks, on every backend, alone and among others; 0 in evaluation.
+        passes: how often the network is shown something in each update, all from one snapshot of
+            the weights; `s.passes` holds the signals of each pass, and plain signals are those of
+            the first. What the others show, `plastic_input` says.
         propagates: whether it propagates the error (implements `plastic_propagate_error`).
         feedback: None, "layer" (a B for each layer) or "output" (a B from the output to each
             layer): what the engine allocates for it.
@@ -177,6 +180,7 @@ class RuleSpec(Spec):
     noise: Annotated[
         frozenset[Literal["post", "pre", "weight"]], BeforeValidator(_set_of_names)
     ] = frozenset()
+    passes: Annotated[int, Field(ge=1, le=16)] = 1
     propagates: bool = False
     feedback: Literal["layer", "output"] | None = None
     gated: bool = True
@@ -210,8 +214,9 @@ class RuleSpec(Spec):
 
     @property
     def reads_error(self) -> bool:
-        """Whether the rule needs an error pass."""
-        return bool(ERROR_SIGNALS & self.reads)
+        """Whether the rule needs an error pass; B e_L comes from the outputs without one."""
+        without = {"feedback_error"} if self.feedback == "output" else set[str]()
+        return bool((ERROR_SIGNALS & self.reads) - without)
 
 
 class TransformSpec(Spec):

@@ -35,6 +35,7 @@ class LocalRule:
             one of their own.
         layers: projections that it acts on, counted from 0.
         reads: signals that the function was seen to read.
+        later: those that it was seen to read of the passes behind the first.
         asked: what it asks about where it is called; the answers are the same in all `layers`.
     """
 
@@ -45,6 +46,12 @@ class LocalRule:
     layers: frozenset[int]
     reads: frozenset[str]
     asked: frozenset[str] = frozenset()
+    later: tuple[frozenset[str], ...] = ()
+
+    def reads_in(self, index: int) -> frozenset[str]:
+        """Return the signals that it reads of a pass."""
+        of_each = (self.reads, *self.later)
+        return of_each[index] if index < len(of_each) else frozenset()
 
     def update(self, s: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Call the function; return the update of each matrix, and the new values of the states."""
@@ -70,6 +77,9 @@ class Hooks:
         propagate_reads: signals that `propagate` was seen to read, anywhere.
         propagate_asked: what it asks about where it is called.
         forward_asked: the same of `forward`.
+        passes: how often something is shown in an update.
+        input: says what the passes behind the first show, or None for the same.
+        input_reads: signals of the first projection that `input` was seen to read.
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
         local: in the order of the expression.
@@ -89,6 +99,9 @@ class Hooks:
     unrepeatable: tuple[str, ...] = ()
     propagate_asked: frozenset[str] = frozenset()
     forward_asked: frozenset[str] = frozenset()
+    passes: int = 1
+    input: Callable[[Signals], Tensor | None] | None = None
+    input_reads: frozenset[str] = frozenset()
 
     def guarded(self) -> Hooks:
         """Return the same hooks, which say where they fail whose they are."""
@@ -104,6 +117,7 @@ class Hooks:
             forward=tuple(
                 (rule, layers, named("plastic_forward", f)) for rule, layers, f in self.forward
             ),
+            input=self.input and named("plastic_input", self.input),
             propagate=propagate and named("plastic_propagate_error", propagate),
             local=tuple(
                 replace(
@@ -127,10 +141,27 @@ class Hooks:
             ]
         )
 
+    def shown_next(self, s: Any, x: Any, target: Any, index: int) -> Any:
+        """Return what a pass shows, ``[R, K, n_0]``.
+
+        Args:
+            s: signals of the first projection in the pass before, a sample to an event.
+            x: what the first pass showed.
+            target: of the samples.
+            index: which pass it is.
+        """
+        if self.input is None:
+            return x
+        s.input, s.target, s.pass_index = x, target, index
+        shown = self.input(s)
+        s.pass_index = index - 1
+        return x if shown is None else shown
+
     def propagate_of(self, send: Send, own: Own) -> Callable[[Signals], Tensor]:
         """Return what propagates the error of one sending."""
         assert self.propagate is not None
-        assert self.propagator is not None
+        if self.propagator is None:  # as of plain backpropagation, which is compared with
+            return self.propagate
         return own.given(self.propagator.spec, send, self.propagate)
 
 
@@ -178,6 +209,8 @@ def resolve_hooks(
 
     forwards = implementations("plastic_forward")
     forward_tried = [one for found in forwards for one in tried("plastic_forward", *found)]
+    inputs = implementations("plastic_input")
+    inputs_tried = [one for found in inputs for one in tried("plastic_input", *found)]
     propagators = implementations("plastic_propagate_error")
     propagations = [
         one for found in propagators for one in tried("plastic_propagate_error", *found)
@@ -190,7 +223,7 @@ def resolve_hooks(
         parts = {**({name: rest} if rest or not own else {}), **own}
         alike = tried("plastic_local_update", rule, function)
         local += [
-            LocalRule(name, theta, rule.spec, function, acts, one.reads, one.asked)
+            LocalRule(name, theta, rule.spec, function, acts, one.reads, one.asked, one.later)
             for theta, where in parts.items()
             for one in alike
             if (acts := where & one.layers) or len(alike) == 1
@@ -204,6 +237,9 @@ def resolve_hooks(
         propagate_asked=frozenset[str]().union(*(one.asked for one in propagations)),
         gated=all(rule.spec.gated for rule, _ in propagators),
         feedback=next((rule.spec.feedback for rule, _ in rules if rule.spec.feedback), None),
+        passes=max((rule.spec.passes for rule, _ in rules), default=1),
+        input=inputs[0][1] if inputs else None,
+        input_reads=frozenset[str]().union(*(one.reads for one in inputs_tried)),
         local=tuple(local),
         transforms=_resolve_transforms(transforms, ended),
         unrepeatable=tuple(unrepeatable),
@@ -216,6 +252,7 @@ class _Tried(NamedTuple):
     layers: frozenset[int]
     reads: frozenset[str]
     asked: frozenset[str]
+    later: tuple[frozenset[str], ...] = ()
 
 
 def _try(
@@ -243,16 +280,15 @@ def _try(
     """
     faults: dict[str, None] = {}
 
-    def tried(site: Site) -> tuple[frozenset[str], frozenset[str]]:
+    def tried(site: Site, layers: frozenset[int]) -> _Tried:
         trial = Trial(rule, dtype, site)
         reads = trial.tried(hook, function)
         faults.update({f"the rule '{rule.spec.name}': {fault}": None for fault in trial.faults})
         ended(rule.spec.name, trial.repeatable)
-        return reads, frozenset(trial.asked)
+        return _Tried(layers, reads, frozenset(trial.asked), trial.later)
 
-    reads, asked = tried(SOMEWHERE)
-    found = [_Tried(layers or frozenset(), reads, asked)]
-    if asked:
+    found = [tried(SOMEWHERE, layers or frozenset())]
+    if asked := found[0].asked:
         faults.clear()  # of what it does nowhere
         if sites is None:
             raise PlasticError(
@@ -260,12 +296,14 @@ def _try(
                 "resolve_hooks the circuit"
             )
         where = range(len(sites)) if layers is None else sorted(layers)
-        at_each = {p: tried(sites[p]) for p in where}
-        asked = asked.union(*(one for _, one in at_each.values()))
+        at_each = {p: tried(sites[p], frozenset({p})) for p in where}
+        asked = asked.union(*(one.asked for one in at_each.values()))
         alike: dict[Any, list[int]] = {}
         for p in where:
             alike.setdefault(sites[p].answers(asked), []).append(p)
-        found = [_Tried(frozenset(ps), at_each[ps[0]][0], asked) for ps in alike.values()]
+        found = [
+            at_each[ps[0]]._replace(layers=frozenset(ps), asked=asked) for ps in alike.values()
+        ]
     if faults:
         raise PlasticError("\n".join(faults))
     return found

@@ -29,6 +29,7 @@ SOMEWHERE: Final = Site()
 _OUTER: Final = "return outer(s.post, s.pre)"
 _EXAMPLES: Final = {
     "plastic_forward": "return torch.bmm(s.pre, s.weight.mT)",
+    "plastic_input": "return s.input + s.feedback_error",
     "plastic_propagate_error": "return s.weight_error",
     "plastic_local_update": _OUTER,
 }
@@ -66,6 +67,7 @@ class Trial:
         faults: what was found wrong; each place is the name of a hook.
         repeatable: whether the hook gave the same for the same signals, drawing nothing.
         asked: what the hook asked about where it is called, of `SITE_NAMES`.
+        passes: the signals of the passes behind the first.
     """
 
     def __init__(self, rule: HasSpec, dtype: torch.dtype, site: Site = SOMEWHERE) -> None:
@@ -92,10 +94,16 @@ class Trial:
         self._shapes: Final = {
             name: (REPLICAS, *kind.shape(sizes)) for name, kind in self.spec.state.items()
         }
+
+        def signals() -> dict[str, Any]:
+            return {name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()}
+
+        self.passes = [_Recorder(signals()) for _ in range(self.spec.passes - 1)]
         self.values: dict[str, Any] = {
-            **{name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()},
+            **signals(),
             "batch": _EVENTS,
             "learning": True,
+            "pass_index": 0,
             **{name: getattr(site, name) for name in SITE_NAMES},
             "state": SimpleNamespace(
                 **{name: rand(*shape[1:]) for name, shape in self._shapes.items()}
@@ -144,18 +152,36 @@ class Trial:
         """Try a hook; return the signals that it read."""
         methods = {
             "plastic_forward": self.forward,
+            "plastic_input": self.input,
             "plastic_propagate_error": self.propagate,
             "plastic_local_update": self.local,
         }
         return methods[hook](function)
+
+    @property
+    def later(self) -> tuple[frozenset[str], ...]:
+        """The signals that a local update read of the passes behind the first."""
+        return tuple(frozenset(one.seen) for one in self.passes)
+
+    def input(self, function: Callable[..., Any]) -> frozenset[str]:
+        """Try `plastic_input`; return the signals that it read."""
+        hook, shape = "plastic_input", (REPLICAS, _EVENTS, PRE)
+        self.values |= {"input": self.values["pre"].clone(), "pass_index": 1}
+        called = self._call(hook, function)
+        if called is None:
+            return frozenset()
+        if called[0] is not None:
+            self._check(hook, "the input", called[0], shape, "[R, K, n_0]", _EXAMPLES[hook])
+        return called[1] - {"target"}
 
     def forward(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_forward`, where the network learns and where it does not."""
         known = ("pre", "weight", "batch", "state", "noise", *SITE_NAMES, *PRODUCT_NAMES)
         self.values = {k: self.values[k] for k in known if k in self.values}
         hook = "plastic_forward"
-        for learning in (True, False):
-            self.values["learning"] = learning
+        shown = [(True, index) for index in range(self.spec.passes)]
+        for learning, index in [*shown, (False, 0)]:
+            self.values |= {"learning": learning, "pass_index": index}
             called = self._call(hook, function)
             if called is not None and called[0] is not None:
                 shape = (REPLICAS, _EVENTS, POST)
@@ -176,10 +202,18 @@ class Trial:
     def local(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_local_update`; return the signals that it read."""
         hook = "plastic_local_update"
+        first = _Recorder(self.values)
+        if self.spec.passes > 1:
+            for one in self.passes:
+                one.also = self.values
+            self.values = {**self.values, "passes": (first, *self.passes)}
         called = self._call(hook, function)
         if called is None:
             return frozenset()
         result, seen = called
+        seen |= first.seen
+        for one in (first, *self.passes):
+            self._check_reads(hook, one.seen - called[1])
         if self.spec.state:
             if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
                 expected = "(update, {name: new state})"
@@ -314,23 +348,29 @@ class _Recorder:
     """Signals that note what is read."""
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self._values, self.seen, self.asked = values, set[str](), set[str]()
+        self.values, self.seen, self.asked = values, set[str](), set[str]()
+        self.also: Mapping[str, Any] = {}  # what is the same in all passes
 
     def __getattr__(self, name: str) -> Any:
         if name in SIGNAL_NAMES:
             self.seen.add(name)
         if name in SITE_NAMES:
             self.asked.add(name)
-        if name not in self._values:
-            also = {"learning", "state", "noise", *SITE_NAMES, *PRODUCT_NAMES}
-            known = self._values.keys() - also
+        if name not in SIGNAL_NAMES and name in self.also:
+            return self.also[name]
+        if name not in self.values:
+            also = {"learning", "state", "noise", "pass_index", *SITE_NAMES, *PRODUCT_NAMES}
+            known = self.values.keys() - also
             raise AttributeError(f"there is no signal '{name}' here; there are {listing(known)}")
-        return self._values[name]
+        return self.values[name]
 
 
 def trial_signals(rule: HasSpec, dtype: torch.dtype, site: Site = SOMEWHERE) -> SimpleNamespace:
     """Return small random signals in which all sizes differ, such as a hook is tried with."""
-    return SimpleNamespace(**Trial(rule, dtype, site).values)
+    trial = Trial(rule, dtype, site)
+    first = SimpleNamespace(**trial.values)
+    first.passes = [first, *(SimpleNamespace(**one.values) for one in trial.passes)]
+    return first
 
 
 def leaves(value: Any) -> Iterator[Any]:

@@ -234,6 +234,18 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit
             f"{' and '.join(propagators)} both propagate the error, and a run has one error pass; "
             "keep one of them"
         )
+    showing = [r.name for r in rules if hasattr(r.rule, "plastic_input")]
+    if len(showing) > 1:
+        raise PlasticError(
+            f"{' and '.join(showing)} both say what is shown behind the first pass; keep one of "
+            "them"
+        )
+    several = [r.name for r in rules if r.rule.spec.passes > 1]
+    if several and circuit.kind == "recurrent":
+        raise PlasticError(
+            f"{' and '.join(several)} show something several times in an update, which is not for "
+            "recurrent networks"
+        )
     readers = [r.name for r in rules if r.rule.spec.reads_error]
     if readers and not propagators:
         offers = [

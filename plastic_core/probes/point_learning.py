@@ -14,6 +14,7 @@ from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Products, Signals
 from plastic_core.api.update import apart
+from plastic_core.backends.eager.bound_passes import BoundPasses
 from plastic_core.backends.eager.bound_step import BoundStep
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.learning import transformed, updates_of
@@ -54,7 +55,7 @@ class Learner:
         self.points, self._depth = len(points), circuit.depth
         self.time_first = circuit.kind == "recurrent"
         self.masks = masks_of(circuit, None)["forward"]
-        self._step = BoundStep(Description(circuit, hooks), parameters, self.points, alone=True)
+        self._step = BoundPasses(circuit, hooks, parameters, self.points, alone=True)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
         self._gradient = BoundStep(by_gradient, parameters, self.points, alone=True)
         self._x = points.expand(parameters.replicas, -1, -1)
@@ -72,7 +73,7 @@ class Learner:
         """Return the errors of backpropagation in the networks as they are now."""
         return [self.of_points(s.error) for s in self._run(self._gradient)]
 
-    def _run(self, step: BoundStep) -> Sequence[Signals]:
+    def _run(self, step: BoundStep | BoundPasses) -> Sequence[Signals]:
         step.show(self._x, self._target)
         for function in step.functions():
             function()
@@ -93,7 +94,10 @@ def _backpropagation(hooks: Hooks, depth: int) -> Hooks:
     return replace(
         hooks,
         propagate=lambda s: s.weight_error,
+        propagator=None,
         propagate_reads=frozenset({"weight_error"}),
+        passes=1,
+        input=None,
         gated=True,
         feedback=None,
         local=(reader,),
@@ -147,7 +151,7 @@ class Look:
     def _increments_of(self, projection: int, signals: Signals) -> dict[str, FactoredIncrements]:
         learner, hooks = self._learner, self._learner.hooks
         here = [rule for rule in hooks.local if projection in rule.layers]
-        reads = frozenset[str]().union(*(rule.reads for rule in here))
+        reads = frozenset[str]().union(*(r for rule in here for r in (rule.reads, *rule.later)))
         s = _alone(signals, reads, learner, self._rows)
         own = Own(learner.circuit, self._state, self._noise_of)
         found = {
@@ -342,6 +346,8 @@ def _alone(s: Signals, reads: frozenset[str], learner: Learner, rows: int) -> Si
                 rooms[id(value)] = room.flatten(0, 1)
             setattr(alone, name, rooms[id(value)])
     alone.batch = 1
+    if hasattr(s, "passes"):
+        alone.passes = [alone, *(_alone(one, reads, learner, rows) for one in s.passes[1:])]
     return alone
 
 

@@ -19,7 +19,7 @@ from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.api.update import Update, apart
 from plastic_core.backends.step.description import Description
-from plastic_core.backends.step.functional import FunctionalPass
+from plastic_core.backends.step.functional import signals_of_passes
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
@@ -41,7 +41,9 @@ class FunctionalStep:
     def __init__(
         self, network: AnyNetwork | Circuit, hooks: Hooks, device: torch.device | str = "cpu"
     ) -> None:
-        self._step = Description(circuit_of(network), hooks)
+        circuit = circuit_of(network)
+        self._passes = [Description(circuit, hooks, index) for index in range(hooks.passes)]
+        self._step = self._passes[0]
         self._masks = masks_of(self._step.circuit, hooks.feedback, device)
 
     def __call__(
@@ -57,8 +59,7 @@ class FunctionalStep:
         """
         noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype)
         own = Own(self._step.circuit, parameters.state.__getitem__, noise.of)
-        step = FunctionalPass(self._step, _Fusible(parameters), own)
-        outputs, signals = step.signals(x, target)
+        outputs, signals = signals_of_passes(self._passes, _Fusible(parameters), own, x, target)
         new = Parameters(
             [*parameters.weights],
             [*parameters.feedback],

@@ -24,7 +24,7 @@ from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.dual.dual import Dual, call, value_and_tangent
 from plastic_core.backends.dual.tangent_sum import TangentSum
 from plastic_core.backends.step.description import Description
-from plastic_core.backends.step.functional import FunctionalPass
+from plastic_core.backends.step.functional import FunctionalPass, signals_of_passes
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
@@ -71,7 +71,8 @@ class TangentStep:
         products = _DualProducts(parameters, self.tangents, len(thetas))
         self._noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype)
         self._own = Own(self._circuit, self._state, self._noise.of)
-        self._pass = FunctionalPass(Description(self._circuit, hooks), products, self._own)
+        self._products = products
+        self._passes = [Description(self._circuit, hooks, index) for index in range(hooks.passes)]
 
     def step(self, x: Tensor, target: Tensor) -> Tensor:
         """Learn from one mini-batch in each replica; return the outputs before the update.
@@ -81,7 +82,7 @@ class TangentStep:
             target: ``[R, K, n_L]``.
         """
         self._noise.forget()
-        output, signals = self._pass.signals(x, target)
+        output, signals = signals_of_passes(self._passes, self._products, self._own, x, target)
         changes = [self._learn(p, s) for p, s in enumerate(signals)]
         for sums, states in changes:
             for total in sums:
@@ -100,7 +101,8 @@ class TangentStep:
         Args:
             x: ``[R, K, n_0]``.
         """
-        nodes, _ = self._pass.forward(x, learning=False)
+        one = FunctionalPass(self._passes[0], self._products, self._own)
+        nodes, _ = one.forward(x, learning=False)
         return value_and_tangent(nodes[self._circuit.output], len(self._thetas))
 
     def _learn(self, p: int, s: Any) -> tuple[list[TangentSum], dict[str, tuple[Tensor, Tensor]]]:

@@ -133,6 +133,11 @@ class BoundStep:
             begin = end
         return done
 
+    @property
+    def first_signals(self) -> Signals:
+        """Those of the first projection, with a sample to an event."""
+        return self._wholes.get(self._step.circuit.sends[0][0], self.signals[0])
+
     def show(self, x: Tensor, target: Tensor) -> None:
         """Take the next samples.
 
@@ -220,7 +225,7 @@ class BoundStep:
         weights, feedback = self._parameters.weights, self._parameters.feedback
         products = MatrixProducts(weights[p], feedback[p] if feedback else None)
         s = Signals(self._step.circuit.sites[p], products)
-        s.batch, s.weight = self._buffers.samples, weights[p]
+        s.batch, s.weight, s.pass_index = self._buffers.samples, weights[p], self._step.index
         if feedback:
             s.feedback = feedback[p]
         return s
@@ -349,19 +354,15 @@ class BoundStep:
             return self._through_activation(back, back.apply.map)
         arriving, adding = self._arriving(back.error), [n and self._adding(n) for n in back.into]
         kept, apply, function = self._kept, back.apply, back.apply.map
-        if function.gates and not self._step.hooks.gated:
-
-            def through() -> tuple[Tensor, ...]:
-                return (arriving(),) * len(adding)
-        else:
-
-            def through() -> tuple[Tensor, ...]:
-                return function.backward(arriving(), kept[apply])
+        unchanged = function.gates and not self._step.hooks.gated
 
         def send() -> None:
-            for add, error in zip(adding, through(), strict=True):
+            error = arriving()
+            same = (error,) * len(adding)
+            through = same if unchanged else function.backward(error, kept[apply])
+            for add, one in zip(adding, through, strict=True):
                 if add is not None:
-                    add(error)
+                    add(one)
 
         return send
 

@@ -6,7 +6,7 @@ step consists of is described once, in `plastic_core.backends.step`; here it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,8 @@ from torch import Tensor
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
-from plastic_core.backends.eager.bound_step import BoundStep
+from plastic_core.backends.eager.bound_passes import BoundPasses
 from plastic_core.backends.eager.matrix_sum import MatrixSum
-from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
@@ -62,10 +61,10 @@ class Engine:
         add_states(parameters, hooks)
         self.parameters = parameters
         circuit = circuit_of(network)
-        self._description = Description(circuit, hooks)
+        self._circuit, self._hooks = circuit, hooks
         self._evaluation = Evaluation(network, hooks, parameters)
         # by number of samples
-        self._bound: dict[int, tuple[BoundStep, list[Callable[[], Any]]]] = {}
+        self._bound: dict[int, tuple[BoundPasses, list[Callable[[], Any]]]] = {}
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
         columns = {
@@ -98,7 +97,7 @@ class Engine:
             self.parameters.state[NOISE][:, :, 1] += 1
         return bound.output
 
-    def signals(self, x: Tensor, target: Tensor) -> list[Signals]:
+    def signals(self, x: Tensor, target: Tensor) -> Sequence[Signals]:
         """Return what the rules of each projection may read, and learn nothing.
 
         The arguments are those of `step`, the next of which overwrites them.
@@ -109,10 +108,10 @@ class Engine:
             function()
         return bound.signals
 
-    def _bound_to(self, samples: int) -> tuple[BoundStep, list[Callable[[], Any]]]:
+    def _bound_to(self, samples: int) -> tuple[BoundPasses, list[Callable[[], Any]]]:
         """Return the step for a number of samples, and all that is done in it."""
         if samples not in self._bound:
-            bound = BoundStep(self._description, self.parameters, samples)
+            bound = BoundPasses(self._circuit, self._hooks, self.parameters, samples)
             pairs = zip(self._plasticity, bound.signals, strict=True)
             learn = [partial(plasticity.update, bound.own, s) for plasticity, s in pairs]
             self._bound[samples] = bound, bound.functions(learn)

@@ -31,8 +31,8 @@ FOLLOWED: Final = (
 INSTEAD_OF_DENSE: Final = "return outer(a, b), decay(), and sums of them"
 
 _INSTEAD_OF_A_MATRIX: Final = {
-    "weight": "write s.forward(v) or s.back(v) in place of products with it, and return decay() for "
-    "a part of it",
+    "weight": "write s.forward(v) or s.back(v) in place of products with it, and return decay() "
+    "for a part of it",
     "feedback": "write s.feed_back(v) in place of products with it",
 }
 

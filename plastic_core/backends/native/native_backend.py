@@ -24,7 +24,7 @@ from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.code import VECTOR_SIGNALS
 from plastic_core.backends.native.library import Library, load_library
-from plastic_core.backends.native.program import Program
+from plastic_core.backends.native.program import NotNativeError, Program
 from plastic_core.backends.native.step_table import StepTable
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
@@ -118,6 +118,8 @@ class NativeBackend:
     ) -> None:
         circuit = circuit_of(network)
         if code is None:
+            if hooks.passes > 1:
+                raise NotNativeError("C is not generated for several passes in an update")
             step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
             program = capture(step, dtype)
             table = StepTable(step, program)

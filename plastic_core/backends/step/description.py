@@ -86,9 +86,13 @@ class PreError:
 class Description:
     """One step of a circuit with the hooks of a run.
 
-    Attributes:
+    Args:
         circuit: the network.
         hooks: the resolved hooks.
+        index: which pass of an update it is.
+
+    Attributes:
+        circuit, hooks, index: as given.
         propagates: of each projection whether an error goes on below it.
         learns_by: of each projection the signals that its rules read to learn.
         reads: of each projection the signals that must be computed.
@@ -100,13 +104,19 @@ class Description:
             signals are complete, and nothing that comes later needs its matrices.
     """
 
-    def __init__(self, circuit: Circuit, hooks: Hooks) -> None:
-        self.circuit, self.hooks = circuit, hooks
+    def __init__(self, circuit: Circuit, hooks: Hooks, index: int = 0) -> None:
+        self.circuit, self.hooks, self.index = circuit, hooks, index
         depth = len(circuit.sends)
+        first = hooks.input_reads if index < hooks.passes - 1 else frozenset[str]()
         self.learns_by = tuple(
-            frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
+            frozenset(() if p else first).union(
+                *(rule.reads_in(index) for rule in hooks.local if p in rule.layers)
+            )
             for p in range(depth)
         )
+        # what comes from the outputs at once needs the error of the output alone
+        at_once = {"feedback_error"} if hooks.feedback == "output" else set[str]()
+        self._from_error = ERROR_SIGNALS - at_once
         self._needed = self._find_needed()
         self.propagates = tuple(
             any(send.pre in self._needed for send in sends) for sends in circuit.sends
@@ -115,7 +125,8 @@ class Description:
             self.learns_by[p] | (hooks.propagate_reads if self.propagates[p] else frozenset())
             for p in range(depth)
         )
-        self.error = circuit.logits in self._needed or any("output_error" in r for r in self.reads)
+        of_output = {"output_error"} | at_once
+        self.error = circuit.logits in self._needed or any(of_output & r for r in self.reads)
         slots = {self.slot(node) for node in self._needed} | (
             {circuit.logits} if self.error else set()
         )
@@ -168,7 +179,7 @@ class Description:
         circuit, needed = self.circuit, set[Node]()
         for p, sends in enumerate(circuit.sends):
             for events in map(circuit.events, sends):
-                if self.learns_by[p] & ERROR_SIGNALS:
+                if self.learns_by[p] & self._from_error:
                     needed.update(events.error)
                 if "pre_error" in self.learns_by[p]:
                     needed.update(self._error_below(node) for node in events.pre)

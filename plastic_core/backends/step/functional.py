@@ -115,6 +115,31 @@ class _Products(NamedTuple):
         return self.arithmetic.feed_back(self.projection, v)
 
 
+def signals_of_passes(
+    steps: Sequence[Description], arithmetic: Arithmetic, own: Own, x: Any, target: Any
+) -> tuple[Any, list[Signals]]:
+    """Return the outputs, and what the rules may read, of all passes of an update.
+
+    Args:
+        steps: the passes.
+        arithmetic: see `FunctionalPass`, as `own`.
+        own: gives each rule what belongs to it.
+        x: ``[R, K, n_0]``.
+        target: ``[R, K, n_L]``.
+    """
+    found, shown = [], x
+    for step in steps:
+        one = FunctionalPass(step, arithmetic, own)
+        found.append(one.signals(shown, target))
+        if step.index < len(steps) - 1:
+            shown = step.hooks.shown_next(one.first, x, target, step.index + 1)
+    output, signals = found[0]
+    if len(steps) > 1:
+        for of_each in zip(*(signals for _, signals in found), strict=True):
+            of_each[0].passes = of_each
+    return output, signals
+
+
 class FunctionalPass:
     """Carries out the forward and the backward part of a step.
 
@@ -122,7 +147,13 @@ class FunctionalPass:
         step: what to do.
         arithmetic: how.
         own: gives each rule what belongs to it.
+
+    Attributes:
+        first: signals of the first projection, with a sample to an event, where they decide what
+            the next pass shows.
     """
+
+    first: Signals | None = None
 
     def __init__(self, step: Description, arithmetic: Arithmetic, own: Own) -> None:
         self._step, self._arithmetic, self._own = step, arithmetic, own
@@ -200,11 +231,24 @@ class FunctionalPass:
                 for node, one in zip(back.into, through, strict=True):
                     if node is not None:
                         add(node, self._arithmetic.stored(one))
-        return output, [self._of_all(sends, shown, sent, own_errors) for sends in circuit.sends]
+        every = [self._of_all(sends, shown, sent, own_errors) for sends in circuit.sends]
+        if step.hooks.input is not None:
+            self.first = self._first_signals(shown, every[0])
+        return output, every
+
+    def _first_signals(self, shown: _Shown, s: Signals) -> Signals:
+        """Return the signals of the first projection, with a sample to an event."""
+        send = self._step.circuit.sends[0][0]
+        whole = self._step.whole(send)
+        if whole is None:
+            return s
+        events = self._step.circuit.events(send)
+        return self._as_a_whole(SendBack(send, events, 0, None, whole, False), shown, s)
 
     def _signals(self, projection: int, batch: int, learning: bool = True) -> Signals:
         products = _Products(self._arithmetic, projection)
         s = Signals(self._step.circuit.sites[projection], products, learning)
+        s.pass_index = self._step.index
         s.batch, s.weight = batch, self._arithmetic.matrix("weight", projection)
         if self._step.hooks.feedback is not None:
             s.feedback = self._arithmetic.matrix("feedback", projection)
