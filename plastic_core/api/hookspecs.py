@@ -56,6 +56,15 @@ class RuleHooks(Protocol):
         `s.feedback_error` (:math:`B e_l`) (Equations 5 and 7).
         """
 
+    @hookspec(firstresult=True)
+    def plastic_settle(self, s: Signals) -> Tensor | tuple[Tensor, Tensor]:
+        r"""Return the next :math:`z_l` of one population, ``[R, K, n_l]``, or it and a message.
+
+        `s` holds `z`, `below` (:math:`W_l y_{l-1}`), `above` (:math:`W_{l+1}^\top m_{l+1}`, by B if
+        the rule has feedback; 0 at the output), `phase` and `target`. The message m is what the
+        population below receives next; by default it is the activity, :math:`\sigma(z_l)`.
+        """
+
     @hookspec
     def plastic_local_update(self, s: Signals) -> Update | Tensor | tuple[Any, dict[str, Tensor]]:
         """Return the increment of the matrix, without theta; with state ``(update, {name: new})``.

@@ -6,7 +6,7 @@ R counts replicas (seeds x theta values), K the events that one update sums over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -140,6 +140,11 @@ class Signals:
         passes: the signals of each pass of the update, where the rule has several; what is not said
             to be of another is of the first.
         pass_index: which pass it is, counted from 0.
+        phases: the signals of each phase by name, where the network settles; they are attributes
+            too, such as `free`.
+        phase: which phase it is, where the network settles; known to `plastic_settle`.
+        below: ``[R, K, n_post]``, W y of the population below; known to `plastic_settle`.
+        above: ``[R, K, n_post]``, what comes from the population above; known to `plastic_settle`.
         input: ``[R, batch, n_0]``, what the first pass showed; known to `plastic_input`.
         batch: the size of the mini-batch.
         learning: whether the network learns; False where it is evaluated.
@@ -147,17 +152,8 @@ class Signals:
 
     __slots__ = (
         *sorted(SIGNAL_NAMES),
-        *(
-            "batch",
-            "input",
-            "learning",
-            "noise",
-            "pass_index",
-            "passes",
-            "products",
-            "site",
-            "state",
-        ),
+        *("above", "batch", "below", "input", "learning", "noise", "pass_index", "passes"),
+        *("phase", "phases", "products", "site", "state"),
     )
 
     pre: Tensor
@@ -179,6 +175,10 @@ class Signals:
     noise: Any
     passes: Sequence[Signals]
     pass_index: int
+    phases: Mapping[str, Signals]
+    phase: str
+    below: Tensor
+    above: Tensor
     input: Tensor
     batch: int
     learning: bool
@@ -188,6 +188,7 @@ class Signals:
     def __init__(self, site: Site, products: Products, learning: bool = True) -> None:
         self.site, self.products, self.learning = site, products, learning
         self.pass_index = 0
+        self.phases = {}
 
     @property
     def layer(self) -> int:
@@ -238,8 +239,13 @@ class Signals:
         """
         return self.products.feed_back(v)
 
-    def __getattr__(self, name: str) -> Tensor:
-        """Explain a signal that was not computed (Python calls this for unset slots only)."""
+    def __getattr__(self, name: str) -> Any:
+        """Return a phase, or explain a signal that was not computed.
+
+        Python calls this for unset slots, and for what is none.
+        """
+        if name not in self.__slots__ and name in self.phases:
+            return self.phases[name]
         if name in SIGNAL_NAMES:
             raise AttributeError(
                 f"the signal '{name}' was not computed: a rule must read the same signals at every "

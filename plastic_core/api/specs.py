@@ -140,6 +140,20 @@ class State(Spec):
         return shapes[self.over]
 
 
+class Settle(Spec):
+    """How a network settles before it learns.
+
+    Attributes:
+        steps: of each phase, all populations at once.
+        phases: by name, in order; the first is what the network answers by, and begins where the
+            forward pass ends, each later one where the one before it ended. An update reads the
+            signals `pre`, `post` and `z` of each, such as ``s.free.post``.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 20
+    phases: Annotated[tuple[VariableName, ...], Field(min_length=1)] = ("free", "nudged")
+
+
 class RuleSpec(Spec):
     """What a plasticity rule is and what it needs.
 
@@ -161,6 +175,9 @@ class RuleSpec(Spec):
         passes: how often the network is shown something in each update, all from one snapshot of
             the weights; `s.passes` holds the signals of each pass, and plain signals are those of
             the first. What the others show, `plastic_input` says.
+        settle: how the network settles in each update, and where it is evaluated (implements
+            `plastic_settle`); in dense feed-forward networks without biases, normalisation and
+            residual connections, and without an error pass.
         propagates: whether it propagates the error (implements `plastic_propagate_error`).
         feedback: None, "layer" (a B for each layer) or "output" (a B from the output to each
             layer): what the engine allocates for it.
@@ -181,6 +198,7 @@ class RuleSpec(Spec):
         frozenset[Literal["post", "pre", "weight"]], BeforeValidator(_set_of_names)
     ] = frozenset()
     passes: Annotated[int, Field(ge=1, le=16)] = 1
+    settle: Settle | None = None
     propagates: bool = False
     feedback: Literal["layer", "output"] | None = None
     gated: bool = True

@@ -16,13 +16,14 @@ from plastic_core.api.hookspecs import RuleHooks, TransformHooks
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import Signals
 from plastic_core.api.site import Site
-from plastic_core.api.specs import RuleSpec
+from plastic_core.api.specs import RuleSpec, Settle
 from plastic_core.base.errors import PlasticError, listing
 from plastic_core.hooks.failure import guarded
 from plastic_core.hooks.own import Own
 from plastic_core.hooks.result import split_result
 from plastic_core.hooks.transform_trial import try_transform
-from plastic_core.hooks.trial import SOMEWHERE, Trial
+from plastic_core.hooks.trial import Trial
+from plastic_core.hooks.tried_signals import SOMEWHERE
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,8 @@ class Hooks:
         forward_asked: the same of `forward`.
         passes: how often something is shown in an update.
         input: says what the passes behind the first show, or None for the same.
+        settle: how the network settles, or None.
+        settler: the rule that says so, and its hook.
         input_reads: signals of the first projection that `input` was seen to read.
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
@@ -102,6 +105,8 @@ class Hooks:
     passes: int = 1
     input: Callable[[Signals], Tensor | None] | None = None
     input_reads: frozenset[str] = frozenset()
+    settle: Settle | None = None
+    settler: tuple[Rule, Callable[[Signals], Any]] | None = None
 
     def guarded(self) -> Hooks:
         """Return the same hooks, which say where they fail whose they are."""
@@ -119,6 +124,7 @@ class Hooks:
             ),
             input=self.input and named("plastic_input", self.input),
             propagate=propagate and named("plastic_propagate_error", propagate),
+            settler=self.settler and (self.settler[0], named("plastic_settle", self.settler[1])),
             local=tuple(
                 replace(
                     rule, function=guarded(f"rule '{rule.name}'", hook, rule.function, rule.spec)
@@ -140,6 +146,12 @@ class Hooks:
                 if send.projection in layers
             ]
         )
+
+    def settle_of(self, send: Send, own: Own) -> Callable[[Signals], Any]:
+        """Return what gives the next z of the population that one sending leads to."""
+        assert self.settler is not None
+        rule, function = self.settler
+        return own.given(rule.spec, send, function, forward=True)
 
     def shown_next(self, s: Any, x: Any, target: Any, index: int) -> Any:
         """Return what a pass shows, ``[R, K, n_0]``.
@@ -215,6 +227,9 @@ def resolve_hooks(
     propagations = [
         one for found in propagators for one in tried("plastic_propagate_error", *found)
     ]
+    settlers = implementations("plastic_settle")
+    for found in settlers:
+        tried("plastic_settle", *found)
     local = []
     for rule, function in implementations("plastic_local_update"):
         name = rule.spec.name
@@ -240,6 +255,8 @@ def resolve_hooks(
         passes=max((rule.spec.passes for rule, _ in rules), default=1),
         input=inputs[0][1] if inputs else None,
         input_reads=frozenset[str]().union(*(one.reads for one in inputs_tried)),
+        settle=settlers[0][0].spec.settle if settlers else None,
+        settler=settlers[0] if settlers else None,
         local=tuple(local),
         transforms=_resolve_transforms(transforms, ended),
         unrepeatable=tuple(unrepeatable),

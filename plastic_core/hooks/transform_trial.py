@@ -13,7 +13,8 @@ from plastic_core.api.increment import Increment
 from plastic_core.api.plugin import Transform
 from plastic_core.api.specs import Sizes
 from plastic_core.base.errors import PlasticError, describe_exception, listing
-from plastic_core.hooks.trial import POST, PRE, REPLICAS, kind_of, leaves, same
+from plastic_core.hooks.trial import leaves, same
+from plastic_core.hooks.tried_signals import POST, PRE, REPLICAS, kind_of
 
 
 def trial_increment(transform: Transform, dtype: torch.dtype) -> Increment:

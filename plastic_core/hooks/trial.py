@@ -8,27 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from plastic_core.api.signals import BACK, PRODUCT_NAMES, SIGNAL_NAMES, SIGNALS
+from plastic_core.api.signals import PRODUCT_NAMES
 from plastic_core.api.site import SITE_NAMES, Site
-from plastic_core.api.specs import RuleSpec, Sizes
 from plastic_core.api.update import Decay, Dense, Outer, Update, as_update
 from plastic_core.base.errors import describe_exception, line_of, listing
 from plastic_core.base.fault import Fault
-
-# All different, so that no wrong shape fits by chance.
-REPLICAS, _EVENTS, POST, PRE, _OUT = 2, 3, 4, 5, 6
-
-#: Where a hook is tried that does not ask where it is called.
-SOMEWHERE: Final = Site()
+from plastic_core.hooks.tried_signals import (
+    EVENTS,
+    POST,
+    PRE,
+    REPLICAS,
+    SOMEWHERE,
+    HasSpec,
+    Recorder,
+    TriedSignals,
+    kind_of,
+)
 
 _OUTER: Final = "return outer(s.post, s.pre)"
 _EXAMPLES: Final = {
     "plastic_forward": "return torch.bmm(s.pre, s.weight.mT)",
+    "plastic_settle": "return s.z + 0.1 * (s.below + s.above - s.z)",
     "plastic_input": "return s.input + s.feedback_error",
     "plastic_propagate_error": "return s.weight_error",
     "plastic_local_update": _OUTER,
@@ -43,15 +48,6 @@ _STATE_SHAPES: Final = {
     "post*output": "[R, n_post, n_L]",
 }
 _STATE: Final = 'return outer(s.post, s.pre), {"threshold": new}'
-
-
-class HasSpec(Protocol):
-    """A rule, or what was made of it."""
-
-    @property
-    def spec(self) -> RuleSpec:
-        """The specification of the rule."""
-        ...
 
 
 class Trial:
@@ -75,78 +71,8 @@ class Trial:
         self.asked = set[str]()
         self.faults: list[Fault] = []
         self.repeatable = True
-        source = torch.Generator().manual_seed(0)
-
-        def rand(*shape: int) -> Tensor:
-            return torch.rand(REPLICAS, *shape, generator=source, dtype=dtype)
-
-        out = POST if site.is_output else _OUT  # which is the same population there
-        columns = out if self.spec.feedback == "output" else POST
-        shapes = {
-            "pre": (_EVENTS, PRE),
-            "post": (_EVENTS, POST),
-            "out": (_EVENTS, out),
-            "one": (_EVENTS, 1),
-            "weight": (POST, PRE),
-            "feedback": (PRE, columns),
-        }
-        sizes = Sizes(POST, PRE, out, columns)
-        self._shapes: Final = {
-            name: (REPLICAS, *kind.shape(sizes)) for name, kind in self.spec.state.items()
-        }
-
-        def signals() -> dict[str, Any]:
-            return {name: rand(*shapes[signal.over]) for name, signal in SIGNALS.items()}
-
-        self.passes = [_Recorder(signals()) for _ in range(self.spec.passes - 1)]
-        self.values: dict[str, Any] = {
-            **signals(),
-            "batch": _EVENTS,
-            "learning": True,
-            "pass_index": 0,
-            **{name: getattr(site, name) for name in SITE_NAMES},
-            "state": SimpleNamespace(
-                **{name: rand(*shape[1:]) for name, shape in self._shapes.items()}
-            ),
-        }
-        noises = {
-            "post": (_EVENTS, POST),
-            "pre": (_EVENTS, PRE),
-            "weight": (POST, PRE),
-        }
-        self.values["noise"] = SimpleNamespace(
-            **{name: rand(*noises[name]) for name in sorted(self.spec.noise)}
-        )
-        # products that are signals: what they are of is mostly one of them
-        self._multiplied = set[str]()
-        self.values |= {
-            "forward": self._product("forward", "weight", "n_pre"),
-            "back": self._product("back", "weight", "n_post"),
-            "feed_back": self._product(
-                "feed_back", "feedback", "n_L" if self.spec.feedback == "output" else "n_post"
-            ),
-        }
-
-    def _product(self, name: str, matrix: str, takes: str) -> Callable[[Tensor], Tensor]:
-        """Return what multiplies a vector by a matrix, of which a rule may be wrong."""
-        values = self.values
-        side = values[matrix] if name == "back" else values[matrix].mT
-
-        def multiply(v: Tensor) -> Tensor:
-            if matrix == "feedback" and self.spec.feedback is None:
-                raise TypeError("s.feed_back needs feedback='layer' or 'output' in the spec")
-            if not isinstance(v, Tensor) or v.shape[-1] != side.shape[1] or v.dim() != 3:
-                found = list(v.shape) if isinstance(v, Tensor) else kind_of(v)
-                raise TypeError(
-                    f"s.{name} takes [R, K, {takes}], here [{REPLICAS}, K, {side.shape[1]}], "
-                    f"and was given {found}"
-                )
-            if name == "back":
-                for of, signal in BACK.items():
-                    self._multiplied |= {signal} if v is values.get(of) else set()
-            return torch.bmm(v, side)
-
-        return multiply
+        drawn = TriedSignals(rule, dtype, site)
+        self.values, self.passes, self._drawn = drawn.values, drawn.passes, drawn
 
     def tried(self, hook: str, function: Callable[..., Any]) -> frozenset[str]:
         """Try a hook; return the signals that it read."""
@@ -154,6 +80,7 @@ class Trial:
             "plastic_forward": self.forward,
             "plastic_input": self.input,
             "plastic_propagate_error": self.propagate,
+            "plastic_settle": self.settle,
             "plastic_local_update": self.local,
         }
         return methods[hook](function)
@@ -165,7 +92,7 @@ class Trial:
 
     def input(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_input`; return the signals that it read."""
-        hook, shape = "plastic_input", (REPLICAS, _EVENTS, PRE)
+        hook, shape = "plastic_input", (REPLICAS, EVENTS, PRE)
         self.values |= {"input": self.values["pre"].clone(), "pass_index": 1}
         called = self._call(hook, function)
         if called is None:
@@ -184,8 +111,25 @@ class Trial:
             self.values |= {"learning": learning, "pass_index": index}
             called = self._call(hook, function)
             if called is not None and called[0] is not None:
-                shape = (REPLICAS, _EVENTS, POST)
+                shape = (REPLICAS, EVENTS, POST)
                 self._check(hook, "z", called[0], shape, "[R, K, n_post]", _EXAMPLES[hook])
+        return frozenset()
+
+    def settle(self, function: Callable[..., Any]) -> frozenset[str]:
+        """Try `plastic_settle`, in each phase."""
+        hook, shape = "plastic_settle", (REPLICAS, EVENTS, POST)
+        every = ("z", "target", "weight", "batch", "learning", "state", "noise")
+        known = (*every, *SITE_NAMES, *PRODUCT_NAMES)
+        post = self.values["post"]
+        self.values = {k: self.values[k] for k in known if k in self.values}
+        self.values |= {"below": post.clone(), "above": post * 0.5}
+        assert self.spec.settle is not None
+        for phase in self.spec.settle.phases:
+            self.values["phase"] = phase
+            called = self._call(hook, function)
+            result = called[0] if called else None
+            for value in result if isinstance(result, tuple) else (result,) if called else ():
+                self._check(hook, "z", value, shape, "[R, K, n_post]", _EXAMPLES[hook])
         return frozenset()
 
     def propagate(self, function: Callable[..., Any]) -> frozenset[str]:
@@ -195,18 +139,24 @@ class Trial:
         called = self._call(hook, function)
         if called is None:
             return frozenset()
-        shape = (REPLICAS, _EVENTS, PRE)
+        shape = (REPLICAS, EVENTS, PRE)
         self._check(hook, "the error", called[0], shape, "[R, K, n_pre]", _EXAMPLES[hook])
         return called[1]
 
     def local(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_local_update`; return the signals that it read."""
         hook = "plastic_local_update"
-        first = _Recorder(self.values)
+        first = Recorder(self.values)
         if self.spec.passes > 1:
             for one in self.passes:
                 one.also = self.values
             self.values = {**self.values, "passes": (first, *self.passes)}
+        if self.spec.settle is not None:
+            known = {name: self.values[name] for name in ("pre", "post", "z")}
+            self.values |= {
+                phase: SimpleNamespace(**{name: value.clone() for name, value in known.items()})
+                for phase in self.spec.settle.phases
+            }
         called = self._call(hook, function)
         if called is None:
             return frozenset()
@@ -237,8 +187,8 @@ class Trial:
         for kind in ("state", "noise"):
             given |= {f"{kind} '{k}'": v for k, v in vars(self.values[kind]).items()}
         before = {what: value.clone() for what, value in given.items()}
-        recorder = _Recorder(self.values)
-        self._multiplied.clear()
+        recorder = Recorder(self.values)
+        self._drawn.multiplied.clear()
         drawn = torch.get_rng_state()
         try:
             result = function(recorder)
@@ -268,7 +218,7 @@ class Trial:
                 accepted = "return the new state beside the update" if is_state else accepted
                 example = _STATE if is_state else _EXAMPLES[hook]
                 self.faults.append(Fault(hook, f"modifies the {what} in place", accepted, example))
-        return result, frozenset(recorder.seen | self._multiplied)
+        return result, frozenset(recorder.seen | self._drawn.multiplied)
 
     def _check_reads(self, hook: str, seen: set[str]) -> None:
         declared = sorted(self.spec.reads)
@@ -283,8 +233,8 @@ class Trial:
             )
 
     def _check_states(self, hook: str, new: Mapping[str, Any]) -> None:
-        if new.keys() != self._shapes.keys():
-            expected = f"the states {listing(self._shapes)}"
+        if new.keys() != self._drawn.shapes.keys():
+            expected = f"the states {listing(self._drawn.shapes)}"
             self._fault(hook, f"returned the states {listing(new)}", expected, _STATE)
             return
         for name, value in new.items():
@@ -292,7 +242,9 @@ class Trial:
             if over in ("post", "pre"):
                 example = f'{{"{name}": s.{over}.mean(1, keepdim=True)}}'
             shape, example = _STATE_SHAPES[over], f"return update, {example}"
-            self._check(hook, f"the state '{name}'", value, self._shapes[name], shape, example)
+            self._check(
+                hook, f"the state '{name}'", value, self._drawn.shapes[name], shape, example
+            )
 
     def _check_update(self, hook: str, matrix: str, update: Any) -> None:
         if not isinstance(update, Update | Tensor):
@@ -314,12 +266,12 @@ class Trial:
                     "return outer(s.post * s.post.mean(-1, keepdim=True), s.pre)",
                 )
             if isinstance(part, Outer):
-                left, right = (REPLICAS, _EVENTS, rows), (REPLICAS, _EVENTS, columns)
+                left, right = (REPLICAS, EVENTS, rows), (REPLICAS, EVENTS, columns)
                 named = f"[R, K, {names[0]}]", f"[R, K, {names[1]}]"
                 self._check(hook, "the left factor", part.post, left, named[0], example)
                 self._check(hook, "the right factor", part.pre, right, named[1], example)
             elif isinstance(part, Decay) and part.factor is not None:
-                shape, named_rows = (REPLICAS, _EVENTS, rows), f"[R, K, {names[0]}]"
+                shape, named_rows = (REPLICAS, EVENTS, rows), f"[R, K, {names[0]}]"
                 example = "return decay(s.post.square())"
                 self._check(hook, "the decay factor", part.factor, shape, named_rows, example)
             elif isinstance(part, Dense):
@@ -333,7 +285,7 @@ class Trial:
         if not isinstance(value, Tensor):
             self._fault(hook, f"returned {what} as {kind_of(value)}", f"a tensor {named}", example)
         elif tuple(value.shape) != shape:
-            sizes = f"R={REPLICAS}, K={_EVENTS}, n_post={POST}, n_pre={PRE}"
+            sizes = f"R={REPLICAS}, K={EVENTS}, n_post={POST}, n_pre={PRE}"
             found = f"returned {what} of shape {list(value.shape)}"
             self._fault(hook, found, f"{named}, here {list(shape)} ({sizes})", example)
         elif value.dtype != self._dtype:
@@ -342,35 +294,6 @@ class Trial:
 
     def _fault(self, hook: str, found: str, expected: str, example: str) -> None:
         self.faults.append(Fault(hook, found, f"expected {expected}", example))
-
-
-class _Recorder:
-    """Signals that note what is read."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values, self.seen, self.asked = values, set[str](), set[str]()
-        self.also: Mapping[str, Any] = {}  # what is the same in all passes
-
-    def __getattr__(self, name: str) -> Any:
-        if name in SIGNAL_NAMES:
-            self.seen.add(name)
-        if name in SITE_NAMES:
-            self.asked.add(name)
-        if name not in SIGNAL_NAMES and name in self.also:
-            return self.also[name]
-        if name not in self.values:
-            also = {"learning", "state", "noise", "pass_index", *SITE_NAMES, *PRODUCT_NAMES}
-            known = self.values.keys() - also
-            raise AttributeError(f"there is no signal '{name}' here; there are {listing(known)}")
-        return self.values[name]
-
-
-def trial_signals(rule: HasSpec, dtype: torch.dtype, site: Site = SOMEWHERE) -> SimpleNamespace:
-    """Return small random signals in which all sizes differ, such as a hook is tried with."""
-    trial = Trial(rule, dtype, site)
-    first = SimpleNamespace(**trial.values)
-    first.passes = [first, *(SimpleNamespace(**one.values) for one in trial.passes)]
-    return first
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -390,8 +313,3 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one.nan_to_num(), other.nan_to_num())
     return bool(one == other)
-
-
-def kind_of(value: Any) -> str:
-    """Return what is said of a value of a wrong kind."""
-    return "None" if value is None else f"a value of type {type(value).__name__}"

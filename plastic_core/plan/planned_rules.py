@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from string import digits
 from typing import Any
 
-from plastic_core.api.circuit import Circuit
+from plastic_core.api.circuit import Apply, Circuit
 from plastic_core.api.plugin import Rule
 from plastic_core.api.specs import TaskSpec, Theta
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
@@ -246,6 +246,7 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit
             f"{' and '.join(several)} show something several times in an update, which is not for "
             "recurrent networks"
         )
+    _check_settling(rules, propagators, circuit)
     readers = [r.name for r in rules if r.rule.spec.reads_error]
     if readers and not propagators:
         offers = [
@@ -275,3 +276,37 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit
                 "(feedback='output') to all places at once, each of which has another part of it; "
                 "use a rule with feedback='layer'"
             )
+
+
+def _check_settling(
+    rules: tuple[PlannedRule, ...], propagators: list[str], circuit: Circuit
+) -> None:
+    """Check that a network that settles can.
+
+    Raises:
+        PlasticError: two rules say how, an error is propagated besides, a rule shows something
+            several times, or the network is not dense and plain.
+    """
+    settling = [r.name for r in rules if r.rule.spec.settle]
+    if len(settling) > 1:
+        raise PlasticError(f"{' and '.join(settling)} both settle the network; keep one of them")
+    if not settling:
+        return
+    others = propagators or [r.name for r in rules if r.rule.spec.passes > 1]
+    if others:
+        raise PlasticError(
+            f"{settling[0]} settles the network, and {others[0]} "
+            f"{'propagates an error' if propagators else 'shows something several times'}; keep "
+            "one of them"
+        )
+    made = [circuit.maker[node] for node in circuit.populations[1:]]
+    sends = [of_one[0] for of_one in circuit.sends]
+    plain = len(made) == len(sends) == circuit.depth and all(
+        isinstance(one, Apply) and one.inputs == (send.z,) and circuit.places(send.z) == 1
+        for one, send in zip(made, sends, strict=True)
+    )
+    if circuit.kind != "feedforward" or not plain:
+        raise PlasticError(
+            f"{settling[0]} settles the network, which is for dense feed-forward networks without "
+            "biases, layer normalisation and residual connections"
+        )

@@ -116,6 +116,15 @@ def plugin_faults(kind: Kind, name: str, plugin: Any) -> list[Fault]:
             )
             right = f"propagates={propagator}"
             faults.append(Fault(f"{cls}.spec", found, f"write {right}", right))
+        if spec.passes == 1 and hasattr(plugin, "plastic_input"):
+            found, right = "spec.passes is 1, but plastic_input is implemented", "passes=2"
+            faults.append(Fault(f"{cls}.spec", found, f"write {right}", right))
+        settler = hasattr(plugin, "plastic_settle")
+        if (spec.settle is not None) != settler:
+            is_not = "implemented" if settler else "not implemented"
+            found = f"spec.settle is {spec.settle}, but plastic_settle is {is_not}"
+            right = "settle=Settle(steps=20)" if settler else "settle=None"
+            faults.append(Fault(f"{cls}.spec", found, f"write {right}", right))
     return faults
 
 

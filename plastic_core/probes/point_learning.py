@@ -16,12 +16,13 @@ from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Products, Sig
 from plastic_core.api.update import apart
 from plastic_core.backends.eager.bound_passes import BoundPasses
 from plastic_core.backends.eager.bound_step import BoundStep
+from plastic_core.backends.eager.settled_update import SettledUpdate
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks, LocalRule
 from plastic_core.hooks.own import Own
-from plastic_core.hooks.trial import trial_signals
+from plastic_core.hooks.tried_signals import trial_signals
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE, standard_normal
 from plastic_core.networks.parameters import Parameters
@@ -55,7 +56,8 @@ class Learner:
         self.points, self._depth = len(points), circuit.depth
         self.time_first = circuit.kind == "recurrent"
         self.masks = masks_of(circuit, None)["forward"]
-        self._step = BoundPasses(circuit, hooks, parameters, self.points, alone=True)
+        made = SettledUpdate if hooks.settle else BoundPasses
+        self._step = made(circuit, hooks, parameters, self.points, alone=True)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
         self._gradient = BoundStep(by_gradient, parameters, self.points, alone=True)
         self._x = points.expand(parameters.replicas, -1, -1)
@@ -73,7 +75,7 @@ class Learner:
         """Return the errors of backpropagation in the networks as they are now."""
         return [self.of_points(s.error) for s in self._run(self._gradient)]
 
-    def _run(self, step: BoundStep | BoundPasses) -> Sequence[Signals]:
+    def _run(self, step: BoundStep | BoundPasses | SettledUpdate) -> Sequence[Signals]:
         step.show(self._x, self._target)
         for function in step.functions():
             function()
@@ -346,6 +348,12 @@ def _alone(s: Signals, reads: frozenset[str], learner: Learner, rows: int) -> Si
                 rooms[id(value)] = room.flatten(0, 1)
             setattr(alone, name, rooms[id(value)])
     alone.batch = 1
+    alone.phases = {
+        name: _alone(one, reads | {"z"}, learner, rows)
+        for name, one in s.phases.items()
+        if one is not s
+    }
+    alone.phases |= {name: alone for name, one in s.phases.items() if one is s}
     if hasattr(s, "passes"):
         alone.passes = [alone, *(_alone(one, reads, learner, rows) for one in s.passes[1:])]
     return alone

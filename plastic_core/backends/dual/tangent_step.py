@@ -102,6 +102,9 @@ class TangentStep:
             x: ``[R, K, n_0]``.
         """
         one = FunctionalPass(self._passes[0], self._products, self._own)
+        if self._hooks.settle is not None:
+            output = one.settled(x)[-1]
+            return value_and_tangent(output, len(self._thetas))
         nodes, _ = one.forward(x, learning=False)
         return value_and_tangent(nodes[self._circuit.output], len(self._thetas))
 

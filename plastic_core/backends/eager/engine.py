@@ -18,6 +18,7 @@ from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.backends.eager.bound_passes import BoundPasses
 from plastic_core.backends.eager.matrix_sum import MatrixSum
+from plastic_core.backends.eager.settled_update import SettledUpdate
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
@@ -64,7 +65,7 @@ class Engine:
         self._circuit, self._hooks = circuit, hooks
         self._evaluation = Evaluation(network, hooks, parameters)
         # by number of samples
-        self._bound: dict[int, tuple[BoundPasses, list[Callable[[], Any]]]] = {}
+        self._bound: dict[int, tuple[BoundPasses | SettledUpdate, list[Callable[[], Any]]]] = {}
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
         columns = {
@@ -108,10 +109,13 @@ class Engine:
             function()
         return bound.signals
 
-    def _bound_to(self, samples: int) -> tuple[BoundPasses, list[Callable[[], Any]]]:
+    def _bound_to(
+        self, samples: int
+    ) -> tuple[BoundPasses | SettledUpdate, list[Callable[[], Any]]]:
         """Return the step for a number of samples, and all that is done in it."""
         if samples not in self._bound:
-            bound = BoundPasses(self._circuit, self._hooks, self.parameters, samples)
+            made = SettledUpdate if self._hooks.settle else BoundPasses
+            bound = made(self._circuit, self._hooks, self.parameters, samples)
             pairs = zip(self._plasticity, bound.signals, strict=True)
             learn = [partial(plasticity.update, bound.own, s) for plasticity, s in pairs]
             self._bound[samples] = bound, bound.functions(learn)

@@ -20,7 +20,7 @@ from plastic_core.api.update import Decay, Outer, Part, Sum, Update
 from plastic_core.backends.native.operations import arguments_of, name_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
 from plastic_core.base.locks import TRACING
-from plastic_core.hooks.trial import SOMEWHERE, trial_signals
+from plastic_core.hooks.tried_signals import SOMEWHERE, trial_signals
 
 #: What to write in place of what C is not generated for.
 FOLLOWED: Final = (

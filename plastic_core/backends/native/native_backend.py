@@ -118,6 +118,8 @@ class NativeBackend:
     ) -> None:
         circuit = circuit_of(network)
         if code is None:
+            if hooks.settle is not None:
+                raise NotNativeError("C is not generated for networks that settle")
             if hooks.passes > 1:
                 raise NotNativeError("C is not generated for several passes in an update")
             step, dtype = Description(circuit, hooks), parameters.weights[0].dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -13,7 +14,9 @@ from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.image_maps import Patches
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
+from plastic_core.api.specs import Settle
 from plastic_core.backends.step.functional import Nodes, go_forward
+from plastic_core.backends.step.settling import Settling
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
@@ -76,6 +79,8 @@ class Evaluation:
             x: ``[1, N, n_0]``.
             replica: which one.
         """
+        if self._hooks.settle is not None:
+            return self._settled(x, replica, self._hooks.settle)
         tiles = [
             self.nodes(tile, replica, self._circuit.populations)
             for tile in torch.split(x, self._tile, 1)
@@ -84,6 +89,24 @@ class Evaluation:
             tiles[0][node] if len(tiles) == 1 else torch.cat([tile[node] for tile in tiles], 1)
             for node in self._circuit.populations
         ]
+
+    def _settled(self, x: Tensor, replica: int, settle: Settle) -> list[Tensor]:
+        """Return the activities where the first phase ended."""
+        own = Own(self._circuit, lambda key: self._parameters.state[key][replica][None], None)
+        make = partial(self._signals, replica, x.shape[1])
+        settling = Settling(self._circuit, self._hooks, own, make)
+        settling.run(x, None, settle.phases[:1])
+        return settling.activities
+
+    def _signals(self, replica: int, batch: int, p: int) -> Signals:
+        """Return signals of a projection with its matrices alone."""
+        one = slice(replica, replica + 1)
+        weight = self._parameters.weights[p][one]
+        feedback = self._parameters.feedback[p][one] if self._parameters.feedback else None
+        products = MatrixProducts(weight, feedback)
+        s = Signals(self._circuit.sites[p], products, learning=False)
+        s.weight, s.batch = weight, batch
+        return s
 
     def nodes(self, x: Tensor, replica: int, wanted: Collection[Node] | None = None) -> Nodes:
         """Return nodes of the circuit, all where none are named.
@@ -108,10 +131,8 @@ class Evaluation:
                 return convolutions[operation].convolved(pre, weight[0])
             z = None
             if forward is not None:
-                feedback = self._parameters.feedback[p][one] if self._parameters.feedback else None
-                products = MatrixProducts(weight, feedback)
-                s = Signals(self._circuit.sites[p], products, learning=False)
-                s.pre, s.weight, s.batch = pre, weight, x.shape[1]
+                s = self._signals(replica, x.shape[1], p)
+                s.pre = pre
                 z = forward(s)
             return torch.bmm(pre, weight.mT) if z is None else z
 

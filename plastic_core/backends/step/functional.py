@@ -15,6 +15,7 @@ from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.maps import Map
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.step.description import SENT_BACK, Description, PreError, SendBack
+from plastic_core.backends.step.settling import Settling
 from plastic_core.hooks.own import Own
 
 Nodes = dict[Node, Any]
@@ -127,6 +128,12 @@ def signals_of_passes(
         x: ``[R, K, n_0]``.
         target: ``[R, K, n_L]``.
     """
+    hooks, circuit = steps[0].hooks, steps[0].circuit
+    if hooks.settle is not None:
+        empty = FunctionalPass(steps[0], arithmetic, own).empty
+        settling = Settling(circuit, hooks, own, lambda p: empty(p, x.shape[1]))
+        signals = settling.run(x, target, hooks.settle.phases)
+        return settling.activities[-1], signals
     found, shown = [], x
     for step in steps:
         one = FunctionalPass(step, arithmetic, own)
@@ -170,7 +177,7 @@ class FunctionalPass:
         def send(operation: Send, pre: Any) -> Any:
             own = self._step.hooks.forward_of(operation, self._own if learning else quiet)
             if own is not None:
-                s = self._signals(operation.projection, x.shape[1], learning)
+                s = self.empty(operation.projection, x.shape[1], learning)
                 s.pre = pre
                 z = own(s)
                 if z is not None:
@@ -245,7 +252,19 @@ class FunctionalPass:
         events = self._step.circuit.events(send)
         return self._as_a_whole(SendBack(send, events, 0, None, whole, False), shown, s)
 
-    def _signals(self, projection: int, batch: int, learning: bool = True) -> Signals:
+    def settled(self, x: Any) -> list[Any]:
+        """Return the activities of a network that is evaluated, where its first phase ended."""
+        hooks = self._step.hooks
+        assert hooks.settle is not None
+        quiet = replace(self._own, noise=None)
+        settling = Settling(
+            self._step.circuit, hooks, quiet, lambda p: self.empty(p, x.shape[1], learning=False)
+        )
+        settling.run(x, None, hooks.settle.phases[:1])
+        return settling.activities
+
+    def empty(self, projection: int, batch: int, learning: bool = True) -> Signals:
+        """Return signals of a projection with its matrices alone."""
         products = _Products(self._arithmetic, projection)
         s = Signals(self._step.circuit.sites[projection], products, learning)
         s.pass_index = self._step.index
@@ -261,7 +280,7 @@ class FunctionalPass:
         """Return the signals of one sending, all that is read but `pre_error`."""
         step, events, (nodes, errors, of_sample, batch) = self._step, back.events, shown
         p = back.send.projection
-        reads, s = step.reads[p], self._signals(p, batch)
+        reads, s = step.reads[p], self.empty(p, batch)
         read: Any = s
         for name in ("pre", "source", "post"):
             setattr(s, name, self._join([nodes[node] for node in getattr(events, name)]))
@@ -302,7 +321,7 @@ class FunctionalPass:
         """Return signals with all places of a sample side by side, as one event."""
         assert back.whole is not None
         p, output_error = back.send.projection, shown.errors[self._step.circuit.logits]
-        one: Any = self._signals(p, s.batch)
+        one: Any = self.empty(p, s.batch)
         sides = {name: getattr(s, name, None) for name in ("post", "z", "error")}
         for name, value in {"pre": shown.nodes[back.whole], **sides}.items():
             if value is not None:
@@ -339,7 +358,7 @@ class FunctionalPass:
             parts.append(s)
         if len(parts) == 1:
             return parts[0]
-        joined = self._signals(p, shown.batch)
+        joined = self.empty(p, shown.batch)
         for name in SIGNAL_NAMES - MATRIX_SIGNALS:
             if all(hasattr(s, name) for s in parts):
                 setattr(joined, name, self._join([getattr(s, name) for s in parts]))

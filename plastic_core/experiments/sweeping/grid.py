@@ -40,7 +40,8 @@ def widened(
 ) -> str | None:
     """Return an axis with more values beyond the end at which the best of them lies.
 
-    They go on by the ratio of the last two, and below the least value down to 0 where it may be 0.
+    They go on by the ratio of the last two, by 10 where there is one beside 0, and below the least
+    value down to 0 where it may be 0.
 
     >>> widened("1e-3,2e-3", 1e-3, to_zero=True)
     '0,6.25e-05,0.000125,0.00025,0.0005,1e-3,2e-3'
@@ -48,6 +49,8 @@ def widened(
     '1e-3,2e-3,0.004,0.008,0.016,0.032'
     >>> widened("0.5,0.9", 0.9, to_zero=False, accepted=lambda beta: beta < 1)
     >>> widened("-1e-2,1e-2", -1e-2, to_zero=False)
+    >>> widened("0,1e-5", 1e-5, to_zero=True)
+    '0,1e-5,0.0001,0.001,0.01,0.1'
 
     Args:
         values: of the axis, as text.
@@ -64,8 +67,9 @@ def widened(
         return None
     above = sorted(value for value in found if value > 0)
     low, high = min(found) == best, max(found) == best
-    if len(above) < 2 or min(found) < 0 or best == 0 or low == high:
+    if not above or min(found) < 0 or best == 0 or low == high:
         return None
+    above = above if len(above) > 1 else [above[0] / 10, above[0]]
     ratio = above[0] / above[1] if low else above[-1] / above[-2]
     beyond = [f"{best * ratio**step:.5g}" for step in range(1, _MORE + 1)]
     beyond += ["0"] if low and to_zero else []
