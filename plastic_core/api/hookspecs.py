@@ -27,7 +27,7 @@ class RuleHooks(Protocol):
     """What a rule may implement (since API 1).
 
     A hook is a pure function of the signals and of the rule's parameters: it changes nothing,
-    counts nothing, and draws no numbers but torch's. It may be called once and written out.
+    counts nothing, and draws no numbers. It may be called once and written out.
     `layers` restricts `plastic_forward` and `plastic_local_update`; an error always goes back
     through the whole network.
     """
@@ -69,7 +69,6 @@ class RuleHooks(Protocol):
     def plastic_local_update(self, s: Signals) -> Update | Tensor | tuple[Any, dict[str, Tensor]]:
         """Return the increment of the matrix, without theta; with state ``(update, {name: new})``.
 
-        It is the only hook that has a state.
         An increment is `outer(a, b)`, `decay(factor)`, sums and differences of them, or a
         dense tensor reduced over the events. A rule that modifies both matrices returns
         ``{"forward": increment, "feedback": increment}`` in its place.

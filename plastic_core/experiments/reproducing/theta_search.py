@@ -17,8 +17,10 @@ from plastic_core.experiments.sweeping.sweep import ArmResult, Progress, SweepRe
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.store import Store
 
-# Times that a grid grows, each by some values, before its edge is left at that.
+# Times that a grid grows, each by some values, before its edge is left at that; and times that
+# the values of each axis are tried with the best of the others.
 _GROWTHS: Final = 6
+_ROUNDS: Final = 12
 
 
 @dataclass
@@ -76,12 +78,12 @@ class _Searched:
         return True
 
     def lines(self, wider: dict[str, str]) -> Iterator[dict[str, tuple[Any, ...]]]:
-        """Yield a grid for each axis that is wider: its new values, the best of all others."""
+        """Yield a grid for each axis: its values not yet tried with the best of all others."""
+        tried, best = [one.arm.point for one in self.tried], self.best.arm.point
         for axis, values in wider.items():
-            new = [v for v in _values(values) if v not in _values(self.grid[axis])]
+            new = [v for v in _values(values) if {**best, axis: v} not in tried]
             if new:
-                point = {name: (value,) for name, value in self.best.arm.point.items()}
-                yield {**point, axis: tuple(new)}
+                yield {**{name: (value,) for name, value in best.items()}, axis: tuple(new)}
 
 
 def search(
@@ -91,7 +93,8 @@ def search(
 
     An axis at whose end the best theta lies grows beyond it, the other thetas staying at their
     best, until the best lies inside, or the rule accepts nothing beyond. It grows for all arms of
-    the network that have it, so that none is tried at a value at which another was not.
+    the network that have it, so that none is tried at a value at which another was not. Each axis
+    of a grid that grew is tried with the best of the others until nothing is better.
 
     Args:
         figure: from `read_figure`, changed or not.
@@ -113,18 +116,18 @@ def search(
         for arm in network.arms
     ]
     wanted = [(one, {axis: _values(text) for axis, text in one.start.items()}) for one in every]
-    growths = 0
-    while wanted:
+    for count in range(1, _ROUNDS + 1):
         _try(figure, wanted, store, catalogue, where)
         for one in every:
             one.choice = _choice(figure, one, one.tried)
-        if growths == _GROWTHS:
-            break
-        growths += 1
         wanted = []
-        for one, wider in zip(every, _grown(figure, every, catalogue), strict=True):
-            wanted += [(one, line) for line in one.lines(wider)]
-            one.grid = wider
+        grids = [one.grid for one in every]
+        wider = _grown(figure, every, catalogue) if count <= _GROWTHS else grids
+        for one, grid in zip(every, wider, strict=True):
+            wanted += [(one, line) for line in one.lines(grid)]
+            one.grid = grid
+        if not wanted:
+            break
     record = []
     chosen: dict[str, list[ArmSpec]] = {name: [] for name in figure.networks}
     for one in every:
