@@ -61,6 +61,10 @@ def show(name: str, *, json: bool = False) -> None:
     for name, state in spec.state.items():
         initial = state.initial if isinstance(state.initial, str) else f"{state.initial:g}"
         rows.append((f"state {name}", f"over {state.over}, initially {initial}"))
+    rows += [(f"noise {name}", "standard normal") for name in sorted(spec.noise)]
+    rows += [("passes", f"{spec.passes} in an update")] if spec.passes > 1 else []
+    if spec.settle is not None:
+        rows.append(("settles", f"{spec.settle.steps} steps of {', '.join(spec.settle.phases)}"))
     for label, value in rows:
         print(f"  {label:<12}{value}")
     if spec.params is not None:
