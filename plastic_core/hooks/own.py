@@ -88,7 +88,7 @@ class Own:
         circuit, noise = self.circuit, {}
         every, places = circuit.sends[projection], circuit.places(circuit.sends[projection][0].z)
         rows = s.batch * places
-        n_post, n_pre = s.weight.shape[-2:]
+        n_post, n_pre = (circuit.units[node.series] for node in (every[0].z, every[0].pre))
         for name in sorted(spec.noise):
             key = state_key(spec.name, projection, name)
             units = n_pre if name == "pre" else n_post

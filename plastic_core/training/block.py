@@ -74,9 +74,7 @@ class Block:
                 f"not repeatable: {' and '.join(hooks.unrepeatable)} gave other numbers when "
                 "called again, drawn at random or counted; the result is not kept in the store"
             )
-        # Rules with a forward hook of their own may draw random numbers, which must be in order.
-        together = device == "cpu" and not hooks.forward
-        self._at_once = min(len(replicas), self._threads) if together else 1
+        self._at_once = min(len(replicas), self._threads) if device == "cpu" else 1
         self._groups = _groups(self.parameters, self._at_once)
         self._held_out = self._evaluated(plan, dataset, dtype)
         self.curves = Curves.empty(len(replicas), self._steps(plan), plan.score.name)

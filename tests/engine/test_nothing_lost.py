@@ -266,13 +266,12 @@ def test_the_store_tells_a_changed_helper(tmp_path):
 @pytest.mark.parametrize(
     ("body", "update"),
     [
-        ("", "outer(s.post * torch.rand(s.post.shape), s.pre)"),
         ("Mine.calls += 1", "outer(s.post / Mine.calls, s.pre)"),
         ("", "outer(s.post * numpy.random.default_rng().random(), s.pre)"),
     ],
 )
 def test_what_cannot_be_repeated_is_said_and_not_kept(tmp_path, body, update):
-    file = plugin(tmp_path, update, body, imports="import numpy, torch")
+    file = plugin(tmp_path, update, body, imports="import numpy")
     spec, store = RunSpec(rule="bp+mine", plugins=(file,), **SMALL), Store(tmp_path / "store")
     note = (
         "not repeatable: mine gave other numbers when called again, drawn at random or counted; "

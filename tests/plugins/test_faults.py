@@ -68,7 +68,7 @@ BROKEN = {
         rule_source(more=" modifes='forward',"),
         "importing broken:Mine raised SpecError: RuleSpec: modifes = 'forward': there is no field "
         "'modifes'; did you mean 'modifies'? The fields are api, equation, feedback, gated, modifies, "
-        "name, params, propagates, reads, reference, state, summary, theta",
+        "name, noise, params, passes, propagates, reads, reference, settle, state, summary, theta",
         "update or uninstall plastic-broken, or set PLASTIC_DISABLE=plastic-broken",
     ),
     "wrong hook argument": (
@@ -79,7 +79,7 @@ BROKEN = {
     "misspelt hook": (
         rule_source().replace("plastic_local_update", "plastic_local_updat"),
         "there is no hook 'plastic_local_updat'; did you mean 'plastic_local_update'?",
-        "the hooks are plastic_forward, plastic_propagate_error, plastic_local_update",
+        "the hooks are plastic_forward, plastic_input, plastic_propagate_error, plastic_settle, plastic_local_update",
     ),
     "hook without its mark": (
         rule_source().replace("@hookimpl", ""),

@@ -39,30 +39,30 @@ def test_the_same_weights_with_and_without_bit_for_bit(backend, rule, batch_size
 
 
 class Noisy(Rule):
-    """Draws torch's numbers in its update."""
+    """Has noise in its update."""
 
-    spec = spec_of("noisy")
+    spec = spec_of("noisy", noise={"post"})
 
     @hookimpl
     def plastic_local_update(self, s):
-        return outer(s.post * torch.rand_like(s.post), s.pre)
+        return outer(s.post * s.noise.post, s.pre)
 
 
 class OwnForward(Rule):
-    """z with noise of its own, which is drawn in order."""
+    """z with noise of its own."""
 
-    spec = spec_of("own-forward", reads={"post", "pre", "weight"})
+    spec = spec_of("own-forward", reads={"post", "pre", "weight"}, noise={"pre"})
 
     @hookimpl
     def plastic_forward(self, s):
-        return torch.bmm(s.pre + 0.1 * torch.randn(s.pre.shape), s.weight.mT)
+        return torch.bmm(s.pre + 0.1 * s.noise.pre, s.weight.mT)
 
 
 @pytest.mark.parametrize("rule", ["0.01*noisy", "bp+own-forward"])
-def test_random_numbers_of_a_rule_are_not_disturbed(rule):
+def test_noise_of_a_rule_is_not_disturbed(rule):
     spec = {"rule": rule, "seeds": 2, "backend": "eager", **SMALL}
     plain, measured = (
-        repeatable(RunSpec(probes=probes, **spec), rules=[Noisy, OwnForward])
+        run(RunSpec(probes=probes, **spec), rules=[Noisy, OwnForward])
         for probes in ((), ("update-norm", "explained-variance"))
     )
     assert all(map(torch.equal, plain.parameters.weights, measured.parameters.weights))
@@ -126,9 +126,9 @@ def products(n):
             yield n.product(a, b), a, b
 
 
-def test_noise_of_a_forward_hook_is_drawn_in_order():
+def test_noise_of_a_forward_hook_is_the_same_by_any_number_of_threads():
     spec = RunSpec(rule="bp+own-forward", seeds=4, backend="eager", **SMALL)
-    one, three = (repeatable(spec, rules=[OwnForward], threads=threads) for threads in (1, 3))
+    one, three = (run(spec, rules=[OwnForward], threads=threads) for threads in (1, 3))
     assert one.curves.equals(three.curves)
 
 
