@@ -248,6 +248,12 @@ class TransformSpec(Spec):
     api: int = API_VERSION
 
     @model_validator(mode="after")
+    def _parameters_keep_off_reserved_names(self) -> Self:
+        if "layers" in (self.params.model_fields if self.params else ()):
+            raise ValueError("params: the name layers belongs to the engine; rename it")
+        return self
+
+    @model_validator(mode="after")
     def _states_are_those_of_a_matrix(self) -> Self:
         for name, state in self.state.items():
             if state.over not in ("post", "pre", "one", "weight"):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 from hashlib import blake2b
+from typing import Final
 
 from numpy.random import SeedSequence
+
+#: Of what noise is made of (`plastic_core.networks.noise`); results that have noise depend on it.
+NOISE_VERSION: Final = 1
 
 
 class Purpose(IntEnum):

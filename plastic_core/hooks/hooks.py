@@ -86,7 +86,7 @@ class Hooks:
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
         local: in the order of the expression.
-        transforms: by name, in order.
+        transforms: by name, in order, with the projections that they act on; None for all.
         unrepeatable: rules and transforms of which a hook draws random numbers of torch, or gives
             other numbers when it is called again.
     """
@@ -98,7 +98,7 @@ class Hooks:
     gated: bool
     feedback: str | None
     local: tuple[LocalRule, ...]
-    transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...]
+    transforms: tuple[tuple[str, Transform, Callable[[Any], Any], frozenset[int] | None], ...]
     unrepeatable: tuple[str, ...] = ()
     propagate_asked: frozenset[str] = frozenset()
     forward_asked: frozenset[str] = frozenset()
@@ -132,10 +132,23 @@ class Hooks:
                 for rule in self.local
             ),
             transforms=tuple(
-                (name, one, guarded(f"transform '{name}'", "plastic_transform_update", function))
-                for name, one, function in self.transforms
+                (
+                    name,
+                    one,
+                    guarded(f"transform '{name}'", "plastic_transform_update", function),
+                    layers,
+                )
+                for name, one, function, layers in self.transforms
             ),
         )
+
+    def transforms_at(self, projection: int) -> list[tuple[str, Transform, Callable[[Any], Any]]]:
+        """Return the transforms of the increments of one projection, in order."""
+        return [
+            (name, transform, function)
+            for name, transform, function, layers in self.transforms
+            if layers is None or projection in layers
+        ]
 
     def forward_of(self, send: Send, own: Own) -> Callable[[Signals], Tensor | None] | None:
         """Return what gives z of one sending, or None for the default, z = W y."""
@@ -183,6 +196,7 @@ def resolve_hooks(
     dtype: torch.dtype = torch.float32,
     theta_layers: Mapping[str, Mapping[str, frozenset[int]]] | None = None,
     circuit: Circuit | None = None,
+    transform_layers: Mapping[str, frozenset[int]] | None = None,
 ) -> Hooks:
     """Resolve the hooks of the selected rules, each with the projections that it acts on.
 
@@ -192,6 +206,7 @@ def resolve_hooks(
         dtype: in which the hooks are tried.
         theta_layers: by rule the thetas that some of its projections have for themselves.
         circuit: the network; rules need it that ask where in it they are.
+        transform_layers: the projections of the transforms that do not act on all.
 
     Raises:
         PlasticError: a hook raises, reads what its rule does not declare, modifies its input,
@@ -258,7 +273,7 @@ def resolve_hooks(
         settle=settlers[0][0].spec.settle if settlers else None,
         settler=settlers[0] if settlers else None,
         local=tuple(local),
-        transforms=_resolve_transforms(transforms, ended),
+        transforms=_resolve_transforms(transforms, ended, transform_layers or {}),
         unrepeatable=tuple(unrepeatable),
     )
 
@@ -327,8 +342,10 @@ def _try(
 
 
 def _resolve_transforms(
-    transforms: Sequence[Transform], ended: Callable[[str, bool], None]
-) -> tuple[tuple[str, Transform, Callable[[Any], Any]], ...]:
+    transforms: Sequence[Transform],
+    ended: Callable[[str, bool], None],
+    layers: Mapping[str, frozenset[int]],
+) -> tuple[tuple[str, Transform, Callable[[Any], Any], frozenset[int] | None], ...]:
     manager = pluggy.PluginManager("plastic")
     manager.add_hookspecs(TransformHooks)
     for transform in reversed(transforms):
@@ -336,7 +353,10 @@ def _resolve_transforms(
     found: Any = list(reversed(manager.hook.plastic_transform_update.get_hookimpls()))
     for impl in found:
         ended(impl.plugin.spec.name, try_transform(impl.plugin, impl.function))
-    return tuple((impl.plugin.spec.name, impl.plugin, impl.function) for impl in found)
+    return tuple(
+        (name := impl.plugin.spec.name, impl.plugin, impl.function, layers.get(name))
+        for impl in found
+    )
 
 
 def _first_result(functions: list[Callable[[Signals], Any]]) -> Callable[[Signals], Any] | None:

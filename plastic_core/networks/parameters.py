@@ -171,8 +171,8 @@ def add_states(parameters: Parameters, hooks: Hooks) -> None:
         for projection in where:
             parameters.add_state(spec.name, projection, spec.state)
     modified = {m for rule in hooks.local for m in rule.spec.modifies}
-    for name, transform, _ in hooks.transforms:
-        for matrix in modified:
-            for projection in range(len(parameters.weights)):
+    for projection in range(len(parameters.weights)):
+        for name, transform, _ in hooks.transforms_at(projection):
+            for matrix in modified:
                 owner = f"{name}.{matrix}"
                 parameters.add_state(owner, projection, transform.spec.state, matrix)

@@ -22,7 +22,13 @@ from plastic_core.base.errors import PlasticError, describe_exception, did_you_m
 from plastic_core.circuits.layers import written_out
 from plastic_core.circuits.network import circuit_of
 from plastic_core.plan.expression import parse
-from plastic_core.plan.planned_rules import PlannedRule, check_together, find_rule, plan_rules
+from plastic_core.plan.planned_rules import (
+    PlannedRule,
+    check_together,
+    find_rule,
+    parse_layers,
+    plan_rules,
+)
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Entry
 from plastic_core.plugins.params import build_model, set_params
@@ -30,10 +36,11 @@ from plastic_core.plugins.params import build_model, set_params
 
 @dataclass(frozen=True)
 class PlannedTransform:
-    """One transform of a run, its parameters set."""
+    """One transform of a run, its parameters set, and the layers that it acts on; None for all."""
 
     entry: Entry
     transform: Transform
+    layers: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,17 @@ class Plan:
                 here = (p for p, layer in enumerate(self.circuit.layers) if layer in one.layers)
                 found.setdefault(rule.rule.spec.name, {})[one.name] = frozenset(here)
         return found
+
+    @property
+    def transform_layers(self) -> dict[str, frozenset[int]]:
+        """The projections of the transforms that do not act on all, biases among them."""
+        return {
+            one.transform.spec.name: frozenset(
+                p for p, layer in enumerate(self.circuit.layers) if layer in one.layers
+            )
+            for one in self.transforms
+            if one.layers is not None
+        }
 
     @property
     def doubts(self) -> list[str]:
@@ -197,7 +215,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         circuit=circuit,
         parts=parts,
         rules=rules,
-        transforms=tuple(_plan_transform(spec, entry) for entry in transforms),
+        transforms=tuple(_plan_transform(spec, entry, circuit) for entry in transforms),
         probes=_plan_probes(spec, probes),
     )
 
@@ -295,11 +313,14 @@ def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
             )
 
 
-def _plan_transform(spec: RunSpec, entry: Entry) -> PlannedTransform:
+def _plan_transform(spec: RunSpec, entry: Entry, circuit: Circuit) -> PlannedTransform:
     assert entry.plugin is not None
     transform: Transform = entry.plugin()
-    set_params(entry, transform, dict(spec.settings.get(entry.name, {})), ())
-    return PlannedTransform(entry, transform)
+    settings = dict(spec.settings.get(entry.name, {}))
+    given = settings.pop("layers", None)
+    layers = None if given is None else parse_layers(entry.name, given, circuit)
+    set_params(entry, transform, settings, ("layers",))
+    return PlannedTransform(entry, transform, layers)
 
 
 def _find_probes(spec: RunSpec, catalogue: Catalogue, circuit: Circuit) -> list[Entry]:

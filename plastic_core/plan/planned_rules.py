@@ -179,7 +179,7 @@ def _check_theta(name: str, theta: Theta, value: Any) -> float:
 
 def _plan_layers(name: str, rule: Rule, value: Any, circuit: Circuit) -> tuple[int, ...]:
     """Return the layers on which a rule acts: all of them, those asked for, or those allowed."""
-    layers = _parse_layers(name, value, circuit)
+    layers = parse_layers(name, value, circuit)
     if rule.spec.propagates:
         return layers
     allowed = tuple(layer for layer in layers if layer not in circuit.gradient_only)
@@ -194,8 +194,12 @@ def _plan_layers(name: str, rule: Rule, value: Any, circuit: Circuit) -> tuple[i
     return allowed
 
 
-def _parse_layers(name: str, value: Any, circuit: Circuit) -> tuple[int, ...]:
-    """Return the layers of a setting such as "1-4", "conv1,5", 3 or [2, 5]; all for None."""
+def parse_layers(name: str, value: Any, circuit: Circuit) -> tuple[int, ...]:
+    """Return the layers of a setting such as "1-4", "conv1,5", 3 or [2, 5]; all for None.
+
+    Raises:
+        PlasticError: it names none.
+    """
     depth = circuit.depth
     if value is None:
         return tuple(range(1, depth + 1))

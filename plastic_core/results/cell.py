@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from plastic_core.base.seeds import NOISE_VERSION
 from plastic_core.plan.plan import Plan, Replica
 from plastic_core.plan.planned_rules import PlannedRule
 from plastic_core.results.sources import source_of, sources_of
@@ -52,7 +53,11 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
             for rule in plan.rules
         ],
         "transforms": [
-            {"name": planned.entry.qualified, "params": _plain(planned.transform.params)}
+            {
+                "name": planned.entry.qualified,
+                "params": _plain(planned.transform.params),
+                **({} if planned.layers is None else {"layers": list(planned.layers)}),
+            }
             for planned in plan.transforms
         ],
         "task": plan.task_entry.qualified,
@@ -67,6 +72,8 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
         **{name: getattr(spec, name) for name in ("dtype", "device", "backend")},
         "versions": sources_of(plan, probes=False),
     }
+    if any(rule.rule.spec.noise for rule in plan.rules):
+        content["noise"] = NOISE_VERSION
     if plan.probes:
         content["probes"] = {
             "points": spec.probe_samples,

@@ -37,11 +37,12 @@ class RuleRecord(BaseModel):
 
 
 class TransformRecord(BaseModel):
-    """One transform of a run."""
+    """One transform of a run, and the layers that it acts on; None for all."""
 
     name: str
     distribution: str
     params: dict[str, JsonValue]
+    layers: tuple[int, ...] | None = None
 
 
 class ProbeRecord(BaseModel):
@@ -229,6 +230,7 @@ class RunRecord(BaseModel):
                     name=t.entry.name,
                     distribution=t.entry.distribution,
                     params=_plain(t.transform.params),
+                    layers=t.layers,
                 )
                 for t in plan.transforms
             ],

@@ -60,6 +60,7 @@ class Block:
             dtype,
             plan.theta_layers,
             plan.circuit,
+            plan.transform_layers,
         )
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(

@@ -159,7 +159,7 @@ class _Plasticity:
                 raise _unfit(rule.name, s.layer, error) from error
         try:
             for matrix, total in self._sums.items():
-                if self._hooks.transforms:
+                if self._hooks.transforms_at(self._projection):
                     new_states |= self._add_transformed(matrix, total, s.batch)
                 else:
                     total.add(s.batch)

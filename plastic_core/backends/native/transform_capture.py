@@ -50,7 +50,7 @@ def transform_slots(hooks: Hooks, first: int) -> TransformSlots:
     slots = TransformSlots(first, [], [])
     if not transformed(hooks):
         return slots
-    for owner, transform, _ in hooks.transforms:
+    for owner, transform, *_ in hooks.transforms:
         for name, state in transform.spec.state.items():
             if state.over == "one":
                 raise NotNativeError(f"the transform '{owner}': its state '{name}' is over 'one'")
@@ -75,12 +75,14 @@ def capture_transforms(
     """
     if not transformed(hooks):
         return None
+    if any(layers is not None for *_, layers in hooks.transforms):
+        raise NotNativeError("C is not generated for transforms of some layers alone")
     if any("feedback" in rule.spec.modifies for rule in hooks.local):
         raise NotNativeError("C is not generated for transforms of a feedback matrix")
     values = _MatrixValues()
     values.constants = constants
     captured = MatrixTransform(values.signal("increment"), [], [])
-    for owner, transform, function in hooks.transforms:
+    for owner, transform, function, _ in hooks.transforms:
         result = _TransformFollower(values, slots, owner, dtype).follow(transform, function)
         if transform.spec.state:
             result, new = result

@@ -40,7 +40,7 @@ def transformed(
 ) -> tuple[Any, dict[str, Any]]:
     """Return the increment of a matrix as the transforms change it, and the new states by key."""
     states: dict[str, Any] = {}
-    for name, transform, function in hooks.transforms:
+    for name, transform, function in hooks.transforms_at(projection):
         owner = f"{name}.{matrix}"
         view = state_view(owner, projection, transform.spec.state, state)
         increment = function(Increment(increment, weight, view))

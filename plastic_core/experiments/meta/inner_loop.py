@@ -63,6 +63,7 @@ class InnerLoop:
             [t.transform for t in plan.transforms],
             self._dtype,
             circuit=plan.circuit,
+            transform_layers=plan.transform_layers,
         )
         self._inputs = torch.from_numpy(inputs)
         self._one_hot = torch.eye(self._circuit.sizes[-1], dtype=self._dtype)
