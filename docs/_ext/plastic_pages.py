@@ -70,7 +70,7 @@ def _section(entry: Any) -> list[str]:
     fields = [("source", spec.reference)] if hasattr(spec, "reference") else []
     if entry.kind == "rule":
         fields += [
-            ("theta", f"default {spec.theta.default:g}; {spec.theta.accepted}"),
+            ("theta", spec.accepted_thetas),
             ("modifies", ", ".join(sorted(spec.modifies))),
             ("reads", ", ".join(f"``{name}``" for name in sorted(spec.reads)) or "nothing"),
             ("propagates the error", "yes" if spec.propagates else "no"),

@@ -136,6 +136,7 @@ class Signals:
         weight: ``[R, n_post, n_pre]``, W.
         feedback: ``[R, n_pre, n_post]``, B (with ``feedback="output"``: ``[R, n_pre, n_L]``).
         state: the rule's own states in this projection, as attributes.
+        theta: those of the rule's own thetas, ``[R, 1, 1]``, as attributes, where it has several.
         noise: the rule's own noise in this projection and update, as attributes.
         passes: the signals of each pass of the update, where the rule has several; what is not said
             to be of another is of the first.
@@ -153,7 +154,7 @@ class Signals:
     __slots__ = (
         *sorted(SIGNAL_NAMES),
         *("above", "batch", "below", "input", "learning", "noise", "pass_index", "passes"),
-        *("phase", "phases", "products", "site", "state"),
+        *("phase", "phases", "products", "site", "state", "theta"),
     )
 
     pre: Tensor
@@ -173,6 +174,7 @@ class Signals:
     feedback: Tensor
     state: Any
     noise: Any
+    theta: Any
     passes: Sequence[Signals]
     pass_index: int
     phases: Mapping[str, Signals]

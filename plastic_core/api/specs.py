@@ -165,7 +165,8 @@ class RuleSpec(Spec):
         modifies: "forward" (every weight that carries activity), "feedback", or a set of both;
             a rule that modifies both returns ``{"forward": update, "feedback": update}``.
         reads: the signals it uses, in any of its hooks.
-        theta: default and bounds of its coefficient.
+        theta: default and bounds of its coefficient; or several by name, ``{"a": Theta(...)}``, by
+            which it multiplies itself: ``s.theta.a``, ``[R, 1, 1]``.
         params: a pydantic model class of further parameters, all with defaults; ``--set
             NAME.FIELD=VALUE`` sets them, ``self.params`` holds them.
         state: its states, by name.
@@ -191,7 +192,7 @@ class RuleSpec(Spec):
     reference: Text
     modifies: Annotated[frozenset[Matrix], BeforeValidator(_set_of_names), Field(min_length=1)]
     reads: Annotated[frozenset[SignalName], BeforeValidator(_set_of_names)]
-    theta: Theta
+    theta: Theta | Annotated[dict[VariableName, Theta], Field(min_length=1)]
     params: type[BaseModel] | None = None
     state: dict[str, State] = Field({})
     noise: Annotated[
@@ -229,6 +230,34 @@ class RuleSpec(Spec):
                 f"params: the names theta and layers belong to the engine; rename {taken}"
             )
         return self
+
+    @property
+    def thetas(self) -> dict[str, Theta]:
+        """The thetas by which it multiplies itself; none where the engine multiplies."""
+        return self.theta if isinstance(self.theta, dict) else {}
+
+    def theta_of(self, name: str = "") -> Theta:
+        """Return one of its thetas, by name where it has several.
+
+        Raises:
+            KeyError: it has several, and none of this name.
+        """
+        return self.theta[name] if isinstance(self.theta, dict) else self.theta
+
+    @property
+    def default_thetas(self) -> str:
+        """Its default, or its defaults by name, as text."""
+        named = [f"{name} {one.default:g}" for name, one in self.thetas.items()]
+        return ", ".join(named) or f"{self.theta_of().default:g}"
+
+    @property
+    def accepted_thetas(self) -> str:
+        """Default and what is accepted, of each theta, as text."""
+        one = {"": self.theta} if isinstance(self.theta, Theta) else self.theta
+        return "; ".join(
+            f"{name + ': ' if name else ''}default {theta.default:g}; {theta.accepted}"
+            for name, theta in one.items()
+        )
 
     @property
     def reads_error(self) -> bool:

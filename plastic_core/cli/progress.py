@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -62,7 +62,7 @@ class RunView:
             f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}"
             + (f", {network['loss']}" if "loss" in network else ""),
             *(
-                f"rule {r['name']}: theta {r['theta']:g} ({r['theta_from']})"
+                f"rule {r['name']}: {_theta(r)} ({r['theta_from']})"
                 + _layers(r["layers"], record["layers"])
                 + "".join(f", {n} {theta:g}" for n, theta in r["thetas_by_layer"].items())
                 for r in record["rules"]
@@ -92,6 +92,11 @@ class RunView:
         if self._progress.disable and now - self._last_line >= _LINE_SECONDS:
             self._last_line = now
             self._console.print(f"sample {curves.steps[point]}: {state}", markup=False)
+
+
+def _theta(rule: dict[str, Any]) -> str:
+    named = ", ".join(f"{name} {theta:g}" for name, theta in rule["thetas"].items())
+    return f"thetas {named}" if named else f"theta {rule['theta']:g}"
 
 
 def _layers(layers: list[int], depth: int) -> str:

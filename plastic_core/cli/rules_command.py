@@ -28,9 +28,7 @@ def rules(*, json: bool = False) -> None:
     for entry in entries:
         spec = _spec(entry)
         name = entry.qualified if entry.state == "clash" else entry.name
-        rows.append(
-            (name, f"{spec.theta.default:g}", ", ".join(sorted(spec.modifies)), spec.summary)
-        )
+        rows.append((name, spec.default_thetas, ", ".join(sorted(spec.modifies)), spec.summary))
     print_table(("rule", "theta", "modifies", "summary"), rows)
 
 
@@ -51,7 +49,7 @@ def show(name: str, *, json: bool = False) -> None:
     print(f"  {spec.equation}   (times theta)\n")
     rows = [
         ("source", spec.reference),
-        ("theta", f"default {spec.theta.default:g}; {spec.theta.accepted}"),
+        ("theta", spec.accepted_thetas),
         ("modifies", ", ".join(sorted(spec.modifies))),
         ("reads", ", ".join(sorted(spec.reads)) or "nothing"),
         ("propagates", "yes" if spec.propagates else "no"),

@@ -18,6 +18,11 @@ def state_key(owner: str, projection: int, name: str) -> str:
     return f"{owner}.{projection + 1}.{name}"
 
 
+def theta_key(owner: str, name: str) -> str:
+    """Return the name under which one of several thetas lies beside the states."""
+    return f"theta.{owner}.{name}"
+
+
 def state_view(
     owner: str, projection: int, states: Mapping[str, State], value: Callable[[str], Any]
 ) -> SimpleNamespace | None:
@@ -40,7 +45,7 @@ class Own:
 
     Attributes:
         circuit: the network.
-        state: gives the state of a key in `Parameters.state`.
+        state: gives what is in `Parameters.state` under a key.
         noise: gives the noise of a name as ``[R, rows, columns]``; its shape is that of a matrix,
             or (sendings, samples, places, units). None where the network is evaluated, and noise
             is 0.
@@ -52,10 +57,17 @@ class Own:
 
     def give(self, spec: RuleSpec, projection: int, s: Any) -> None:
         """Set in the signals of a projection what belongs to a rule, before it learns."""
-        if spec.state:
-            s.state = state_view(spec.name, projection, spec.state, self.state)
+        self._give_kept(spec, projection, s)
         if spec.noise:
             s.noise = self._noise(spec, projection, s, self.circuit.sends[projection], True)
+
+    def _give_kept(self, spec: RuleSpec, projection: int, s: Any) -> None:
+        if spec.state:
+            s.state = state_view(spec.name, projection, spec.state, self.state)
+        if spec.thetas:
+            s.theta = SimpleNamespace(
+                **{name: self.state(theta_key(spec.name, name)) for name in spec.thetas}
+            )
 
     def given(
         self, spec: RuleSpec, send: Send, function: Callable[[Any], Any], forward: bool = False
@@ -69,12 +81,11 @@ class Own:
             forward: whether it sees each sample once, where its error comes from several steps.
         """
         projection = send.projection
-        if not spec.state and not spec.noise:
+        if not (spec.state or spec.noise or spec.thetas):
             return function
 
         def call(s: Any) -> Any:
-            if spec.state:
-                s.state = state_view(spec.name, projection, spec.state, self.state)
+            self._give_kept(spec, projection, s)
             if spec.noise:
                 s.noise = self._noise(spec, projection, s, (send,), not forward)
             return function(s)

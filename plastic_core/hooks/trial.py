@@ -103,7 +103,7 @@ class Trial:
 
     def forward(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_forward`, where the network learns and where it does not."""
-        known = ("pre", "weight", "batch", "state", "noise", *SITE_NAMES, *PRODUCT_NAMES)
+        known = ("pre", "weight", "batch", "state", "noise", "theta", *SITE_NAMES, *PRODUCT_NAMES)
         self.values = {k: self.values[k] for k in known if k in self.values}
         hook = "plastic_forward"
         shown = [(True, index) for index in range(self.spec.passes)]
@@ -118,7 +118,7 @@ class Trial:
     def settle(self, function: Callable[..., Any]) -> frozenset[str]:
         """Try `plastic_settle`, in each phase."""
         hook, shape = "plastic_settle", (REPLICAS, EVENTS, POST)
-        every = ("z", "target", "weight", "batch", "learning", "state", "noise")
+        every = ("z", "target", "weight", "batch", "learning", "state", "noise", "theta")
         known = (*every, *SITE_NAMES, *PRODUCT_NAMES)
         post = self.values["post"]
         self.values = {k: self.values[k] for k in known if k in self.values}
@@ -184,7 +184,7 @@ class Trial:
     def _call(self, hook: str, function: Callable[..., Any]) -> tuple[Any, frozenset[str]] | None:
         """Return the result and what was read, or None where the hook raised."""
         given = {f"signal '{k}'": v for k, v in self.values.items() if isinstance(v, Tensor)}
-        for kind in ("state", "noise"):
+        for kind in ("state", "noise", "theta"):
             given |= {f"{kind} '{k}'": v for k, v in vars(self.values[kind]).items()}
         before = {what: value.clone() for what, value in given.items()}
         recorder = Recorder(self.values)

@@ -80,6 +80,7 @@ class TriedSignals:
             **{name: getattr(site, name) for name in SITE_NAMES},
             "state": SimpleNamespace(**states),
             "noise": SimpleNamespace(**noises),
+            "theta": SimpleNamespace(**{name: rand(1, 1) for name in spec.thetas}),
         }
         of_output = "n_L" if spec.feedback == "output" else "n_post"
         self.values |= {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.specs import Sizes, State
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.hooks.own import state_key
+from plastic_core.hooks.own import state_key, theta_key
 from plastic_core.networks.initialisation import (
     initial_feedback,
     initial_state,
@@ -31,7 +31,8 @@ class Parameters:
     Attributes:
         weights: ``[R, n_post, n_pre]`` for each projection, those of biases last.
         feedback: ``[R, n_pre, n_post]`` (or ``[R, n_pre, n_L]``) for each projection, or empty.
-        state: the states of rules and transforms, by "owner.projection.name".
+        state: the states of rules and transforms, by "owner.projection.name"; beside them the
+            thetas of rules that have several, and what noise is made of.
         biased: the layers of the biases, counted from 1.
         seeds: of the replicas; states that are drawn need them.
     """
@@ -176,3 +177,21 @@ def add_states(parameters: Parameters, hooks: Hooks) -> None:
             for matrix in modified:
                 owner = f"{name}.{matrix}"
                 parameters.add_state(owner, projection, transform.spec.state, matrix)
+
+
+def add_thetas(parameters: Parameters, hooks: Hooks, thetas: Mapping[str, Any]) -> None:
+    """Put the thetas of rules that have several beside the states, where all hooks find them.
+
+    Args:
+        parameters: of R replicas.
+        hooks: the resolved hooks.
+        thetas: by name, such as "abcd.a", a number or ``[R]``.
+    """
+    like = parameters.weights[0]
+    for spec in {rule.spec.name: rule.spec for rule in hooks.local}.values():
+        for name in spec.thetas:
+            key, value = theta_key(spec.name, name), thetas[f"{spec.name}.{name}"]
+            if key not in parameters.state:
+                parameters.state[key] = like.new_empty(len(like), 1, 1)
+            value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+            parameters.state[key].copy_(value.reshape(-1, 1, 1))

@@ -200,8 +200,10 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     check_together(rules, catalogue, circuit)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
+        own = {f"theta.{name}": theta for name, theta in planned.own.items()}
         if term.coefficient is None:
-            settings.setdefault(planned.name, {})["theta"] = planned.theta
+            written = settings.setdefault(planned.name, {})
+            written.update(own or {"theta": planned.theta})
     # as the task understood them: sizes "64,10" and [64, 10] are the same run
     understood = options.model_dump(mode="json")
     given = {name: understood.get(name, value) for name, value in spec.options.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from string import digits
 from typing import Any
 
@@ -41,6 +42,8 @@ class PlannedRule:
         origin: where theta comes from, for the record.
         layers: the weight matrices that it acts on, counted from 1.
         by_layer: coefficients of its own in some of them.
+        own: the thetas by which the rule multiplies itself, where it has several; `theta` is 1
+            then.
     """
 
     entry: Entry
@@ -49,6 +52,7 @@ class PlannedRule:
     origin: str
     layers: tuple[int, ...]
     by_layer: tuple[LayerTheta, ...] = ()
+    own: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,7 +62,16 @@ class PlannedRule:
     @property
     def thetas(self) -> dict[str, float]:
         """All of its thetas by name; that of the rule is called as the rule."""
-        return {self.name: self.theta, **{one.name: one.theta for one in self.by_layer}}
+        by_layer = {one.name: one.theta for one in self.by_layer}
+        own = {f"{self.name}.{name}": theta for name, theta in self.own.items()}
+        return {self.name: self.theta, **by_layer, **own}
+
+    @property
+    def learnable(self) -> dict[str, tuple[float, Theta]]:
+        """Its thetas by name, with what is accepted: its own ones, or the one that it has."""
+        spec = self.rule.spec
+        own = {f"{self.name}.{n}": (theta, spec.theta_of(n)) for n, theta in self.own.items()}
+        return own or {self.name: (self.theta, spec.theta_of())}
 
 
 def find_rule(catalogue: Catalogue, name: str) -> Entry:
@@ -100,7 +113,14 @@ def plan_rules(
         assert entry.plugin is not None
         rule: Rule = entry.plugin()
         settings = dict(spec.settings.get(entry.name, {}))
-        theta, given = rule.spec.theta, settings.pop("theta", None)
+        if rule.spec.thetas:
+            own, origin = _plan_own(rule, term, settings)
+            layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
+            also = ("layers", *(f"theta.{name}" for name in rule.spec.thetas))
+            set_params(entry, rule, settings, also)
+            planned.append(PlannedRule(entry, rule, 1.0, origin, layers, (), own))
+            continue
+        theta, given = rule.spec.theta_of(), settings.pop("theta", None)
         if term.coefficient is not None:
             if given is not None:
                 raise PlasticError(
@@ -120,6 +140,26 @@ def plan_rules(
         set_params(entry, rule, settings, ("theta", "layers"))
         planned.append(PlannedRule(entry, rule, value, origin, layers, by_layer))
     return tuple(planned)
+
+
+def _plan_own(rule: Rule, term: Term, settings: dict[str, Any]) -> tuple[dict[str, float], str]:
+    """Take the thetas of a rule that has several out of its settings; return them, and whence.
+
+    Raises:
+        PlasticError: it is given one coefficient, or one of them is not accepted.
+    """
+    name, thetas = rule.spec.name, rule.spec.thetas
+    if term.coefficient is not None or "theta" in settings:
+        raise PlasticError(
+            f"'{name}' multiplies itself by {listing(thetas)}; write it without a coefficient, and "
+            f"--set {name}.theta.{next(iter(thetas))}="
+        )
+    given = {one for one in thetas if f"theta.{one}" in settings}
+    own = {
+        one: _check_theta(f"{name}.theta.{one}", theta, settings.pop(f"theta.{one}", theta.default))
+        for one, theta in thetas.items()
+    }
+    return own, "setting" if given else "default of the rule"
 
 
 def _plan_thetas(

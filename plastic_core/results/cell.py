@@ -49,6 +49,7 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
                 "layers": list(rule.layers),
                 "params": _plain(rule.rule.params),
                 **_by_layer(rule, replica),
+                **_own(rule, replica),
             }
             for rule in plan.rules
         ],
@@ -100,6 +101,12 @@ def _by_layer(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
     """Return the thetas that some layers have for themselves; nothing where none has."""
     own = sorted([list(one.layers), replica.thetas[one.name]] for one in rule.by_layer)
     return {"by_layer": own} if own else {}
+
+
+def _own(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
+    """Return the thetas by which a rule multiplies itself; nothing where it does not."""
+    own = {name: replica.thetas[f"{rule.name}.{name}"] for name in rule.own}
+    return {"thetas": own} if own else {}
 
 
 def _plain(model: Any) -> Any:

@@ -92,6 +92,8 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
 
 
 def _weighted(rule: PlannedRule) -> str:
+    if rule.own:
+        return f"{rule.name} ({', '.join(f'{n} {theta:.6g}' for n, theta in rule.own.items())})"
     own = ", ".join(f"{one.theta:.6g} in {one.name.partition('.')[2]}" for one in rule.by_layer)
     return f"{rule.theta:.6g}*{rule.name}{f' ({own})' if own else ''}"
 

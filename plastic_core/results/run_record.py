@@ -34,6 +34,7 @@ class RuleRecord(BaseModel):
     layers: list[int]
     params: dict[str, JsonValue]
     thetas_by_layer: dict[str, FiniteFloat] = {}
+    thetas: dict[str, FiniteFloat] = {}
 
 
 class TransformRecord(BaseModel):
@@ -215,6 +216,7 @@ class RunRecord(BaseModel):
                     distribution=r.entry.distribution,
                     theta=r.theta,
                     theta_from=r.origin,
+                    thetas=dict(r.own),
                     layers=list(r.layers),
                     params=_plain(r.rule.params),
                     thetas_by_layer={

@@ -108,7 +108,9 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     x[:, :, 1], x[:, :, 2] = x[:, :, 0], 0
     target = torch.eye(_NETWORK.sizes[-1], dtype=torch.float64)[:_EVENTS].expand(2, -1, -1)
     found = []
-    engine = Engine(_NETWORK, hooks, {rule.theta: 0.0 for rule in hooks.local}, parameters)
+    thetas = {rule.theta: 0.0 for rule in hooks.local}
+    thetas |= {f"{spec.name}.{name}": one.default for name, one in spec.thetas.items()}
+    engine = Engine(_NETWORK, hooks, thetas, parameters)
     for s in engine.signals(x, target)[::-1]:
         named = {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
         fed = s.feedback.shape[2] if spec.feedback else 0
@@ -123,6 +125,8 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
             for name in sorted(spec.noise)
         }
         named["noise"] = SimpleNamespace(**noise)
+        full = {n: torch.full((2, 1, 1), t.default).double() for n, t in spec.thetas.items()}
+        named["theta"] = SimpleNamespace(**full)
         found.append(SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states)))
     return found
 
@@ -160,7 +164,7 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
         return lambda z: function(torch.from_numpy(z)).numpy()
 
     one = SimpleNamespace(**{n: plain(v) for n, v in vars(s).items()})
-    for kind in ("state", "noise"):
+    for kind in ("state", "noise", "theta"):
         values = {name: plain(value) for name, value in vars(getattr(s, kind)).items()}
         setattr(one, kind, SimpleNamespace(**values))
     one.activation, one.slope = in_numpy(s.activation), in_numpy(s.slope)

@@ -97,7 +97,11 @@ class SmallNetwork:
     ) -> None:
         self.circuit = circuit_of(network)
         self.rule, self.seeds, self.dtype = rule, list(seeds), dtype
-        self.thetas = {rule.spec.name: torch.tensor(list(thetas), dtype=dtype)}
+        own = {
+            f"{rule.spec.name}.{name}": torch.full((len(thetas),), theta.default, dtype=dtype)
+            for name, theta in rule.spec.thetas.items()
+        }
+        self.thetas = {rule.spec.name: torch.tensor(list(thetas), dtype=dtype), **own}
         rules: list[Rule] = [rule]
         if rule.spec.reads_error and not rule.spec.propagates:
             rules.append(Carrier())
@@ -149,7 +153,9 @@ STEPS: Final = 20
 
 def theta_of(rule: type[Rule], network: AnyNetwork = NETWORK) -> float:
     """Return a theta of the rule at which it learns visibly on a small network."""
-    theta = rule.spec.theta
+    if rule.spec.thetas:
+        return 0.05  # of all of it
+    theta = rule.spec.theta_of()
     # the increments of all places are summed
     visible = 0.004 if network is CONVOLUTION else 0.05
     return next(

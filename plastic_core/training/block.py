@@ -13,7 +13,7 @@ from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
 from plastic_core.base.errors import PlasticError
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
-from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
+from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
 from plastic_core.plan.plan import Plan, Replica
 from plastic_core.probes.camera import Camera
 from plastic_core.probes.probing import Probing
@@ -85,6 +85,7 @@ class Block:
             )
             for name in plan.thetas
         }
+        add_thetas(self.parameters, hooks, thetas)
         self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, dtype)
         self._probing = self._probe(plan, hooks, thetas, dataset.shape) if plan.probes else None
         points = len(dataset.labels)

@@ -45,4 +45,4 @@ def test_an_example_runs(block):
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7

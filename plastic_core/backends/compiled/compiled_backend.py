@@ -29,7 +29,7 @@ from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.locks import TRACING
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.parameters import Parameters, add_thetas
 
 # Weights of one block together, on a CPU: two networks side by side leave the cache.
 _BLOCK_BYTES: Final = 2**20
@@ -84,6 +84,7 @@ class CompiledBackend:
         chunk: int | None = None,
     ) -> None:
         recurrent = isinstance(circuit_of(network).spec, RecurrentSpec)
+        add_thetas(parameters, hooks, thetas)
         self._chunk_size = chunk or (1 if recurrent else _CHUNK)
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
         self._thetas, self._batch = thetas, batch_size

@@ -28,10 +28,10 @@ from plastic_core.backends.step.functional import FunctionalPass, signals_of_pas
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.hooks.own import Own
+from plastic_core.hooks.own import Own, theta_key
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE, NoiseOfUpdate
-from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.parameters import Parameters, add_thetas
 
 
 class TangentStep:
@@ -60,12 +60,17 @@ class TangentStep:
         self._hooks, self._circuit = hooks, circuit_of(network)
         self._thetas = {name: theta.view(-1, 1, 1) for name, theta in thetas.items()}
         self._direction = {name: p for p, name in enumerate(thetas)}
+        add_thetas(parameters, hooks, thetas)
         self._values, self._states = parameters.named(), parameters.state
         self.tangents = {
             name: value.new_zeros(len(value), len(thetas), *value.shape[1:])
             for name, value in self._values.items()
             if value.is_floating_point()
         }
+        for name, p in self._direction.items():
+            owner, dot, own = name.partition(".")
+            if dot and f"state.{theta_key(owner, own)}" in self.tangents:
+                self.tangents[f"state.{theta_key(owner, own)}"][:, p] = 1
         self._name_of = parameters.name_of
         self._masks = masks_of(self._circuit, hooks.feedback)
         products = _DualProducts(parameters, self.tangents, len(thetas))

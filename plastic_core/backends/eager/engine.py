@@ -27,7 +27,7 @@ from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE
-from plastic_core.networks.parameters import Parameters, add_states
+from plastic_core.networks.parameters import Parameters, add_states, add_thetas
 
 
 class Engine:
@@ -60,6 +60,7 @@ class Engine:
                 "initial_parameters(network, seeds, hooks.feedback)"
             )
         add_states(parameters, hooks)
+        add_thetas(parameters, hooks, thetas)
         self.parameters = parameters
         circuit = circuit_of(network)
         self._circuit, self._hooks = circuit, hooks

@@ -57,7 +57,11 @@ class _Capture:
     def __init__(self, step: Description, dtype: torch.dtype) -> None:
         self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
         hooks = step.hooks
-        self.thetas = [rule.theta for rule in hooks.local]
+        thetas: dict[str, None] = {}
+        for rule in hooks.local:
+            own = (f"{rule.name}.{name}" for name in rule.spec.thetas)
+            thetas.update(dict.fromkeys((rule.theta, *own)))
+        self.thetas = [*thetas]
         # of the rules that have states, the projections where they do
         self.acts: dict[str, set[int]] = {}
         acting = [(rule.spec, rule.layers) for rule in hooks.local]
@@ -72,7 +76,7 @@ class _Capture:
         self.noises = [*dict.fromkeys(noises)]
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
-        self.follower = Follower(self.values, self.slots, dtype, self.noises)
+        self.follower = Follower(self.values, self.slots, dtype, self.noises, self.thetas)
         self.known: dict[str, Value] = {}
         if any("loss" in reads for reads in self.step.reads):
             self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)

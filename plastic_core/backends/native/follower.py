@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Final
 
 import torch
 from torch import Tensor, fx
 
-from plastic_core.api import site as sites
-from plastic_core.api import update as updates
 from plastic_core.api.signals import PRODUCT_NAMES
-from plastic_core.api.site import SITE_NAMES, Site
-from plastic_core.api.update import Decay, Outer, Part, Sum, Update
+from plastic_core.api.site import Site
 from plastic_core.backends.native.operations import arguments_of, name_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
+from plastic_core.backends.native.tracing import (
+    INSTEAD_OF_DENSE,
+    Sited,
+    named,
+    of_a_plugin,
+    replaced,
+    trace_twice,
+)
 from plastic_core.base.locks import TRACING
 from plastic_core.hooks.tried_signals import SOMEWHERE, trial_signals
 
@@ -27,8 +30,6 @@ FOLLOWED: Final = (
     "write it with arithmetic, comparisons, torch.where, functions of single elements, and sum, "
     "mean, amax or amin over dim 1 or -1 with keepdim=True"
 )
-
-INSTEAD_OF_DENSE: Final = "return outer(a, b), decay(), and sums of them"
 
 _INSTEAD_OF_A_MATRIX: Final = {
     "weight": "write s.forward(v) or s.back(v) in place of products with it, and return decay() "
@@ -59,6 +60,7 @@ class Follower:
         slots: (rule, state) in the order of "state" values.
         dtype: of the run.
         noises: (rule, noise) in the order of "noise" values.
+        thetas: in the order of "theta" values.
     """
 
     kind = "rule"
@@ -70,8 +72,10 @@ class Follower:
         slots: list[tuple[str, str]],
         dtype: torch.dtype,
         noises: Sequence[tuple[str, str]] = (),
+        thetas: Sequence[str] = (),
     ) -> None:
-        self._values, self._slots, self._dtype, self._noises = values, slots, dtype, noises
+        self._values, self._slots, self._dtype = values, slots, dtype
+        self._noises, self._thetas = noises, thetas
 
     def follow(self, rule: Any, function: Callable[[Any], Any], site: Site = SOMEWHERE) -> Any:
         """Return what a hook of a rule returns, with values in the place of tensors.
@@ -88,9 +92,9 @@ class Follower:
         self._site = site
         try:
             with TRACING:
-                graph, result = _trace_twice(lambda s: function(_Sited(s, site)))
+                graph, result = trace_twice(lambda s: function(Sited(s, site)))
             found = self._convert(graph, rule)
-            return _replace(result, fx.Node, found.__getitem__)
+            return replaced(result, fx.Node, found.__getitem__)
         except NotNativeError as error:
             reason = str(error)
         except Exception as error:  # a rule may do to a proxy what none of them supports
@@ -105,7 +109,7 @@ class Follower:
             shapes.run(self._trial(rule))
         except Exception as error:  # such as a function of torch's that takes no proxy
             raise NotNativeError(
-                f"{_named(shapes.line)}it cannot be followed ({_first_line(error)}); {FOLLOWED}"
+                f"{named(shapes.line)}it cannot be followed ({_first_line(error)}); {FOLLOWED}"
             ) from None
         found: dict[fx.Node, Any] = {}
         for node in graph.nodes:
@@ -115,7 +119,7 @@ class Follower:
                 try:
                     found[node] = self._node(node, found, shapes.seen[node], rule)
                 except NotNativeError as error:
-                    raise NotNativeError(f"{_named(node.meta['line'])}{error}") from None
+                    raise NotNativeError(f"{named(node.meta['line'])}{error}") from None
         return found
 
     def _trial(self, rule: Any) -> Any:
@@ -169,14 +173,16 @@ class Follower:
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
         if owner is SIGNALS:
-            if name in ("state", "noise"):
-                return STATE if name == "state" else NOISE
+            if name in _OWN:
+                return _OWN[name]
             if name == "batch":
                 return self._values.make("batch")
             if name in _INSTEAD_OF_A_MATRIX:
                 instead = _INSTEAD_OF_A_MATRIX[name]
                 raise NotNativeError(f"it reads the matrix '{name}'; {instead}")
             return self._values.signal(name)
+        if owner is THETA:
+            return self._values.make("theta", self._thetas.index(f"{rule.spec.name}.{name}"))
         if owner is NOISE:
             if name == "weight":
                 raise NotNativeError(
@@ -254,8 +260,9 @@ _REDUCE = ("sum", "mean", "amax", "amin")
 _BITS = ("and_", "or_", "invert")
 _CASTS = ("to", "type_as")
 
-#: What the argument of a hook, and its attributes `state` and `noise`, become.
-SIGNALS, STATE, NOISE = object(), object(), object()
+#: What the argument of a hook, and what belongs to its rule, become.
+SIGNALS, STATE, NOISE, THETA = object(), object(), object(), object()
+_OWN: Final = {"state": STATE, "noise": NOISE, "theta": THETA}
 
 
 def _looked_up(argument: Any, found: dict[fx.Node, Any]) -> Any:
@@ -284,51 +291,14 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-class _Sited:
-    """Signals that know where they are, before anything is computed."""
-
-    def __init__(self, signals: Any, site: Site) -> None:
-        self._signals = signals
-        self._known = {name: getattr(site, name) for name in SITE_NAMES} | {"learning": True}
-
-    def __getattr__(self, name: str) -> Any:
-        return self._known[name] if name in self._known else getattr(self._signals, name)
-
-
-class _Tracer(fx.Tracer):
-    """Notes for each node the line of the rule that made it."""
-
-    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        node = super().create_node(*args, **kwargs)
-        frame = sys._getframe(1)
-        while not _of_a_plugin(frame) and frame.f_code.co_filename != __file__ and frame.f_back:
-            frame = frame.f_back
-        node.meta["line"] = frame.f_lineno if _of_a_plugin(frame) else None
-        return node
-
-
-def _of_a_plugin(frame: FrameType) -> bool:
-    """Return whether a frame is none of torch's or of what follows a rule."""
-    file = frame.f_code.co_filename
-    return file not in _OURS and not file.startswith(_TORCH) and not file.startswith("<")
-
-
-_OURS: Final = (__file__, updates.__file__, sites.__file__)
-_TORCH: Final = str(Path(torch.__file__).parent)
-
-
-def _named(line: int | None) -> str:
-    return "" if line is None else f"line {line}: "
-
-
 def _last_line(trace: TracebackType | None) -> str:
     """Return the innermost line of a rule that an exception came through, as a prefix."""
     line = None
     while trace is not None:
-        if _of_a_plugin(trace.tb_frame):
+        if of_a_plugin(trace.tb_frame):
             line = trace.tb_lineno
         trace = trace.tb_next
-    return _named(line)
+    return named(line)
 
 
 def _instead(error: Exception) -> str:
@@ -338,58 +308,6 @@ def _instead(error: Exception) -> str:
     if "at each call" in str(error):
         return "compute from the signals, the state and the parameters alone"
     return FOLLOWED
-
-
-def _trace_twice(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
-    """Return the graph of a hook, and what it returned with the graph's nodes in it.
-
-    Raises:
-        ValueError: two calls differ, as of a rule that counts them or draws numbers.
-    """
-    graph, result = _trace(function)
-    again, _ = _trace(function)
-    if graph.python_code("self").src != again.python_code("self").src:
-        raise ValueError("it does something else at each call")
-    return graph, result
-
-
-def _trace(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
-    tracer = _Tracer()
-    returned: list[Any] = []
-
-    def call(s: Any) -> None:
-        # a proxy of an attribute gets its node when it is first asked for
-        returned.append(_replace(function(s), fx.Proxy, lambda proxy: proxy.node))
-
-    graph = tracer.trace(call)
-    graph.owning_module = fx.GraphModule(tracer.root, graph)
-    return graph, returned[0]
-
-
-def _replace(result: Any, kind: type, function: Callable[[Any], Any]) -> Any:
-    """Return what a hook returned with everything of one type in it replaced."""
-    if isinstance(result, kind):
-        return function(result)
-    if isinstance(result, tuple):
-        return tuple(_replace(r, kind, function) for r in result)
-    if isinstance(result, dict):
-        return {name: _replace(r, kind, function) for name, r in result.items()}
-    if not isinstance(result, Update):
-        return result
-    parts: list[Part] = []
-    for part in result.parts:
-        if isinstance(part, Outer):
-            post, pre = (_replace(f, kind, function) for f in (part.post, part.pre))
-            parts.append(Outer(post, pre, part.scale))
-        elif isinstance(part, Decay):
-            parts.append(Decay(_replace(part.factor, kind, function), part.scale))
-        else:
-            value: Any = getattr(part, "value", None)
-            made = value.node.meta["line"] if isinstance(value, fx.Proxy) else None
-            raise NotNativeError(
-                f"{_named(made)}it returns an increment for the matrix; {INSTEAD_OF_DENSE}"
-            )
-    return Sum(tuple(parts))
 
 
 def _first_line(error: Exception) -> str:

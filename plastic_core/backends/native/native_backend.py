@@ -31,7 +31,7 @@ from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.noise import NOISE
-from plastic_core.networks.parameters import Parameters
+from plastic_core.networks.parameters import Parameters, add_thetas
 
 # What waits is divided by what has not decayed yet, which must not come near zero.
 _FAST_DECAY: Final = 0.1
@@ -117,6 +117,7 @@ class NativeBackend:
         code: NativeCode | None = None,
     ) -> None:
         circuit = circuit_of(network)
+        add_thetas(parameters, hooks, thetas)
         if code is None:
             if hooks.settle is not None:
                 raise NotNativeError("C is not generated for networks that settle")

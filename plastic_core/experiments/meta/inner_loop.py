@@ -57,7 +57,9 @@ class InnerLoop:
     def __init__(self, plan: Plan, inputs: NDArray[np.float32], backend: str, threads: int) -> None:
         self._dtype: torch.dtype = getattr(torch, plan.spec.dtype)
         self._circuit = plan.circuit
-        self._names = [rule.name for rule in plan.rules]
+        self._names = [name for rule in plan.rules for name in rule.learnable]
+        # of a rule that multiplies itself the engine's own factor stays 1
+        self._every = [*plan.thetas]
         self._hooks: Hooks = resolve_hooks(
             plan.selected,
             [t.transform for t in plan.transforms],
@@ -81,8 +83,7 @@ class InnerLoop:
             episodes: one for each replica.
         """
         parameters = self._fresh([episode.network for episode in episodes])
-        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
-        named = dict(zip(self._names, columns, strict=True))
+        named = self._named(thetas)
         points, labels, queries, asked = _stacked(episodes)
         with torch.inference_mode():
             step = TangentStep(self._circuit, self._hooks.guarded(), named, parameters)
@@ -94,6 +95,7 @@ class InnerLoop:
                 for one, wanted in zip(x.unbind(1), target.unbind(1), strict=True):
                     step.step(one.unsqueeze(1), wanted.unsqueeze(1))
             outputs, tangents = step.outputs(self._x(queries))
+            tangents = tangents[[self._every.index(name) for name in self._names]]
             return _answers(self._circuit.loss, outputs, tangents, self._one_hot[asked], failed)
 
     def test(self, thetas: NDArray[np.float64], episodes: Sequence[Episode]) -> Answers:
@@ -104,7 +106,7 @@ class InnerLoop:
             episodes: one for each replica.
         """
         parameters = self._fresh([episode.network for episode in episodes])
-        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
+        named = self._named(thetas)
         points, labels, queries, asked = _stacked(episodes)
         x, target = self._x(points).flatten(0, 1), self._one_hot[labels].flatten(0, 1)
         backend = choose_backend(
@@ -112,7 +114,7 @@ class InnerLoop:
                 "auto",
                 self._circuit,
                 self._hooks,
-                dict(zip(self._names, columns, strict=True)),
+                named,
                 parameters,
                 x,
                 target,
@@ -127,6 +129,13 @@ class InnerLoop:
             for replica, one in enumerate(queries)
         ]
         return _answers(self._circuit.loss, torch.cat(outputs), None, self._one_hot[asked], failed)
+
+    def _named(self, thetas: NDArray[np.float64]) -> dict[str, Tensor]:
+        """Return all thetas by name, ``[R]`` each."""
+        columns = torch.from_numpy(thetas).to(self._dtype).T.contiguous()
+        learned = dict(zip(self._names, columns, strict=True))
+        one = torch.ones(len(thetas), dtype=self._dtype)
+        return {name: learned.get(name, one) for name in self._every}
 
     def _native(
         self,
@@ -156,7 +165,7 @@ class InnerLoop:
     def _try_native(self) -> None:
         """Compile; where that is not possible, say why."""
         parameters = self._fresh([0])
-        thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._names}
+        thetas = {name: torch.zeros(1, dtype=self._dtype) for name in self._every}
         step = TangentStep(self._circuit, self._hooks.guarded(), thetas, parameters)
         x = torch.zeros(1, 0, self._circuit.sizes[0], dtype=self._dtype)
         try:

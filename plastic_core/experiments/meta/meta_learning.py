@@ -107,7 +107,8 @@ def meta_learn(
         episodes, inputs = _episodes(plan, points, held_out=False)
         inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
         outer = Outer(spec, plan)
-        history = History.empty(spec, [rule.name for rule in plan.rules])
+        names = [name for rule in plan.rules for name in rule.learnable]
+        history = History.empty(spec, names)
         history.theta[:, 0] = outer.thetas
         record = _record(spec, plan, sources, threads)
         record |= {"backend": inner.backend, "reason": inner.reason}
@@ -256,8 +257,14 @@ def _episodes(plan: Plan, data: Dataset, held_out: bool) -> tuple[Episodes, NDAr
 
 def expression(thetas: dict[str, float]) -> str:
     """Return a rule as an expression; terms whose theta is 0 are left out."""
-    alive = {name: theta for name, theta in thetas.items() if theta}
-    return " + ".join(f"{theta:.9g}*{name}" for name, theta in (alive or thetas).items())
+    own = {name: theta for name, theta in thetas.items() if "." in name}
+    single = {name: theta for name, theta in thetas.items() if name not in own}
+    alive = {name: theta for name, theta in single.items() if theta}
+    terms = [f"{theta:.9g}*{name}" for name, theta in (alive if alive or own else single).items()]
+    for owner in dict.fromkeys(name.partition(".")[0] for name in own):
+        mine = {n.partition(".")[2]: t for n, t in own.items() if n.startswith(f"{owner}.")}
+        terms.append(f"{owner} ({', '.join(f'{n} {theta:.9g}' for n, theta in mine.items())})")
+    return " + ".join(terms)
 
 
 def _record(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plastic_core.api.specs import Theta
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.inner_loop import Answers
 from plastic_core.experiments.meta.meta_spec import MetaSpec
@@ -37,8 +38,9 @@ class Outer:
 
     def __init__(self, spec: MetaSpec, plan: Plan) -> None:
         self._spec = spec
-        self._bounds = [rule.rule.spec.theta.bounds for rule in plan.rules]
-        start = [_start(rule) for rule in plan.rules]
+        learnable = [(rule, one) for rule in plan.rules for one in rule.learnable.values()]
+        self._bounds = [theta.bounds for _, (_, theta) in learnable]
+        start = [_start(rule, *one) for rule, one in learnable]
         self.parameter = torch.tensor([start] * spec.seeds, dtype=torch.float64)
         self.parameter.requires_grad_()
         make = optimizers()[spec.optimizer]
@@ -117,9 +119,9 @@ def optimizers() -> dict[str, Any]:
     }
 
 
-def _start(planned: PlannedRule) -> float:
+def _start(planned: PlannedRule, value: float, theta: Theta) -> float:
     """Return where a theta begins: as given, or for a rule that adds a term at 0."""
     if planned.rule.spec.propagates or planned.origin in ("expression", "setting"):
-        return planned.theta
-    low, high = planned.rule.spec.theta.bounds
+        return value
+    low, high = theta.bounds
     return min(max(0.0, low), high)

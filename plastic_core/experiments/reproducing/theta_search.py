@@ -62,8 +62,10 @@ class _Searched:
         wider, point = dict(self.grid), self.best.arm.point
         for axis in self.best.at_edge:
             owner, _, setting = axis.partition(".")
-            theta = setting == "" or setting.startswith("theta.")
-            to_zero = theta and catalogue.class_of("rule", owner).spec.theta.min == 0
+            to_zero = False
+            if setting == "" or setting.startswith("theta."):
+                spec = catalogue.class_of("rule", owner).spec
+                to_zero = spec.theta_of(setting.removeprefix("theta.")).min == 0
             accepted = partial(self._accepts, figure, catalogue, axis)
             grown = widened(self.grid[axis], point[axis], to_zero, accepted)
             wider[axis] = grown or self.grid[axis]

@@ -178,7 +178,11 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
     first_of_best = max(whole, key=lambda arm: arm.rank)
     best = first_of_best.arm
     conditions = _conditions(best)
-    bounds = {rule.name: rule.rule.spec.theta.bounds for rule in best.plan.rules}
+    bounds = {
+        name.replace(".", ".theta.", 1): theta.bounds
+        for rule in best.plan.rules
+        for name, (_, theta) in rule.learnable.items()
+    }
     edge = [
         axis
         for axis, value in best.point.items()

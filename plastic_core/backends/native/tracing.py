@@ -1,0 +1,111 @@
+"""From a hook to a graph: called with proxies in the place of tensors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import torch
+from torch import fx
+
+from plastic_core.api import site as sites
+from plastic_core.api import update as updates
+from plastic_core.api.site import SITE_NAMES, Site
+from plastic_core.api.update import Decay, Outer, Part, Sum, Update
+from plastic_core.backends.native.program import NotNativeError
+
+#: What to return in place of an increment that is a matrix.
+INSTEAD_OF_DENSE: Final = "return outer(a, b), decay(), and sums of them"
+
+
+class Sited:
+    """Signals that know where they are, before anything is computed."""
+
+    def __init__(self, signals: Any, site: Site) -> None:
+        self._signals = signals
+        self._known = {name: getattr(site, name) for name in SITE_NAMES} | {"learning": True}
+
+    def __getattr__(self, name: str) -> Any:
+        return self._known[name] if name in self._known else getattr(self._signals, name)
+
+
+class _Tracer(fx.Tracer):
+    """Notes for each node the line of the rule that made it."""
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(*args, **kwargs)
+        frame = sys._getframe(1)
+        while not of_a_plugin(frame) and frame.f_code.co_filename != __file__ and frame.f_back:
+            frame = frame.f_back
+        node.meta["line"] = frame.f_lineno if of_a_plugin(frame) else None
+        return node
+
+
+def of_a_plugin(frame: FrameType) -> bool:
+    """Return whether a frame is none of torch's or of what follows a rule."""
+    file = frame.f_code.co_filename
+    return file not in _FILES and not file.startswith(("<", *_FOLDERS))
+
+
+_FILES: Final = (updates.__file__, sites.__file__)
+_FOLDERS: Final = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
+
+
+def named(line: int | None) -> str:
+    """Return a line of a rule as a prefix."""
+    return "" if line is None else f"line {line}: "
+
+
+def trace_twice(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
+    """Return the graph of a hook, and what it returned with the graph's nodes in it.
+
+    Raises:
+        ValueError: two calls differ, as of a rule that counts them or draws numbers.
+    """
+    graph, result = _trace(function)
+    again, _ = _trace(function)
+    if graph.python_code("self").src != again.python_code("self").src:
+        raise ValueError("it does something else at each call")
+    return graph, result
+
+
+def _trace(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
+    tracer = _Tracer()
+    returned: list[Any] = []
+
+    def call(s: Any) -> None:
+        # a proxy of an attribute gets its node when it is first asked for
+        returned.append(replaced(function(s), fx.Proxy, lambda proxy: proxy.node))
+
+    graph = tracer.trace(call)
+    graph.owning_module = fx.GraphModule(tracer.root, graph)
+    return graph, returned[0]
+
+
+def replaced(result: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    """Return what a hook returned with everything of one type in it replaced."""
+    if isinstance(result, kind):
+        return function(result)
+    if isinstance(result, tuple):
+        return tuple(replaced(r, kind, function) for r in result)
+    if isinstance(result, dict):
+        return {name: replaced(r, kind, function) for name, r in result.items()}
+    if not isinstance(result, Update):
+        return result
+    parts: list[Part] = []
+    for part in result.parts:
+        if isinstance(part, Outer):
+            post, pre = (replaced(f, kind, function) for f in (part.post, part.pre))
+            parts.append(Outer(post, pre, part.scale))
+        elif isinstance(part, Decay):
+            parts.append(Decay(replaced(part.factor, kind, function), part.scale))
+        else:
+            value: Any = getattr(part, "value", None)
+            made = value.node.meta["line"] if isinstance(value, fx.Proxy) else None
+            raise NotNativeError(
+                f"{named(made)}it returns an increment for the matrix; {INSTEAD_OF_DENSE}"
+            )
+    return Sum(tuple(parts))
