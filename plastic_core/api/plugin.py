@@ -27,8 +27,9 @@ class Rule:
     """Base of plasticity rules: a `spec`, and one method for each hook that it takes part in.
 
     A rule is made without arguments, reads its parameters from ``self.params`` and never sees
-    its theta: the engine scales what it returns, unless it has several. The hooks, marked with ``@hookimpl``, are
-    `plastic_forward`, `plastic_input`, `plastic_propagate_error` and `plastic_local_update`.
+    its theta: the engine scales what it returns, unless it has several. The hooks, marked with
+    ``@hookimpl``, are `plastic_forward`, `plastic_input`, `plastic_settle`,
+    `plastic_propagate_error` and `plastic_local_update`.
     """
 
     spec: ClassVar[RuleSpec]
