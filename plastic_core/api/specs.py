@@ -32,6 +32,7 @@ Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Text = Annotated[str, Field(min_length=1)]
 Matrix = Literal["forward", "feedback"]
 VariableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+StateName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 When = Literal["every", "last"]
 
 #: Variables and dimensions of every result, which no measure of a probe can be called.
@@ -88,7 +89,7 @@ class Theta(Spec):
 
 
 class Sizes(NamedTuple):
-    """Sizes of a projection: of its populations, of the output, and of what B is sent from."""
+    """Units of a projection's populations, of the output, and of what B is sent from."""
 
     post: int
     pre: int
@@ -182,7 +183,8 @@ class RuleSpec(Spec):
         propagates: whether it propagates the error (implements `plastic_propagate_error`).
         feedback: None, "layer" (a B for each layer) or "output" (a B from the output to each
             layer): what the engine allocates for it.
-        gated: whether the engine multiplies the error that it propagates by sigma'.
+        gated: whether the engine multiplies the error that it propagates by sigma'. If not, `error`
+            of a hidden layer is what the hook above it returned; that of the output is dL/dz.
         api: major version of the contract that it was written against.
     """
 
@@ -194,7 +196,7 @@ class RuleSpec(Spec):
     reads: Annotated[frozenset[SignalName], BeforeValidator(_set_of_names)]
     theta: Theta | Annotated[dict[VariableName, Theta], Field(min_length=1)]
     params: type[BaseModel] | None = None
-    state: dict[str, State] = Field({})
+    state: dict[StateName, State] = Field({})
     noise: Annotated[
         frozenset[Literal["post", "pre", "weight"]], BeforeValidator(_set_of_names)
     ] = frozenset()
@@ -247,17 +249,15 @@ class RuleSpec(Spec):
     @property
     def default_thetas(self) -> str:
         """Its default, or its defaults by name, as text."""
-        named = [f"{name} {one.default:g}" for name, one in self.thetas.items()]
-        return ", ".join(named) or f"{self.theta_of().default:g}"
+        named = ", ".join(f"{name} {one.default:g}" for name, one in self.thetas.items())
+        return named or f"{self.theta_of().default:g}"
 
     @property
     def accepted_thetas(self) -> str:
         """Default and what is accepted, of each theta, as text."""
-        one = {"": self.theta} if isinstance(self.theta, Theta) else self.theta
-        return "; ".join(
-            f"{name + ': ' if name else ''}default {theta.default:g}; {theta.accepted}"
-            for name, theta in one.items()
-        )
+        every = self.thetas or {"": self.theta_of()}
+        texts = {n: f"default {one.default:g}; {one.accepted}" for n, one in every.items()}
+        return "; ".join(f"{name}: {text}" if name else text for name, text in texts.items())
 
     @property
     def reads_error(self) -> bool:
@@ -273,7 +273,7 @@ class TransformSpec(Spec):
     summary: Text
     reference: Text
     params: type[BaseModel] | None = None
-    state: dict[str, State] = Field({})
+    state: dict[StateName, State] = Field({})
     api: int = API_VERSION
 
     @model_validator(mode="after")

@@ -17,6 +17,14 @@ from plastic_core.base.errors import listing
 # All different, so that no wrong shape fits by chance.
 REPLICAS, EVENTS, POST, PRE, _OUT = 2, 3, 4, 5, 6
 
+_HINTS: Final = {
+    "passes": "write passes=2 in the spec",
+    "input": "plastic_input alone is shown it",
+    "phase": "plastic_settle alone is shown it",
+    "below": "plastic_settle alone is shown it",
+    "above": "plastic_settle alone is shown it",
+}
+
 #: Where a hook is tried that does not ask where it is called.
 SOMEWHERE: Final = Site()
 
@@ -28,6 +36,23 @@ class HasSpec(Protocol):
     def spec(self) -> RuleSpec:
         """The specification of the rule."""
         ...
+
+
+class Declared(SimpleNamespace):
+    """What a spec declares, as attributes; what it does not declare is explained."""
+
+    __slots__ = ("_explained",)
+
+    def __init__(self, kind: str, example: str, values: Mapping[Any, Any]) -> None:
+        super().__init__(**values)
+        self._explained = kind, example, [*values]
+
+    def __getattr__(self, name: str) -> Any:
+        kind, example, known = self._explained
+        there = f"there are {listing(known)}" if known else "it declares none"
+        raise AttributeError(
+            f"the spec declares no {kind} '{name}', {there}; write {example.format(name)}"
+        )
 
 
 class TriedSignals:
@@ -78,9 +103,11 @@ class TriedSignals:
             "learning": True,
             "pass_index": 0,
             **{name: getattr(site, name) for name in SITE_NAMES},
-            "state": SimpleNamespace(**states),
-            "noise": SimpleNamespace(**noises),
-            "theta": SimpleNamespace(**{name: rand(1, 1) for name in spec.thetas}),
+            "state": Declared("state", 'state={{"{}": State(over="post")}}', states),
+            "noise": Declared("noise", 'noise={{"{}"}}', noises),
+            "theta": Declared(
+                "theta", 'theta={{"{}": Theta(...)}}', {name: rand(1, 1) for name in spec.thetas}
+            ),
         }
         of_output = "n_L" if spec.feedback == "output" else "n_post"
         self.values |= {
@@ -134,7 +161,8 @@ class Recorder:
                 "phase",
                 "batch",
             }
-            raise AttributeError(f"there is no signal '{name}' here; there are {listing(known)}")
+            hint = _HINTS.get(name, f"there are {listing(known)}")
+            raise AttributeError(f"there is no signal '{name}' here; {hint}")
         return self.values[name]
 
 

@@ -150,9 +150,10 @@ def _plan_own(rule: Rule, term: Term, settings: dict[str, Any]) -> tuple[dict[st
     """
     name, thetas = rule.spec.name, rule.spec.thetas
     if term.coefficient is not None or "theta" in settings:
+        first, theta = next(iter(thetas.items()))
         raise PlasticError(
-            f"'{name}' multiplies itself by {listing(thetas)}; write it without a coefficient, and "
-            f"--set {name}.theta.{next(iter(thetas))}="
+            f"'{name}' has several thetas, {listing(thetas)}, by which it multiplies itself; write "
+            f"it without a coefficient, and --set {name}.theta.{first}={theta.default:g}"
         )
     given = {one for one in thetas if f"theta.{one}" in settings}
     own = {

@@ -94,7 +94,9 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     They fit each other, as recon and W' post do, and hold numbers of both signs, zeros and ties.
     """
     spec, source = rule.spec, torch.Generator().manual_seed(0)
-    rules = [rule, _Witness(spec.feedback), *([] if spec.propagates else [Carrier()])]
+    rules = [rule]
+    if spec.settle is None:  # where there are no errors
+        rules += [_Witness(spec.feedback), *([] if spec.propagates else [Carrier()])]
     everywhere = frozenset(range(_NETWORK.depth))
     acting = [(one, everywhere) for one in rules]
     hooks = resolve_hooks(acting, dtype=torch.float64, circuit=circuit_of(_NETWORK))
@@ -112,7 +114,7 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
     thetas |= {f"{spec.name}.{name}": one.default for name, one in spec.thetas.items()}
     engine = Engine(_NETWORK, hooks, thetas, parameters)
     for s in engine.signals(x, target)[::-1]:
-        named = {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
+        named = _copied(s)
         fed = s.feedback.shape[2] if spec.feedback else 0
         sizes = Sizes(s.post.shape[2], s.pre.shape[2], target.shape[2], fed)
         states = {
@@ -127,17 +129,26 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
         named["noise"] = SimpleNamespace(**noise)
         full = {n: torch.full((2, 1, 1), t.default).double() for n, t in spec.thetas.items()}
         named["theta"] = SimpleNamespace(**full)
-        found.append(SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states)))
+        one = SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states))
+        one.later = [_copied(other) for other in getattr(s, "passes", ())[1:]]
+        one.phases = {phase: _copied(other) for phase, other in s.phases.items()}
+        found.append(one)
     return found
+
+
+def _copied(s: Signals) -> dict[str, Any]:
+    """Return signals by name."""
+    return {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
 
 
 def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
     """Return the signals of one event, ``[R, 1, n]``; matrices and states are as they are."""
-    named = {
-        name: value[:, k : k + 1]
-        for name, value in vars(signals).items()
-        if name in SIGNAL_NAMES - MATRIX_SIGNALS
-    }
+
+    def of_event(values: dict[str, Any]) -> dict[str, Any]:
+        events = values.keys() & (SIGNAL_NAMES - MATRIX_SIGNALS)
+        return {name: values[name][:, k : k + 1] for name in events}
+
+    named = of_event(vars(signals))
     noise = {
         name: value if name == "weight" else value[:, k : k + 1]
         for name, value in vars(signals.noise).items()
@@ -145,13 +156,18 @@ def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
     named["noise"] = SimpleNamespace(**noise)
     feedback = getattr(signals, "feedback", None)
     products = MatrixProducts(signals.weight, feedback)
-    return SimpleNamespace(
+    one = SimpleNamespace(
         **{**vars(signals), **named},
         **{name: getattr(signals.site, name) for name in SITE_NAMES},
         **{name: getattr(products, name) for name in PRODUCT_NAMES},
         batch=1,
         learning=True,
+        pass_index=0,
     )
+    one.passes = [one, *(SimpleNamespace(**of_event(other)) for other in signals.later)]
+    for phase, other in signals.phases.items():
+        setattr(one, phase, SimpleNamespace(**of_event(other)))
+    return one
 
 
 def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
@@ -167,6 +183,12 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
     for kind in ("state", "noise", "theta"):
         values = {name: plain(value) for name, value in vars(getattr(s, kind)).items()}
         setattr(one, kind, SimpleNamespace(**values))
+    others = {id(s): one}
+    for shown in (*s.passes[1:], *(getattr(s, phase) for phase in s.phases)):
+        others[id(shown)] = SimpleNamespace(**{n: plain(v) for n, v in vars(shown).items()})
+    one.passes = [others[id(shown)] for shown in s.passes]
+    for phase in s.phases:
+        setattr(one, phase, others[id(getattr(s, phase))])
     one.activation, one.slope = in_numpy(s.activation), in_numpy(s.slope)
     one.forward, one.back = (lambda v: one.weight @ v), (lambda v: one.weight.T @ v)
     one.feed_back = lambda v: one.feedback @ v

@@ -20,7 +20,7 @@ from plastic_core.testing.backend_checks import (
     difference_on,
     difference_over_time,
 )
-from plastic_core.testing.small import CONVOLUTION, NETWORK, SmallNetwork, difference, theta_of
+from plastic_core.testing.small import CONVOLUTION, SmallNetwork, difference, theta_of
 
 Check = Callable[[type[Rule]], list[Fault]]
 
@@ -58,7 +58,7 @@ def check_repeatable(rule: type[Rule]) -> list[Fault]:
     return []
 
 
-def check_zero_theta(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Fault]:
+def check_zero_theta(rule: type[Rule], network: AnyNetwork | None = None) -> list[Fault]:
     """Theta 0 leaves every weight as it is, bit for bit."""
     still = SmallNetwork(rule(), [0.0], network=network)
     after = still.train(3)
@@ -91,7 +91,7 @@ def check_deterministic(rule: type[Rule]) -> list[Fault]:
     return _same("gives other numbers in a second run, in", one, other, accepted, _EXAMPLE)
 
 
-def check_replicas(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Fault]:
+def check_replicas(rule: type[Rule], network: AnyNetwork | None = None) -> list[Fault]:
     """A replica has the same numbers alone as beside others with other seeds and thetas."""
     thetas = [theta_of(rule, network) * factor for factor in (1.0, 0.5, 0.25)]
     together = SmallNetwork(rule(), thetas, seeds=(0, 1, 2), network=network).train(5)
@@ -109,20 +109,26 @@ def check_replicas(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Faul
     return []
 
 
-def check_batch(rule: type[Rule], network: AnyNetwork = NETWORK) -> list[Fault]:
-    """The increment of a mini-batch is the mean of the increments of its points."""
+def check_batch(rule: type[Rule], network: AnyNetwork | None = None) -> list[Fault]:
+    """The increment of a mini-batch is the mean of the increments of its points.
+
+    Of a rule with noise over events it is not, for each event has noise of its own.
+    """
+    if rule.spec.noise - {"weight"}:
+        return []
     whole = SmallNetwork(rule(), [theta_of(rule, network)], batch=4, network=network)
     before, after = whole.initial().named(), whole.train(1)
-    mean = {name: torch.zeros_like(value) for name, value in before.items()}
+    mean = {n: torch.zeros_like(v) for n, v in before.items() if not n.startswith("state.")}
     for k in range(4):
         one = SmallNetwork(rule(), [theta_of(rule, network)], batch=1, network=network)
         one.x, one.target = whole.x[:, :, k : k + 1], whole.target[:, :, k : k + 1]
-        for name, value in one.train(1).items():
-            mean[name] += (value - before[name]) / 4
+        trained = one.train(1)
+        for name in mean:
+            mean[name] += (trained[name] - before[name]) / 4
     return _same(
         "has another increment for a mini-batch than the mean over its points, in",
-        {n: after[n] - before[n] for n in mean if not n.startswith("state.")},
-        {n: value for n, value in mean.items() if not n.startswith("state.")},
+        {n: after[n] - before[n] for n in mean},
+        mean,
         "outer(a, b) is averaged by the engine; a dense increment is returned already averaged",
         "return torch.bmm(s.post.mT, s.pre) / s.batch",
     )
@@ -132,7 +138,7 @@ def check_theta_derivative(rule: type[Rule]) -> list[Fault]:
     """The derivative of the weights by theta, forward mode, against finite differences."""
     theta = theta_of(rule)
     network = SmallNetwork(rule(), [theta])
-    step = FunctionalStep(NETWORK, network.hooks)
+    step = FunctionalStep(network.circuit, network.hooks)
     name = rule.spec.name
     start = network.initial()
 
@@ -177,10 +183,11 @@ def check_native(rule: type[Rule]) -> list[Fault]:
 def check_convolution(rule: type[Rule]) -> list[Fault]:
     """What holds elsewhere holds where weights are shared, and native gives eager's numbers there.
 
-    A rule that modifies feedback from the outputs is refused there, and not tried.
+    A rule that modifies feedback from the outputs is refused there, and one that settles the
+    network; they are not tried.
     """
     spec = rule.spec
-    if spec.feedback == "output" and "feedback" in spec.modifies:
+    if spec.settle or (spec.feedback == "output" and "feedback" in spec.modifies):
         return []
     for check_it in (check_zero_theta, check_replicas, check_batch):
         if faults := check_it(rule, CONVOLUTION):
@@ -223,7 +230,7 @@ def _other_numbers(name: str, off: str) -> list[Fault]:
     return [_fault(found, accepted, example)] if off else []
 
 
-def _network(rule: type[Rule], network: AnyNetwork = NETWORK) -> SmallNetwork:
+def _network(rule: type[Rule], network: AnyNetwork | None = None) -> SmallNetwork:
     return SmallNetwork(rule(), [theta_of(rule, network)], network=network)
 
 

@@ -19,13 +19,16 @@ from plastic_core.api.update import Update, outer
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import resolve_hooks
-from plastic_core.networks.parameters import Parameters, add_states, initial_parameters
+from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
 
 if TYPE_CHECKING:
     from plastic_core.hooks.hooks import Hooks
 
 #: All sizes differ, so that nothing fits by chance.
 NETWORK: Final = NetworkSpec(sizes=(6, 5, 4, 3))
+
+#: The same for rules that settle the network, which activity must not leave.
+SETTLING: Final = NetworkSpec(sizes=(6, 5, 4, 3), activation="tanh", loss="squared-error")
 
 #: The same with 12 places in its first layer, and 6 in its second.
 CONVOLUTION: Final = LayeredSpec(
@@ -82,7 +85,7 @@ class SmallNetwork:
         batch: points in one update.
         dtype: of all tensors.
         transforms: instances, applied to the increments.
-        network: its specification.
+        network: its specification; None for one that suits the rule.
     """
 
     def __init__(
@@ -93,8 +96,9 @@ class SmallNetwork:
         batch: int = 2,
         dtype: torch.dtype = torch.float64,
         transforms: Sequence[Transform] = (),
-        network: AnyNetwork = NETWORK,
+        network: AnyNetwork | None = None,
     ) -> None:
+        network = network or (SETTLING if rule.spec.settle else NETWORK)
         self.circuit = circuit_of(network)
         self.rule, self.seeds, self.dtype = rule, list(seeds), dtype
         own = {
@@ -120,6 +124,7 @@ class SmallNetwork:
         """Return fresh parameters, as before training."""
         made = initial_parameters(self.circuit, self.seeds, self.hooks.feedback, self.dtype)
         add_states(made, self.hooks)
+        add_thetas(made, self.hooks, self.thetas)
         return made
 
     @cached_property
@@ -151,7 +156,7 @@ _TOLERANCE: Final = 1e-9
 STEPS: Final = 20
 
 
-def theta_of(rule: type[Rule], network: AnyNetwork = NETWORK) -> float:
+def theta_of(rule: type[Rule], network: AnyNetwork | None = None) -> float:
     """Return a theta of the rule at which it learns visibly on a small network."""
     if rule.spec.thetas:
         return 0.05  # of all of it

@@ -199,14 +199,14 @@ def test_they_are_learned(tmp_path):
         (
             "0.1*abcd",
             {},
-            "'abcd' multiplies itself by a, b, c, d; write it without a coefficient, and --set "
-            "abcd.theta.a=",
+            "'abcd' has several thetas, a, b, c, d, by which it multiplies itself; write it "
+            "without a coefficient, and --set abcd.theta.a=0.01",
         ),
         (
             "abcd",
             {"abcd": {"theta": 0.1}},
-            "'abcd' multiplies itself by a, b, c, d; write it without a coefficient, and --set "
-            "abcd.theta.a=",
+            "'abcd' has several thetas, a, b, c, d, by which it multiplies itself; write it "
+            "without a coefficient, and --set abcd.theta.a=0.01",
         ),
         (
             "abcd",
@@ -233,5 +233,8 @@ def test_a_rule_with_one_theta_never_sees_it():
 
     with pytest.raises(PlasticError) as caught:
         resolve("1*curious", (6, 5, 3), rules=[Curious])
-    assert "the rule 'curious': plastic_local_update raised AttributeError" in str(caught.value)
+    assert (
+        "the rule 'curious': plastic_local_update raised AttributeError: the spec declares no theta "
+        "'a', it declares none; write theta={\"a\": Theta(...)}"
+    ) in str(caught.value)
     assert json.dumps(Abcd.spec.default_thetas) == '"a 0.01, b 0.01, c 0.01, d 0.001"'

@@ -1,0 +1,1 @@
+"""Published plasticity rules of many kinds, for plastic."""

@@ -1,0 +1,179 @@
+"""Each rule passes the tests that every rule passes, and equals its equation written out."""
+
+import numpy as np
+import pytest
+from plastic_zoo.abcd import Abcd
+from plastic_zoo.difference_target import DifferenceTarget
+from plastic_zoo.equilibrium import Equilibrium
+from plastic_zoo.foldiak import Foldiak
+from plastic_zoo.node_perturbation import NodePerturbation
+from plastic_zoo.pepita import Pepita
+from plastic_zoo.predictive_coding import PredictiveCoding
+from plastic_zoo.reward_hebbian import RewardHebbian
+from plastic_zoo.target_projection import TargetProjection
+from plastic_zoo.weight_mirror import WeightMirror
+
+from plastic_core import RunSpec, run
+from plastic_core.testing import RuleConformance
+
+
+def loops(rows, columns, value):
+    """Return a matrix, element by element."""
+    return np.array([[value(i, j) for j in range(columns)] for i in range(rows)])
+
+
+class TestAbcd(RuleConformance):
+    rule = Abcd
+
+    def reference(self, s):
+        t, y, x = s.theta, s.post, s.pre
+        return loops(len(y), len(x), lambda i, j: t.a * y[i] * x[j] + t.b * y[i] + t.c * x[j] + t.d)
+
+
+class TestDifferenceTarget(RuleConformance):
+    rule = DifferenceTarget
+
+    def reference(self, s):
+        y, x = s.post, s.pre
+        again = [
+            np.tanh(sum(s.feedback[j, i] * y[i] for i in range(len(y)))) for j in range(len(x))
+        ]
+        slope = np.ones(len(y)) if s.is_output else s.slope(s.z)
+        return {
+            "forward": loops(len(y), len(x), lambda i, j: -slope[i] * s.error[i] * x[j]),
+            "feedback": loops(
+                len(x), len(y), lambda j, i: (x[j] - again[j]) * (1 - again[j] ** 2) * y[i]
+            ),
+        }
+
+    def error_reference(self, s):
+        back = s.feedback
+        return np.tanh(back @ s.post) - np.tanh(back @ (s.post - s.error))
+
+
+class TestEquilibrium(RuleConformance):
+    rule = Equilibrium
+
+    def reference(self, s):
+        free, nudged = s.free, s.nudged
+        return loops(
+            len(s.post),
+            len(s.pre),
+            lambda i, j: (nudged.post[i] * nudged.pre[j] - free.post[i] * free.pre[j]) / 0.5,
+        )
+
+
+class TestFoldiak(RuleConformance):
+    rule = Foldiak
+
+    def reference(self, s):
+        y, x, w = s.post, s.pre, s.weight
+        u = s.state.lateral
+
+        def lateral(i, j):
+            return 0.0 if i == j else max(0.0, u[i, j] + 0.01 * (y[i] * y[j] - 0.01))
+
+        new = {"lateral": loops(len(y), len(y), lateral)}
+        new["threshold"] = s.state.threshold + 0.01 * (y - 0.1)
+        return loops(len(y), len(x), lambda i, j: y[i] * (x[j] - w[i, j])), new
+
+    def forward_reference(self, s):
+        z = s.weight @ s.pre
+        return z - s.state.lateral @ s.activation(z) - s.state.threshold
+
+
+class TestNodePerturbation(RuleConformance):
+    rule = NodePerturbation
+
+    def reference(self, s):
+        clean, noisy = s.passes
+        gain = (noisy.loss - clean.loss) / 0.01
+        return loops(len(s.post), len(s.pre), lambda i, j: -gain * s.noise.post[i] * s.pre[j])
+
+
+class TestPepita(RuleConformance):
+    rule = Pepita
+
+    def reference(self, s):
+        first, second = s.passes
+        learned = first.output_error if s.is_output else first.post - second.post
+        return loops(len(s.post), len(s.pre), lambda i, j: -learned[i] * second.pre[j])
+
+
+class TestPredictiveCoding(RuleConformance):
+    rule = PredictiveCoding
+
+    def reference(self, s):
+        z, pre = s.nudged.z, s.nudged.pre
+        return loops(
+            len(z),
+            len(pre),
+            lambda i, j: (
+                (z[i] - sum(w * x for w, x in zip(s.weight[i], pre, strict=True))) * pre[j] / 0.5
+            ),
+        )
+
+
+class TestRewardHebbian(RuleConformance):
+    rule = RewardHebbian
+
+    def reference(self, s):
+        reward = sum(y * t for y, t in zip(s.output, s.target, strict=True))
+        mean = s.state.mean.item()
+        new = {"mean": np.array(0.99 * mean + 0.01 * reward)}
+        return loops(
+            len(s.post), len(s.pre), lambda i, j: (reward - mean) * s.post[i] * s.pre[j]
+        ), new
+
+
+class TestTargetProjection(RuleConformance):
+    rule = TargetProjection
+
+    def reference(self, s):
+        return loops(len(s.post), len(s.pre), lambda i, j: -s.error[i] * s.pre[j])
+
+    def error_reference(self, s):
+        return np.array(
+            [-sum(b * t for b, t in zip(row, s.target, strict=True)) for row in s.feedback]
+        )
+
+
+class TestWeightMirror(RuleConformance):
+    rule = WeightMirror
+
+    def reference(self, s):
+        noise, w = s.noise.pre, s.weight
+        return loops(len(s.pre), len(s.post), lambda j, i: noise[j] * (w[i] @ noise))
+
+
+LEARN = [
+    (Abcd, "abcd + 0.02*bp", {}),
+    (DifferenceTarget, "0.02*difference-target", {"activation": "tanh"}),
+    (Equilibrium, "0.05*equilibrium", {"activation": "tanh", "loss": "squared-error"}),
+    (Foldiak, "foldiak + 0.02*bp", {"activation": "sigmoid"}),
+    (NodePerturbation, "0.002*node-perturbation", {}),
+    (Pepita, "0.005*pepita", {"activation": "tanh"}),
+    (PredictiveCoding, "0.05*predictive-coding", {"activation": "tanh", "loss": "squared-error"}),
+    (RewardHebbian, "reward-hebbian + 0.02*bp", {}),
+    (TargetProjection, "0.005*target-projection", {"activation": "tanh"}),
+    (WeightMirror, "0.02*fa + 0.001*weight-mirror + 0.001*b-decay", {}),
+]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize(
+    ("rule", "expression", "options"), LEARN, ids=[one[0].spec.name for one in LEARN]
+)
+def test_a_network_learns(rule, expression, options, depth):
+    net = " / ".join(["dense 40"] * depth)
+    spec = RunSpec(
+        rule=expression,
+        task="digits-mlp",
+        options={"net": net, **options},
+        seeds=2,
+        samples=300,
+        evaluations=5,
+    )
+    result = run(spec, rules=[rule])
+    loss = result.curves["loss"].mean("seed").to_numpy()
+    assert loss[-1] < loss[0]
