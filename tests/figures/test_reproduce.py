@@ -145,7 +145,7 @@ def test_the_numbers_of_a_claim_are_those_of_its_runs(made, noise):
 def test_figures_share_their_networks(all_made):
     trained = {figure: report["trained"] for figure, report in all_made[1].items()}
     # 5 networks, 2 arms, 2 seeds; Figure 5's control is the only one that it does not share
-    own = ("tricks", "fig1a", "fig6gh", "fig7", "conv")  # have networks of their own
+    own = ("tricks", "fig1a", "fig6gh", "fig7", "conv", "attention")  # have networks of their own
     assert sum(count for figure, count in trained.items() if figure not in own) == 20
     # 8 tricks on 3 networks, residual connections with and without Oja's rule; two initialisations
     # replace the naive one, so that these networks are those of 5 layers
@@ -336,7 +336,7 @@ def test_every_stored_theta_is_that_of_the_record_of_its_search():
     folder = files("plastic_core.experiments.reproducing") / "figures"
     kept = [
         choice
-        for name in ("networks", "tricks", "fig1a", "fig6gh", "fig7", "conv")
+        for name in ("networks", "tricks", "fig1a", "fig6gh", "fig7", "conv", "attention")
         for choice in json.loads((folder / f"{name}.search.json").read_text())
     ]
     chosen = {(choice["network"], choice["arm"]): choice for choice in kept}
@@ -356,7 +356,7 @@ def test_bad_input_is_explained(tmp_path, capsys):
         read_figure("fig9")
     assert str(caught.value) == (
         "there is no figure 'fig9'; did you mean 'fig8'?\n"
-        "  there are conv, fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, fig8, figS1, metagrid, tricks; 'all' makes all but fig8, metagrid"
+        "  there are attention, conv, fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, fig8, figS1, metagrid, tricks; 'all' makes all but fig8, metagrid"
     )
     assert execute(["reproduce", "fig9"]) == 2
     assert capsys.readouterr().err == f"plastic: {caught.value}\n"

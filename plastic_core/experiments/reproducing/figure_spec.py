@@ -28,6 +28,7 @@ FIGURES: Final = (
     "figS1",
     "tricks",
     "conv",
+    "attention",
 )
 
 #: Those that are about meta-learned rules, with specifications of their own.

@@ -189,7 +189,8 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
         if axis not in conditions
         and len(spec.grid[axis]) > 1
         and value in _ends(spec.grid[axis])
-        and value not in bounds.get(axis, ())
+        # that of a layer is bounded as that of its rule
+        and value not in bounds.get(axis, bounds.get(axis.partition(".theta.")[0], ()))
     ]
     return Choice(conditions, best, first_of_best.mean, len(group), tuple(edge))
 
