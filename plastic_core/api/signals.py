@@ -228,8 +228,8 @@ class Signals:
         Of error it is `weight_error`, and of post `recon`, which the engine computes anyway.
         """
         for of, name in BACK.items():
-            if v is getattr(self, of, None):
-                known: Tensor = getattr(self, name)
+            known: Tensor | None = getattr(self, name, None)
+            if known is not None and v is getattr(self, of, None):
                 return known
         return self.products.back(v)
 

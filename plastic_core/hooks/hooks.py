@@ -66,6 +66,22 @@ class LocalRule:
         return partial(split_result, self.spec)
 
 
+class Shown(NamedTuple):
+    """What a pass showed, and what it came to.
+
+    Attributes:
+        s: signals of the first projection, a sample to an event.
+        x: what the first pass showed.
+        target: of the samples.
+        comes: which pass comes next.
+    """
+
+    s: Any
+    x: Any
+    target: Any
+    comes: int
+
+
 @dataclass(frozen=True)
 class Hooks:
     """The hooks of one run as plain functions.
@@ -82,6 +98,7 @@ class Hooks:
         input: says what the passes behind the first show, or None for the same.
         settle: how the network settles, or None.
         settler: the rule that says so, and its hook.
+        inputter: the rule that `input` belongs to.
         input_reads: signals of the first projection that `input` was seen to read.
         gated: whether the propagated error is multiplied by sigma'.
         feedback: None, "layer" or "output": the matrices that the rules need.
@@ -104,6 +121,7 @@ class Hooks:
     forward_asked: frozenset[str] = frozenset()
     passes: int = 1
     input: Callable[[Signals], Tensor | None] | None = None
+    inputter: Rule | None = None
     input_reads: frozenset[str] = frozenset()
     settle: Settle | None = None
     settler: tuple[Rule, Callable[[Signals], Any]] | None = None
@@ -166,21 +184,23 @@ class Hooks:
         rule, function = self.settler
         return own.given(rule.spec, send, function, forward=True)
 
-    def shown_next(self, s: Any, x: Any, target: Any, index: int) -> Any:
+    def shown_next(self, shown: Shown, own: Own, send: Send) -> Any:
         """Return what a pass shows, ``[R, K, n_0]``.
 
         Args:
-            s: signals of the first projection in the pass before, a sample to an event.
-            x: what the first pass showed.
-            target: of the samples.
-            index: which pass it is.
+            shown: in the pass before.
+            own: gives each rule what belongs to it.
+            send: the first of the first projection.
         """
-        if self.input is None:
-            return x
-        s.input, s.target, s.pass_index = x, target, index
-        shown = self.input(s)
-        s.pass_index = index - 1
-        return x if shown is None else shown
+        if self.inputter is None or self.input is None:
+            return shown.x
+        s, target = shown.s, getattr(shown.s, "target", None)
+        s.input, s.target, s.pass_index = shown.x, shown.target, shown.comes
+        new = own.given(self.inputter.spec, send, self.input, forward=True)(s)
+        s.pass_index = shown.comes - 1
+        if target is not None:
+            s.target = target  # which may be repeated at each place
+        return shown.x if new is None else new
 
     def propagate_of(self, send: Send, own: Own) -> Callable[[Signals], Tensor]:
         """Return what propagates the error of one sending."""
@@ -231,7 +251,8 @@ def resolve_hooks(
 
     def tried(hook: str, rule: Rule, function: Callable[[Any], Any]) -> list[_Tried]:
         sites = None if circuit is None else circuit.sites
-        where = layers[rule.spec.name] if hook == "plastic_local_update" else None
+        restricted = hook in ("plastic_forward", "plastic_local_update")
+        where = layers[rule.spec.name] if restricted else None
         return _try(hook, rule, function, dtype, sites, where, ended)
 
     forwards = implementations("plastic_forward")
@@ -269,6 +290,7 @@ def resolve_hooks(
         feedback=next((rule.spec.feedback for rule, _ in rules if rule.spec.feedback), None),
         passes=max((rule.spec.passes for rule, _ in rules), default=1),
         input=inputs[0][1] if inputs else None,
+        inputter=inputs[0][0] if inputs else None,
         input_reads=frozenset[str]().union(*(one.reads for one in inputs_tried)),
         settle=settlers[0][0].spec.settle if settlers else None,
         settler=settlers[0] if settlers else None,

@@ -60,6 +60,10 @@ class Own:
         self._give_kept(spec, projection, s)
         if spec.noise:
             s.noise = self._noise(spec, projection, s, self.circuit.sends[projection], True)
+        for other in getattr(s, "passes", ())[1:]:
+            for name in ("state", "theta", "noise"):
+                if hasattr(s, name):
+                    setattr(other, name, getattr(s, name))
 
     def _give_kept(self, spec: RuleSpec, projection: int, s: Any) -> None:
         if spec.state:
@@ -104,8 +108,9 @@ class Own:
             key = state_key(spec.name, projection, name)
             units = n_pre if name == "pre" else n_post
             if self.noise is None:
-                like = s.weight if name == "weight" else s.pre[..., :1].expand(-1, -1, units)
-                noise[name] = torch.zeros_like(like)
+                of = s.weight if name == "weight" else s.pre
+                like = getattr(of, "value", of)  # without a derivative, if it has one
+                noise[name] = like.new_zeros(*like.shape[:-1], n_pre if name == "weight" else units)
             elif name == "weight":
                 noise[name] = self.noise(key, (n_post, n_pre))
             else:

@@ -124,8 +124,12 @@ class Trial:
         self.values = {k: self.values[k] for k in known if k in self.values}
         self.values |= {"below": post.clone(), "above": post * 0.5}
         assert self.spec.settle is not None
-        for phase in self.spec.settle.phases:
-            self.values["phase"] = phase
+        # a network that is evaluated settles in the first phase, and knows no target
+        phases = [(phase, True) for phase in self.spec.settle.phases]
+        for phase, learning in [*phases, (phases[0][0], False)]:
+            self.values |= {"phase": phase, "learning": learning}
+            if not learning:
+                del self.values["target"]
             called = self._call(hook, function)
             result = called[0] if called else None
             for value in result if isinstance(result, tuple) else (result,) if called else ():

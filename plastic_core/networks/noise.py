@@ -14,7 +14,7 @@ of x are two uniform numbers, of which Box and Muller (1958) make a normal one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -56,7 +56,13 @@ def counted(state: Tensor) -> Tensor:
     return state + torch.tensor([0, 1], device=state.device)
 
 
-def standard_normal(state: Tensor, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def standard_normal(
+    state: Tensor,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    stored: Callable[[Tensor], Tensor] = lambda word: word,
+) -> Tensor:
     """Return numbers of the next update, ``[R, rows, columns]``.
 
     Args:
@@ -64,12 +70,14 @@ def standard_normal(state: Tensor, name: str, shape: tuple[int, ...], dtype: tor
         name: what they are for.
         shape: all but the last dimension are rows.
         dtype: of the numbers.
+        stored: makes a compiler store what is used several times, for what is mixed three times
+            it would otherwise write out anew at each use, and take minutes.
     """
     rows, columns = math.prod(shape[:-1]), shape[-1]
     seed, updates = state[:, :, :1], state[:, :, 1:]
-    key = _mix(_mix(seed + updates * _G) ^ name_hash(name))
+    key = _mix(_mix(seed + updates * _G, stored) ^ name_hash(name), stored)
     places = torch.arange(1, rows * columns + 1, device=state.device).view(1, rows, columns)
-    word = _mix(key + places * _G)
+    word = _mix(key + places * _G, stored)
     above = ((_shifted(word, 32)).to(dtype) + 0.5) / _WORD
     below = (word & (_WORD - 1)).to(dtype) / _WORD
     return (-2 * above.log()).sqrt() * (2 * math.pi * below).cos()
@@ -82,12 +90,17 @@ class NoiseOfUpdate:
         states: those of the networks, of which one counts updates; read whenever noise is made.
         dtype: of the noise.
         alone: whether each sample of a mini-batch has the noise that it would have alone.
+        stored: see `standard_normal`.
     """
 
     def __init__(
-        self, states: Mapping[str, Tensor], dtype: torch.dtype, alone: bool = False
+        self,
+        states: Mapping[str, Tensor],
+        dtype: torch.dtype,
+        alone: bool = False,
+        stored: Callable[[Tensor], Tensor] = lambda word: word,
     ) -> None:
-        self._states, self._dtype, self._alone = states, dtype, alone
+        self._states, self._dtype, self._alone, self._stored = states, dtype, alone, stored
         self._made: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def forget(self) -> None:
@@ -98,17 +111,18 @@ class NoiseOfUpdate:
         """Return noise; see `plastic_core.hooks.own.Own`."""
         if (name, shape) not in self._made:
             one = (shape[0], 1, *shape[2:]) if self._alone and len(shape) > 2 else shape
-            made = standard_normal(self._states[NOISE], name, one, self._dtype)
+            made = standard_normal(self._states[NOISE], name, one, self._dtype, self._stored)
             if one != shape:
                 made = made.view(-1, *one).expand(-1, *shape).flatten(1, 3)
             self._made[name, shape] = made
         return self._made[name, shape]
 
 
-def _mix(word: Tensor) -> Tensor:
-    word = (word ^ _shifted(word, 30)) * _FIRST
-    word = (word ^ _shifted(word, 27)) * _SECOND
-    return word ^ _shifted(word, 31)
+def _mix(word: Tensor, stored: Callable[[Tensor], Tensor]) -> Tensor:
+    word = stored(word)
+    word = stored((word ^ _shifted(word, 30)) * _FIRST)
+    word = stored((word ^ _shifted(word, 27)) * _SECOND)
+    return stored(word ^ _shifted(word, 31))
 
 
 def _shifted(word: Tensor, bits: int) -> Tensor:

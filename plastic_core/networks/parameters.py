@@ -166,6 +166,8 @@ def add_states(parameters: Parameters, hooks: Hooks) -> None:
     acting = [(rule.spec, rule.layers) for rule in hooks.local]
     acting += [(rule.spec, where) for rule, where, _ in hooks.forward]
     acting += [(hooks.propagator.spec, layers)] if hooks.propagator else []
+    acting += [(hooks.inputter.spec, frozenset({0}))] if hooks.inputter else []
+    acting += [(hooks.settler[0].spec, layers)] if hooks.settler else []
     if any(spec.noise for spec, _ in acting) and NOISE not in parameters.state:
         parameters.state[NOISE] = initial_noise(parameters.seeds, parameters.weights[0])
     for spec, where in acting:

@@ -286,6 +286,12 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit
             "them"
         )
     several = [r.name for r in rules if r.rule.spec.passes > 1]
+    counts = {r.rule.spec.passes: r.name for r in rules if r.name in several}
+    if len(counts) > 1:
+        raise PlasticError(
+            " and ".join(f"{name} has passes={count}" for count, name in counts.items())
+            + ", and a run has one number of them; keep one of them"
+        )
     if several and circuit.kind == "recurrent":
         raise PlasticError(
             f"{' and '.join(several)} show something several times in an update, which is not for "

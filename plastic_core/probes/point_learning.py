@@ -291,7 +291,8 @@ def learns_by_factors(hooks: Hooks, dtype: torch.dtype) -> bool:
         return False
     for rule in hooks.local:
         spec = rule.spec
-        matrices = rule.reads & MATRIX_SIGNALS or any(s.is_matrix for s in spec.state.values())
+        reads = rule.reads.union(*rule.later)
+        matrices = reads & MATRIX_SIGNALS or any(s.is_matrix for s in spec.state.values())
         if matrices or "weight" in spec.noise:
             return False
         if "forward" in rule.spec.modifies:

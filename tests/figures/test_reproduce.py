@@ -243,7 +243,7 @@ def test_settings_of_transforms_are_searched_and_added_to_a_record(noise, tmp_pa
     _, tried = parse_axis(f"adam.rate={adam['grown']['adam.rate']}")
     assert adam["thetas"]["adam.rate"] in tried
     assert (adam["points"], adam["grid"]) == (len(tried), {"adam.rate": "1e-4,2e-4"})
-    assert [arm["thetas"] for arm in found["networks"]["five layers"]["arms"]] == [
+    assert [arm["thetas"] for arm in found["networks"]["5 layers"]["arms"]] == [
         one["thetas"] for one in found["search"]
     ]
 

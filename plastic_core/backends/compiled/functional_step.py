@@ -57,7 +57,7 @@ class FunctionalStep:
             x: ``[R, K, n_0]``.
             target: ``[R, K, n_L]``.
         """
-        noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype)
+        noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype, stored=_stored)
         own = Own(self._step.circuit, parameters.state.__getitem__, noise.of)
         outputs, signals = signals_of_passes(self._passes, _Fusible(parameters), own, x, target)
         new = Parameters(

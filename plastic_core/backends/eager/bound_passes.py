@@ -12,7 +12,7 @@ from plastic_core.api.circuit import Circuit
 from plastic_core.api.signals import Signals
 from plastic_core.backends.eager.bound_step import BoundStep
 from plastic_core.backends.step.description import Description
-from plastic_core.hooks.hooks import Hooks
+from plastic_core.hooks.hooks import Hooks, Shown
 from plastic_core.hooks.own import Own
 from plastic_core.networks.parameters import Parameters
 
@@ -41,7 +41,7 @@ class BoundPasses:
         samples: int,
         alone: bool = False,
     ) -> None:
-        self._hooks = hooks
+        self._hooks, self._first = hooks, circuit.sends[0][0]
         self._steps = [
             BoundStep(Description(circuit, hooks, index), parameters, samples, alone)
             for index in range(hooks.passes)
@@ -69,6 +69,6 @@ class BoundPasses:
         return [*done, *reversed(learn)]
 
     def _show_again(self, index: int) -> None:
-        before = self._steps[index - 1].first_signals
-        x = self._hooks.shown_next(before, self._x, self._target, index)
+        before = Shown(self._steps[index - 1].first_signals, self._x, self._target, index)
+        x = self._hooks.shown_next(before, self.own, self._first)
         self._steps[index].show(x, self._target)

@@ -307,7 +307,7 @@ class BoundStep:
                 if value is not None:
                     setattr(one, name, value.view(len(value), buffers.samples, -1))
             for name in OF_SAMPLE:
-                if name in self._step.hooks.propagate_reads:
+                if name in self._step.hooks.propagate_reads | self._step.hooks.input_reads:
                     self._backward.append(self._repeated(one, name, buffers.samples, 1))
             one.output_error = self._error(self._step.circuit.logits)
             one.feedback_error = buffers.zeros(buffers.samples, one.pre.shape[2])

@@ -16,6 +16,7 @@ from plastic_core.api.maps import Map
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.step.description import SENT_BACK, Description, PreError, SendBack
 from plastic_core.backends.step.settling import Settling
+from plastic_core.hooks.hooks import Shown
 from plastic_core.hooks.own import Own
 
 Nodes = dict[Node, Any]
@@ -139,7 +140,8 @@ def signals_of_passes(
         one = FunctionalPass(step, arithmetic, own)
         found.append(one.signals(shown, target))
         if step.index < len(steps) - 1:
-            shown = step.hooks.shown_next(one.first, x, target, step.index + 1)
+            first = Shown(one.first, x, target, step.index + 1)
+            shown = hooks.shown_next(first, own, circuit.sends[0][0])
     output, signals = found[0]
     if len(steps) > 1:
         for of_each in zip(*(signals for _, signals in found), strict=True):
@@ -239,7 +241,7 @@ class FunctionalPass:
                     if node is not None:
                         add(node, self._arithmetic.stored(one))
         every = [self._of_all(sends, shown, sent, own_errors) for sends in circuit.sends]
-        if step.hooks.input is not None:
+        if step.hooks.input is not None and step.index < step.hooks.passes - 1:
             self.first = self._first_signals(shown, every[0])
         return output, every
 
