@@ -75,6 +75,11 @@ ERROR_SIGNALS: Final = frozenset(name for name, signal in SIGNALS.items() if sig
 #: Signals of each sample, the same at every projection, and at each of its steps and places.
 OF_SAMPLE: Final = ("output", "target", "loss")
 
+#: Those that there are where a network settles, which has no error pass.
+SETTLED_SIGNALS: Final[frozenset[SignalName]] = frozenset(
+    {"pre", "post", "z", "source", "recon", "output", "target", "loss", "weight", "feedback"}
+)
+
 #: The matrices themselves.
 MATRIX_SIGNALS: Final = frozenset({"weight", "feedback"})
 
@@ -190,7 +195,8 @@ class Signals:
     def __init__(self, site: Site, products: Products, learning: bool = True) -> None:
         self.site, self.products, self.learning = site, products, learning
         self.pass_index = 0
-        self.phases = {}
+        # an attribute that is not there takes long to be missed, at every step
+        self.passes, self.phases = (), {}
 
     @property
     def layer(self) -> int:

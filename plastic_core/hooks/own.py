@@ -60,7 +60,7 @@ class Own:
         self._give_kept(spec, projection, s)
         if spec.noise:
             s.noise = self._noise(spec, projection, s, self.circuit.sends[projection], True)
-        for other in getattr(s, "passes", ())[1:]:
+        for other in s.passes[1:]:
             for name in ("state", "theta", "noise"):
                 if hasattr(s, name):
                     setattr(other, name, getattr(s, name))

@@ -51,9 +51,10 @@ def initial_noise(seeds: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=torch.int64, device=like.device)
 
 
-def counted(state: Tensor) -> Tensor:
-    """Return the state after one more update."""
-    return state + torch.tensor([0, 1], device=state.device)
+def count_updates(states: Mapping[str, Tensor], updates: int = 1) -> None:
+    """Count updates in the state that noise is made of, where there is one."""
+    if NOISE in states:
+        states[NOISE][:, :, 1] += updates
 
 
 def standard_normal(

@@ -139,7 +139,8 @@ class Plan:
         circuit = self.circuit
         places = {p: circuit.places(circuit.sends[p][0].z) for p in range(circuit.depth)}
         shared = max(places, key=places.__getitem__)
-        plain = [rule.name for rule in self.rules if rule.origin == "default of the rule"]
+        of_default = [rule for rule in self.rules if rule.origin == "default of the rule"]
+        plain = [rule.name for rule in of_default if not rule.own]
         if places[shared] == 1 or not plain:
             return []
         layer = circuit.layer_names[shared].split(".")[0]

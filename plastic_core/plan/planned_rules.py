@@ -9,6 +9,7 @@ from typing import Any
 
 from plastic_core.api.circuit import Apply, Circuit
 from plastic_core.api.plugin import Rule
+from plastic_core.api.signals import SETTLED_SIGNALS
 from plastic_core.api.specs import TaskSpec, Theta
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.plan.expression import Term, taken_away
@@ -294,8 +295,8 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit
         )
     if several and circuit.kind == "recurrent":
         raise PlasticError(
-            f"{' and '.join(several)} show something several times in an update, which is not for "
-            "recurrent networks"
+            f"the passes of {' and '.join(several)} are not for recurrent networks, which are "
+            "shown their input once in an update"
         )
     _check_settling(rules, propagators, circuit)
     readers = [r.name for r in rules if r.rule.spec.reads_error]
@@ -350,6 +351,13 @@ def _check_settling(
             f"{'propagates an error' if propagators else 'shows something several times'}; keep "
             "one of them"
         )
+    for one in rules:
+        missing = sorted(one.rule.spec.reads - SETTLED_SIGNALS)
+        if missing:
+            raise PlasticError(
+                f"{settling[0]} settles the network, which then has no {listing(missing)}, and "
+                f"{one.name} reads it"
+            )
     made = [circuit.maker[node] for node in circuit.populations[1:]]
     sends = [of_one[0] for of_one in circuit.sends]
     plain = len(made) == len(sends) == circuit.depth and all(

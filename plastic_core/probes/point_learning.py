@@ -14,9 +14,8 @@ from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Products, Signals
 from plastic_core.api.update import apart
-from plastic_core.backends.eager.bound_passes import BoundPasses
 from plastic_core.backends.eager.bound_step import BoundStep
-from plastic_core.backends.eager.settled_update import SettledUpdate
+from plastic_core.backends.eager.bound_update import BoundUpdate, bound_update
 from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.circuits.network import circuit_of
@@ -56,8 +55,7 @@ class Learner:
         self.points, self._depth = len(points), circuit.depth
         self.time_first = circuit.kind == "recurrent"
         self.masks = masks_of(circuit, None)["forward"]
-        made = SettledUpdate if hooks.settle else BoundPasses
-        self._step = made(circuit, hooks, parameters, self.points, alone=True)
+        self._step = bound_update(circuit, hooks, parameters, self.points, alone=True)
         by_gradient = Description(circuit, _backpropagation(hooks, len(parameters.weights)))
         self._gradient = BoundStep(by_gradient, parameters, self.points, alone=True)
         self._x = points.expand(parameters.replicas, -1, -1)
@@ -75,7 +73,7 @@ class Learner:
         """Return the errors of backpropagation in the networks as they are now."""
         return [self.of_points(s.error) for s in self._run(self._gradient)]
 
-    def _run(self, step: BoundStep | BoundPasses | SettledUpdate) -> Sequence[Signals]:
+    def _run(self, step: BoundStep | BoundUpdate) -> Sequence[Signals]:
         step.show(self._x, self._target)
         for function in step.functions():
             function()
@@ -355,7 +353,7 @@ def _alone(s: Signals, reads: frozenset[str], learner: Learner, rows: int) -> Si
         if one is not s
     }
     alone.phases |= {name: alone for name, one in s.phases.items() if one is s}
-    if hasattr(s, "passes"):
+    if s.passes:
         alone.passes = [alone, *(_alone(one, reads, learner, rows) for one in s.passes[1:])]
     return alone
 

@@ -130,7 +130,7 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
         full = {n: torch.full((2, 1, 1), t.default).double() for n, t in spec.thetas.items()}
         named["theta"] = SimpleNamespace(**full)
         one = SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states))
-        one.later = [_copied(other) for other in getattr(s, "passes", ())[1:]]
+        one.later = [_copied(other) for other in s.passes[1:]]
         one.phases = {phase: _copied(other) for phase, other in s.phases.items()}
         found.append(one)
     return found

@@ -202,8 +202,8 @@ class Again(Pepita):
         (
             "1*node-perturbation + 0.1*bp",
             "delayed-digits-rnn",
-            "node-perturbation show something several times in an update, which is not for "
-            "recurrent networks",
+            "the passes of node-perturbation are not for recurrent networks, which are shown their "
+            "input once in an update",
         ),
     ],
 )

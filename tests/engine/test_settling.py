@@ -206,6 +206,14 @@ class Again(predictive(0.5)):
     spec = predictive(0.5).spec.model_copy(update={"name": "again"})
 
 
+class Far(Rule):
+    spec = spec_of("far", {"feedback_error"}, feedback="output")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post, s.feedback_error)
+
+
 @pytest.mark.parametrize(
     ("expression", "task", "net", "message"),
     [
@@ -220,6 +228,12 @@ class Again(predictive(0.5)):
             "digits-mlp",
             "dense 9",
             "predictive settles the network, and bp propagates an error; keep one of them",
+        ),
+        (
+            "predictive + far",
+            "digits-mlp",
+            "dense 9",
+            "predictive settles the network, which then has no feedback_error, and far reads it",
         ),
         (
             "predictive",
@@ -240,5 +254,5 @@ class Again(predictive(0.5)):
 def test_what_cannot_settle_is_said(expression, task, net, message):
     spec = RunSpec(task=task, rule=expression, seeds=1, samples=10, options={"net": net})
     with pytest.raises(PlasticError) as caught:
-        run(spec, rules=[predictive(0.5), Again])
+        run(spec, rules=[predictive(0.5), Again, Far])
     assert str(caught.value) == message

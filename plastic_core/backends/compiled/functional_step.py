@@ -25,7 +25,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
-from plastic_core.networks.noise import NOISE, NoiseOfUpdate, counted
+from plastic_core.networks.noise import NOISE, NoiseOfUpdate, count_updates
 from plastic_core.networks.parameters import Parameters
 
 
@@ -70,7 +70,8 @@ class FunctionalStep:
         for p, s in enumerate(signals):
             self._learn(p, s, parameters, thetas, new, own)
         if NOISE in new.state:
-            new.state[NOISE] = counted(new.state[NOISE])
+            new.state[NOISE] = new.state[NOISE].clone()
+            count_updates(new.state)
         return new, outputs
 
     def _learn(

@@ -30,7 +30,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own, theta_key
 from plastic_core.networks.masks import masks_of
-from plastic_core.networks.noise import NOISE, NoiseOfUpdate
+from plastic_core.networks.noise import NoiseOfUpdate, count_updates
 from plastic_core.networks.parameters import Parameters, add_thetas
 
 
@@ -95,8 +95,7 @@ class TangentStep:
             for name, (value, tangent) in states.items():
                 self._values[name].copy_(value)
                 self.tangents[name].copy_(tangent.transpose(0, 1))
-        if NOISE in self._states:
-            self._states[NOISE][:, :, 1] += 1
+        count_updates(self._states)
         outputs: Tensor = output.value
         return outputs
 

@@ -17,6 +17,7 @@ from plastic_core.api.circuit import Apply, Events, Node, Send
 from plastic_core.api.maps import Activate, Map
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers, find_slopes
+from plastic_core.backends.step.blank_signals import blank_signals
 from plastic_core.backends.step.description import (
     SENT_BACK,
     Description,
@@ -27,7 +28,7 @@ from plastic_core.backends.step.description import (
 from plastic_core.hooks.own import Own
 from plastic_core.networks.noise import NoiseOfUpdate
 from plastic_core.networks.parameters import Parameters
-from plastic_core.networks.products import MatrixProducts, aligned_zeros, product
+from plastic_core.networks.products import aligned_zeros, product
 
 _Functions = list[Callable[[], Any]]
 
@@ -222,12 +223,8 @@ class BoundStep:
         return lambda: at_each.copy_(of_sample()[:, None, :, None])
 
     def _empty(self, p: int) -> Signals:
-        weights, feedback = self._parameters.weights, self._parameters.feedback
-        products = MatrixProducts(weights[p], feedback[p] if feedback else None)
-        s = Signals(self._step.circuit.sites[p], products)
-        s.batch, s.weight, s.pass_index = self._buffers.samples, weights[p], self._step.index
-        if feedback:
-            s.feedback = feedback[p]
+        s = blank_signals(self._step.circuit, self._parameters, p, self._buffers.samples)
+        s.pass_index = self._step.index
         return s
 
     def _part(self, whole: Signals, p: int, begin: int, end: int) -> Signals:

@@ -16,9 +16,8 @@ from torch import Tensor
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
-from plastic_core.backends.eager.bound_passes import BoundPasses
+from plastic_core.backends.eager.bound_update import BoundUpdate, bound_update
 from plastic_core.backends.eager.matrix_sum import MatrixSum
-from plastic_core.backends.eager.settled_update import SettledUpdate
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.backends.step.learning import transformed, updates_of
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception
@@ -26,7 +25,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.masks import masks_of
-from plastic_core.networks.noise import NOISE
+from plastic_core.networks.noise import count_updates
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas
 
 
@@ -66,7 +65,7 @@ class Engine:
         self._circuit, self._hooks = circuit, hooks
         self._evaluation = Evaluation(network, hooks, parameters)
         # by number of samples
-        self._bound: dict[int, tuple[BoundPasses | SettledUpdate, list[Callable[[], Any]]]] = {}
+        self._bound: dict[int, tuple[BoundUpdate, list[Callable[[], Any]]]] = {}
         like = parameters.weights[0]
         shape = (parameters.replicas, 1, 1)
         columns = {
@@ -95,8 +94,7 @@ class Engine:
         bound.show(x, target)
         for function in functions:
             function()
-        if NOISE in self.parameters.state:
-            self.parameters.state[NOISE][:, :, 1] += 1
+        count_updates(self.parameters.state)
         return bound.output
 
     def signals(self, x: Tensor, target: Tensor) -> Sequence[Signals]:
@@ -110,13 +108,10 @@ class Engine:
             function()
         return bound.signals
 
-    def _bound_to(
-        self, samples: int
-    ) -> tuple[BoundPasses | SettledUpdate, list[Callable[[], Any]]]:
+    def _bound_to(self, samples: int) -> tuple[BoundUpdate, list[Callable[[], Any]]]:
         """Return the step for a number of samples, and all that is done in it."""
         if samples not in self._bound:
-            made = SettledUpdate if self._hooks.settle else BoundPasses
-            bound = made(self._circuit, self._hooks, self.parameters, samples)
+            bound = bound_update(self._circuit, self._hooks, self.parameters, samples)
             pairs = zip(self._plasticity, bound.signals, strict=True)
             learn = [partial(plasticity.update, bound.own, s) for plasticity, s in pairs]
             self._bound[samples] = bound, bound.functions(learn)
@@ -139,6 +134,7 @@ class _Plasticity:
         masks: dict[str, list[Tensor | None]],
     ) -> None:
         self._projection, self._hooks, self._states = projection, hooks, parameters.state
+        self._transformed = bool(hooks.transforms_at(projection))
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         here = [rule for rule in hooks.local if projection in rule.layers]
         self._sums: dict[str, MatrixSum] = {
@@ -160,7 +156,7 @@ class _Plasticity:
                 raise _unfit(rule.name, s.layer, error) from error
         try:
             for matrix, total in self._sums.items():
-                if self._hooks.transforms_at(self._projection):
+                if self._transformed:
                     new_states |= self._add_transformed(matrix, total, s.batch)
                 else:
                     total.add(s.batch)

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES, Signals
+from plastic_core.backends.step.blank_signals import blank_signals
 from plastic_core.backends.step.settling import Settling
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.noise import NoiseOfUpdate
 from plastic_core.networks.parameters import Parameters
-from plastic_core.networks.products import MatrixProducts
 
 
 class SettledUpdate:
@@ -29,12 +29,15 @@ class SettledUpdate:
         alone: bool = False,
     ) -> None:
         assert hooks.settle is not None
-        self._circuit, self._parameters, self._samples = circuit, parameters, samples
         self._phases = hooks.settle.phases
         self._noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype, alone)
         self.own = Own(circuit, parameters.state.__getitem__, self._noise.of)
-        self._settling = Settling(circuit, hooks, self.own, self._empty)
-        self.signals: Sequence[Signals] = [self._empty(p) for p in range(circuit.depth)]
+
+        def blank(p: int) -> Signals:
+            return blank_signals(circuit, parameters, p, samples)
+
+        self._settling = Settling(circuit, hooks, self.own, blank)
+        self.signals: Sequence[Signals] = [blank(p) for p in range(circuit.depth)]
 
     @property
     def output(self) -> Tensor:
@@ -59,13 +62,3 @@ class SettledUpdate:
                 if hasattr(new, name):
                     setattr(s, name, getattr(new, name))
             s.phases = new.phases
-
-    def _empty(self, p: int) -> Signals:
-        weights, feedback = self._parameters.weights, self._parameters.feedback
-        s = Signals(
-            self._circuit.sites[p], MatrixProducts(weights[p], feedback[p] if feedback else None)
-        )
-        s.batch, s.weight = self._samples, weights[p]
-        if feedback:
-            s.feedback = feedback[p]
-        return s

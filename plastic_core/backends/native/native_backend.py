@@ -30,7 +30,7 @@ from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
-from plastic_core.networks.noise import NOISE
+from plastic_core.networks.noise import NOISE, count_updates
 from plastic_core.networks.parameters import Parameters, add_thetas
 
 # What waits is divided by what has not decayed yet, which must not come near zero.
@@ -134,7 +134,7 @@ class NativeBackend:
         self._evaluation = Evaluation(circuit, hooks, parameters)
         self._threads = threads
         self._kept: list[Tensor] = []
-        self._noise = parameters.state.get(NOISE)
+        self._states = parameters.state
         self._job = self._make_job(code, thetas, parameters, inputs, targets, batch_size)
 
     def advance(self, order: Tensor) -> Tensor:
@@ -162,8 +162,7 @@ class NativeBackend:
             except KeyboardInterrupt:
                 job.stop = 1  # the threads end after their current sample
                 raise
-        if self._noise is not None:
-            self._noise[:, :, 1] += -(-points.shape[1] // job.batch)
+        count_updates(self._states, -(-points.shape[1] // job.batch))
         if out_of_memory:
             raise MemoryError("there is no memory for the workspace of one network")
         self._alive[failed >= 0] = 0
@@ -242,7 +241,7 @@ class NativeBackend:
             constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
             inputs=self._keep(inputs.contiguous()),
             targets=self._keep(targets.contiguous()),
-            noise=None if self._noise is None else self._noise.data_ptr(),
+            noise=parameters.state[NOISE].data_ptr() if NOISE in parameters.state else None,
             noise_names=self._integers([*itertools.chain(*program.noises)]),
         )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import torch
@@ -15,13 +14,13 @@ from plastic_core.api.image_maps import Patches
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.api.specs import Settle
+from plastic_core.backends.step.blank_signals import blank_signals
 from plastic_core.backends.step.functional import Nodes, go_forward
 from plastic_core.backends.step.settling import Settling
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.networks.parameters import Parameters
-from plastic_core.networks.products import MatrixProducts
 
 # Numbers that a population has at once; they stay in the cache.
 _LARGEST: Final = 2**18
@@ -92,21 +91,19 @@ class Evaluation:
 
     def _settled(self, x: Tensor, replica: int, settle: Settle) -> list[Tensor]:
         """Return the activities where the first phase ended."""
-        own = Own(self._circuit, lambda key: self._parameters.state[key][replica][None], None)
-        make = partial(self._signals, replica, x.shape[1])
-        settling = Settling(self._circuit, self._hooks, own, make)
+        own, blank = self._of_replica(replica, x.shape[1])
+        settling = Settling(self._circuit, self._hooks, own, blank)
         settling.run(x, None, settle.phases[:1])
         return settling.activities
 
-    def _signals(self, replica: int, batch: int, p: int) -> Signals:
-        """Return signals of a projection with its matrices alone."""
-        one = slice(replica, replica + 1)
-        weight = self._parameters.weights[p][one]
-        feedback = self._parameters.feedback[p][one] if self._parameters.feedback else None
-        products = MatrixProducts(weight, feedback)
-        s = Signals(self._circuit.sites[p], products, learning=False)
-        s.weight, s.batch = weight, batch
-        return s
+    def _of_replica(self, replica: int, batch: int) -> tuple[Own, Callable[[int], Signals]]:
+        """Return what belongs to rules in one replica, and what makes signals of a projection."""
+        one = self._parameters.slice(replica, replica + 1)
+
+        def blank(p: int) -> Signals:
+            return blank_signals(self._circuit, one, p, batch, learning=False)
+
+        return Own(self._circuit, one.state.__getitem__, None), blank
 
     def nodes(self, x: Tensor, replica: int, wanted: Collection[Node] | None = None) -> Nodes:
         """Return nodes of the circuit, all where none are named.
@@ -119,19 +116,15 @@ class Evaluation:
             if wanted is not None and send.pre not in wanted
         }
         unmade = {*convolutions.values()}
-        own = Own(self._circuit, lambda key: self._parameters.state[key][replica][None], None)
+        own, blank = self._of_replica(replica, x.shape[1])
 
         def send(operation: Send, pre: Any) -> Any:
-            p, one = operation.projection, slice(replica, replica + 1)
-            weight, forward = (
-                self._parameters.weights[p][one],
-                self._hooks.forward_of(operation, own),
-            )
+            weight = self._parameters.weights[operation.projection][replica : replica + 1]
             if operation in convolutions:
                 return convolutions[operation].convolved(pre, weight[0])
-            z = None
+            forward, z = self._hooks.forward_of(operation, own), None
             if forward is not None:
-                s = self._signals(replica, x.shape[1], p)
+                s = blank(operation.projection)
                 s.pre = pre
                 z = forward(s)
             return torch.bmm(pre, weight.mT) if z is None else z

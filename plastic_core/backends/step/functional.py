@@ -174,14 +174,14 @@ class FunctionalPass:
             x: ``[R, K, n_0]``.
             learning: whether it is a step of learning.
         """
-        quiet = replace(self._own, noise=None)
+        own = self._own if learning else replace(self._own, noise=None)
 
         def send(operation: Send, pre: Any) -> Any:
-            own = self._step.hooks.forward_of(operation, self._own if learning else quiet)
-            if own is not None:
+            function = self._step.hooks.forward_of(operation, own)
+            if function is not None:
                 s = self.empty(operation.projection, x.shape[1], learning)
                 s.pre = pre
-                z = own(s)
+                z = function(s)
                 if z is not None:
                     return z
             return self._arithmetic.send(operation.projection, pre)

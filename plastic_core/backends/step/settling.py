@@ -16,11 +16,6 @@ from plastic_core.api.signals import Signals
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 
-#: The signals that there are where a network settles.
-SETTLED_SIGNALS = frozenset(
-    {"pre", "post", "z", "source", "recon", "output", "target", "loss", "weight", "feedback"}
-)
-
 
 class Settling:
     """The phases of an update of a network, or of its evaluation.
