@@ -5,7 +5,8 @@ import torch
 
 from plastic_core import MetaSpec, PlasticError, RunSpec, meta_learn, run
 from plastic_core.api import Rule, Settle, State, Theta, hookimpl, outer
-from tests.engine.test_passes import NodePerturbation, Pepita, spec_of
+from tests.engine.test_passes import NodePerturbation, Pepita
+from tests.engine.trained_rules import spec_of
 
 
 def trained(rules, expression, net="dense 9 / dense 8", **more):

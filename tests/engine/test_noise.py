@@ -6,32 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_core import PlasticError, RunSpec, run
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
-from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core import PlasticError
+from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
-from tests.engine.test_sites import RUNS
-
-
-def spec_of(name, reads, noise, **more):
-    return RuleSpec(
-        name=name,
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads=reads,
-        noise=noise,
-        theta=Theta(default=0.01, min=None),
-        **more,
-    )
+from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, spec_of, trained
 
 
 class Jittered(Rule):
     """Noise on post and pre, in the update alone."""
 
-    spec = spec_of("jittered", {"pre", "post"}, {"post", "pre"})
+    spec = spec_of("jittered", {"pre", "post"}, noise={"post", "pre"})
 
     @hookimpl
     def plastic_local_update(self, s):
@@ -41,7 +26,7 @@ class Jittered(Rule):
 class Perturbed(Rule):
     """Noise in the forward pass, in the error, and in the update, the same in all of them."""
 
-    spec = spec_of("perturbed", {"pre", "error", "weight_error"}, {"post"}, propagates=True)
+    spec = spec_of("perturbed", {"pre", "error", "weight_error"}, noise={"post"}, propagates=True)
 
     @hookimpl
     def plastic_forward(self, s):
@@ -59,7 +44,7 @@ class Perturbed(Rule):
 class Shaken(Rule):
     """Noise on the weights."""
 
-    spec = spec_of("shaken", {"pre", "post"}, {"weight"})
+    spec = spec_of("shaken", {"pre", "post"}, noise={"weight"})
 
     @hookimpl
     def plastic_local_update(self, s):
@@ -69,7 +54,7 @@ class Shaken(Rule):
 class Seen(Rule):
     """Keeps what it sees."""
 
-    spec = spec_of("seen", {"pre", "post"}, {"post", "pre", "weight"})
+    spec = spec_of("seen", {"pre", "post"}, noise={"post", "pre", "weight"})
     found: ClassVar[list] = []
 
     @hookimpl
@@ -140,84 +125,46 @@ def test_all_hooks_of_an_update_see_the_same_and_evaluation_sees_none():
         assert not any(value.any() for value in noise.values())
 
 
-def trained(rule, name, backend="eager", samples=60, **more):
-    task, options, batch = RUNS[name]
-    spec = RunSpec(
-        task=task,
-        rule=f"0.002*{rule.spec.name}",
-        options=options,
-        samples=samples,
-        evaluations=3,
-        batch_size=batch,
-        **{"seeds": 2, "dtype": "float64", "backend": backend, **more},
-    )
-    result = run(spec, rules=[rule])
-    return result.parameters.named(), result.record
-
-
 RULES = [Jittered, Perturbed, Shaken]
 
 
 @pytest.mark.parametrize("name", ["dense", "convolution"])
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
 @pytest.mark.parametrize("backend", ["eager", "native"])
-def test_a_network_has_its_own_alone_and_among_others(rule, name, backend):
-    four, _ = trained(rule, name, backend, seeds=4, dtype="float32")
-    one, _ = trained(rule, name, backend, first_seed=3, seeds=1, dtype="float32")
+@pytest.mark.parametrize("seeds", [4, 20])
+def test_a_network_has_its_own_alone_and_among_others(rule, name, backend, seeds):
+    expression, given = f"0.002*{rule.spec.name}", {"dtype": "float32", "evaluations": 3}
+    several, _ = trained(rule, expression, name, backend, seeds=seeds, **given)
+    one, _ = trained(rule, expression, name, backend, first_seed=3, seeds=1, **given)
     for key, value in one.items():
-        assert torch.equal(four[key][3:], value), key
+        assert torch.equal(several[key][3:4], value), key
 
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
 def test_native_is_eager(rule, name):
-    eager, _ = trained(rule, name)
-    native, record = trained(rule, name, "native")
     otherwise = name == "attention" or rule is Shaken
     # what is read in the first layer of the recurrent network comes from several steps
     otherwise |= name == "recurrent" and rule is Perturbed
-    assert record["backend"] == ("eager" if otherwise else "native"), record["notes"]
-    for key, value in eager.items():
-        assert value.double().isfinite().all(), key
-        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+    used = "eager" if otherwise else None
+    assert_agree(rule, f"0.002*{rule.spec.name}", name, "native", used)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
 def test_compiled_is_eager(rule, name):
-    eager, _ = trained(rule, name)
-    compiled, record = trained(rule, name, "compiled")
-    assert record["backend"] == "compiled"
-    for key, value in eager.items():
-        torch.testing.assert_close(compiled[key], value, rtol=1e-9, atol=1e-12)
+    assert_agree(rule, f"0.002*{rule.spec.name}", name, "compiled")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
 def test_tangents_are_those_of_finite_differences(rule):
-    name, x = rule.spec.name, torch.rand(5, 1, 2, 6, dtype=torch.float64)
-    target = torch.eye(3, dtype=torch.float64)[torch.tensor([[[0, 2]]] * 5)]
-
-    def learned(theta, tangents=False):
-        plan, hooks, parameters = resolve(f"1*{name}", (6, 5, 3), rules=[rule])
-        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
-        kind = TangentStep if tangents else Engine
-        step = kind(plan.circuit, hooks, thetas, parameters)
-        for shown, wanted in zip(x, target, strict=True):
-            step.step(shown, wanted)
-        named = {key: value.clone() for key, value in parameters.named().items()}
-        return step.tangents if tangents else named
-
-    tangents, h = learned(0.3, tangents=True), 1e-6
-    above, below = learned(0.3 + h), learned(0.3 - h)
-    for key, tangent in tangents.items():
-        finite = (above[key] - below[key]) / (2 * h)
-        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-6, atol=1e-8)
+    assert_tangents(rule)
 
 
 def test_numbers_of_torch_are_refused():
     class Drawing(Rule):
-        spec = spec_of("drawing", {"pre", "post"}, set())
+        spec = spec_of("drawing", {"pre", "post"})
 
         @hookimpl
         def plastic_local_update(self, s):

@@ -5,23 +5,10 @@ import pytest
 import torch
 
 from plastic_core import PlasticError, RunSpec, run
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
-from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
-from tests.building import resolve
-
-
-def spec_of(name, reads, **more):
-    return RuleSpec(
-        name=name,
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads=reads,
-        theta=Theta(default=0.01, min=None),
-        **more,
-    )
+from tests.building import random_points, resolve
+from tests.engine.trained_rules import assert_tangents, spec_of
 
 
 class Pepita(Rule):
@@ -54,13 +41,6 @@ class NodePerturbation(Rule):
         return -outer((noisy.loss - clean.loss) * 100 * s.noise.post, clean.pre)
 
 
-def points(sizes, replicas, batch, steps=3):
-    source = torch.Generator().manual_seed(0)
-    x = torch.rand(steps, replicas, batch, sizes[0], generator=source, dtype=torch.float64)
-    labels = torch.randint(sizes[-1], (steps, replicas, batch), generator=source)
-    return x, torch.eye(sizes[-1], dtype=torch.float64)[labels]
-
-
 def softmax(z):
     e = np.exp(z - z.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
@@ -80,7 +60,7 @@ def test_pepita_is_that_of_a_slow_loop():
     )
     slow = [[w[r].numpy().copy() for w in parameters.weights] for r in (0, 1)]
     engine = Engine(plan.circuit, hooks, {"pepita": 0.1}, parameters)
-    for x, target in zip(*points(sizes, 2, 4), strict=True):
+    for x, target in zip(*random_points(2, 3, 4, sizes), strict=True):
         engine.step(x, target)
         for r in (0, 1):
             first = shown(slow[r], x[r].numpy())
@@ -102,7 +82,7 @@ def test_node_perturbation_follows_the_gradient():
     plan, hooks, parameters = resolve(
         "1*node-perturbation", sizes, seeds=1, rules=[NodePerturbation], activation="tanh"
     )
-    x, target = points(sizes, 1, 1, steps=1)
+    x, target = random_points(1, 1, 1, sizes)
     start = [w.clone() for w in parameters.weights]
     engine = Engine(plan.circuit, hooks, {"node-perturbation": 1.0}, parameters)
     total = [torch.zeros_like(w) for w in start]
@@ -160,24 +140,7 @@ def test_native_says_why_not():
 
 @pytest.mark.parametrize("rule", [Pepita, NodePerturbation], ids=lambda rule: rule.spec.name)
 def test_tangents_are_those_of_finite_differences(rule):
-    name, sizes = rule.spec.name, (6, 5, 3)
-    x, target = points(sizes, 1, 2, steps=4)
-
-    def learned(theta, tangents=False):
-        plan, hooks, parameters = resolve(f"1*{name}", sizes, rules=[rule])
-        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
-        kind = TangentStep if tangents else Engine
-        step = kind(plan.circuit, hooks, thetas, parameters)
-        for one, wanted in zip(x, target, strict=True):
-            step.step(one, wanted)
-        named = {key: value.clone() for key, value in parameters.named().items()}
-        return step.tangents if tangents else named
-
-    tangents, h = learned(0.3, tangents=True), 1e-6
-    above, below = learned(0.3 + h), learned(0.3 - h)
-    for key, tangent in tangents.items():
-        finite = (above[key] - below[key]) / (2 * h)
-        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-5, atol=1e-7)
+    assert_tangents(rule, rtol=1e-5)
 
 
 def test_what_is_read_of_each_pass_is_computed_for_it_alone():

@@ -4,25 +4,12 @@ import pytest
 import torch
 
 from plastic_core import PlasticError, RunSpec, run
-from plastic_core.api import Rule, RuleSpec, Settle, Theta, hookimpl, outer
-from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.api import Rule, Settle, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
+from tests.engine.trained_rules import assert_tangents, spec_of
 
 SIZES = (6, 5, 5, 5, 3)
-
-
-def spec_of(name, reads, **more):
-    return RuleSpec(
-        name=name,
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads=reads,
-        theta=Theta(default=0.1, min=None),
-        **more,
-    )
 
 
 def equilibrium(beta, steps=300):
@@ -142,25 +129,7 @@ def test_predictive_coding_tends_to_backpropagation_at_small_errors():
     "rule", [equilibrium(0.5, 15), predictive(0.5, 15)], ids=lambda r: r.spec.name
 )
 def test_tangents_are_those_of_finite_differences(rule):
-    name = rule.spec.name
-
-    def learned(theta, tangents=False):
-        plan, hooks, parameters = resolve(
-            f"1*{name}", SIZES, rules=[rule], activation="tanh", loss="squared-error"
-        )
-        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
-        kind = TangentStep if tangents else Engine
-        step = kind(plan.circuit, hooks, thetas, parameters)
-        for _ in range(3):
-            step.step(X, TARGET)
-        named = {key: value.clone() for key, value in parameters.named().items()}
-        return step.tangents if tangents else named
-
-    tangents, h = learned(0.1, tangents=True), 1e-6
-    above, below = learned(0.1 + h), learned(0.1 - h)
-    for key, tangent in tangents.items():
-        finite = (above[key] - below[key]) / (2 * h)
-        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-5, atol=1e-7)
+    assert_tangents(rule, SIZES, 0.1, 1e-5, activation="tanh", loss="squared-error")
 
 
 def trained(rule, backend="auto", **more):

@@ -10,6 +10,7 @@ from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.backends.native.native_tangents import NativeTangents
 from tests.building import resolve
+from tests.engine.trained_rules import RUNS, assert_agree
 
 OUTPUTS = 10
 NETWORKS = {
@@ -75,31 +76,6 @@ def test_they_are_what_their_names_say(name):
             np.testing.assert_allclose(getattr(s, signal).numpy(), repeated, rtol=1e-12)
 
 
-RUNS = {
-    "dense": ("digits-mlp", {"net": "dense 9 / dense 8 bias layer-norm"}, 3),
-    "recurrent": ("delayed-digits-rnn", {"hidden": 12, "delay": 9}, 1),
-    "convolution": ("digits-cnn", {"net": "conv 3 3x3 / pool 2 / dense 8"}, 2),
-    "attention": ("digits-attention", {"net": "tokens 4x4 6 / attention 2 / mean"}, 1),
-}
-
-
-def trained(rule, expression, name, backend):
-    task, options, batch = RUNS[name]
-    spec = RunSpec(
-        task=task,
-        rule=expression,
-        options=options,
-        seeds=2,
-        samples=64,
-        evaluations=2,
-        batch_size=batch,
-        dtype="float64",
-        backend=backend,
-    )
-    result = run(spec, rules=[rule])
-    return result.parameters.weights, result.record
-
-
 @pytest.mark.parametrize(
     ("rule", "expression"),
     [
@@ -112,13 +88,8 @@ def trained(rule, expression, name, backend):
 )
 @pytest.mark.parametrize("name", RUNS)
 def test_native_is_eager(name, rule, expression):
-    eager, _ = trained(rule, expression, name, "eager")
-    native, record = trained(rule, expression, name, "native")
-    assert all(w.isfinite().all() for w in eager)
-    shared = name in ("convolution", "attention")
-    assert record["backend"] == ("eager" if shared else "native")
-    for one, other in zip(eager, native, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    used = "eager" if name in ("convolution", "attention") else None
+    assert_agree(rule, expression, name, "native", used)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +126,7 @@ def test_the_loss_of_a_sample_is_that_of_the_run(task, loss):
 @pytest.mark.parametrize("rule", [REWARDED, SURPRISED])
 @pytest.mark.parametrize("name", RUNS)
 def test_compiled_is_eager(name, rule):
-    expression = "0.02*bp + 0.001*mine"
-    eager, _ = trained(rule, expression, name, "eager")
-    compiled, record = trained(rule, expression, name, "compiled")
-    assert record["backend"] == "compiled"
-    for one, other in zip(eager, compiled, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    assert_agree(rule, "0.02*bp + 0.001*mine", name, "compiled")
 
 
 @pytest.mark.parametrize("rule", [REWARDED, SURPRISED])

@@ -6,32 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_core import RunSpec, resolve_hooks, run
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
-from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core import resolve_hooks
+from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from plastic_core.base.errors import PlasticError
 from tests.building import resolve
-
-RUNS = {
-    "dense": ("digits-mlp", {"net": "dense 9 / dense 8 bias layer-norm"}, 3),
-    "recurrent": ("delayed-digits-rnn", {"hidden": 12, "delay": 9}, 1),
-    "convolution": ("digits-cnn", {"net": "conv 3 3x3 / pool 2 / dense 8"}, 2),
-    "attention": ("digits-attention", {"net": "tokens 4x4 6 / attention 2 / mean"}, 1),
-}
-
-
-def spec_of(name, reads, **more):
-    return RuleSpec(
-        name=name,
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads=reads,
-        theta=Theta(default=0.01, min=None),
-        **more,
-    )
+from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, spec_of, trained
 
 
 class TargetProjection(Rule):
@@ -98,43 +78,18 @@ RULES = {
 }
 
 
-def trained(rule, expression, name, backend):
-    task, options, batch = RUNS[name]
-    spec = RunSpec(
-        task=task,
-        rule=expression,
-        options=options,
-        seeds=2,
-        samples=60,
-        evaluations=2,
-        batch_size=batch,
-        dtype="float64",
-        backend=backend,
-    )
-    result = run(spec, rules=[rule])
-    return result.parameters.weights, result.record
-
-
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("expression", RULES)
 def test_native_is_eager(name, expression):
-    eager, _ = trained(RULES[expression], expression, name, "eager")
-    native, record = trained(RULES[expression], expression, name, "native")
-    assert all(w.isfinite().all() for w in eager)
-    assert record["backend"] == ("eager" if name == "attention" else "native"), record
-    for one, other in zip(eager, native, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    used = "eager" if name == "attention" else None
+    assert_agree(RULES[expression], expression, name, "native", used)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("expression", RULES)
 def test_compiled_is_eager(name, expression):
-    eager, _ = trained(RULES[expression], expression, name, "eager")
-    compiled, record = trained(RULES[expression], expression, name, "compiled")
-    assert record["backend"] == "compiled"
-    for one, other in zip(eager, compiled, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    assert_agree(RULES[expression], expression, name, "compiled")
 
 
 def slow(name, weights, feedback, x, target):
@@ -251,24 +206,7 @@ def test_a_network_that_is_evaluated_is_told_so():
 
 @pytest.mark.parametrize("rule", [Reconstructing, OwnError], ids=lambda r: r.spec.name)
 def test_tangents_are_those_of_finite_differences(rule):
-    name, x = rule.spec.name, torch.rand(5, 1, 2, 6, dtype=torch.float64)
-    target = torch.eye(3, dtype=torch.float64)[torch.tensor([[[0, 2]]] * 5)]
-
-    def learned(theta, tangents=False):
-        plan, hooks, parameters = resolve(f"1*{name}", (6, 5, 3), rules=[rule])
-        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
-        kind = TangentStep if tangents else Engine
-        step = kind(plan.circuit, hooks, thetas, parameters)
-        for shown, wanted in zip(x, target, strict=True):
-            step.step(shown, wanted)
-        named = {key: value.clone() for key, value in parameters.named().items()}
-        return step.tangents if tangents else named
-
-    tangents, h = learned(0.3, tangents=True), 1e-6
-    above, below = learned(0.3 + h), learned(0.3 - h)
-    for key, tangent in tangents.items():
-        finite = (above[key] - below[key]) / (2 * h)
-        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-6, atol=1e-8)
+    assert_tangents(rule)
 
 
 def faulty(body, **more):

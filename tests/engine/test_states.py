@@ -5,25 +5,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from plastic_core import RunSpec, run
-from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
-from plastic_core.backends.dual.tangent_step import TangentStep
+from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
-from tests.engine.test_sites import RUNS
-
-
-def spec_of(name, reads, state, **more):
-    more = {"modifies": "forward", "theta": Theta(default=0.01, min=None)} | more
-    return RuleSpec(
-        name=name,
-        summary="of a test",
-        equation="x",
-        reference="none",
-        reads=reads,
-        state={key: State(**one) for key, one in state.items()},
-        **more,
-    )
+from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, spec_of
 
 
 class Averaging(Rule):
@@ -32,7 +17,7 @@ class Averaging(Rule):
     spec = spec_of(
         "averaging",
         {"error", "pre", "post", "weight_error"},
-        {
+        state={
             "mean": {"over": "pre", "initial": 1.0},
             "rate": {"over": "post"},
             "gain": {"over": "one", "initial": 1.0},
@@ -59,7 +44,7 @@ class Matrices(Rule):
     spec = spec_of(
         "matrices",
         {"pre", "post", "target", "feedback", "weight"},
-        {
+        state={
             "lateral": {"over": "post*post", "initial": "normal"},
             "readout": {"over": "post*output", "initial": "xavier"},
             "trace": {"over": "weight"},
@@ -158,7 +143,7 @@ def test_what_is_drawn_at_the_start():
         spec = spec_of(
             "drawn",
             {"pre", "post"},
-            {
+            state={
                 "wide": {"over": "weight", "initial": "normal"},
                 "other": {"over": "weight", "initial": "normal"},
                 "flat": {"over": "post*post", "initial": "xavier"},
@@ -190,64 +175,22 @@ def test_what_is_drawn_at_the_start():
     assert (torch.corrcoef(together) - torch.eye(4)).abs().max() < 5 / 60
 
 
-def trained(rule, name, backend, samples=60):
-    task, options, batch = RUNS[name]
-    spec = RunSpec(
-        task=task,
-        rule=f"0.002*{rule.spec.name}",
-        options=options,
-        seeds=2,
-        samples=samples,
-        evaluations=2,
-        batch_size=batch,
-        dtype="float64",
-        backend=backend,
-    )
-    result = run(spec, rules=[rule])
-    return result.parameters.named(), result.record
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_states_of_units_are_native(name):
-    eager, _ = trained(Averaging, name, "eager")
-    native, record = trained(Averaging, name, "native")
-    assert record["backend"] == ("eager" if name == "attention" else "native"), record
-    for key, value in eager.items():
-        assert value.isfinite().all(), key
-        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+    used = "eager" if name == "attention" else None
+    assert_agree(Averaging, "0.002*averaging", name, "native", used)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("rule", [Averaging, Matrices], ids=lambda rule: rule.spec.name)
 def test_compiled_is_eager(rule, name):
-    eager, _ = trained(rule, name, "eager")
-    compiled, record = trained(rule, name, "compiled")
-    assert record["backend"] == "compiled"
-    for key, value in eager.items():
-        torch.testing.assert_close(compiled[key], value, rtol=1e-9, atol=1e-12)
+    assert_agree(rule, f"0.002*{rule.spec.name}", name, "compiled")
 
 
 @pytest.mark.parametrize("rule", [Averaging, Matrices], ids=lambda rule: rule.spec.name)
 def test_tangents_are_those_of_finite_differences(rule):
-    name, x = rule.spec.name, torch.rand(5, 1, 2, 6, dtype=torch.float64)
-    target = torch.eye(3, dtype=torch.float64)[torch.tensor([[[0, 2]]] * 5)]
-
-    def learned(theta, tangents=False):
-        plan, hooks, parameters = resolve(f"1*{name}", (6, 5, 3), rules=[rule])
-        thetas = {name: torch.tensor([theta], dtype=torch.float64)}
-        kind = TangentStep if tangents else Engine
-        step = kind(plan.circuit, hooks, thetas, parameters)
-        for shown, wanted in zip(x, target, strict=True):
-            step.step(shown, wanted)
-        named = {key: value.clone() for key, value in parameters.named().items()}
-        return step.tangents if tangents else named
-
-    tangents, h = learned(0.3, tangents=True), 1e-6
-    above, below = learned(0.3 + h), learned(0.3 - h)
-    for key, tangent in tangents.items():
-        finite = (above[key] - below[key]) / (2 * h)
-        torch.testing.assert_close(tangent[:, 0], finite, rtol=1e-6, atol=1e-8)
+    assert_tangents(rule)
 
 
 def test_a_propagating_rule_has_its_state_in_layers_that_it_does_not_change():
@@ -287,5 +230,5 @@ def test_a_propagating_rule_has_its_state_in_layers_that_it_does_not_change():
 )
 def test_what_fits_no_state_is_said(state, more, message):
     with pytest.raises((ValidationError, ValueError)) as caught:
-        spec_of("wrong", {"pre"}, {"x": state}, **more)
+        spec_of("wrong", {"pre"}, state={"x": state}, **more)
     assert message in str(caught.value)
