@@ -170,9 +170,10 @@ static void carry_out(network_t *net, const bound_t *o) {
     switch (o->code) {
     case SEND: {
         projection_t *p = &net->projections[o->which];
-        const signals_t s = {.pre = v[0]};
-        if (p->kind->forward) p->kind->forward(net, p, &s, v[1], o->begin * net->events, events);
-        else if (p->shared) forward_many(&p->weight, events, v[0], v[1]);
+        if (p->kind->forward) {
+            const signals_t s = {.pre = v[0]};
+            p->kind->forward(net, p, &s, v[1], o->begin * net->events, events);
+        } else if (p->shared) forward_many(&p->weight, events, v[0], v[1]);
         else send(net, p, v[0], v[1]);
         break;
     }
