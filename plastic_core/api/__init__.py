@@ -23,6 +23,7 @@ from plastic_core.api.network_spec import (
     RecurrentSpec,
 )
 from plastic_core.api.plugin import DataDir, Dataset, Probe, Rule, Task, Transform
+from plastic_core.api.sequence_spec import SequenceOptions, SequenceSpec
 from plastic_core.api.signals import Signals
 from plastic_core.api.snapshot import PointIncrements, Snapshot
 from plastic_core.api.specs import (
@@ -89,6 +90,8 @@ __all__ = [
     "RuleHooks",
     "RuleSpec",
     "Score",
+    "SequenceOptions",
+    "SequenceSpec",
     "Settle",
     "Signals",
     "Snapshot",

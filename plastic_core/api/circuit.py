@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from plastic_core.api.loss import Loss
 from plastic_core.api.maps import Activate, Add, Map, Normalise, Output
 from plastic_core.api.network_spec import AnyNetwork, NetworkKind, RecurrentSpec
+from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.api.site import Site
+from plastic_core.api.step_maps import Follow, Join
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +97,7 @@ class Circuit:
     """A network.
 
     Attributes:
-        operations: in the order in which activity goes forward.
+        operations: in the order in which activity goes forward; one of them is the output function.
         units: of each series, at one place.
         grids: how the places of each series lie, such as rows and columns; () for a single one,
             as have those that are not named.
@@ -138,14 +140,16 @@ class Circuit:
     def sites(self) -> tuple[Site, ...]:
         """What hooks get to know of where each projection is."""
         found = []
+        leak = self.spec.leak if isinstance(self.spec, SequenceSpec) else 1.0
         for layer, sends in zip(self.layers, self.sends, strict=True):
             made = self.maker.get(self._post(self.events(sends[0]).error[0]))
             function = made.map if isinstance(made, Apply) else None
+            places = self.places(sends[0].z)
             if isinstance(function, Output):
-                found.append(Site(layer, True, function.loss))
+                found.append(Site(layer, True, function.loss, places))
             else:
                 gate = function.activation if isinstance(function, Activate) else None
-                found.append(Site(layer, False, gate))
+                found.append(Site(layer, False, gate, places, leak))
         return tuple(found)
 
     @property
@@ -160,8 +164,8 @@ class Circuit:
         "feedforward" where each projection leads from one population to the next, to its activity
         or the sum of both, and "layered" where anything else lies between.
         """
-        if isinstance(self.spec, RecurrentSpec):
-            return "recurrent"
+        if isinstance(self.spec, RecurrentSpec | SequenceSpec):
+            return "recurrent" if isinstance(self.spec, RecurrentSpec) else "sequence"
         if len(self.populations) != self.depth + 1:
             return "layered"
         places = zip(self.sends, self.populations, self.populations[1:], strict=False)
@@ -186,18 +190,23 @@ class Circuit:
 
     @property
     def loss(self) -> Loss:
-        """Its loss, whose output function the last operation is."""
-        last = self.operations[-1]
-        assert isinstance(last, Apply)
-        assert isinstance(last.map, Output)
-        return last.map.loss
+        """Its loss."""
+        made = self.maker[self.output]
+        assert isinstance(made, Apply)
+        assert isinstance(made.map, Output)
+        return made.map.loss
 
     @property
     def logits(self) -> Node:
         """What the output function is given, z_L."""
-        last = self.operations[-1]
-        assert isinstance(last, Apply)
-        return last.inputs[0]
+        made = self.maker[self.output]
+        assert isinstance(made, Apply)
+        return made.inputs[0]
+
+    @property
+    def answers(self) -> int:
+        """How often it answers for each sample; the output has as many places."""
+        return self.places(self.output)
 
     @property
     def input(self) -> Node:
@@ -287,7 +296,7 @@ class Circuit:
             sums = isinstance(reader.map, Add) and all(
                 isinstance(self.maker.get(one), Send) for one in reader.inputs
             )
-            if not (sums or isinstance(reader.map, Normalise)):
+            if not (sums or isinstance(reader.map, Normalise | Join)):
                 break
             node = reader.output
         return z
@@ -305,7 +314,7 @@ class Circuit:
                 gated = True
             elif gated:
                 return node
-            elif not isinstance(made.map, Add):
+            elif not isinstance(made.map, Add | Follow):
                 return None
             node = made.inputs[0]
         return None

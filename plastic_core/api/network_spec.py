@@ -12,10 +12,11 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
 from plastic_core.api.layered_spec import Image, LayeredSpec, Net
+from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.spec import LATER, Spec
 
-NetworkKind = Literal["feedforward", "layered", "recurrent"]
+NetworkKind = Literal["feedforward", "layered", "recurrent", "sequence"]
 PartKind = Literal["layer", "activation", "initialisation", "loss"]
 
 
@@ -157,7 +158,7 @@ class RecurrentSpec(Spec):
 
 
 #: What a task's `network` may return.
-AnyNetwork = NetworkSpec | LayeredSpec | RecurrentSpec
+AnyNetwork = NetworkSpec | LayeredSpec | RecurrentSpec | SequenceSpec
 
 
 def _parse_sizes(value: Any) -> Any:

@@ -69,9 +69,11 @@ class Dataset:
     Attributes:
         inputs: ``[N, n]`` float32, the training points.
         labels: ``[N]`` int64 in 0..classes-1; or for regression ``[N, m]`` float32, the numbers.
+            Where there is something to answer at each of T steps, ``[N, T]`` or ``[N, T, m]``; the
+            inputs of a point are then those of its steps, one after the other.
         held_out_inputs: ``[M, n]`` float32. The core permutes them once with a fixed seed; one
             half is for choosing theta, the other for reporting.
-        held_out_labels: ``[M]`` int64, or ``[M, m]`` float32.
+        held_out_labels: of the same kind, for M points.
         classes: number of classes; 0 for regression.
         names: of the classes, in order; nothing where they are called 0..classes-1.
         shape: of one point, (H, W) or (C, H, W), where it is an image; its n inputs are its pixels
@@ -89,7 +91,12 @@ class Dataset:
     @property
     def outputs(self) -> int:
         """How many outputs a network needs, one for each class or for each number of a point."""
-        return self.classes or int(self.labels.shape[1])
+        return self.classes or int(self.labels.shape[-1])
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sequence, each with something to answer; 0 where there is one answer."""
+        return int(self.labels.shape[1]) if self.labels.ndim == 3 - bool(self.classes) else 0
 
 
 class DataDir(os.PathLike[str]):

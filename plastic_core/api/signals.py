@@ -208,6 +208,21 @@ class Signals:
         """Whether `post` is the output of the network."""
         return self.site.is_output
 
+    @property
+    def leak(self) -> float:
+        r"""How fast the activity follows, :math:`y_t = (1 - leak) y_{t-1} + leak \sigma(z_t)`.
+
+        1 in all networks but those that answer at each step of a sequence.
+        """
+        return self.site.leak
+
+    def by_time(self, x: Tensor) -> Tensor:
+        """Return events, ``[R, K, n]``, by their step, ``[R, T, batch, n]``.
+
+        T is 1 where nothing runs through time; places count as samples.
+        """
+        return x.reshape(len(x), -1, self.batch * self.site.places, x.shape[-1])
+
     def activation(self, z: Tensor) -> Tensor:
         r"""Return :math:`\sigma(z)` of this layer, ``[R, K, n_post]``.
 

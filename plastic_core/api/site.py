@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: What a hook may ask about where it is called.
-SITE_NAMES: Final = ("layer", "is_output", "activation", "slope")
+SITE_NAMES: Final = ("layer", "is_output", "leak", "activation", "slope")
 
 
 class Site(NamedTuple):
@@ -24,11 +24,15 @@ class Site(NamedTuple):
         layer: counted from 1.
         is_output: whether what it becomes is the output of the network.
         function: what z becomes the activity by; the loss at the output, None where z is it.
+        places: that share the weights, side by side for each sample.
+        leak: how fast the activity follows, 1 where it has no memory of its own.
     """
 
     layer: int = 1
     is_output: bool = False
     function: Activation | Loss | None = None
+    places: int = 1
+    leak: float = 1.0
 
     def activation(self, z: Tensor) -> Tensor:
         r"""Return :math:`\sigma(z)`, ``[R, K, n_post]``."""
@@ -52,5 +56,5 @@ class Site(NamedTuple):
 
     def answers(self, asked: frozenset[str]) -> tuple[object, ...]:
         """Return what a hook gets to know that asks for some of `SITE_NAMES`."""
-        known = {"layer": self.layer, "is_output": self.is_output}
+        known = {"layer": self.layer, "is_output": self.is_output, "leak": self.leak}
         return tuple(known.get(name, self.function) for name in sorted(asked))

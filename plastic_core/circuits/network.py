@@ -6,9 +6,11 @@ import functools
 
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.circuits.layered import layered_circuit
 from plastic_core.circuits.layers import Find
 from plastic_core.circuits.recurrent import recurrent_circuit
+from plastic_core.circuits.sequence import sequence_circuit
 from plastic_core.plugins.catalogue import installed
 
 
@@ -31,6 +33,8 @@ def circuit_of(network: AnyNetwork | Circuit, find: Find | None = None) -> Circu
 def _make(network: AnyNetwork, find: Find) -> Circuit:
     if isinstance(network, RecurrentSpec):
         return recurrent_circuit(network, find)
+    if isinstance(network, SequenceSpec):
+        return sequence_circuit(network, find)
     return layered_circuit(network, find)
 
 

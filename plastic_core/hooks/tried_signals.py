@@ -103,6 +103,7 @@ class TriedSignals:
             "learning": True,
             "pass_index": 0,
             **{name: getattr(site, name) for name in SITE_NAMES},
+            "by_time": lambda x: x.unflatten(1, (-1, EVENTS)),
             "state": Declared("state", 'state={{"{}": State(over="post")}}', states),
             "noise": Declared("noise", 'noise={{"{}"}}', noises),
             "theta": Declared(

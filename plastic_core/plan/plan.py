@@ -258,7 +258,7 @@ def network_of(
     if not isinstance(network, AnyNetwork):
         raise PlasticError(
             f"the task '{entry.name}': network() returned {network!r}; expected a "
-            "NetworkSpec, a LayeredSpec or a RecurrentSpec"
+            "NetworkSpec, a LayeredSpec, a RecurrentSpec or a SequenceSpec"
         )
     if isinstance(network, LayeredSpec):
         named = written_out(network.net, catalogue.class_of)

@@ -293,7 +293,7 @@ def check_together(rules: tuple[PlannedRule, ...], catalogue: Catalogue, circuit
             " and ".join(f"{name} has passes={count}" for count, name in counts.items())
             + ", and a run has one number of them; keep one of them"
         )
-    if several and circuit.kind == "recurrent":
+    if several and circuit.kind in ("recurrent", "sequence"):
         raise PlasticError(
             f"the passes of {' and '.join(several)} are not for recurrent networks, which are "
             "shown their input once in an update"

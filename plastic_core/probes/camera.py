@@ -169,7 +169,7 @@ class Camera:
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return what each layer reads and what it becomes, nothing of recurrent networks."""
         circuit = self.circuit
-        if circuit.kind == "recurrent":
+        if circuit.kind in ("recurrent", "sequence"):
             return [], []
         if circuit.kind == "feedforward":
             pairs = zip(activities[1:], activities[:-1], circuit.skips, strict=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.network_spec import AnyNetwork, NetworkSpec
 from plastic_core.api.plugin import DataDir, Dataset
+from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.seeds import Purpose, seed_sequence
 
@@ -34,16 +35,17 @@ def data_folders(given: str | os.PathLike[str] | None = None) -> DataDir:
     return DataDir(folders or [Path(platformdirs.user_cache_dir("plastic")) / "data"])
 
 
-def split_arrays(data: Any) -> Dataset:
+def split_arrays(data: Any, in_steps: bool = False) -> Dataset:
     """Return arrays handed over by the user as a data set, 30% of the points held out.
 
     Args:
         data: ``(X, y)`` as `read_arrays` takes it.
+        in_steps: see there.
 
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
-    points, labels, names = read_arrays(data)
+    points, labels, names = read_arrays(data, in_steps)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         inputs = points.reshape(len(points), -1).astype(np.float32)
     if np.isfinite(points).all() and not np.isfinite(inputs).all():
@@ -64,12 +66,18 @@ def split_arrays(data: Any) -> Dataset:
     )
 
 
-def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
+def read_arrays(
+    data: Any, in_steps: bool = False
+) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
     """Return points, what is to be predicted, and the labels that classes stand for.
 
     Points are ``[N, n]``, or images ``[N, H, W]`` or ``[N, C, H, W]``. What is to be predicted
     is y: classes ``[N]`` where it is ``[N]``, of any kind that can be told apart; and numbers
     ``[N, m]``, without labels, where it is ``[N, m]``, or ``[N]`` with fractions.
+
+    Args:
+        data: ``(X, y)``.
+        in_steps: whether they are sequences, X ``[N, T, n]`` and y ``[N, T]`` or ``[N, T, m]``.
 
     Raises:
         PlasticError: they are no such pair, or do not fit each other.
@@ -88,6 +96,17 @@ def read_arrays(data: Any) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str
     except (ValueError, TypeError, RuntimeError) as error:
         raise PlasticError(f"data: y holds no array of labels: {error}") from None
     points = len(inputs)
+    steps = inputs.shape[:2]
+    if in_steps and (inputs.ndim != 3 or given.shape[:2] != steps or given.ndim not in (2, 3)):
+        raise PlasticError(
+            f"data: X has shape {inputs.shape} and y {given.shape}; this network answers at each "
+            "step, and takes X of [N, steps, n] and y of [N, steps], a label a step, or "
+            "[N, steps, m], m numbers a step"
+        )
+    if in_steps:
+        each = inputs.reshape(-1, inputs.shape[2]), given.reshape(-1, *given.shape[2:])
+        _, labels, names = read_arrays(each)
+        return inputs, labels.reshape(*steps, *labels.shape[1:]), names
     fits = len(given) == points if given.ndim == 2 else given.shape == (points,)
     if not fits or 0 in given.shape:
         raise PlasticError(
@@ -152,9 +171,10 @@ def check_dataset(data: Dataset, where: str) -> None:
         "held_out_": (data.held_out_inputs, data.held_out_labels),
     }
     for prefix, (inputs, labels) in parts.items():
-        fitting = labels.ndim == (1 if data.classes else 2) and 0 not in labels.shape
+        fitting = labels.ndim - (not data.classes) in (1, 2) and 0 not in labels.shape
         if inputs.ndim != 2 or not fitting or len(labels) != len(inputs):
             expected = "[N]" if data.classes else "[N, m], for classes is 0"
+            expected += ", or as many at each of T steps, [N, T] or [N, T, m]"
             raise PlasticError(
                 f"{where}: {prefix}inputs and {prefix}labels have the shapes {inputs.shape} and "
                 f"{labels.shape}; expected [N, n] and {expected}"
@@ -169,14 +189,18 @@ def check_dataset(data: Dataset, where: str) -> None:
                 raise PlasticError(f"{where}: {prefix}{name} holds numbers that are not finite")
     if data.held_out_labels.shape[1:] != data.labels.shape[1:]:
         raise PlasticError(
-            f"{where}: training points have {data.labels.shape[1]} numbers to predict, held-out "
-            f"ones {data.held_out_labels.shape[1]}"
+            f"{where}: training points have {_counted(data.labels)} numbers to predict, held-out "
+            f"ones {_counted(data.held_out_labels)}"
         )
     if data.held_out_inputs.shape[1] != data.inputs.shape[1]:
         raise PlasticError(
             f"{where}: training points have {data.inputs.shape[1]} features, held-out ones "
             f"{data.held_out_inputs.shape[1]}"
         )
+
+
+def _counted(labels: NDArray[Any]) -> str:
+    return " x ".join(map(str, labels.shape[1:])) or "single"
 
 
 def check_image(network: AnyNetwork, data: Dataset, where: str) -> None:
@@ -206,6 +230,13 @@ def check_fit(network: AnyNetwork, data: Dataset, where: str) -> None:
     Raises:
         PlasticError: they do not; says the sizes that would.
     """
+    steps = network.steps if isinstance(network, SequenceSpec) else 0
+    if steps != data.steps:
+        answers = [f"at each of {n} steps" if n else "once" for n in (steps, data.steps)]
+        raise PlasticError(
+            f"the network answers {answers[0]}, and {where} say what to answer {answers[1]}; "
+            + (f"write steps {data.steps}" if steps and data.steps else "take another task")
+        )
     ends = (data.inputs.shape[1], data.outputs)
     if network.ends != ends:
         fitting = network.between(*ends)
@@ -231,7 +262,10 @@ def held_out_half(data: Dataset, half: str, limit: int) -> tuple[NDArray[Any], N
 
 
 def targets_of(data: Dataset, labels: NDArray[Any], dtype: torch.dtype) -> Tensor:
-    """Return the targets of some points, ``[N, outputs]``: one-hot for classes, else numbers."""
+    """Return the targets of some points, ``[N, outputs]``: one-hot for classes, else numbers.
+
+    Where there is one at each step, ``[N, T, outputs]``.
+    """
     if data.classes:
         return torch.eye(data.classes, dtype=dtype)[torch.from_numpy(labels)]
     return torch.from_numpy(labels).to(dtype)

@@ -9,6 +9,7 @@ import numpy as np
 
 from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.plugin import Dataset
+from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, call_task, network_of
 from plastic_core.plugins.catalogue import Catalogue
@@ -47,7 +48,7 @@ def load_data(
             )
         where = f"the data of {name}"
     else:
-        dataset = datasets.split_arrays(data)
+        dataset = datasets.split_arrays(data, isinstance(network, SequenceSpec))
         where = "the data given"
         notes.extend(_doubts(dataset))
         datasets.check_image(network, dataset, where)

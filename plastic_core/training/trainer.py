@@ -45,7 +45,8 @@ def train(
         parameters: that it changes.
         order: ``[R, samples]``, the training points of each replica.
         batch_size: training points of one update.
-        held_out: inputs ``[N, n]`` and targets ``[N, n_L]``.
+        held_out: inputs ``[N, n]`` and targets ``[N, n_L]``, or ``[N, T, n_L]`` where there is one
+            at each step.
         loss: gives loss and score of the outputs.
         curves: filled in place.
         groups: of replicas; those of a group are evaluated one after the other.
@@ -115,7 +116,7 @@ def _evaluate(
     probing: Probing | None,
 ) -> None:
     """Evaluate and measure all replicas, those of several groups at once."""
-    inputs, targets = held_out
+    inputs, targets = held_out[0], held_out[1].flatten(0, -2)
     chance = loss.chance(targets)
 
     def evaluate(replica: int, film: Film | None) -> None:

@@ -27,7 +27,7 @@ class Spectrum(Probe):
         summary="moduli of the eigenvalues, and singular values, of the recurrent weights",
         equation=r"\lvert \lambda_k(W_h) \rvert, \quad \sigma_k(W_h)",
         reference="Section 2.4 of the paper; Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063",
-        networks={"recurrent"},
+        networks={"recurrent", "sequence"},
         measures={
             "eigenvalue_modulus": Measure(long_name="|eigenvalue of W_h|", dims=("mode",)),
             "singular_value": Measure(long_name="singular value of W_h", dims=("mode",)),

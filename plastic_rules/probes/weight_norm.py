@@ -26,7 +26,7 @@ class WeightNorm(Probe):
         summary="norm of each weight matrix, and distance of its rows from orthonormal",
         equation=r"\lVert W_l \rVert_F, \quad \lVert W_l W_l^\top - I \rVert_F",
         reference="Section 2.3 of the paper; Oja 1989, doi:10.1142/S0129065789000475",
-        networks={"feedforward", "layered", "recurrent"},
+        networks={"feedforward", "layered", "recurrent", "sequence"},
         measures={
             "weight_norm": Measure(long_name="|W_l|, Frobenius norm"),
             "orthonormality_gap": Measure(long_name="|W_l W_l' - I|, Frobenius norm"),

@@ -22,7 +22,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from plastic_core.api.circuit import Circuit
-from plastic_core.api.network_spec import AnyNetwork, RecurrentSpec
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.native.compiler import CompilerError, run_compiler
 from plastic_core.backends.step.evaluation import Evaluation
@@ -57,7 +57,7 @@ class CompiledBackend:
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
-        targets: ``[N, n_L]``.
+        targets: ``[N, n_L]``, or ``[N, T, n_L]`` where there is one at each step.
         batch_size: points in one update.
         chunk: updates of one call; with more of them compiling takes longer. By default 8, and 1
             in recurrent networks, each of which has many steps.
@@ -83,7 +83,7 @@ class CompiledBackend:
         batch_size: int,
         chunk: int | None = None,
     ) -> None:
-        recurrent = isinstance(circuit_of(network).spec, RecurrentSpec)
+        recurrent = circuit_of(network).kind in ("recurrent", "sequence")
         add_thetas(parameters, hooks, thetas)
         self._chunk_size = chunk or (1 if recurrent else _CHUNK)
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
@@ -151,8 +151,7 @@ class CompiledBackend:
         example = [
             *self._working.values(),
             *(self._thetas[rule].new_zeros(self._block, 1, 1) for rule in rules),
-            self._inputs[points],
-            self._targets[points],
+            *self._shown(points),
             torch.zeros(chunk, self._block, 1, 1, dtype=torch.bool, device=points.device),
         ]
         with TRACING, torch.no_grad():
@@ -171,6 +170,10 @@ class CompiledBackend:
 
         return run
 
+    def _shown(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of points, ``[updates, R, K]``."""
+        return self._inputs[points], self._targets[points].flatten(2, -2)
+
     def _compare(
         self, graph: fx.GraphModule, compiled: Callable[..., Tensor], example: list[Tensor]
     ) -> None:
@@ -188,7 +191,7 @@ class CompiledBackend:
             points = points.to(self._inputs.device)
             given = [value.clone(memory_format=torch.contiguous_format) for value in ours.values()]
             live = torch.ones_like(example[-1])
-            learn(*given, *thetas, self._inputs[points], self._targets[points], live)
+            learn(*given, *thetas, *self._shown(points), live)
             found.append(given)
         for old, value, other in zip(ours.values(), *found, strict=True):
             change, off = (float((one - value).abs().max()) for one in (old, other))
@@ -243,7 +246,7 @@ class CompiledBackend:
         # [chunks, updates, R, K], so that the points of each step lie together
         picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).to(device)
         for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
-            finite = run(self._working, thetas, self._inputs[pick], self._targets[pick], alive)
+            finite = run(self._working, thetas, *self._shown(pick), alive)
             healthy.append(finite.cpu())
         return torch.cat(healthy)[:updates, :count]
 

@@ -17,6 +17,7 @@ from plastic_core.api.circuit import Apply, Events, Node, Send
 from plastic_core.api.maps import Activate, Map
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers, find_slopes
+from plastic_core.backends.eager.repeating import repeating
 from plastic_core.backends.step.blank_signals import blank_signals
 from plastic_core.backends.step.description import (
     SENT_BACK,
@@ -172,20 +173,21 @@ class BoundStep:
             s.z, copies = buffers.of_all("node", events.error)
             self._forward += copies
         rows, n_pre = s.pre.shape[1:]
+        places = circuit.places(sends[0].z)
         for name in OF_SAMPLE:
             if name in step.reads[p]:
-                self._backward.append(self._repeated(s, name, rows, circuit.places(sends[0].z)))
+                self._backward.append(self._repeated(s, name, events.error, places))
         if step.errors[p]:
             s.error, copies = buffers.of_all("error", [step.slot(node) for node in events.error])
             assert not copies, "the errors of a projection follow one another"
-        if step.error and circuit.places(sends[0].z) == 1:
+        once = circuit.answers == 1
+        if step.error and once and places == 1:
             errors = (circuit.logits,) * (rows // buffers.samples)
             s.output_error, copies = buffers.of_all("error", errors)
             if {"output_error", "feedback_error"} & step.reads[p]:
                 self._backward += copies
-        elif "output_error" in step.reads[p]:
-            places = circuit.places(sends[0].z)
-            self._backward.append(self._repeated(s, "output_error", rows, places))
+        elif "output_error" in step.reads[p] or (not once and "feedback_error" in step.reads[p]):
+            self._backward.append(self._repeated(s, "output_error", events.error, places))
         whole = step.whole(sends[0]) is not None
         for name in step.reads[p] & SENT_BACK.keys():
             if not whole or name in step.learns_by[p] or step.sent_back(name)[0] == "weight":
@@ -206,21 +208,21 @@ class BoundStep:
             begin = end
         return s
 
-    def _repeated(self, s: Signals, name: str, rows: int, places: int) -> Callable[[], Any]:
+    def _repeated(
+        self, s: Signals, name: str, errors: Sequence[Node], places: int
+    ) -> Callable[[], Any]:
         """Make room for a signal of samples; return what writes it at each step and place."""
-        loss = self._step.circuit.loss
+        loss, samples = self._step.circuit.loss, self._buffers.samples
         units = 1 if name == "loss" else self.output.shape[2]
-        value = self._buffers.zeros(rows, units)
+        value = self._buffers.zeros(len(errors) * samples * places, units)
         setattr(s, name, value)
-        at_each = value.view(len(value), -1, self._buffers.samples, places, units)
         computed: dict[str, Callable[[], Tensor]] = {
             "output_error": lambda: self._error(self._step.circuit.logits),
             "output": lambda: self.output,
             "target": lambda: self._target,
             "loss": lambda: loss.value(self.output, self._target).unsqueeze(-1),
         }
-        of_sample = computed[name]
-        return lambda: at_each.copy_(of_sample()[:, None, :, None])
+        return repeating(self._step.circuit, errors, samples, value, computed[name])
 
     def _empty(self, p: int) -> Signals:
         s = blank_signals(self._step.circuit, self._parameters, p, self._buffers.samples)
@@ -305,7 +307,7 @@ class BoundStep:
                     setattr(one, name, value.view(len(value), buffers.samples, -1))
             for name in OF_SAMPLE:
                 if name in self._step.hooks.propagate_reads | self._step.hooks.input_reads:
-                    self._backward.append(self._repeated(one, name, buffers.samples, 1))
+                    self._backward.append(self._repeated(one, name, [back.send.z], 1))
             one.output_error = self._error(self._step.circuit.logits)
             one.feedback_error = buffers.zeros(buffers.samples, one.pre.shape[2])
         return self._wholes[back.send]

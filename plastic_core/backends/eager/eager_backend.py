@@ -40,7 +40,7 @@ class EagerBackend:
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
-        targets: ``[N, n_L]``.
+        targets: ``[N, n_L]``, or ``[N, T, n_L]`` where there is one at each step.
         batch_size: points in one update.
     """
 
@@ -113,7 +113,7 @@ class EagerBackend:
         replicas = order.shape[0]
         # [updates, R, K], so that the points of each step lie together
         picks = order.reshape(replicas, -1, events).transpose(0, 1).to(self._inputs.device)
-        inputs, targets = self._inputs[picks], self._targets[picks]
+        inputs, targets = self._inputs[picks], self._targets[picks].flatten(2, -2)
         outputs = torch.empty_like(targets)
         update = 0
         try:

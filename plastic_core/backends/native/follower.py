@@ -146,7 +146,7 @@ class Follower:
             return self._attribute(args, trial, rule)
         if args and args[0] is SIGNALS:
             if node.target not in PRODUCT_NAMES:
-                raise NotNativeError(f"there is no 's.{node.target}()'")
+                raise NotNativeError(f"C is not generated for 's.{node.target}()'")
             return self._checked(node.target, self._values.product(node.target, *args[1:]), trial)
         method = isinstance(node.target, str)
         name: str | None = node.target if isinstance(node.target, str) else name_of(node.target)

@@ -123,6 +123,8 @@ class NativeBackend:
                 raise NotNativeError("C is not generated for networks that settle")
             if hooks.passes > 1:
                 raise NotNativeError("C is not generated for several passes in an update")
+            if circuit.kind == "sequence":
+                raise NotNativeError("C is not generated for networks that answer at each step")
             step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
             program = capture(step, dtype)
             table = StepTable(step, program)

@@ -98,7 +98,7 @@ class Description:
         reads: of each projection the signals that must be computed.
         error: whether the error of the output is needed.
         errors: of each projection whether there is one.
-        read_errors: the nodes whose gradient a rule reads.
+        read_errors: the nodes whose gradient a rule reads, and the first of all.
         backward: the backward part, in order, after the error of the output.
         complete_after: of each projection how many parts of it must have been carried out until its
             signals are complete, and nothing that comes later needs its matrices.
@@ -135,7 +135,8 @@ class Description:
             for sends in circuit.sends
         ]
         self.errors = tuple(slots >= nodes for nodes in of_each)
-        self.read_errors = slots & set[Node]().union(*of_each, *map(self._read_below, range(depth)))
+        read = set[Node]().union(*of_each, *map(self._read_below, range(depth)))
+        self.read_errors = slots & (read | {circuit.logits})
         self.backward: Final = tuple(self._find_backward())
         self.complete_after: Final = tuple(map(self._last_of, range(depth)))
 
@@ -185,8 +186,9 @@ class Description:
                     needed.update(self._error_below(node) for node in events.pre)
         for operation in circuit.operations:
             if isinstance(operation, Send):
-                if operation.pre in needed:
-                    needed.update(circuit.events(operation).error)
+                if operation.pre in needed:  # and those of its other steps, beside which they lie
+                    for send in circuit.sends[operation.projection]:
+                        needed.update(circuit.events(send).error)
             elif not operation.map.constant and needed.intersection(operation.inputs):
                 needed.add(operation.output)
         return needed

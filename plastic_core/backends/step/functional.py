@@ -315,8 +315,12 @@ class FunctionalPass:
 
     def _repeated(self, of_sample: Any, back: SendBack) -> Any:
         """Return what belongs to samples at each of their steps and places."""
-        value = self._join([of_sample] * len(back.events.error))
-        places = self._step.circuit.places(back.send.z)
+        circuit, steps = self._step.circuit, [node.step for node in back.events.error]
+        places = circuit.places(back.send.z)
+        if circuit.answers > 1:
+            of_each = of_sample.unflatten(1, (-1, circuit.answers))
+            return self._join([of_each[:, :, step] for step in steps])
+        value = self._join([of_sample] * len(steps))
         return value.repeat_interleave(places, 1) if places > 1 else value
 
     def _as_a_whole(self, back: SendBack, shown: _Shown, s: Signals) -> Signals:
