@@ -22,22 +22,25 @@ class AtStep(Map):
     Args:
         step: counted from 0.
         units: shown at each step.
+
+    Attributes:
+        shown: where that lies.
     """
 
     linear = layout = True
 
     def __init__(self, step: int, units: int) -> None:
-        self._shown = slice(step * units, (step + 1) * units)
+        self.shown = slice(step * units, (step + 1) * units)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
-        return inputs[0][..., self._shown], inputs[0].shape[-1]
+        return inputs[0][..., self.shown], inputs[0].shape[-1]
 
     def backward(self, error: Any, kept: Any) -> tuple[Any, ...]:
         """See `Map.backward`."""
         import torch
 
-        return (torch.nn.functional.pad(error, (self._shown.start, kept - self._shown.stop)),)
+        return (torch.nn.functional.pad(error, (self.shown.start, kept - self.shown.stop)),)
 
 
 class Follow(Map):
@@ -88,14 +91,17 @@ class AtPlace(Map):
     Args:
         place: counted from 0.
         places: that there are.
+
+    Attributes:
+        place: as given.
     """
 
     linear = True
 
     def __init__(self, place: int, places: int) -> None:
-        self._place, self._places = place, places
+        self.place, self._places = place, places
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """See `Map.forward`."""
         replicas, _, units = inputs[0].shape
-        return inputs[0].reshape(replicas, -1, self._places, units)[:, :, self._place], None
+        return inputs[0].reshape(replicas, -1, self._places, units)[:, :, self.place], None

@@ -45,11 +45,12 @@ def sequence_circuit(spec: SequenceSpec, find: Find) -> Circuit:
         parts = [send(_INPUT, shown[t], Node("d", t), [y[t]], [z[t]]), *always]
         if t:
             parts.insert(0, send(_HIDDEN, y[t - 1], Node("u", t), [y[t]], [z[t]]))
-        apply(
-            Apply(Add(), tuple(parts), z[t]),
-            Apply(activate, (z[t],), active[t]),
-            Apply(follow, (active[t], *y[t - 1 : t]) if t else (active[t],), y[t]),
-        )
+        apply(Apply(Add(), tuple(parts), z[t]))
+        if spec.leak == 1:
+            apply(Apply(activate, (z[t],), y[t]))
+            continue
+        before = (y[t - 1],) if t else ()
+        apply(Apply(activate, (z[t],), active[t]), Apply(follow, (active[t], *before), y[t]))
     parts = [Node("b_o")] if spec.bias else []
     if spec.bias:
         send(_OUTPUT_BIAS, one, parts[0], answer, logits)

@@ -12,7 +12,7 @@ from tests.building import random_points, resolve
 RUNS = {
     "dense": ("digits-mlp", {"net": "dense 9 / dense 8 bias layer-norm"}, 3),
     "recurrent": ("delayed-digits-rnn", {"hidden": 12, "delay": 9}, 1),
-    "sequence": ("delayed-xor", {"hidden": 9, "steps": 5, "bias": True}, 2),
+    "sequence": ("delayed-xor", {"hidden": 9, "steps": 5}, 2),
     "convolution": ("digits-cnn", {"net": "conv 3 3x3 / pool 2 / dense 8"}, 2),
     "attention": ("digits-attention", {"net": "tokens 4x4 6 / attention 2 / mean"}, 1),
 }

@@ -23,6 +23,7 @@ class Code(IntEnum):
     NORMALISE = auto()  # z, normalised, scale
     ADD = auto()  # two parts, sum
     COPY = auto()  # from, to
+    SCALE = auto()  # from, to; which constant it is multiplied by
     ONE = auto()  # what is always 1
     OUTPUT = auto()  # z_L, y_L
     COMPARE = auto()  # y_L, its error
@@ -46,7 +47,7 @@ class Operation:
     Attributes:
         code: what is done.
         places: where.
-        which: of the projections, the activation functions or the layouts.
+        which: of the projections, the activation functions, the layouts or the constants.
         begin: the first of a projection's events, counted in mini-batches.
         count: events of one sample that it is about.
     """

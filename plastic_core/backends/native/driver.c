@@ -13,7 +13,7 @@ static void carry_out_all(network_t *net, long from, long to) {
 
 static int finite_outputs(const network_t *net) {
     const long n = net->job->outputs, pad = padded(n);
-    for (long e = 0; e < net->events; e++)
+    for (long e = 0; e < net->events * net->job->answers; e++)
         for (long i = 0; i < n; i++)
             if (!isfinite(net->output[e * pad + i])) return 0;
     return 1;

@@ -11,6 +11,7 @@ from typing import Final
 from plastic_core.api.circuit import Apply, Circuit, Node
 from plastic_core.api.image_maps import AveragePool, Flatten, MaxPool, Patches, Places, Windows
 from plastic_core.api.maps import Map
+from plastic_core.api.step_maps import AtStep
 from plastic_core.backends.native.code import Code, Operation
 from plastic_core.backends.native.vectors import Vectors
 
@@ -22,7 +23,7 @@ _NONE: Final[At] = (-1, 0)
 _POOLS: Final[dict[type[Map], Code]] = {MaxPool: Code.POOL, AveragePool: Code.AVERAGE}
 
 #: The maps that only lay out, or look through windows.
-LAID_OUT: Final = (Places, Flatten, Patches, MaxPool, AveragePool)
+LAID_OUT: Final = (Places, Flatten, Patches, MaxPool, AveragePool, AtStep)
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ def _layouts_of(function: Map, units: int) -> list[Layout]:
         return [_places(function)]
     if isinstance(function, Flatten):
         return [_flattened(function, units)]
+    if isinstance(function, AtStep):
+        shown = function.shown
+        offsets = tuple((0, unit) for unit in range(shown.stop - shown.start))
+        return [Layout(1, units, ((0, shown.start),), offsets)]
     assert isinstance(function, Windows)
     seen = _windows(function, units)
     return [_padded(function, units), seen] if function.padding else [seen]

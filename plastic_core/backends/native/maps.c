@@ -25,6 +25,10 @@ static void normalise_back(const real *error, const real *normalised, real scale
         into[i] = (error[i] - mean - normalised[i] * along) * scale;
 }
 
+INLINE void scale_by(const real *from, real factor, real *to, long pad) {
+    SIMD for (long i = 0; i < pad; i++) to[i] = from[i] * factor;
+}
+
 INLINE void add(const real *a, const real *b, real *sum, long pad) {
     SIMD for (long i = 0; i < pad; i++) sum[i] = a[i] + b[i];
 }

@@ -38,7 +38,7 @@ _FAST_DECAY: Final = 0.1
 
 _INTEGERS = (
     *("projections", "replicas", "samples", "batch", "stop", "next", "buffers", "places"),
-    *("operations", "forward", "input", "output", "outputs", "ahead", "layouts"),
+    *("operations", "forward", "input", "output", "outputs", "answers", "ahead", "layouts"),
 )
 _POINTERS = (
     *("units", "nodes", "place", "operation", "rows", "columns", "events", "signals", "kinds"),
@@ -88,7 +88,7 @@ class NativeBackend:
         thetas: by rule, ``[R]``.
         parameters: of all replicas, changed in place.
         inputs: ``[N, n]``, the training points.
-        targets: ``[N, n_L]``.
+        targets: ``[N, n_L]``, or ``[N, T, n_L]`` where there is one at each step.
         batch_size: points in one update.
         threads: networks trained at once.
         flags: more flags for the compiler.
@@ -123,8 +123,6 @@ class NativeBackend:
                 raise NotNativeError("C is not generated for networks that settle")
             if hooks.passes > 1:
                 raise NotNativeError("C is not generated for several passes in an update")
-            if circuit.kind == "sequence":
-                raise NotNativeError("C is not generated for networks that answer at each step")
             step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
             program = capture(step, dtype)
             table = StepTable(step, program)
@@ -210,7 +208,8 @@ class NativeBackend:
             forward=table.forward,
             input=table.input,
             output=table.output,
-            outputs=targets.shape[1],
+            outputs=targets.shape[-1],
+            answers=table.answers,
             ahead=self._ahead(table),
             layouts=len(layouts),
             units=self._integers(table.vectors.units),

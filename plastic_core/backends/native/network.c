@@ -15,7 +15,7 @@ typedef struct {
     int64_t buffers, places, operations;
     int64_t forward;           /* operations before the outputs are known */
     int64_t input, output;     /* places of x and y_L */
-    int64_t outputs;           /* units of y_L */
+    int64_t outputs, answers;  /* units of y_L, and how often there is one */
     int64_t ahead;             /* the projection whose inputs are taken up ahead, or -1 */
     int64_t layouts;
     const int64_t *units;      /* [buffers] */
@@ -42,7 +42,7 @@ typedef struct {
     const real *thetas;        /* [replicas, THETAS] */
     const real *constants;
     const real *inputs;        /* [N, units of x] */
-    const real *targets;       /* [N, outputs] */
+    const real *targets;       /* [N, answers, outputs] */
     const int64_t *order;      /* [replicas, samples] */
     const int64_t *noise;      /* [replicas, 2], what the seed gives and the number of updates */
     const int64_t *noise_names; /* [projections, NOISES] */

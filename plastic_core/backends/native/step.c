@@ -63,11 +63,14 @@ static signals_t signals_from(const projection_t *p, long event) {
     signals_t s = p->all;
     real **over_pre[] = {&s.pre, &s.source, &s.recon, &s.pre_error, &s.weight_error,
                          &s.feedback_error};
+    real **over_post[] = {&s.post, &s.z, &s.error};
+    real **over_out[] = {&s.output_error, &s.output, &s.target};
     for (int i = 0; i < 6; i++)
         if (*over_pre[i]) *over_pre[i] += event * p->pre_pad;
-    if (s.post) s.post += event * p->post_pad;
-    if (s.error) s.error += event * p->post_pad;
-    if (s.output_error) s.output_error += event * p->out_pad;
+    for (int i = 0; i < 3; i++) {
+        if (*over_post[i]) *over_post[i] += event * p->post_pad;
+        if (*over_out[i]) *over_out[i] += event * p->out_pad;
+    }
     return s;
 }
 
@@ -159,8 +162,11 @@ static void flush_weight(const network_t *net, projection_t *p, long events, con
     } else flush(&p->weight, events, x, net->ahead_parts, p->parts_pad);
 }
 
+/* The answers of all samples lie after one another, step by step. */
 static const real *target_of(const network_t *net, long event) {
-    return net->job->targets + net->points[event] * net->job->outputs;
+    const job_t *job = net->job;
+    const long step = event / net->events, point = net->points[event % net->events];
+    return job->targets + (point * job->answers + step) * job->outputs;
 }
 
 /* All but learning. */
@@ -206,6 +212,7 @@ static void carry_out(network_t *net, const bound_t *o) {
     case AVERAGE_BACK: average_back(&net->layouts[o->which], net->events, v[0], v[1]); break;
     case ADD: add(v[0], v[1], v[2], all); break;
     case COPY: memcpy(v[1], v[0], all * sizeof(real)); break;
+    case SCALE: scale_by(v[0], net->constant[o->which], v[1], all); break;
     case ONE:
         for (long e = 0; e < events; e++) v[0][e * pad] = 1;
         break;

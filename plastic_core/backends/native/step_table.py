@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from plastic_core.api.activation import Activation
 from plastic_core.api.circuit import Apply, Node, Send
 from plastic_core.api.maps import Activate, Add, Constant, Guarded, Normalise, Output
+from plastic_core.api.step_maps import AtPlace, Follow, Join
 from plastic_core.backends.native.code import NOWHERE, Code, Operation
 from plastic_core.backends.native.layouts import LAID_OUT, Layouts
 from plastic_core.backends.native.program import NotNativeError, Program
@@ -41,6 +42,7 @@ class StepTable:
         events: of one sample in an update of each projection.
         input: the place of the input.
         output: that of what the output function gives.
+        answers: how often it gives something for each sample.
         ahead: the projection that sends the input, once, or -1.
         activations: the different activation functions.
         layouts: how populations are laid out.
@@ -51,7 +53,7 @@ class StepTable:
     """
 
     def __init__(self, step: Description, program: Program) -> None:
-        self._step, circuit = step, step.circuit
+        self._step, circuit, self._constants = step, step.circuit, program.constants
         self._propagate = [program.kinds[kind].propagate for kind in program.kind_of]
         self.vectors = Vectors(circuit)
         self.operations: list[Operation] = []
@@ -75,6 +77,7 @@ class StepTable:
             self.events.append(count)
         self.input = self.vectors.at("node", circuit.input)
         self.output = self.vectors.at("node", circuit.output)
+        self.answers = circuit.answers
         once = [p for p, s in enumerate(circuit.sends) if [one.pre for one in s] == [circuit.input]]
         own_forward = [program.kinds[kind].forward is not None for kind in program.kind_of]
         self.ahead = once[0] if once and not own_forward[once[0]] else NOWHERE
@@ -153,11 +156,30 @@ class StepTable:
             add(Code.ONE, out)
         elif type(function) is Output:
             add(Code.OUTPUT, *ins, out)
+        elif type(function) is Follow:
+            self._scale(ins[0], function.leak, out)
+            if ins[1:]:
+                units = self._step.circuit.units[operation.output.series]
+                kept = self.vectors.room(("kept", units), units, 1)
+                self._scale(ins[1], 1 - function.leak, kept)
+                add(Code.ADD, out, kept, out)
+        elif type(function) is Join:
+            for step, one in enumerate(ins):
+                at = (one, self.vectors.at("node", operation.output, step))
+                self.operations.append(Operation(Code.COPY, at))
+        elif type(function) is AtPlace:
+            add(Code.COPY, self.vectors.at("node", operation.inputs[0], function.place), out)
         elif type(function) in LAID_OUT:
             self.operations += self.layouts.read(operation, ins[0], out)
         else:
             plugin = function.function if isinstance(function, Guarded) else function
             raise NotNativeError(_unknown("map", plugin))
+
+    def _scale(self, value: int, factor: float, out: int) -> None:
+        if factor not in self._constants:
+            self._constants.append(factor)
+        which = self._constants.index(factor)
+        self.operations.append(Operation(Code.SCALE, (value, out), which))
 
     def _activation(self, function: Activate) -> int:
         if function.activation not in self.activations:
@@ -171,10 +193,10 @@ class StepTable:
         step, circuit = self._step, self._step.circuit
         if step.error:
             places = (self.output, self.vectors.at("error", circuit.logits))
-            self.operations.append(Operation(Code.COMPARE, places))
+            self.operations.append(Operation(Code.COMPARE, places, count=self.answers))
         if any({"target", "loss"} & reads for reads in step.reads):
             place = self.vectors.at("target", circuit.output)
-            self.operations.append(Operation(Code.TARGET, (place,)))
+            self.operations.append(Operation(Code.TARGET, (place,), count=self.answers))
         for p, sends in enumerate(circuit.sends):
             signals, events = self.signals[p], [circuit.events(send) for send in sends]
             if step.errors[p]:
@@ -193,6 +215,9 @@ class StepTable:
                 if self.shared[p]:
                     raise NotNativeError(_OUTPUT_ERRORS)
                 node = circuit.logits if kind == "error" else circuit.output
+                if self.answers > 1:  # those of its own steps
+                    signals[name] = self.vectors.at(kind, node, events[0].error[0].step)
+                    continue
                 signals[name], copies = self._gather(kind, [node] * self.events[p])
                 self.operations += copies
             for name in sorted(SENT_BACK.keys() & step.reads[p]):
@@ -262,12 +287,18 @@ class StepTable:
     def _map_back(self, back: MapBack) -> None:
         apply, function, error = back.apply, back.apply.map, self._arrived(back.error)
         count = self._step.circuit.places(apply.output)
-        for node in back.into:
+        for number, node in enumerate(back.into):
             if node is None:
                 continue
             into, adds = self._into(node)
             y = self.vectors.at("node", apply.output)
-            if type(function) is Activate and self._step.hooks.gated:
+            if type(function) is Follow:
+                self._scale(error, 1 - function.leak if number else function.leak, into)
+                done = []
+            elif type(function) is Join:
+                at_step = self.vectors.at("error", back.error, number)
+                done = [Operation(Code.COPY, (at_step, into))]
+            elif type(function) is Activate and self._step.hooks.gated:
                 at = (error, self.vectors.at("node", apply.inputs[0]), y, into)
                 which = self._activation(function)
                 done = [Operation(Code.ACTIVATE_BACK, at, which, count=count)]

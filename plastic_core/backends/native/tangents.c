@@ -169,6 +169,7 @@ static void carry_tangent(network_t *net, const bound_t *o, long d) {
         break;
     case ADD: add(dv[0], dv[1], dv[2], all); break;
     case COPY: memcpy(dv[1], dv[0], all * sizeof(real)); break;
+    case SCALE: scale_by(dv[0], net->constant[o->which], dv[1], all); break;
     case OUTPUT:
         for (long e = 0; e < events; e++) {
             const long at = e * pad;

@@ -53,9 +53,12 @@ class Vectors:
         """Return the place of the first vector of a buffer; see `buffer`."""
         return self.place(self.buffer(key, units, nodes))
 
-    def at(self, kind: str, node: Node) -> int:
-        """Return the place of a "node", of its "error" or of the "scale" of a normalisation."""
+    def at(self, kind: str, node: Node, place: int = 0) -> int:
+        """Return the place of a "node", of its "error" or of the "scale" of a normalisation.
+
+        Where the places of a node are steps, as of answers, they lie after one another.
+        """
         units, places = self._circuit.units[node.series], self._circuit.places(node)
         nodes = self._steps[node.series] * places
         buffer = self.buffer((kind, node.series), 1 if kind == "scale" else units, nodes)
-        return self.place(buffer, node.step * places)
+        return self.place(buffer, node.step * places + place)
