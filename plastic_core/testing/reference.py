@@ -160,6 +160,7 @@ def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
         **{**vars(signals), **named},
         **{name: getattr(signals.site, name) for name in SITE_NAMES},
         **{name: getattr(products, name) for name in PRODUCT_NAMES},
+        by_time=lambda x: x.unsqueeze(1),
         batch=1,
         learning=True,
         pass_index=0,

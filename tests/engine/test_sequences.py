@@ -208,14 +208,11 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     )  # fmt: skip
     whole = run(spec)
 
-    class Stop(Exception):
-        pass
-
     def stop(curves):
         if curves.done == 2:
-            raise Stop
+            raise RuntimeError("stopped")
 
-    with pytest.raises(Stop):
+    with pytest.raises(RuntimeError, match="stopped"):
         run(spec, out=tmp_path / "run", on_point=stop)
     rest = run(spec, out=tmp_path / "run", resume=True)
     for name, value in whole.parameters.named().items():
