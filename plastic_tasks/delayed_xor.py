@@ -23,7 +23,11 @@ _SEED: Final = 0
 
 _TRAINING, _HELD_OUT = 2000, 1000
 
-RECOMMENDED: Final = (Recommended(thetas={"bp": 0.01}),)
+# From a grid of five values for bp and four for oja, five seeds, on the choosing half.
+RECOMMENDED: Final = (
+    Recommended(thetas={"bp": 0.01}),
+    Recommended(thetas={"bp": 0.01, "oja": 1e-5}),
+)
 
 
 class DelayedXorOptions(SequenceOptions):

@@ -96,7 +96,8 @@ X, Y = np.zeros((4, 3), np.float32), np.array([0, 1, 0, 1])
 DATASETS = {
     "labels of another number": (
         (X, Y[:3], X, Y),
-        "the data of odd: inputs and labels have the shapes (4, 3) and (3,); expected [N, n] and [N]",
+        "the data of odd: inputs and labels have the shapes (4, 3) and (3,); expected "
+        "[N, n] and [N], or as many at each of T steps, [N, T] or [N, T, m]",
     ),
     "held-out points of another width": (
         (X, Y, X[:, :2], Y),
@@ -139,8 +140,8 @@ def test_a_task_that_returns_no_network():
     with pytest.raises(PlasticError) as caught:
         run(RunSpec(rule="bp", task="bare"), tasks=[Bare])
     assert str(caught.value) == (
-        "the task 'bare': network() returned [3, 2]; expected a NetworkSpec, a LayeredSpec or a "
-        "RecurrentSpec"
+        "the task 'bare': network() returned [3, 2]; expected a NetworkSpec, a LayeredSpec, a "
+        "RecurrentSpec or a SequenceSpec"
     )
 
 

@@ -42,9 +42,9 @@ CASES = {
     "unknown task": (
         ["run", "--task", "mnst-mlp"],
         "there is no task 'mnst-mlp'; did you mean 'mnist-mlp'?\n"
-        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, digits-attention, digits-cnn, "
-        "digits-fewshot, digits-mlp, emnist-fewshot, mnist-attention, mnist-cnn, mnist-fewshot, "
-        "mnist-mlp, sine-regression\n"
+        "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, delayed-xor, digits-attention, "
+        "digits-cnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-attention, mnist-cnn, "
+        "mnist-fewshot, mnist-mlp, sine-regression\n"
         f"{WHERE}",
     ),
     "malformed expression": (

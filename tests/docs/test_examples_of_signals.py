@@ -40,9 +40,11 @@ def test_an_example_runs(block):
         samples=40,
         evaluations=2,
     )
-    result = run(spec, rules=[names["Shown"]])
-    assert all(w.isfinite().all() for w in result.parameters.weights)
+    task = {"task": "delayed-xor", "options": {"hidden": 9, "steps": 6}}
+    for changes in ({}, task) if "by_time" in body else ({},):
+        result = run(spec.model_copy(update=changes), rules=[names["Shown"]])
+        assert all(w.isfinite().all() for w in result.parameters.weights)
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
