@@ -10,6 +10,7 @@ typedef struct {
 /* All sizes and strides count elements. */
 typedef struct {
     int64_t projections, replicas, samples, batch;
+    int64_t begun;             /* number of the first update, counted from 0 */
     int64_t stop;              /* set by another thread: end soon */
     int64_t next;              /* the first replica that no thread has taken yet */
     int64_t buffers, places, operations;
@@ -40,6 +41,7 @@ typedef struct {
     real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] */
     const int64_t *matrix_state_strides;
     const real *thetas;        /* [replicas, THETAS] */
+    const real *factors;       /* [updates of the run, THETAS] of thetas, or null */
     const real *constants;
     const real *inputs;        /* [N, units of x] */
     const real *targets;       /* [N, outputs] */
@@ -90,6 +92,7 @@ typedef struct {
 typedef struct {
     const job_t *job;
     const real *theta, *constant;
+    real theta_now[THETAS + 1]; /* where they change over the run */
     uint64_t seed, updates;    /* what noise is made of */
     long events;               /* of the present mini-batch */
     const int64_t *points;     /* which they are */
