@@ -22,7 +22,8 @@ RULES = [
     "0.05*bp + 0.001*oja",
     "0.05*bp + 0.001*hebbian + 0.01*weight-decay",
     "0.05*fa + 0.01*b-update + 0.001*b-decay",
-    "0.05*kolen-pollack + 0.001*sanger",
+    "0.05*kolen-pollack + 0.001*oja",
+    "0.01*bp + 0.001*sanger",
     "0.01*dfa + 0.1*weight-decay",
 ]
 
@@ -92,6 +93,9 @@ def test_a_run_is_a_slow_loop_that_masks_after_each_update():
 def test_no_rule_and_no_transform_makes_a_connection(rule, batch, transforms):
     spec = {"rule": rule, "options": {"net": NET}, "transforms": transforms, **SMALL}
     results = [run(RunSpec(batch_size=batch, backend=b, **spec)) for b in ("eager", "native")]
+    of_feedback = transforms and ("b-update" in rule or "pollack" in rule)
+    taken = "eager" if of_feedback or "sanger" in rule else "native"
+    assert results[1].record["backend"] == taken, results[1].record["backend_reason"]
     for result in results:
         for weight, mask in zip(result.parameters.weights, MASKS, strict=False):
             assert not weight[:, ~torch.from_numpy(mask)].any()

@@ -30,6 +30,7 @@ from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE, count_updates
 from plastic_core.networks.parameters import Parameters, add_thetas
 
@@ -46,6 +47,7 @@ _POINTERS = (
     *("alive", "periods", "weights", "weight_strides"),
     *("feedback", "feedback_strides", "feedback_rows"),
     *("states", "state_strides", "state_sizes", "matrix_states", "matrix_state_strides"),
+    "masks",
     *("thetas", "factors", "constants", "inputs", "targets", "order"),
     *("noise", "noise_names", "failed"),
 )
@@ -139,8 +141,11 @@ class NativeBackend:
         self._kept: list[Tensor] = []
         self._states = parameters.state
         self._job = self._make_job(code, thetas, parameters, inputs, targets, batch_size)
+        like = parameters.weights[0]
+        masks = [None if m is None else m.to(like) for m in masks_of(circuit, None)["forward"]]
+        self._kept += [mask for mask in masks if mask is not None]
+        self._job.masks = self._pointers(masks)
         if factors:
-            like = parameters.weights[0]
             one = torch.ones_like(next(iter(factors.values())))
             columns = [factors.get(name, one).to(like) for name in code.program.thetas]
             self._job.factors = self._keep(torch.stack(columns, 1))
