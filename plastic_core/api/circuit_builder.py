@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from plastic_core.api.circuit import Apply, Circuit, Matrix, Node, Send
+from plastic_core.api.connections import drawn_mask
 from plastic_core.api.image_maps import Flatten, Places
 from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.layered_spec import LayeredSpec
@@ -141,6 +142,24 @@ class CircuitBuilder:
         # counted from -1 down until it is known how many layers there are
         b = self._send(-len(self._biases), one, f"b{layer}", units)
         return self.apply(Add(), z, b)
+
+    def some_connections(self, pre: Node, units: int, fraction: float) -> NDArray[np.bool_] | None:
+        """Return a mask for the next projection, drawn once for all networks.
+
+        It depends on the number of projections before alone: not on the seed.
+
+        Args:
+            pre: what is sent.
+            units: of z, each of which has ``round(fraction * n_pre)`` inputs, and at least 1.
+            fraction: of the connections that there are, above 0 and at most 1.
+
+        Returns:
+            ``[units, n_pre]``, or None where there are all connections.
+
+        Raises:
+            PlasticError: the fraction is none.
+        """
+        return drawn_mask(_whole(units), self.units(pre), fraction, len(self._matrices))
 
     def apply(
         self,

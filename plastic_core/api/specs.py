@@ -37,7 +37,7 @@ When = Literal["every", "last"]
 
 #: Variables and dimensions of every result, which no measure of a probe can be called.
 RESERVED_VARIABLES: Final = frozenset(
-    {"accuracy", "loss", "diverged_at", "seed", "step", "layer", "rule"}
+    {"accuracy", "loss", "diverged_at", "theta", "seed", "step", "layer", "rule", "theta_of"}
 )
 
 

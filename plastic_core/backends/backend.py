@@ -20,13 +20,14 @@ class Backend(Protocol):
         """See above."""
         ...
 
-    def advance(self, order: Tensor) -> Tensor:
+    def advance(self, order: Tensor, first: int = 0) -> Tensor:
         """Train every living replica on the next points.
 
         A replica whose outputs or weights leave the finite range is frozen from then on.
 
         Args:
             order: ``[R, n]``, indices into the training points, a row for each replica.
+            first: number of the first update in the run, counted from 0, where thetas change.
 
         Returns:
             ``[R]``, for each replica the index in `order` of the point at which it was found to

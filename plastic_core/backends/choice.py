@@ -7,8 +7,8 @@ numbers alone and among twenty.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from torch import Tensor
@@ -57,6 +57,7 @@ class BackendRequest:
         asked: "auto" or the name of a backend.
         updates: of each network in the whole run.
         threads: networks that may train at once.
+        factors: by theta that changes over the run, what it is multiplied by at each update.
     """
 
     asked: str
@@ -69,6 +70,7 @@ class BackendRequest:
     batch_size: int
     updates: int
     threads: int
+    factors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def choose_backend(request: BackendRequest) -> Chosen:
@@ -79,9 +81,9 @@ def choose_backend(request: BackendRequest) -> Chosen:
     r = request
     made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
     makers: dict[str, Callable[[], Backend]] = {
-        "native": lambda: NativeBackend(r.network, *made_of, threads=r.threads),
-        "compiled": lambda: CompiledBackend(r.network, *made_of),
-        "eager": lambda: EagerBackend(r.network, *made_of),
+        "native": lambda: NativeBackend(r.network, *made_of, threads=r.threads, factors=r.factors),
+        "compiled": lambda: CompiledBackend(r.network, *made_of, factors=r.factors),
+        "eager": lambda: EagerBackend(r.network, *made_of, factors=r.factors),
     }
     refused: dict[str, str] = {}
     for name in ("native", "compiled", "eager"):

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     EPISODE_NETWORK = 4
     STATE = 5
     NOISE = 6
+    CONNECTIONS = 7
 
 
 def seed_sequence(purpose: Purpose, *seed: int) -> SeedSequence:

@@ -65,6 +65,7 @@ class RunView:
                 f"rule {r['name']}: {_theta(r)} ({r['theta_from']})"
                 + _layers(r["layers"], record["layers"])
                 + "".join(f", {n} {theta:g}" for n, theta in r["thetas_by_layer"].items())
+                + "".join(f", {n} over time {text}" for n, text in r["schedules"].items())
                 for r in record["rules"]
             ),
             *(

@@ -59,7 +59,8 @@ def make_app(arguments: Sequence[str] | None) -> App:
             source: a spec (.toml, .json), or the run.json of a run to repeat.
             spec: the fields of the spec.
             task_options: the options of the task.
-            set_: RULE.NAME=VALUE, such as oja.theta=1e-4 or oja.layers=1-4; may be repeated.
+            set_: RULE.NAME=VALUE, such as oja.theta=1e-4, bp.theta=cosine(0.1) or
+                oja.layers=1-4; may be repeated.
             transform: name of a transform of the summed update; may be repeated.
             probe: name of a probe that measures the networks, or all; may be repeated.
             plugin: file with an unpackaged plugin; may be repeated.

@@ -30,6 +30,7 @@ from plastic_core.plan.planned_rules import (
     plan_rules,
 )
 from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.schedule import Schedule
 from plastic_core.plugins.catalogue import Catalogue, Entry
 from plastic_core.plugins.params import build_model, set_params
 
@@ -111,6 +112,16 @@ class Plan:
     def thetas(self) -> dict[str, float]:
         """All thetas by name: that of each rule, and those of its own in some layers."""
         return {name: theta for rule in self.rules for name, theta in rule.thetas.items()}
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """Those of the thetas that change over the run, by name."""
+        return {name: one for rule in self.rules for name, one in rule.schedules.items()}
+
+    @property
+    def updates(self) -> int:
+        """Number of updates of each network."""
+        return -(-self.spec.samples // self.spec.batch_size)
 
     @property
     def theta_layers(self) -> dict[str, dict[str, frozenset[int]]]:
@@ -201,10 +212,10 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     check_together(rules, catalogue, circuit)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
-        own = {f"theta.{name}": theta for name, theta in planned.own.items()}
+        own = {f"theta.{name}": planned.written(f"{planned.name}.{name}") for name in planned.own}
         if term.coefficient is None:
             written = settings.setdefault(planned.name, {})
-            written.update(own or {"theta": planned.theta})
+            written.update(own or {"theta": planned.written(planned.name)})
     # as the task understood them: sizes "64,10" and [64, 10] are the same run
     understood = options.model_dump(mode="json")
     given = {name: understood.get(name, value) for name, value in spec.options.items()}

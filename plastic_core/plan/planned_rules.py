@@ -14,6 +14,7 @@ from plastic_core.api.specs import TaskSpec, Theta
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.plan.expression import Term, taken_away
 from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.schedule import Schedule, read_theta
 from plastic_core.plugins.catalogue import Catalogue, Entry
 from plastic_core.plugins.params import set_params
 
@@ -26,11 +27,13 @@ class LayerTheta:
         name: of the theta, such as "oja.conv1".
         theta: the coefficient.
         layers: counted from 1.
+        schedule: how it changes over the run; None where it does not.
     """
 
     name: str
     theta: float
     layers: tuple[int, ...]
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class PlannedRule:
         by_layer: coefficients of its own in some of them.
         own: the thetas by which the rule multiplies itself, where it has several; `theta` is 1
             then.
+        schedules: by name, of the thetas that change over the run.
     """
 
     entry: Entry
@@ -54,6 +58,7 @@ class PlannedRule:
     layers: tuple[int, ...]
     by_layer: tuple[LayerTheta, ...] = ()
     own: Mapping[str, float] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -66,6 +71,11 @@ class PlannedRule:
         by_layer = {one.name: one.theta for one in self.by_layer}
         own = {f"{self.name}.{name}": theta for name, theta in self.own.items()}
         return {self.name: self.theta, **by_layer, **own}
+
+    def written(self, name: str) -> float | str:
+        """Return one of its thetas as a setting has it: a number, or a schedule's text."""
+        theta = self.thetas[name]
+        return self.schedules[name].text(theta) if name in self.schedules else theta
 
     @property
     def learnable(self) -> dict[str, tuple[float, Theta]]:
@@ -115,35 +125,47 @@ def plan_rules(
         rule: Rule = entry.plugin()
         settings = dict(spec.settings.get(entry.name, {}))
         if rule.spec.thetas:
-            own, origin = _plan_own(rule, term, settings)
+            read, origin = _plan_own(rule, term, settings)
+            own = {name: value for name, (value, _) in read.items()}
+            over_time = {f"{entry.name}.{name}": schedule for name, (_, schedule) in read.items()}
             layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
             also = ("layers", *(f"theta.{name}" for name in rule.spec.thetas))
             set_params(entry, rule, settings, also)
-            planned.append(PlannedRule(entry, rule, 1.0, origin, layers, (), own))
+            some = _some(over_time)
+            planned.append(PlannedRule(entry, rule, 1.0, origin, layers, (), own, some))
             continue
         theta, given = rule.spec.theta_of(), settings.pop("theta", None)
+        asked: Any
         if term.coefficient is not None:
             if given is not None:
                 raise PlasticError(
                     f"theta of '{entry.name}' is given twice: {term.coefficient:g} in the "
                     f"expression and {given} as a setting; keep one"
                 )
-            value, origin = _check_theta(entry.name, theta, term.coefficient), "expression"
+            asked, origin = term.coefficient, "expression"
         elif given is not None:
-            value, origin = _check_theta(entry.name, theta, given), "setting"
+            asked, origin = given, "setting"
         elif entry.name in recommended:
-            value = _check_theta(entry.name, theta, recommended[entry.name])
-            origin = f"recommended by {task.name}"
+            asked, origin = recommended[entry.name], f"recommended by {task.name}"
         else:
-            value, origin = theta.default, "default of the rule"
+            asked, origin = theta.default, "default of the rule"
+        value, schedule = read_theta(entry.name, theta, asked)
         layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
         by_layer = _plan_thetas(entry.name, theta, settings, layers, circuit)
+        some = _some({entry.name: schedule, **{one.name: one.schedule for one in by_layer}})
         set_params(entry, rule, settings, ("theta", "layers"))
-        planned.append(PlannedRule(entry, rule, value, origin, layers, by_layer))
+        planned.append(PlannedRule(entry, rule, value, origin, layers, by_layer, schedules=some))
     return tuple(planned)
 
 
-def _plan_own(rule: Rule, term: Term, settings: dict[str, Any]) -> tuple[dict[str, float], str]:
+def _some(schedules: Mapping[str, Schedule | None]) -> dict[str, Schedule]:
+    """Return those of thetas that have one."""
+    return {name: one for name, one in schedules.items() if one is not None}
+
+
+def _plan_own(
+    rule: Rule, term: Term, settings: dict[str, Any]
+) -> tuple[dict[str, tuple[float, Schedule | None]], str]:
     """Take the thetas of a rule that has several out of its settings; return them, and whence.
 
     Raises:
@@ -158,7 +180,7 @@ def _plan_own(rule: Rule, term: Term, settings: dict[str, Any]) -> tuple[dict[st
         )
     given = {one for one in thetas if f"theta.{one}" in settings}
     own = {
-        one: _check_theta(f"{name}.theta.{one}", theta, settings.pop(f"theta.{one}", theta.default))
+        one: read_theta(f"{name}.theta.{one}", theta, settings.pop(f"theta.{one}", theta.default))
         for one, theta in thetas.items()
     }
     return own, "setting" if given else "default of the rule"
@@ -191,8 +213,8 @@ def _plan_thetas(
                     f"theta of '{name}' in {circuit.layer_names[layer - 1]} is given twice: by "
                     f"{other} and {key}; keep one"
                 )
-        value = _check_theta(f"{name}.{key}", theta, settings.pop(key))
-        found.append((general, LayerTheta(f"{name}.{given}", value, tuple(here))))
+        value, schedule = read_theta(f"{name}.{key}", theta, settings.pop(key))
+        found.append((general, LayerTheta(f"{name}.{given}", value, tuple(here), schedule)))
     # that of a kind of layers is for those that have none of their own
     own = {layer for layer, general in taken if not general}
     parts = [
@@ -210,13 +232,6 @@ def _layers_called(name: str, circuit: Circuit) -> list[int]:
         if name in (own, whole, whole.rstrip(digits), str(layer)):
             found.append(layer)
     return found
-
-
-def _check_theta(name: str, theta: Theta, value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not theta.contains(float(value)):
-        raise PlasticError(f"theta of '{name}' = {value!r}: expected {theta.accepted}")
-    return float(value)
 
 
 def _plan_layers(name: str, rule: Rule, value: Any, circuit: Circuit) -> tuple[int, ...]:

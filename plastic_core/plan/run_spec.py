@@ -26,8 +26,8 @@ class RunSpec(Spec):
     options: Plain = Field({}, description="options of the task")
     settings: dict[str, Plain] = Field(
         {},
-        description="theta (of one layer: theta.LAYER), layers and parameters by rule, "
-        "transform or probe",
+        description="theta (of one layer: theta.LAYER; over time: a text such as cosine(0.1)), "
+        "layers and parameters by rule, transform or probe",
     )
     transforms: tuple[str, ...] = Field((), description="transforms of the summed update, in order")
     probes: tuple[str, ...] = Field((), description="probes that measure the networks, or all")

@@ -50,6 +50,7 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
                 "params": _plain(rule.rule.params),
                 **_by_layer(rule, replica),
                 **_own(rule, replica),
+                **_schedules(rule),
             }
             for rule in plan.rules
         ],
@@ -107,6 +108,12 @@ def _own(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
     """Return the thetas by which a rule multiplies itself; nothing where it does not."""
     own = {name: replica.thetas[f"{rule.name}.{name}"] for name in rule.own}
     return {"thetas": own} if own else {}
+
+
+def _schedules(rule: PlannedRule) -> dict[str, Any]:
+    """Return how its thetas change over the run; nothing where none does."""
+    schedules = {name: [one.name, one.last] for name, one in rule.schedules.items()}
+    return {"schedules": schedules} if schedules else {}
 
 
 def _plain(model: Any) -> Any:

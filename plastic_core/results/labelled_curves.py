@@ -80,6 +80,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
                 {"units": "samples", "long_name": "sample of divergence, -1 for none"},
             ),
             **probes,
+            **_thetas(plan, curves),
         },
         coords=coordinates,
         attrs={
@@ -93,9 +94,30 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
 
 def _weighted(rule: PlannedRule) -> str:
     if rule.own:
-        return f"{rule.name} ({', '.join(f'{n} {theta:.6g}' for n, theta in rule.own.items())})"
-    own = ", ".join(f"{one.theta:.6g} in {one.name.partition('.')[2]}" for one in rule.by_layer)
-    return f"{rule.theta:.6g}*{rule.name}{f' ({own})' if own else ''}"
+        own = [f"{name} {_written(rule, f'{rule.name}.{name}')}" for name in rule.own]
+        return f"{rule.name} ({', '.join(own)})"
+    names = [one.name for one in rule.by_layer]
+    own = [f"{_written(rule, name)} in {name.partition('.')[2]}" for name in names]
+    beside = f" ({', '.join(own)})" if own else ""
+    return f"{_written(rule, rule.name)}*{rule.name}{beside}"
+
+
+def _written(rule: PlannedRule, name: str) -> str:
+    theta = rule.written(name)
+    return theta if isinstance(theta, str) else f"{theta:.6g}"
+
+
+def _thetas(plan: Plan, curves: Curves) -> dict[str, Variable]:
+    """Return the thetas that change over the run, and their names; nothing where none does."""
+    if not plan.schedules:
+        return {}
+    parts = -(-curves.steps // plan.spec.batch_size) / plan.updates
+    values = [[plan.thetas[n] * one.factor(x) for x in parts] for n, one in plan.schedules.items()]
+    name = "theta of the update that follows; at the end, what its schedule ends at"
+    return {
+        "theta": (("theta_of", "step"), np.array(values), {"units": "1", "long_name": name}),
+        "theta_of": (("theta_of",), [*plan.schedules], {"long_name": "name of the theta"}),
+    }
 
 
 def _probe_variables(plan: Plan, curves: Curves) -> Iterator[tuple[str, Variable]]:

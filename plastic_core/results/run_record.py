@@ -25,7 +25,11 @@ from plastic_core.results.environment import environment
 
 
 class RuleRecord(BaseModel):
-    """One rule of a run; layers count from 1."""
+    """One rule of a run; layers count from 1.
+
+    Attributes:
+        schedules: of the thetas that change over the run, such as "cosine(0.1)", by their names.
+    """
 
     name: str
     distribution: str
@@ -35,6 +39,7 @@ class RuleRecord(BaseModel):
     params: dict[str, JsonValue]
     thetas_by_layer: dict[str, FiniteFloat] = {}
     thetas: dict[str, FiniteFloat] = {}
+    schedules: dict[str, str] = {}
 
 
 class TransformRecord(BaseModel):
@@ -224,6 +229,7 @@ class RunRecord(BaseModel):
                         for one in r.by_layer
                         for layer in one.layers
                     },
+                    schedules={n: one.text(r.thetas[n]) for n, one in r.schedules.items()},
                 )
                 for r in plan.rules
             ],

@@ -86,8 +86,11 @@ class Block:
             for name in plan.thetas
         }
         add_thetas(self.parameters, hooks, thetas)
+        self._factors = _factors(plan, dtype)
         self.chosen: Chosen = self._choose(plan, hooks, thetas, dataset, dtype)
-        self._probing = self._probe(plan, hooks, thetas, dataset.shape) if plan.probes else None
+        self._hooks, self._thetas = hooks, thetas
+        self._thetas_now = {name: theta.clone() for name, theta in thetas.items()}
+        self._probing = self._probe(plan, hooks, dataset.shape) if plan.probes else None
         points = len(dataset.labels)
         self._order = torch.from_numpy(
             np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
@@ -107,7 +110,15 @@ class Block:
             self._at_once,
             on_point,
             self._probing,
+            self._set_thetas,
         )
+
+    def _set_thetas(self, updates: int) -> None:
+        """Let evaluations and probes see the thetas after so many updates."""
+        for name, factors in self._factors.items():
+            self._thetas_now[name].copy_(self._thetas[name] * factors[updates].item())
+        if self._factors:
+            add_thetas(self.parameters, self._hooks, self._thetas_now)
 
     def _choose(
         self,
@@ -128,8 +139,9 @@ class Block:
                 torch.from_numpy(dataset.inputs).to(spec.device, dtype),
                 datasets.targets_of(dataset, dataset.labels, dtype).to(spec.device),
                 spec.batch_size,
-                updates=-(-spec.samples // spec.batch_size),
+                updates=plan.updates,
                 threads=self._threads,
+                factors=self._factors,
             )
         )
         if chosen.differs and spec.backend != "auto":
@@ -137,13 +149,7 @@ class Block:
         self.notes.extend(chosen.notes)
         return chosen
 
-    def _probe(
-        self,
-        plan: Plan,
-        hooks: Hooks,
-        thetas: dict[str, torch.Tensor],
-        image: tuple[int, ...],
-    ) -> Probing:
+    def _probe(self, plan: Plan, hooks: Hooks, image: tuple[int, ...]) -> Probing:
         """Return what measures at the evaluation points, and make room for it in the curves."""
         targets, asked = self._held_out[1], plan.spec.probe_samples
         points = min(asked, len(targets))
@@ -156,7 +162,7 @@ class Block:
                 self._circuit,
                 hooks.guarded(),
                 self.parameters.slice(group.start, group.stop),
-                {name: theta[group.start : group.stop] for name, theta in thetas.items()},
+                {name: t[group.start : group.stop] for name, t in self._thetas_now.items()},
                 targets,
                 points,
                 image,
@@ -200,6 +206,15 @@ class Block:
             )
         targets = datasets.targets_of(dataset, labels, dtype)
         return torch.from_numpy(inputs).to(spec.device, dtype), targets.to(spec.device)
+
+
+def _factors(plan: Plan, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return what each theta with a schedule is multiplied by after 0, 1, ... n updates."""
+    parts = [update / plan.updates for update in range(plan.updates + 1 if plan.schedules else 0)]
+    return {
+        name: torch.tensor([schedule.factor(x) for x in parts], dtype=dtype)
+        for name, schedule in plan.schedules.items()
+    }
 
 
 def _groups(parameters: Parameters, at_once: int) -> list[range]:

@@ -37,6 +37,7 @@ def train(
     at_once: int,
     on_point: Callable[[Curves], Any],
     probing: Probing | None = None,
+    set_thetas: Callable[[int], Any] = lambda updates: None,
 ) -> None:
     """Train all replicas, evaluating at the steps of `curves`, from the first one not yet done.
 
@@ -53,6 +54,7 @@ def train(
         at_once: groups evaluated at once.
         on_point: called after each evaluation.
         probing: measures at each evaluation, if anything is to be measured.
+        set_thetas: called before each evaluation with the number of updates so far.
     """
     before = torch.get_num_threads()
     # One thread of torch each: small operations are fastest so, threads that share one operation
@@ -70,11 +72,12 @@ def train(
             last = point == len(curves.steps) - 1
             go_on = stop if last else stop - stop % backend.period
             begun = time.perf_counter()
-            failed = _advance(backend, order, curves.trained_to, go_on)
+            failed = _advance(backend, order, curves.trained_to, go_on, batch_size)
             kept: dict[str, Tensor] = {}
             if go_on < stop:
                 kept = {name: value.clone() for name, value in parameters.named().items()}
-                failed = np.maximum(failed, _advance(backend, order, go_on, stop))
+                again = _advance(backend, order, go_on, stop, batch_size)
+                failed = np.maximum(failed, again)
             curves.train_seconds += time.perf_counter() - begun
             alive = curves.diverged_at < 0
             ended = np.where(failed >= 0, failed + 1, stop)
@@ -82,6 +85,7 @@ def train(
             curves.trained += int(trained.sum())
             curves.updates += int(np.ceil(trained / batch_size).sum())
             curves.diverged_at[alive] = failed[alive]
+            set_thetas(-(-stop // batch_size))
             _evaluate(backend, held_out, loss, curves, point, groups, pool, probing)
             for name, value in kept.items():
                 parameters.named()[name].copy_(value)
@@ -92,14 +96,18 @@ def train(
         torch.set_num_threads(before)
 
 
-def _advance(backend: Backend, order: Tensor, start: int, stop: int) -> NDArray[np.int64]:
+def _advance(
+    backend: Backend, order: Tensor, start: int, stop: int, batch_size: int
+) -> NDArray[np.int64]:
     """Train on some of the points; return where each replica diverged, or -1.
 
     Raises:
         TrainingError: a rule raised; with the sample.
     """
     try:
-        failed: NDArray[np.int64] = backend.advance(order[:, start:stop]).numpy()
+        failed: NDArray[np.int64] = backend.advance(
+            order[:, start:stop], start // batch_size
+        ).numpy()
     except TrainingError as error:
         raise TrainingError(f"{error}, at sample {start + error.sample + 1}") from error
     return np.where(failed >= 0, start + failed, -1)

@@ -25,13 +25,18 @@ class DenseOptions(Spec):
     bias: bool | None = Field(None, description="whether it has biases")
     layer_norm: bool | None = Field(None, description="normalise z before the activation")
     residual: bool | None = Field(None, description="add the input to the output")
+    connections: float | None = Field(
+        None, gt=0, le=1, description="fraction of the connections that there are; None for all"
+    )
 
 
 class Dense(Layer):
     r"""Every unit is connected to every unit below, :math:`y = \sigma(W x [+ b]) [+ x]`.
 
     An image below it is one population of all its channels, rows and columns; of tokens each has
-    the same weights.
+    the same weights. With `connections` each unit has round(connections n_pre) inputs, at least
+    one, drawn once by the place of the layer, the same for all seeds. All other weights stay 0,
+    whatever learns, and so do those of feedback matrices of the layer.
     """
 
     spec = LayerSpec(
@@ -47,7 +52,9 @@ class Dense(Layer):
         options: DenseOptions = self.options
         if len(net.grid(x)) == 2:
             x = net.flat(x)
-        z = net.project(x, options.units, options.init, options.bias)
+        some = options.connections
+        mask = None if some is None else net.some_connections(x, options.units, some)
+        z = net.project(x, options.units, options.init, options.bias, mask)
         if net.spec.layer_norm if options.layer_norm is None else options.layer_norm:
             z = net.apply(Normalise(), z)
         y = net.activate(z, options.activation)

@@ -45,6 +45,16 @@ from plastic_core.api import RecurrentSpec
 from tests.backends import test_native_recurrent
 from tests.meta import test_tangents
 
+for batch in (1, 3):
+    for rule, transforms in (("kolen-pollack+oja", []), ("bp+oja", ["adam"])):
+        native, _ = make(
+            NativeBackend, rule, (64, 10), seeds=3, batch=batch, transforms=transforms,
+            net="dense 17 connections 0.3 / dense 9 connections 0.5 bias",
+            more={{"flags": {FLAGS!r}, "factors": {{"oja": torch.rand(20)}}}},
+        )
+        native.advance(order(3, 20))
+        native.advance(order(3, 6), 14)
+
 for sizes in ((1, 1, 2, 1, 2), (7, 17, 3, 2, 6)):
     names = ("inputs", "hidden", "classes", "present", "steps")
     for more in ({{}}, {{"bias": True, "layer_norm": True, "residual": True, "activation": "gelu"}}):

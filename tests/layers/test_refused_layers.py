@@ -20,7 +20,7 @@ REFUSED = {
     "dense 9 / dense 0": "layer 2 of net, 'dense 0': units = '0': input should be greater than 0",
     "dense 9 bias residuals": "layer 1 of net, 'dense 9 bias residuals': 'dense' takes no "
     "'residuals'; did you mean 'residual'?\n"
-    "  it takes activation, bias, init, layer-norm, residual, units",
+    "  it takes activation, bias, connections, init, layer-norm, residual, units",
     "dense 9 activation": "layer 1 of net, 'dense 9 activation': 'dense': 'activation' has no "
     "value; write activation VALUE",
     "dense 9 activation tan": "layer 1 of net, 'dense 9 activation tan': there is no activation "

@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +61,7 @@ class CompiledBackend:
         batch_size: points in one update.
         chunk: updates of one call; with more of them compiling takes longer. By default 8, and 1
             in recurrent networks, each of which has many steps.
+        factors: by theta that changes over the run, what it is multiplied by at each update.
 
     Attributes:
         compile_seconds: the time that compiling took.
@@ -82,12 +83,13 @@ class CompiledBackend:
         targets: Tensor,
         batch_size: int,
         chunk: int | None = None,
+        factors: Mapping[str, Tensor] | None = None,
     ) -> None:
         recurrent = circuit_of(network).kind in ("recurrent", "sequence")
         add_thetas(parameters, hooks, thetas)
         self._chunk_size = chunk or (1 if recurrent else _CHUNK)
         self._parameters, self._inputs, self._targets = parameters, inputs, targets
-        self._thetas, self._batch = thetas, batch_size
+        self._thetas, self._batch, self._factors = thetas, batch_size, factors or {}
         self._evaluation = Evaluation(network, hooks, parameters)
         self._alive = torch.ones(parameters.replicas, dtype=torch.bool)
         self._step = FunctionalStep(network, hooks, parameters.weights[0].device)
@@ -110,7 +112,7 @@ class CompiledBackend:
             raise CannotCompileError(lines[0].strip() if lines else type(error).__name__) from error
         self.compile_seconds = time.perf_counter() - begun
 
-    def advance(self, order: Tensor) -> Tensor:
+    def advance(self, order: Tensor, first: int = 0) -> Tensor:
         """Train; see `Backend.advance`."""
         failed = torch.full((len(order),), -1)
         living = torch.nonzero(self._alive).flatten()
@@ -118,7 +120,7 @@ class CompiledBackend:
             return failed
         with torch.no_grad():
             for replicas in torch.split(living, self._block):
-                failed[replicas] = self._advance_block(replicas, order[replicas])
+                failed[replicas] = self._advance_block(replicas, order[replicas], first)
         self._alive &= failed < 0
         return failed
 
@@ -148,9 +150,10 @@ class CompiledBackend:
         chunk = self._chunk_size
         points = torch.zeros(chunk, self._block, self._batch, dtype=torch.int64)
         points = points.to(self._inputs.device)
+        nothing = [self._thetas[rule].new_zeros(self._block, 1, 1) for rule in rules]
         example = [
             *self._working.values(),
-            *(self._thetas[rule].new_zeros(self._block, 1, 1) for rule in rules),
+            *self._at(nothing, 0, chunk),
             *self._shown(points),
             torch.zeros(chunk, self._block, 1, 1, dtype=torch.bool, device=points.device),
         ]
@@ -191,6 +194,7 @@ class CompiledBackend:
             points = points.to(self._inputs.device)
             given = [value.clone(memory_format=torch.contiguous_format) for value in ours.values()]
             live = torch.ones_like(example[-1])
+            thetas = self._at(thetas, 0, len(live))
             learn(*given, *thetas, *self._shown(points), live)
             found.append(given)
         for old, value, other in zip(ours.values(), *found, strict=True):
@@ -200,30 +204,43 @@ class CompiledBackend:
             if math.isfinite(bound) and off > bound:
                 raise ValueError("torch.compile gives other numbers than what it was given")
 
-    def _advance_block(self, replicas: Tensor, order: Tensor) -> Tensor:
+    def _at(self, thetas: list[Tensor], first: int, updates: int) -> list[Tensor]:
+        """Return thetas, ``[updates, R, 1, 1]`` of those that change over the run."""
+        found = []
+        for rule, theta in zip(self._rules, thetas, strict=True):
+            if (factors := self._factors.get(rule)) is not None:
+                # beyond the end nothing is live
+                numbers = torch.arange(first, first + updates).clamp(max=len(factors) - 1)
+                theta = theta * factors.to(theta)[numbers].view(-1, 1, 1, 1)
+            found.append(theta)
+        return found
+
+    def _advance_block(self, replicas: Tensor, order: Tensor, first: int) -> Tensor:
         """Train up to a block of replicas; return where each failed, or -1."""
         count, samples = order.shape
         tensors = self._parameters.named()
         for name, working in self._working.items():
             working[:count] = tensors[name][replicas]
         whole = samples // self._batch * self._batch
-        healthy = [self._call(order[:, :whole], self._batch, replicas.tolist())]
+        healthy = [self._call(order[:, :whole], self._batch, replicas.tolist(), first)]
         if whole < samples:
             # a smaller batch has another shape; once in a run is not worth compiling
-            healthy.append(self._call(order[:, whole:], samples - whole, replicas.tolist(), True))
+            number = first + whole // self._batch
+            rest = order[:, whole:]
+            healthy.append(self._call(rest, samples - whole, replicas.tolist(), number, True))
         for name, working in self._working.items():
             tensors[name][replicas] = working[:count]
         points = torch.arange(0, samples, self._batch).unsqueeze(1)
-        first = torch.where(torch.cat(healthy), samples, points).min(0).values
+        bad = torch.where(torch.cat(healthy), samples, points).min(0).values
         matrices = [
             working[:count] for name, working in self._working.items() if "state" not in name
         ]
         finite = torch.stack([m.isfinite().all(-1).all(-1) for m in matrices]).all(0).cpu()
-        failed = torch.where(first < samples, first, -1)
+        failed = torch.where(bad < samples, bad, -1)
         return torch.where((failed < 0) & ~finite, samples - 1, failed)
 
     def _call(
-        self, order: Tensor, events: int, replicas: list[int], by_steps: bool = False
+        self, order: Tensor, events: int, replicas: list[int], first: int, by_steps: bool = False
     ) -> Tensor:
         """Take the updates of `order`; return ``[updates, R]``, whether outputs were finite."""
         device, places = self._inputs.device, self._block
@@ -246,8 +263,10 @@ class CompiledBackend:
         # [chunks, updates, R, K], so that the points of each step lie together
         picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).to(device)
         for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
-            finite = run(self._working, thetas, *self._shown(pick), alive)
+            now = self._at(thetas, first, chunk)
+            finite = run(self._working, now, *self._shown(pick), alive)
             healthy.append(finite.cpu())
+            first += chunk
         return torch.cat(healthy)[:updates, :count]
 
     def _chunk(
@@ -262,9 +281,13 @@ class CompiledBackend:
         values = dict(working)
         by_name = dict(zip(self._rules, thetas, strict=True))
         finite = []
-        for x, target, alive in zip(inputs.unbind(), targets.unbind(), live.unbind(), strict=True):
+        shown = zip(inputs.unbind(), targets.unbind(), live.unbind(), strict=True)
+        for update, (x, target, alive) in enumerate(shown):
+            now = by_name | {name: by_name[name][update] for name in self._factors}
+            # those of rules that have several are read beside the states
+            values |= {k: now[n] for n in self._factors if (k := f"state.theta.{n}") in values}
             old = self._parameters.with_values(values)
-            new, outputs = self._step(old, by_name, x, target)
+            new, outputs = self._step(old, now, x, target)
             values = {
                 name: torch.where(alive, after, values[name]) for name, after in new.named().items()
             }

@@ -7,6 +7,7 @@ of dispatch is not shared). No number depends on the size of a block.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
@@ -42,6 +43,7 @@ class EagerBackend:
         inputs: ``[N, n]``, the training points.
         targets: ``[N, n_L]``, or ``[N, T, n_L]`` where there is one at each step.
         batch_size: points in one update.
+        factors: by theta that changes over the run, what it is multiplied by at each update.
     """
 
     period = 1
@@ -55,8 +57,10 @@ class EagerBackend:
         inputs: Tensor,
         targets: Tensor,
         batch_size: int,
+        factors: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._network, self._hooks, self._thetas = network, hooks.guarded(), thetas
+        self._factors = factors
         self._parameters = parameters
         self._inputs, self._targets = inputs, targets
         self._batch_size = batch_size
@@ -64,12 +68,12 @@ class EagerBackend:
         self._evaluation = Evaluation(network, self._hooks, parameters)
         self._blocks = self._make_blocks()
 
-    def advance(self, order: Tensor) -> Tensor:
+    def advance(self, order: Tensor, first: int = 0) -> Tensor:
         """Train; see `Backend.advance`."""
         failed = torch.full((order.shape[0],), -1)
         with torch.inference_mode():
-            for first, last, engine in self._blocks:
-                failed[first:last] = self._advance_block(engine, order[first:last])
+            for start, stop, engine in self._blocks:
+                failed[start:stop] = self._advance_block(engine, order[start:stop], first)
         if bool((failed >= 0).any()):
             for replica in torch.nonzero(failed >= 0).flatten().tolist():
                 self._alive[replica] = False
@@ -86,7 +90,7 @@ class EagerBackend:
         with torch.inference_mode():
             return self._evaluation.activities(x, replica)
 
-    def _advance_block(self, engine: Engine, order: Tensor) -> Tensor:
+    def _advance_block(self, engine: Engine, order: Tensor, first: int) -> Tensor:
         failed = torch.full((order.shape[0],), -1)
         samples, batch = order.shape[1], self._batch_size
         start = 0
@@ -96,7 +100,8 @@ class EagerBackend:
             events = min(batch, samples - start)
             stop = start + updates * events
             try:
-                healthy = self._run_chunk(engine, order[:, start:stop], events)
+                number = first + start // batch
+                healthy = self._run_chunk(engine, order[:, start:stop], events, number)
             except TrainingError as error:
                 error.sample += start
                 raise
@@ -108,7 +113,7 @@ class EagerBackend:
         finite = torch.stack([m.isfinite().all(-1).all(-1) for m in matrices]).all(0)
         return torch.where((failed < 0) & ~finite.cpu(), samples - 1, failed)
 
-    def _run_chunk(self, engine: Engine, order: Tensor, events: int) -> Tensor:
+    def _run_chunk(self, engine: Engine, order: Tensor, events: int, first: int) -> Tensor:
         """Take the steps of one chunk; return for each step and replica whether it was finite."""
         replicas = order.shape[0]
         # [updates, R, K], so that the points of each step lie together
@@ -120,7 +125,7 @@ class EagerBackend:
             for x, target, kept in zip(
                 inputs.unbind(), targets.unbind(), outputs.unbind(), strict=True
             ):
-                kept.copy_(engine.step(x, target))
+                kept.copy_(engine.step(x, target, first + update))
                 update += 1
         except TrainingError as error:
             error.sample = update * events
@@ -142,7 +147,8 @@ class EagerBackend:
 
     def _engine(self, first: int, last: int) -> Engine:
         thetas = {name: theta[first:last] for name, theta in self._thetas.items()}
-        return Engine(self._network, self._hooks, thetas, self._parameters.slice(first, last))
+        parameters = self._parameters.slice(first, last)
+        return Engine(self._network, self._hooks, thetas, parameters, self._factors)
 
 
 def _runs(flags: list[bool]) -> list[tuple[int, int]]:

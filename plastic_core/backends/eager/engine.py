@@ -6,7 +6,7 @@ step consists of is described once, in `plastic_core.backends.step`; here it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ class Engine:
         hooks: from `plastic_core.hooks.hooks.resolve_hooks`.
         thetas: for each rule its theta, a tensor ``[R]`` or a number.
         parameters: changed in place by `step`; states that they lack are added.
+        factors: by theta that changes over the run, what it is multiplied by at each update.
 
     Raises:
         PlasticError: the rules need feedback matrices, and the parameters have none.
@@ -52,6 +53,7 @@ class Engine:
         hooks: Hooks,
         thetas: Mapping[str, Tensor | float],
         parameters: Parameters,
+        factors: Mapping[str, Tensor] | None = None,
     ) -> None:
         if hooks.feedback is not None and not parameters.feedback:
             raise PlasticError(
@@ -74,28 +76,41 @@ class Engine:
             .expand(shape)
             for name, theta in thetas.items()
         }
+        self._factors = {name: of_each.tolist() for name, of_each in (factors or {}).items()}
+        self._initial = {name: columns[name] for name in self._factors}
+        self._thetas = columns | {name: columns[name].clone() for name in self._factors}
         masks = masks_of(circuit, hooks.feedback, like.device)
         self._plasticity = [
-            _Plasticity(projection, hooks, columns, parameters, masks)
+            _Plasticity(projection, hooks, self._thetas, parameters, masks)
             for projection in range(len(parameters.weights))
         ]
 
-    def step(self, x: Tensor, target: Tensor) -> Tensor:
+    def step(self, x: Tensor, target: Tensor, update: int = 0) -> Tensor:
         """Learn from one mini-batch in each replica.
 
         Args:
             x: ``[R, K, n_0]``, the inputs.
             target: ``[R, K, n_L]``.
+            update: its number in the run, counted from 0, where thetas change.
 
         Returns:
             The outputs y_L before the update, ``[R, K, n_L]``; the next step overwrites them.
         """
+        if self._factors:
+            self._set_thetas(update)
         bound, functions = self._bound_to(x.shape[1])
         bound.show(x, target)
         for function in functions:
             function()
         count_updates(self.parameters.state)
         return bound.output
+
+    def _set_thetas(self, update: int) -> None:
+        for name, factors in self._factors.items():
+            torch.mul(self._initial[name], factors[update], out=self._thetas[name])
+        add_thetas(self.parameters, self._hooks, self._thetas)
+        for plasticity in self._plasticity:
+            plasticity.rescale(self._factors)
 
     def signals(self, x: Tensor, target: Tensor) -> Sequence[Signals]:
         """Return what the rules of each projection may read, and learn nothing.
@@ -142,6 +157,11 @@ class _Plasticity:
             for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies})
         }
         self._names = " and ".join(rule.name for rule in here)
+
+    def rescale(self, names: Container[str]) -> None:
+        """Take up thetas that have changed."""
+        for total in self._sums.values():
+            total.rescale(names)
 
     def update(self, own: Own, s: Signals) -> None:
         """Let every rule compute its increment, then add them all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Container
 
 import torch
 from torch import Tensor
@@ -87,6 +88,11 @@ class MatrixSum:
         total = total if dense is None else total + dense
         return total if self._mask is None else total * self._mask
 
+    def rescale(self, names: Container[str]) -> None:
+        """Take up thetas that have changed."""
+        for joined in self._joined:
+            joined.rescale(names)
+
     def _take(self, batch: int) -> tuple[Tensor | None, Tensor | None, _Joined | None]:
         """Return the dense parts, the fraction of each row that decays, and the factors."""
         dense = fraction = joined = None
@@ -140,10 +146,20 @@ class _Joined:
             for (rule, scale), left in zip(scales, lefts, strict=True)
         ]
         self._column = torch.cat([parts[i] for i in self._order], 1)
+        views = torch.split(self._column, [parts[i].shape[1] for i in self._order], 1)
+        factors = [(scales[i][0], scales[i][1] / batch) for i in self._order]
+        self._parts = [*zip(factors, views, strict=True)]
+        self._thetas = thetas
         replicas, rows, columns = matrix.shape
         self.left = aligned_zeros(replicas, self._column.shape[1], rows, like=matrix)
         self.right = aligned_zeros(replicas, self._column.shape[1], columns, like=matrix)
         self.add = added_product(matrix, self.left, self.right)
+
+    def rescale(self, names: Container[str]) -> None:
+        """Take up thetas that have changed."""
+        for (name, scale), part in self._parts:
+            if name in names:
+                part.copy_(self._thetas[name] * scale)
 
     def take(self, lefts: list[Tensor], rights: list[Tensor]) -> None:
         """Take the factors of an update."""

@@ -79,6 +79,7 @@ typedef {"double" if double else "float"} real;
 #define PERIOD {PERIOD}
 #define DECAY_PERIOD {DECAY_PERIOD}
 #define LAYER_NORM_EPSILON {EPSILON}
+#define MASKED_FEEDBACK {int(not program.feedback_output)}
 #define FEEDBACK_ERROR(s) (s).{"output_" if program.feedback_output else ""}error
 /* What an operation does. */
 enum {{ {codes} }};

@@ -46,8 +46,6 @@ def capture(step: Description, dtype: torch.dtype) -> Program:
     Raises:
         NotNativeError: with the reason.
     """
-    if any(matrix.mask is not None for matrix in step.circuit.matrices):
-        raise NotNativeError("C is not generated for masks, which leave connections out")
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
     return _Capture(step, dtype).program()

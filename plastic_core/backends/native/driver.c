@@ -32,8 +32,16 @@ static void take_inputs(network_t *net, const int64_t *points, long count) {
     net->used = 0;
 }
 
+/* Thetas of this update: those of the replica times their factors. */
+static void set_thetas(network_t *net, const real *thetas, int64_t update) {
+    const real *factors = net->job->factors + update * THETAS;
+    for (long t = 0; t < THETAS; t++) net->theta_now[t] = thetas[t] * factors[t];
+    net->theta = net->theta_now;
+}
+
 /* Returns the index of the point at which an output was not finite, or -1. */
 static int64_t train(job_t *job, network_t *net, const int64_t *order) {
+    const real *thetas = net->theta;
     const long samples = job->samples, group = job->batch * net->together;
     const long input = padded(units_at(job, job->input));
     long ready = least(group, samples); /* points whose inputs are taken up */
@@ -47,6 +55,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         }
         memcpy(net->input, net->inputs + net->used * input, events * input * sizeof(real));
         net->points = order + start;
+        if (job->factors) set_thetas(net, thetas, job->begun + start / job->batch);
         carry_out_all(net, 0, job->forward);
         if (!finite_outputs(net)) return start;
         carry_out_all(net, job->forward, job->operations);

@@ -192,6 +192,13 @@ INLINE void decay_tile(const int width, vec *tile, long begin, const matrix_t *m
         }
 }
 
+/* Leave out the connections where the mask is 0. */
+INLINE void mask_tile(const int width, vec *tile, long begin, const matrix_t *m,
+                      const matrix_t *mask) {
+    const vec *there = tile_at(mask, begin);
+    for (long i = 0; i < m->rows * width; i++) tile[i] *= there[i];
+}
+
 /* Take rows of columns into the tile, below those that wait there. */
 INLINE void wait_tile(const int width, vec *tile, long begin, const matrix_t *m, long at,
                       const real *column) {
@@ -241,6 +248,10 @@ static void flush(matrix_t *m, long events, const real *x, vec *parts, long part
 
 static void decay(const matrix_t *m, const real *by_row, const real *by_column) {
     FOR_TILES(m, decay_tile, m, by_row, by_column)
+}
+
+static void leave_out(const matrix_t *m, const matrix_t *mask) {
+    FOR_TILES(m, mask_tile, m, mask)
 }
 
 /* Let an increment row column' wait. */

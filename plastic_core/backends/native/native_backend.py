@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +30,7 @@ from plastic_core.backends.step.description import Description
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.circuits.network import circuit_of
 from plastic_core.hooks.hooks import Hooks
+from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE, count_updates
 from plastic_core.networks.parameters import Parameters, add_thetas
 
@@ -37,7 +38,7 @@ from plastic_core.networks.parameters import Parameters, add_thetas
 _FAST_DECAY: Final = 0.1
 
 _INTEGERS = (
-    *("projections", "replicas", "samples", "batch", "stop", "next", "buffers", "places"),
+    *("projections", "replicas", "samples", "batch", "begun", "stop", "next", "buffers", "places"),
     *("operations", "forward", "input", "output", "outputs", "answers", "ahead", "layouts"),
 )
 _POINTERS = (
@@ -46,7 +47,9 @@ _POINTERS = (
     *("alive", "periods", "weights", "weight_strides"),
     *("feedback", "feedback_strides", "feedback_rows"),
     *("states", "state_strides", "state_sizes", "matrix_states", "matrix_state_strides"),
-    *("thetas", "constants", "inputs", "targets", "order", "noise", "noise_names", "failed"),
+    "masks",
+    *("thetas", "factors", "constants", "inputs", "targets", "order"),
+    *("noise", "noise_names", "failed"),
 )
 
 
@@ -93,6 +96,7 @@ class NativeBackend:
         threads: networks trained at once.
         flags: more flags for the compiler.
         code: of another backend with the same network, rules and precision, to be used again.
+        factors: by theta that changes over the run, what it is multiplied by at each update.
 
     Attributes:
         code: what was compiled.
@@ -115,6 +119,7 @@ class NativeBackend:
         threads: int = 1,
         flags: Sequence[str] = (),
         code: NativeCode | None = None,
+        factors: Mapping[str, Tensor] | None = None,
     ) -> None:
         circuit = circuit_of(network)
         add_thetas(parameters, hooks, thetas)
@@ -136,15 +141,23 @@ class NativeBackend:
         self._kept: list[Tensor] = []
         self._states = parameters.state
         self._job = self._make_job(code, thetas, parameters, inputs, targets, batch_size)
+        like = parameters.weights[0]
+        masks = [None if m is None else m.to(like) for m in masks_of(circuit, None)["forward"]]
+        self._kept += [mask for mask in masks if mask is not None]
+        self._job.masks = self._pointers(masks)
+        if factors:
+            one = torch.ones_like(next(iter(factors.values())))
+            columns = [factors.get(name, one).to(like) for name in code.program.thetas]
+            self._job.factors = self._keep(torch.stack(columns, 1))
 
-    def advance(self, order: Tensor) -> Tensor:
+    def advance(self, order: Tensor, first: int = 0) -> Tensor:
         """Train; see `Backend.advance`."""
         failed = torch.full((len(order),), -1)
         if not order.shape[1]:
             return failed
         points = order.contiguous()
         job = self._job
-        job.samples, job.next, job.stop = points.shape[1], 0, 0
+        job.samples, job.begun, job.next, job.stop = points.shape[1], first, 0, 0
         job.order, job.failed = points.data_ptr(), failed.data_ptr()
         count, library = min(self._threads, len(order)), self.code.library
 

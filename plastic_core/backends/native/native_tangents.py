@@ -43,6 +43,8 @@ class NativeTangents(NativeBackend):
     def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
         if program.transform is not None:
             raise NotNativeError("transforms are not differentiated in C")
+        if any(table.masked):
+            raise NotNativeError("masks, which leave connections out, are not differentiated in C")
         if any(table.shared):
             raise NotNativeError("shared weights are not differentiated in C")
         values = Values()

@@ -10,6 +10,7 @@ typedef struct {
 /* All sizes and strides count elements. */
 typedef struct {
     int64_t projections, replicas, samples, batch;
+    int64_t begun;             /* number of the first update, counted from 0 */
     int64_t stop;              /* set by another thread: end soon */
     int64_t next;              /* the first replica that no thread has taken yet */
     int64_t buffers, places, operations;
@@ -39,7 +40,9 @@ typedef struct {
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
     real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] */
     const int64_t *matrix_state_strides;
+    real *const *masks;        /* [projections], each [n_post, n_pre] of 0 and 1, null for all 1 */
     const real *thetas;        /* [replicas, THETAS] */
+    const real *factors;       /* [updates of the run, THETAS] of thetas, or null */
     const real *constants;
     const real *inputs;        /* [N, units of x] */
     const real *targets;       /* [N, answers, outputs] */
@@ -79,6 +82,8 @@ typedef struct {
     int shared;                /* whether it sends at many places at once */
     const struct kind *kind;
     matrix_t weight, feedback; /* feedback transposed */
+    int masked;                /* whether connections are left out, */
+    matrix_t mask;             /* and 1 where there is one */
     increment_t on_weight, on_feedback;
     signals_t all;             /* of all events */
     real *buffers[BUFFERS + 1];
@@ -90,6 +95,7 @@ typedef struct {
 typedef struct {
     const job_t *job;
     const real *theta, *constant;
+    real theta_now[THETAS + 1]; /* where they change over the run */
     uint64_t seed, updates;    /* what noise is made of */
     long events;               /* of the present mini-batch */
     const int64_t *points;     /* which they are */
@@ -137,9 +143,9 @@ struct activation {
 };
 
 /* Updates that wait before they are added, at most. Where rows or columns decay by fractions of
-their own, and where an update has several events, nothing waits. */
+their own, where an update has several events, and where there is a mask, nothing waits. */
 static long period(const job_t *job, const projection_t *p, int decays) {
-    return job->batch * p->count == 1 && decays != BY_VECTOR ? PERIOD : 1;
+    return job->batch * p->count == 1 && decays != BY_VECTOR && !p->masked ? PERIOD : 1;
 }
 
 /* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
@@ -178,6 +184,7 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->n_out = job->outputs;
     p->count = job->events[l];
     p->shared = job->shared[l] != 0;
+    p->masked = job->masks[l] != 0;
     p->pre_pad = padded(p->n_pre);
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
@@ -191,6 +198,7 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
         lay_out_matrix(&p->feedback, arena, job->feedback_rows[l], p->n_pre,
                        room_for(p, kind->feedback_count, fed, 0));
     }
+    if (p->masked) lay_out_matrix(&p->mask, arena, p->n_post, p->n_pre, 0);
     for (int s = 0; s < MATRIX_STATES; s++)
         lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0);
     const long widest = p->pre_pad > p->post_pad ? p->pre_pad : p->post_pad;
@@ -309,6 +317,7 @@ static void copy_network(const job_t *job, network_t *net, int64_t replica, int 
         projection_t *p = &net->projections[l];
         real *w = job->weights[l] + replica * job->weight_strides[l];
         copy_matrix(&p->weight, w, p->n_pre, 1, back);
+        if (p->masked && !back) copy_matrix(&p->mask, job->masks[l], p->n_pre, 1, 0);
         if (job->feedback) {
             real *b = job->feedback[l] + replica * job->feedback_strides[l];
             copy_matrix(&p->feedback, b, 1, p->feedback.rows, back);

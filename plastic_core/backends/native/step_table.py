@@ -43,10 +43,11 @@ class StepTable:
         input: the place of the input.
         output: that of what the output function gives.
         answers: how often it gives something for each sample.
-        ahead: the projection that sends the input, once, or -1.
+        ahead: the projection that sends the input, once and without a mask, or -1.
         activations: the different activation functions.
         layouts: how populations are laid out.
         shared: of each projection whether it sends at several places at once.
+        masked: of each projection whether a mask leaves connections out.
 
     Raises:
         NotNativeError: the circuit has something that C is not generated for.
@@ -60,6 +61,7 @@ class StepTable:
         self.activations: list[Activation] = []
         self.layouts = Layouts(circuit, self.vectors)
         self.shared = [circuit.places(sends[0].z) > 1 for sends in circuit.sends]
+        self.masked = [matrix.mask is not None for matrix in circuit.matrices]
         self.signals: list[dict[str, int]] = [{} for _ in circuit.sends]
         # how many parts the error of a node has, which of them came, and where it is no node's
         self._parts = Counter(node for back in step.backward for node in _written(back))
@@ -80,7 +82,9 @@ class StepTable:
         self.answers = circuit.answers
         once = [p for p, s in enumerate(circuit.sends) if [one.pre for one in s] == [circuit.input]]
         own_forward = [program.kinds[kind].forward is not None for kind in program.kind_of]
-        self.ahead = once[0] if once and not own_forward[once[0]] else NOWHERE
+        # it multiplies its next input in the pass that adds increments, before a mask is applied
+        fit = once and not own_forward[once[0]] and not self.masked[once[0]]
+        self.ahead = once[0] if fit else NOWHERE
         self._go_forward()
         self.forward = len(self.operations)
         self._compare()

@@ -13,6 +13,7 @@ INLINE void transform_tile(const int width, vec *tile, long begin, const network
     real *weight = (real *)tile, *state[MATRIX_STATES + 1];
     for (int s = 0; s < MATRIX_STATES; s++) state[s] = (real *)tile_at(&p->matrix_state[s], begin);
     const real *right = weight + m->rows * lanes;
+    const real *there = p->masked ? (const real *)tile_at(&p->mask, begin) : 0;
     for (long i = 0; i < m->rows; i++, weight += lanes) {
         real increment[WIDEST * LANES] = {0};
         for (long k = 0; k < m->waiting; k++) {
@@ -24,6 +25,7 @@ INLINE void transform_tile(const int width, vec *tile, long begin, const network
         if (on->column_decay)
             SIMD for (long j = 0; j < lanes; j++)
                 increment[j] -= weight[j] * on->column_decay[column + j];
+        if (there) SIMD for (long j = 0; j < lanes; j++) increment[j] *= there[i * lanes + j];
         transform_row(net, p, i, column, lanes, increment, weight, state);
         for (long j = used; j < lanes; j++) weight[j] = 0;
         for (int s = 0; s < MATRIX_STATES; s++) state[s] += lanes;

@@ -192,6 +192,11 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
             f"thetas of single layers ({own}): each rule has one theta that is learned; leave out "
             "--set RULE.theta.LAYER"
         )
+    if plan.schedules:
+        raise PlasticError(
+            f"thetas over time ({listing(plan.schedules)}): each rule has one theta that is "
+            "learned; begin at a number, such as 0.1"
+        )
     if plan.score.name != ACCURACY:
         raise PlasticError(
             f"loss '{plan.network.loss}': its score is {plan.score.name}, and episodes are of "

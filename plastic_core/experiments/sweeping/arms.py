@@ -14,6 +14,7 @@ from plastic_core.base.spec import Spec
 from plastic_core.plan.expression import parse
 from plastic_core.plan.plan import Plan, make_plan
 from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.schedule import with_theta
 from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are no axes: the sweep has its own, or they hold several values.
@@ -30,7 +31,7 @@ class SweepSpec(Spec):
         rules: rule expressions, side by side.
         grid: values by axis: the theta of a rule, a setting of a rule or transform
             (``rule.name``), an option of the task, or a field of the RunSpec. An axis of a rule
-            applies to the expressions that hold it.
+            applies to the expressions that hold it; numbers for a theta with a schedule are its a.
         base: what is the same for all, seeds included; its rule is not used.
     """
 
@@ -111,6 +112,10 @@ def _set(
     if owner in names:
         own = fields["settings"].setdefault(owner, {})
         key = name if dot else "theta"
+        given = sweep.base.settings.get(owner, {}).get(key)
+        if key in own and own[key] == given and (varied := with_theta(given, value)):
+            own[key] = varied
+            return
         if key in own:
             raise PlasticError(
                 f"{key} of '{owner}' is given twice: as an axis, and as another axis or a setting; "

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
+
+# Between values, and not within a schedule such as decay(0.1, 0.01).
+_COMMA: Final = re.compile(r",(?![^(]*\))")
 
 # Values that a widened axis has more.
 _MORE: Final = 4
@@ -29,7 +33,8 @@ def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:
     name = name.strip()
     if not (equals and name and values.strip()):
         raise _fault(text, "expected NAME=VALUES")
-    found = [value for part in values.split(",") for value in _values(text, part.strip())]
+    parts = _COMMA.split(values)
+    found = [value for part in parts for value in _values(text, part.strip())]
     if len(set(found)) < len(found):
         raise _fault(text, "a value stands twice")
     return name, tuple(found)
