@@ -77,13 +77,21 @@ def counting(s):
             f"C is not generated for 'cumsum'; {FOLLOWED}",
         ),
         (
-            lambda s: 0.1 * s.weight,
-            "it reads the matrix 'weight'; write s.forward(v) or s.back(v) in place of products with "
-            "it, and return decay() for a part of it",
+            lambda s: outer(torch.bmm(s.pre, s.weight.mT), s.pre),
+            "it turns a matrix; write s.forward(v), s.back(v) or s.feed_back(v) for products with it",
         ),
         (
-            lambda s: outer(s.post, s.pre) + torch.bmm(s.post.mT, s.pre),
-            "it returns an increment for the matrix; return outer(a, b), decay(), and sums of them",
+            lambda s: outer(s.post, s.pre) + torch.bmm(s.pre.mT, s.post).mT,
+            f"it reads the attribute 'mT' of a tensor; {FOLLOWED}",
+        ),
+        (
+            lambda s: outer(s.post, s.pre) + torch.baddbmm(s.weight, s.post.mT, s.pre),
+            "of what is turned it takes torch.bmm(a.mT, b) alone, a over post and b over pre",
+        ),
+        (
+            lambda s: s.weight / s.weight.sum(-1, keepdim=True),
+            "it looks at more than one element of a matrix at a time; write it with functions of "
+            "single elements",
         ),
         (
             lambda s: outer(s.post * s.pre.mean(), s.pre),
@@ -112,10 +120,10 @@ def test_a_rule_that_does_something_else_at_each_call():
     )
 
 
-def test_a_state_as_large_as_the_weights():
+def test_a_state_over_a_population_by_itself():
     made = rule_of(
-        lambda s: (outer(s.post + s.state.trace.sum(), s.pre), {"trace": s.state.trace}),
-        state={"trace": State(over="weight")},
+        lambda s: (outer(s.post + s.state.lateral.sum(), s.pre), {"lateral": s.state.lateral}),
+        state={"lateral": State(over="post*post")},
     )
     with pytest.raises(NotNativeError) as caught:
         make(NativeBackend, "bp+made", (4, 3, 2), rules=[made])
@@ -123,8 +131,8 @@ def test_a_state_as_large_as_the_weights():
     assert rule == "the rule 'made'"
     assert line.startswith("line ")
     assert reason == (
-        "its state 'trace' is a matrix; declare it over 'post' or 'pre' where a number for each "
-        "unit does"
+        "its state 'lateral' is a matrix over 'post*post'; declare it over 'weight', 'post' or "
+        "'pre' where that does"
     )
 
 
@@ -134,8 +142,7 @@ def test_own_forward():
     rule, line, reason = str(caught.value).split(": ", 2)
     assert (rule, line[:5]) == ("the rule 'own'", "line ")
     assert reason == (
-        "it reads the matrix 'weight'; write s.forward(v) or s.back(v) in place of products with it, "
-        "and return decay() for a part of it"
+        "it turns a matrix; write s.forward(v), s.back(v) or s.feed_back(v) for products with it"
     )
 
 

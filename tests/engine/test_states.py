@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
-from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, spec_of
+from tests.daily import combined
+from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, spec_of, trained
 
 
 class Averaging(Rule):
@@ -181,9 +182,54 @@ def test_states_of_units_are_native(name):
     assert_agree(Averaging, "0.002*averaging", name, "native", used)
 
 
+class Synapses(Rule):
+    """Each synapse has a trace and what it began with, and is pulled back to that."""
+
+    spec = spec_of(
+        "synapses",
+        {"pre", "post", "z", "weight"},
+        state={
+            "trace": {"over": "weight"},
+            "start": {"over": "weight", "initial": "weight"},
+            "rate": {"over": "post"},
+            "mean": {"over": "pre", "initial": 1.0},
+        },
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        old = s.state
+        together = torch.bmm(s.z.tanh().mT, s.pre) / s.batch
+        trace = 0.9 * old.trace + together * (1 + old.rate.mT)
+        pull = torch.where(trace.abs() > 0.01, old.start - s.weight, 0 * trace)
+        rate = 0.9 * old.rate + 0.1 * s.post.mean(1, keepdim=True)
+        mean = 0.9 * old.mean + 0.1 * s.pre.mean(1, keepdim=True)
+        update = outer(s.post, s.pre) + trace + 0.1 * pull * old.mean - 0.05 * s.weight
+        return update, {"trace": trace, "start": old.start, "rate": rate, "mean": mean}
+
+
+@pytest.mark.parametrize(
+    ("name", "expression"),
+    combined(RUNS, ["-0.001*synapses", "0.02*bp + 0.0002*synapses", "0.001*oja + -0.001*synapses"]),
+)
+def test_states_of_synapses_are_native(name, expression):
+    used = "eager" if name == "attention" else None
+    assert_agree(Synapses, expression, name, "native", used)
+
+
+def test_states_of_synapses_beside_transforms():
+    given = {"transforms": ("momentum", "weight-bounds"), "settings": {"momentum": {"layers": "2"}}}
+    expression = "0.02*bp + 0.0002*synapses"
+    eager, _ = trained(Synapses, expression, "dense", "eager", **given)
+    native, record = trained(Synapses, expression, "dense", "native", **given)
+    assert record["backend"] == "native", record["backend_reason"]
+    for key, value in eager.items():
+        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize("rule", [Averaging, Matrices], ids=lambda rule: rule.spec.name)
+@pytest.mark.parametrize("rule", [Averaging, Matrices, Synapses], ids=lambda rule: rule.spec.name)
 def test_compiled_is_eager(rule, name):
     assert_agree(rule, f"0.002*{rule.spec.name}", name, "compiled")
 

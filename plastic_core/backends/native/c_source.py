@@ -33,13 +33,13 @@ def emit(program: Program, activations: str, double: bool) -> str:
         activations: C of the activation functions.
         double: compute in double precision.
     """
-    writer = Writer("out" if program.feedback_output else "post")
+    writer = Writer("out" if program.feedback_output else "post", program.transformed)
     texts, entries = zip(
         *(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True
     )
     counts = [len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u]
     own = [*texts, "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"]
-    made = [emit_transform(program.transform), activations, emit_loss(program.loss)]
+    made = [activations, emit_loss(program.loss)]
     return header(program, writer, counts, double) + join(writer, own, made, "learning")
 
 
@@ -49,7 +49,7 @@ def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str)
     Args:
         writer: of the kinds of projections.
         own: their functions.
-        made: those of transforms, activation functions and loss.
+        made: those of activation functions and loss.
         learning: the file that says how projections learn.
     """
     folder = files("plastic_core.backends.native")
@@ -57,8 +57,14 @@ def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str)
     def read(*names: str) -> list[str]:
         return [(folder / f"{name}.c").read_text() for name in names]
 
-    parts = [*read("kernels", "functions"), _buffers(writer), *read("network"), *own, *made]
-    return "\n".join([*parts, *read("transform", "maps", "places", "step", learning, "driver")])
+    parts = [
+        *read("kernels", "functions"),
+        _buffers(writer),
+        *read("network", "transform"),
+        *own,
+        *made,
+    ]
+    return "\n".join([*parts, *read("maps", "places", "step", learning, "driver")])
 
 
 def header(program: Program, writer: Writer, counts: Sequence[int], double: bool) -> str:
@@ -75,7 +81,7 @@ typedef {"double" if double else "float"} real;
 #define NOISES {len(program.noises[0])}
 #define BUFFERS {len(writer.buffers)}
 #define COUNTS {max([*counts, 1])}
-#define TRANSFORMED {int(program.transform is not None)}
+#define TRANSFORMED {int(program.transformed)}
 #define PERIOD {PERIOD}
 #define DECAY_PERIOD {DECAY_PERIOD}
 #define LAYER_NORM_EPSILON {EPSILON}
@@ -122,7 +128,8 @@ class Sink:
 class Writer:
     """Writes what is computed at each kind of projection; they share the table of buffers."""
 
-    def __init__(self, feedback_rows: str) -> None:
+    def __init__(self, feedback_rows: str, transformed: bool) -> None:
+        self._transformed = transformed
         self.buffers: list[_Buffer] = []
         self._feedback_rows = feedback_rows
         self._free: list[int] = []
@@ -150,6 +157,9 @@ class Writer:
             new = self._pointer(value, False, units)
             count = "1" if units is None else f"p->n_{units}"
             copies.append(f"memcpy(p->state[{slot}], {new}, {count} * sizeof(real));")
+        transform = ""
+        if self._transformed:
+            transform = emit_transform(index, kind.transform, self._pointer)
         signals = [
             "const signals_t *s = &p->all;",
             "const long first = 0;",
@@ -162,7 +172,7 @@ static void bind_{index}(projection_t *p) {{
     (void)s;
 {indented(bound)}}}
 
-{forward}{propagate}{_function(f"compute_{index}", "projection_t *p", body)}"""
+{transform}{forward}{propagate}{_function(f"compute_{index}", "projection_t *p", body)}"""
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
             *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
@@ -171,7 +181,7 @@ static void bind_{index}(projection_t *p) {{
         functions = [f"bind_{index}", f"compute_{index}"]
         functions += [
             f"{n}_{index}" if t else "0"
-            for n, t in (("propagate", propagate), ("forward", forward))
+            for n, t in (("propagate", propagate), ("forward", forward), ("transform", transform))
         ]
         return text, f"    {{{listing(map(int, numbers))}, {', '.join(functions)}}},\n"
 

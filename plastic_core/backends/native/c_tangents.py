@@ -7,7 +7,6 @@ from typing import Final
 
 from plastic_core.backends.native.c_loss import emit_loss, emit_loss_tangents
 from plastic_core.backends.native.c_source import Sink, Writer, header, indented, join, listing
-from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.derivatives import TangentKind, TangentUpdate
 from plastic_core.backends.native.program import Program, Value
 
@@ -25,7 +24,7 @@ def emit_tangents(
         activations: C of the activation functions.
         double: compute in double precision.
     """
-    writer = _TangentWriter("out" if program.feedback_output else "post")
+    writer = _TangentWriter("out" if program.feedback_output else "post", transformed=False)
     texts, entries, tangent_entries, functions = [], [], [], []
     for i, (kind, tangent) in enumerate(zip(program.kinds, tangents, strict=True)):
         text, entry = writer.write_kind(i, kind)
@@ -44,7 +43,7 @@ def emit_tangents(
         "static const struct tangent tangents[] = {\n" + "".join(functions) + "};",
     ]
     losses = [emit_loss(program.loss), emit_loss_tangents(program.loss, program.constants)]
-    made = [emit_transform(None), activations, *losses]
+    made = [activations, *losses]
     return header(program, writer, counts, double) + join(writer, own, made, "tangents")
 
 

@@ -1,43 +1,54 @@
-"""C from what was captured of the transforms: one row of a tile at a time, elementwise."""
+"""C of what becomes of an increment: one row of a tile at a time, element by element."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.program import MatrixTransform, Value
 
+#: Gives C text of a pointer to a value of a rule: for each event, or over units, or a single one.
+Pointer = Callable[[Value, bool, str | None], str]
 
-def emit_transform(transform: MatrixTransform | None) -> str:
+
+def emit_transform(index: int, transform: MatrixTransform | None, pointer: Pointer) -> str:
     """Return the functions that transform a row of an increment, and the states over units.
 
-    Without transforms an increment is added as it is.
+    Args:
+        index: of the kind of projections.
+        transform: what is computed; without it an increment is added as it is.
+        pointer: to what rules compute of vectors.
     """
-    row, stores = _Lines({"post": "i", "pre": "column + j"}), ["weight[j] += increment[j];"]
-    loops = []
+    row = _Lines({"post": "i", "pre": "column + j"}, pointer)
+    stores, loops = ["weight[j] += increment[j];"], []
     if transform is not None:
         stores = [f"weight[j] += {row.text(transform.increment)};"]
         for slot, value in transform.matrix_states:
             stores.append(f"state[{slot}][j] = {row.text(value)};")
         for units in ("pre", "post"):
-            lines, unit_stores = _Lines({units: "i"}), []
+            lines, unit_stores = _Lines({units: "i"}, pointer), []
             for slot, over, value in transform.states:
                 if over == units:
                     unit_stores.append(f"p->state[{slot}][i] = {lines.text(value)};")
             body = [*lines.every, *lines.row, *lines.inner, *unit_stores]
             loops.append(f"for (long i = 0; i < p->n_{units}; i++) {{ {' '.join(body)} }}")
     return f"""\
-INLINE void transform_row(const network_t *net, const projection_t *p, long i, long column,
-                          long lanes, const real *increment, real *weight, real *const *state) {{
-    (void)net, (void)p, (void)i, (void)column, (void)state;
+INLINE void transform_row_{index}(const network_t *net, const projection_t *p, long i, long column,
+                            long lanes, const real *increment, real *weight, real *const *state) {{
+    const signals_t *s = &p->all;
+    (void)net, (void)s, (void)i, (void)column, (void)state;
     {_joined([*row.every, *row.row])}
     SIMD for (long j = 0; j < lanes; j++) {{
         {_joined([*row.inner, *stores], "        ")}
     }}
 }}
 
-static void transform_states(const network_t *net, projection_t *p) {{
-    (void)net, (void)p;
+static void transform_{index}(const network_t *net, projection_t *p) {{
+    FOR_TILES(&p->weight, transform_tile, net, p, transform_row_{index})
+    /* last, because every tile reads the old ones */
     {_joined(loops)}
 }}
+
 """
 
 
@@ -50,21 +61,24 @@ class _Lines(Naming):
 
     Args:
         index: by units, C text of the index of a state over them.
+        pointer: see `emit_transform`.
     """
 
-    def __init__(self, index: dict[str, str]) -> None:
+    def __init__(self, index: dict[str, str], pointer: Pointer) -> None:
         super().__init__()
-        self._index = index
+        self._index, self._pointer = index, pointer
         self.every: list[str] = []
         self.row: list[str] = []
         self.inner: list[str] = []
 
     def _scope(self, value: Value) -> list[str]:
-        return {None: self.every, "post": self.row}.get(value.units, self.inner)
+        return {None: self.every, "post": self.row, "rows": self.row}.get(value.units, self.inner)
 
     def _leaf(self, value: Value) -> str | None:
         if value.operation == "signal":
             return f"{value.arguments[0]}[j]"
+        if value.operation == "weight":
+            return "weight[j]"
         if value.operation == "matrix_state":
             return f"state[{value.arguments[0]}][j]"
         if value.operation == "state":
@@ -72,4 +86,24 @@ class _Lines(Naming):
             return f"p->state[{slot}][{self._index[units]}]"
         if value.operation == "number":
             return f"net->constant[{value.arguments[0]}]"
+        if value.operation == "outer":
+            return self._outer(*value.arguments)
+        if value.operation in ("rows", "along"):
+            (vector,) = value.arguments
+            index = {"post": "i", "pre": "column + j", None: "0"}[vector.units]
+            return f"{self._pointer(vector, False, vector.units)}[{index}]"
         return None
+
+    def _outer(self, row: Value, column: Value) -> str:
+        """Return the sum of a row of outer products over the events, which is made first."""
+        left, right = self._pointer(row, True, "post"), self._pointer(column, True, "pre")
+        name = f"sum{len(self._names)}"
+        self.row += [
+            f"real {name}[WIDEST * LANES] = {{0}};",
+            "for (long e = 0; e < p->count * net->events; e++) {",
+            f"    const real factor = ({left})[e * p->post_pad + i];",
+            f"    const real *along = {right} + e * p->pre_pad + column;",
+            f"    SIMD for (long j = 0; j < lanes; j++) {name}[j] += factor * along[j];",
+            "}",
+        ]
+        return f"{name}[j]"

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from plastic_core.api.plugin import Rule
+from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import SIGNALS
 from plastic_core.api.site import Site
-from plastic_core.api.update import Decay, Outer, as_update
+from plastic_core.api.update import Decay, Dense, Outer, as_update
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss, capture_loss_value
 from plastic_core.backends.native.program import (
@@ -68,13 +68,23 @@ class _Capture:
         acting += [(rule.spec, layers) for rule, layers, _ in hooks.forward]
         for spec, layers in acting:
             self.acts.setdefault(spec.name, set()).update(layers)
-        states = [(spec.name, name) for spec, _ in acting for name in spec.state]
-        self.slots = [*dict.fromkeys(states)]
+        states = [
+            ((spec.name, name), state.over)
+            for spec, _ in acting
+            for name, state in spec.state.items()
+        ]
+        self.slots = [*dict.fromkeys(slot for slot, over in states if over != "weight")]
+        self.matrix_slots = [*dict.fromkeys(slot for slot, over in states if over == "weight")]
+        self.transform_slots = transform_slots(hooks, len(self.slots), self.matrix_slots)
+        if hooks.transforms and any("feedback" in rule.spec.modifies for rule in hooks.local):
+            raise NotNativeError("C is not generated for transforms of a feedback matrix")
         noises = [(spec.name, name) for spec, _ in acting for name in sorted(spec.noise)]
         self.noises = [*dict.fromkeys(noises)]
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
-        self.follower = Follower(self.values, self.slots, dtype, self.noises, self.thetas)
+        self.follower = Follower(
+            self.values, self.slots, dtype, self.noises, self.thetas, self.matrix_slots
+        )
         self.known: dict[str, Value] = {}
         if any("loss" in reads for reads in self.step.reads):
             self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)
@@ -95,7 +105,8 @@ class _Capture:
             forwards = tuple(
                 (rule, function) for rule, layers, function in self.hooks.forward if p in layers
             )
-            key = (needs, propagates, own_source, rules, forwards)
+            transforms = tuple(self.hooks.transforms_at(p))
+            key = (needs, propagates, own_source, rules, forwards, transforms)
             # the rules of one site are those of others that get the same answers
             asked = self.hooks.propagate_asked if propagates else frozenset[str]()
             told = site.answers(asked | (self.hooks.forward_asked if forwards else asked))
@@ -103,26 +114,32 @@ class _Capture:
                 known[key, told] = len(kinds)
                 kinds.append(self._kind(*key, site))
             kind_of.append(known[key, told])
-        states = [
-            [state_key(name, p, state) if p in self.acts[name] else None for p in range(depth)]
-            for name, state in self.slots
-        ]
-        slots = transform_slots(self.hooks, len(states))
-        transform = capture_transforms(self.hooks, slots, self.values.constants, self.dtype)
 
-        def keys(owner: str, state: str) -> list[str | None]:
-            return [state_key(f"{owner}.forward", p, state) for p in range(depth)]
+        def of_rule(name: str, state: str) -> list[str | None]:
+            acts = self.acts[name]
+            return [state_key(name, p, state) if p in acts else None for p in range(depth)]
 
+        def of_transform(name: str, state: str) -> list[str | None]:
+            acts = [name in {one for one, *_ in self.hooks.transforms_at(p)} for p in range(depth)]
+            key = f"{name}.forward"
+            return [state_key(key, p, state) if acts[p] else None for p in range(depth)]
+
+        own, of_transforms = self.matrix_slots, self.transform_slots
         return Program(
             kinds=kinds,
             kind_of=kind_of,
             thetas=self.thetas,
             constants=self.values.constants,
-            states=states + [keys(*slot) for slot in slots.units],
+            states=[
+                *(of_rule(*slot) for slot in self.slots),
+                *(of_transform(*slot) for slot in of_transforms.units),
+            ],
             feedback_output=self.hooks.feedback == "output",
             uniform_decays=self.uniform_decays,
-            transform=transform,
-            matrix_states=[keys(*slot) for slot in slots.matrices],
+            matrix_states=[
+                *(of_rule(*slot) for slot in own),
+                *(of_transform(*slot) for slot in of_transforms.matrices[len(own) :]),
+            ],
             loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
             noises=self._noise_names(),
         )
@@ -134,6 +151,7 @@ class _Capture:
         own_source: bool,
         rules: tuple[LocalRule, ...],
         forwards: tuple[tuple[Rule, Callable[[Any], Any]], ...],
+        transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...],
         site: Site,
     ) -> Kind:
         self.values.known = dict(self.known)
@@ -158,17 +176,27 @@ class _Capture:
         self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
         kind = Kind(needs, None, None, propagated, [], {}, forward)
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
+        matrix_states: list[tuple[int, Value]] = []
         for rule in rules:
             result, new = split_result(rule.spec, self.follower.follow(rule, rule.function, site))
             for name, value in new.items():
+                over = rule.spec.state[name].over
+                if over == "weight":
+                    slot = self.matrix_slots.index((rule.name, name))
+                    matrix_states.append((slot, self.values.value(value)))
+                    continue
                 slot = self.slots.index((rule.name, name))
                 kind.states.append((slot, self.values.value(value)))
-                over = rule.spec.state[name].over
                 kind.state_units[slot] = None if over == "one" else over
             for matrix, update in result.items():
-                updates[matrix] += [(rule.theta, part) for part in as_update(update).parts]
+                parts = as_update(update).parts  # a value counts as a tensor
+                updates[matrix] += [(rule.theta, part) for part in parts]
         kind.weight = self._matrix(updates["forward"], transposed=False)
         kind.feedback = self._matrix(updates["feedback"], transposed=True)
+        slots, constants = self.transform_slots, self.values.constants
+        kind.transform = capture_transforms(
+            transforms, kind.weight, matrix_states, slots, constants, self.dtype
+        )
         return kind
 
     def _forward(self, rule: Rule, function: Callable[[Any], Any], site: Site) -> Value | None:
@@ -198,9 +226,10 @@ class _Capture:
         fraction: dict[str | None, Value] = {}
         batch = self.values.make("batch")
         for rule, part in parts:
-            if not isinstance(part, Outer | Decay):
+            if isinstance(part, Dense) and transposed:
                 raise NotNativeError(
-                    f"the rule '{rule}': it returns an increment for the matrix; return outer(a, b)"
+                    f"the rule '{rule}': it returns an increment for the matrix B; return "
+                    "outer(a, b), decay(), and sums of them"
                 )
             if not isinstance(part.scale, int | float):
                 raise NotNativeError(
@@ -217,7 +246,12 @@ class _Capture:
                 if row in columns:
                     column = self.values.make("add", columns[row], column)
                 columns[row] = column
+            elif isinstance(part, Dense):
+                added = self.values.make("mul", scale, self.values.value(part.value))
+                before = update.dense
+                update.dense = added if before is None else self.values.make("add", before, added)
             else:
+                assert isinstance(part, Decay)
                 along = None
                 if part.factor is None:
                     self.uniform_decays.append((rule, float(part.scale)))

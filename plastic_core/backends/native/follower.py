@@ -15,7 +15,6 @@ from plastic_core.api.site import Site
 from plastic_core.backends.native.operations import arguments_of, name_of
 from plastic_core.backends.native.program import NotNativeError, Value, Values
 from plastic_core.backends.native.tracing import (
-    INSTEAD_OF_DENSE,
     Sited,
     named,
     of_a_plugin,
@@ -31,11 +30,7 @@ FOLLOWED: Final = (
     "mean, amax or amin over dim 1 or -1 with keepdim=True"
 )
 
-_INSTEAD_OF_A_MATRIX: Final = {
-    "weight": "write s.forward(v) or s.back(v) in place of products with it, and return decay() "
-    "for a part of it",
-    "feedback": "write s.feed_back(v) in place of products with it",
-}
+_INSTEAD_OF_PRODUCTS: Final = "write s.forward(v), s.back(v) or s.feed_back(v) for products with it"
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,13 @@ class _Flat:
     value: Value
 
 
+@dataclass(frozen=True)
+class _Turned:
+    """Vectors of all events with their units along the rows of a matrix."""
+
+    value: Value
+
+
 class Follower:
     """Turns what hooks return into values.
 
@@ -61,6 +63,7 @@ class Follower:
         dtype: of the run.
         noises: (rule, noise) in the order of "noise" values.
         thetas: in the order of "theta" values.
+        matrix_slots: (rule, state) in the order of "matrix_state" values.
     """
 
     kind = "rule"
@@ -73,7 +76,9 @@ class Follower:
         dtype: torch.dtype,
         noises: Sequence[tuple[str, str]] = (),
         thetas: Sequence[str] = (),
+        matrix_slots: Sequence[tuple[str, str]] = (),
     ) -> None:
+        self._matrix_slots = matrix_slots
         self._values, self._slots, self._dtype = values, slots, dtype
         self._noises, self._thetas = noises, thetas
 
@@ -126,12 +131,9 @@ class Follower:
         """Return an argument on which the hook can be tried."""
         trial = trial_signals(rule, self._dtype, self._site)
         self._replicas, self._events, post = trial.post.shape
-        self._units = {
-            None: 1,
-            "post": post,
-            "pre": trial.pre.shape[-1],
-            "out": trial.output_error.shape[-1],
-        }
+        pre, out = trial.pre.shape[-1], trial.output_error.shape[-1]
+        self._units = {None: 1, "post": post, "pre": pre, "out": out}
+        self._of_matrices = {"weight": (post, pre), "rows": (post, 1)}
         return trial
 
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
@@ -154,6 +156,8 @@ class Follower:
             return self._size(args[0].of, args[1])
         if name == "size" and method and not kwargs:
             return self._size(*args) if len(args) > 1 else _Shape(args[0])
+        if any(isinstance(one, _Turned) for one in args):
+            return self._checked("bmm", self._summed_outer(name, args), trial)
         if name == "unsqueeze" and isinstance(args[0], _Flat):
             return self._checked(name, args[0].value, trial)
         if name == "softmax" and len(args) == 2 and args[1] in (-1, 2) and not kwargs:
@@ -170,6 +174,16 @@ class Follower:
         value = self._values.make(operation, *(self._values.value(v) for v in operands))
         return self._checked(name, value, trial)
 
+    def _summed_outer(self, name: str | None, args: tuple[Any, ...]) -> Value:
+        """Return the sum over events of a b' for ``torch.bmm(a.mT, b)``."""
+        if name in ("bmm", "matmul") and len(args) == 2 and isinstance(args[0], _Turned):
+            row, column = args[0].value, self._values.value(args[1])
+            if (row.units, column.units, column.events) == ("post", "pre", True):
+                return self._values.make("outer", row, column)
+        raise NotNativeError(
+            "of what is turned it takes torch.bmm(a.mT, b) alone, a over post and b over pre"
+        )
+
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
         if owner is SIGNALS:
@@ -177,9 +191,10 @@ class Follower:
                 return _OWN[name]
             if name == "batch":
                 return self._values.make("batch")
-            if name in _INSTEAD_OF_A_MATRIX:
-                instead = _INSTEAD_OF_A_MATRIX[name]
-                raise NotNativeError(f"it reads the matrix '{name}'; {instead}")
+            if name == "weight":
+                return self._values.make("weight")
+            if name == "feedback":
+                raise NotNativeError(f"it reads the matrix 'feedback'; {_INSTEAD_OF_PRODUCTS}")
             return self._values.signal(name)
         if owner is THETA:
             return self._values.make("theta", self._thetas.index(f"{rule.spec.name}.{name}"))
@@ -192,10 +207,13 @@ class Follower:
             return self._values.make("noise", self._noises.index((rule.spec.name, name)), name)
         if owner is STATE:
             state = rule.spec.state[name]
+            if state.over == "weight":
+                slot = self._matrix_slots.index((rule.spec.name, name))
+                return self._values.make("matrix_state", slot)
             if state.is_matrix:
                 raise NotNativeError(
-                    f"its state '{name}' is a matrix; declare it over 'post' or 'pre' where a "
-                    "number for each unit does"
+                    f"its state '{name}' is a matrix over '{state.over}'; declare it over "
+                    "'weight', 'post' or 'pre' where that does"
                 )
             over = None if state.over == "one" else state.over
             return self._values.make("state", self._slots.index((rule.spec.name, name)), over)
@@ -203,8 +221,11 @@ class Follower:
             return _Shape(owner)
         if isinstance(owner, Value) and name == "dtype":
             return trial
-        instead = INSTEAD_OF_DENSE if name in ("mT", "T") else FOLLOWED
-        raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {instead}")
+        if isinstance(owner, Value) and name == "mT" and owner.units == "post":
+            return _Turned(owner) if owner.events else self._values.make("rows", owner)
+        if isinstance(owner, Value) and name == "mT" and owner.units == "weight":
+            raise NotNativeError(f"it turns a matrix; {_INSTEAD_OF_PRODUCTS}")
+        raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {FOLLOWED}")
 
     def _size(self, owner: Any, dim: Any) -> Value:
         if isinstance(owner, Value) and isinstance(dim, int):
@@ -253,6 +274,8 @@ class Follower:
 
     def _fits(self, value: Value, shape: torch.Size) -> bool:
         """Return whether a result on trial varies over what its value varies over."""
+        if value.units in ("weight", "rows"):
+            return tuple(shape) == self._of_matrices[value.units]
         return tuple(shape) == (self._events if value.events else 1, self._units[value.units])
 
 

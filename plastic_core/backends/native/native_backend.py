@@ -280,7 +280,7 @@ class NativeBackend:
 
 def _period(program: Program, batch_size: int) -> int:
     """Return the number of updates after which nothing waits in any matrix."""
-    if batch_size > 1 or program.transform is not None:
+    if batch_size > 1 or program.transformed:
         return 1
     updates = [u for kind in program.kinds for u in (kind.weight, kind.feedback) if u is not None]
     alone = any(u.uniform_decay and not u.products for u in updates)
@@ -292,7 +292,7 @@ def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tens
 
     None where increments are transformed.
     """
-    if program.transform is not None:
+    if program.transformed:
         return torch.ones(replicas, dtype=torch.int64)
     lost = torch.zeros(replicas, dtype=torch.float64)
     for rule, scale in program.uniform_decays:

@@ -41,7 +41,7 @@ class NativeTangents(NativeBackend):
         job.feedback_tangents = self._pointers(feedback)
 
     def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
-        if program.transform is not None:
+        if program.transformed:
             raise NotNativeError("transforms are not differentiated in C")
         if any(table.masked):
             raise NotNativeError("masks, which leave connections out, are not differentiated in C")

@@ -38,7 +38,7 @@ typedef struct {
     const int64_t *feedback_rows;
     real *const *states;       /* [projections, STATES], null where the rule does not act */
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
-    real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] */
+    real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] or null */
     const int64_t *matrix_state_strides;
     real *const *masks;        /* [projections], each [n_post, n_pre] of 0 and 1, null for all 1 */
     const real *thetas;        /* [replicas, THETAS] */
@@ -89,7 +89,7 @@ typedef struct {
     real *buffers[BUFFERS + 1];
     real *state[STATES + 1];
     uint64_t noise[NOISES + 1]; /* their names */
-    matrix_t matrix_state[MATRIX_STATES + 1]; /* of transforms, in tiles as W is */
+    matrix_t matrix_state[MATRIX_STATES + 1]; /* in tiles as W is */
 } projection_t;
 
 typedef struct {
@@ -131,6 +131,7 @@ struct kind {
                       long first, long events);
     void (*forward)(const network_t *net, projection_t *p, const signals_t *s, real *into,
                     long first, long events);
+    void (*transform)(const network_t *net, projection_t *p); /* and add what waits, or null */
 };
 
 /* An activation function, in so many units, and where there are tangents its derivatives. */
@@ -329,7 +330,9 @@ static void copy_network(const job_t *job, network_t *net, int64_t replica, int 
         }
         for (long s = 0; s < MATRIX_STATES; s++) {
             const long at = l * MATRIX_STATES + s;
-            real *there = job->matrix_states[at] + replica * job->matrix_state_strides[at];
+            real *there = job->matrix_states[at];
+            if (!there) continue;
+            there += replica * job->matrix_state_strides[at];
             copy_matrix(&p->matrix_state[s], there, p->n_pre, 1, back);
         }
     }

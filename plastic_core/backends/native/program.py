@@ -34,13 +34,15 @@ class Value:
     Attributes:
         operation: "signal", "state", "noise", "matrix_state", "number", "theta", "batch", "events"
             (their number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS`
-            or `operations.PRODUCTS`.
+            or `operations.PRODUCTS`. In what varies over the elements of W also "weight", "outer",
+            of two vectors and summed over the events, "rows", a vector along the rows, and
+            "along", one along the columns or a number.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
         arguments: values, and for leaves what names them.
         events: whether it differs between the events of a mini-batch.
         units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
-            over the elements of W, or None.
+            over the elements of W, "rows" where over its rows, or None.
         level: how many reductions and products lie below it.
     """
 
@@ -67,11 +69,13 @@ class MatrixUpdate:
         products: the outer products, one for each different row factor.
         row_decay: the fraction of each row that decays, or None.
         column_decay: the same for columns.
+        dense: what is added element by element, over "weight", or None.
     """
 
     products: list[RankOne]
     row_decay: Value | None = None
     column_decay: Value | None = None
+    dense: Value | None = None
 
     @property
     def uniform_decay(self) -> bool:
@@ -91,6 +95,7 @@ class Kind:
         states: (slot, new value).
         state_units: for each slot the population that the state belongs to, None for a number.
         forward: z, where a rule computes it, or None for W pre.
+        transform: what becomes of the increment of W, or None where it is added as it is.
     """
 
     needs: Needs
@@ -100,11 +105,12 @@ class Kind:
     states: list[tuple[int, Value]]
     state_units: dict[int, str | None]
     forward: Value | None = None
+    transform: MatrixTransform | None = None
 
 
 @dataclass
 class MatrixTransform:
-    """What the transforms of a run make of an increment; over W and its states, elementwise.
+    """What transforms, and rules element by element, make of an increment, W and its states.
 
     Attributes:
         increment: what is added to W.
@@ -142,8 +148,7 @@ class Program:
         states: for each slot the key of the state at each projection, or None.
         feedback_output: whether the feedback matrices come from the output layer.
         uniform_decays: rule and scale of the decays that are the same for all weights.
-        transform: of the increments of W, or None.
-        matrix_states: for each slot the key of the state at each projection.
+        matrix_states: for each slot the key of the state at each projection, or None.
         loss: what happens at the output.
         noises: for each projection the names of its noise, as numbers.
     """
@@ -155,10 +160,14 @@ class Program:
     states: list[list[str | None]]
     feedback_output: bool
     uniform_decays: list[tuple[str, float]]
-    transform: MatrixTransform | None
     matrix_states: list[list[str | None]]
     loss: LossProgram
     noises: list[list[int]]
+
+    @property
+    def transformed(self) -> bool:
+        """Whether some increments are transformed, so that none waits."""
+        return any(kind.transform is not None for kind in self.kinds)
 
 
 #: Populations of the signals.
@@ -168,6 +177,16 @@ _UNITS: Final[dict[str, str]] = {
     for n, one in SIGNALS.items()
     if n not in {*MATRIX_SIGNALS, "pre_error", "loss"}
 }
+
+
+#: What is said of sums and the like over the elements of a matrix.
+ONE_AT_A_TIME: Final = (
+    "it looks at more than one element of a matrix at a time; write it with functions of single "
+    "elements"
+)
+
+# Units of what varies over the elements of W, or over its rows.
+_OF_A_MATRIX: Final = frozenset({"weight", "rows"})
 
 
 class Values:
@@ -186,6 +205,8 @@ class Values:
     def make(self, operation: str, *arguments: Any) -> Value:
         """Return the value of an operation, the same object for the same arguments."""
         if operation in REDUCTIONS:
+            if arguments[0].units in _OF_A_MATRIX:
+                raise NotNativeError(ONE_AT_A_TIME)
             vanishing = REDUCTIONS[operation].over
             if not (arguments[0].events and "events" in vanishing) and not (
                 arguments[0].units and "units" in vanishing
@@ -200,6 +221,12 @@ class Values:
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
         values = [a for a in arguments if isinstance(a, Value)]
         units = {v.units for v in values} - {None}
+        if operation in ("weight", "matrix_state", "outer", "rows"):
+            return Value(
+                operation, arguments, False, "rows" if operation == "rows" else "weight", 0
+            )
+        if units & _OF_A_MATRIX and operation != "along":
+            return self._over_a_matrix(operation, arguments, units)
         if len(units) > 1:
             raise NotNativeError(
                 "it combines populations of different sizes; write a sum or mean over one of them"
@@ -223,6 +250,19 @@ class Values:
             along = REDUCTIONS[operation].over
             events, over = events and "events" not in along, None if "units" in along else over
         return Value(operation, arguments, events, over, level)
+
+    def _over_a_matrix(
+        self, operation: str, arguments: tuple[Any, ...], units: set[str | None]
+    ) -> Value:
+        """Return what varies over the elements of W, or over its rows."""
+
+        def inside(one: Any) -> Any:
+            if not isinstance(one, Value) or one.units in _OF_A_MATRIX or one.operation == "number":
+                return one
+            return self.make("along", one)
+
+        over = "rows" if units == {"rows"} else "weight"
+        return Value(operation, tuple(map(inside, arguments)), False, over, 0)
 
     def number(self, value: float) -> Value:
         """Return a constant."""

@@ -156,7 +156,7 @@ static int collect_on_weight(projection_t *p, long events) {
 /* Add what waits to W, and take up inputs ahead: the products of W with them. */
 static void flush_weight(const network_t *net, projection_t *p, long events, const real *x) {
     if (TRANSFORMED) {
-        transform(net, p);
+        p->kind->transform(net, p);
         p->weight.waiting = 0;
         if (events) forward(&p->weight, events, x, net->ahead_parts, p->parts_pad);
     } else flush(&p->weight, events, x, net->ahead_parts, p->parts_pad);

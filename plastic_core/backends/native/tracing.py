@@ -14,11 +14,7 @@ from torch import fx
 from plastic_core.api import site as sites
 from plastic_core.api import update as updates
 from plastic_core.api.site import SITE_NAMES, Site
-from plastic_core.api.update import Decay, Outer, Part, Sum, Update
-from plastic_core.backends.native.program import NotNativeError
-
-#: What to return in place of an increment that is a matrix.
-INSTEAD_OF_DENSE: Final = "return outer(a, b), decay(), and sums of them"
+from plastic_core.api.update import Decay, Dense, Outer, Part, Sum, Update
 
 
 class Sited:
@@ -103,9 +99,6 @@ def replaced(result: Any, kind: type, function: Callable[[Any], Any]) -> Any:
         elif isinstance(part, Decay):
             parts.append(Decay(replaced(part.factor, kind, function), part.scale))
         else:
-            value: Any = getattr(part, "value", None)
-            made = value.node.meta["line"] if isinstance(value, fx.Proxy) else None
-            raise NotNativeError(
-                f"{named(made)}it returns an increment for the matrix; {INSTEAD_OF_DENSE}"
-            )
+            assert isinstance(part, Dense)
+            parts.append(Dense(replaced(part.value, kind, function), part.scale))
     return Sum(tuple(parts))

@@ -3,9 +3,14 @@
 The whole increment of a matrix is never stored: it is made for one row of one tile, transformed
 there together with the states of the same place, and added. */
 
-/* The row i of a tile: make the increment from what waits and what decays, transform and add it. */
+/* What becomes of a row of an increment. */
+typedef void (*transform_row_t)(const network_t *net, const projection_t *p, long i, long column,
+                                long lanes, const real *increment, real *weight,
+                                real *const *state);
+
+/* Each row of a tile: make the increment from what waits and what decays, transform and add it. */
 INLINE void transform_tile(const int width, vec *tile, long begin, const network_t *net,
-                           projection_t *p) {
+                           projection_t *p, const transform_row_t transform_row) {
     const matrix_t *m = &p->weight;
     const increment_t *on = &p->on_weight;
     const long lanes = width * LANES, column = begin * LANES, left_pad = padded(m->rows);
@@ -30,10 +35,4 @@ INLINE void transform_tile(const int width, vec *tile, long begin, const network
         for (long j = used; j < lanes; j++) weight[j] = 0;
         for (int s = 0; s < MATRIX_STATES; s++) state[s] += lanes;
     }
-}
-
-static void transform(const network_t *net, projection_t *p) {
-    FOR_TILES(&p->weight, transform_tile, net, p)
-    /* last, because every tile reads the old ones */
-    transform_states(net, p);
 }

@@ -6,16 +6,24 @@ not elementwise, such as the norm of an increment, is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from plastic_core.api.plugin import Transform
 from plastic_core.api.specs import State
 from plastic_core.backends.native.follower import FOLLOWED, SIGNALS, STATE, Follower
 from plastic_core.backends.native.operations import REDUCTIONS
-from plastic_core.backends.native.program import MatrixTransform, NotNativeError, Value, Values
+from plastic_core.backends.native.program import (
+    ONE_AT_A_TIME,
+    MatrixTransform,
+    MatrixUpdate,
+    NotNativeError,
+    Value,
+    Values,
+)
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.transform_trial import trial_increment
 
@@ -26,7 +34,7 @@ class TransformSlots:
 
     Attributes:
         units: those over units, behind `first` slots of the rules.
-        matrices: those over a matrix.
+        matrices: those over a matrix, those of the rules first.
     """
 
     first: int
@@ -40,16 +48,19 @@ class TransformSlots:
         return self.first + self.units.index((owner, name))
 
 
-def transformed(hooks: Hooks) -> bool:
-    """Return whether anything is transformed: only where a matrix changes are there states."""
-    return bool(hooks.transforms) and any(rule.spec.modifies for rule in hooks.local)
+def transform_slots(
+    hooks: Hooks, first: int, matrices: Sequence[tuple[str, str]]
+) -> TransformSlots:
+    """Return a slot for each state of a transform.
 
-
-def transform_slots(hooks: Hooks, first: int) -> TransformSlots:
-    """Return a slot for each state of a transform; `first` come before those over units."""
-    slots = TransformSlots(first, [], [])
-    if not transformed(hooks):
-        return slots
+    Args:
+        hooks: the resolved hooks.
+        first: slots before those over units.
+        matrices: the slots before those over a matrix.
+    """
+    slots = TransformSlots(first, [], [*matrices])
+    if not any(rule.spec.modifies for rule in hooks.local):
+        return slots  # for then nothing changes that could be transformed
     for owner, transform, *_ in hooks.transforms:
         for name, state in transform.spec.state.items():
             if state.over == "one":
@@ -60,12 +71,19 @@ def transform_slots(hooks: Hooks, first: int) -> TransformSlots:
 
 
 def capture_transforms(
-    hooks: Hooks, slots: TransformSlots, constants: list[float], dtype: torch.dtype
+    transforms: Sequence[tuple[str, Transform, Callable[[Any], Any]]],
+    update: MatrixUpdate | None,
+    states: Sequence[tuple[int, Value]],
+    slots: TransformSlots,
+    constants: list[float],
+    dtype: torch.dtype,
 ) -> MatrixTransform | None:
-    """Return what the transforms of a run compute, or None where there is none.
+    """Return what becomes of the increment of a matrix, or None where it is added as it is.
 
     Args:
-        hooks: the resolved hooks.
+        transforms: that act on it.
+        update: what rules make of it.
+        states: (slot, new value) of the states of the rules over it.
         slots: of the states.
         constants: numbers of the program, which are added to.
         dtype: of the run.
@@ -73,16 +91,17 @@ def capture_transforms(
     Raises:
         NotNativeError: with the reason.
     """
-    if not transformed(hooks):
+    dense = None if update is None else update.dense
+    if update is None:
+        transforms = ()
+    if not (transforms or states or dense is not None):
         return None
-    if any(layers is not None for *_, layers in hooks.transforms):
-        raise NotNativeError("C is not generated for transforms of some layers alone")
-    if any("feedback" in rule.spec.modifies for rule in hooks.local):
-        raise NotNativeError("C is not generated for transforms of a feedback matrix")
     values = _MatrixValues()
     values.constants = constants
-    captured = MatrixTransform(values.signal("increment"), [], [])
-    for owner, transform, function, _ in hooks.transforms:
+    if dense is not None:
+        values.known["increment"] = values.make("add", values.signal("increment"), dense)
+    captured = MatrixTransform(values.signal("increment"), [], [*states])
+    for owner, transform, function in transforms:
         result = _TransformFollower(values, slots, owner, dtype).follow(transform, function)
         if transform.spec.state:
             result, new = result
@@ -102,10 +121,7 @@ class _MatrixValues(Values):
 
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
         if operation in REDUCTIONS:
-            raise NotNativeError(
-                "it looks at more than one element of a matrix at a time; write it with functions "
-                "of single elements"
-            )
+            raise NotNativeError(ONE_AT_A_TIME)
         units = {v.units for v in arguments if isinstance(v, Value)} - {None}
         over = "weight" if len(units) > 1 else next(iter(units), None)
         if operation in ("signal", "matrix_state"):
