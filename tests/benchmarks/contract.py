@@ -91,20 +91,23 @@ def main():
     source = torch.Generator().manual_seed(0)
     x = torch.rand(POINTS, SIZES[0], generator=source)
     target = torch.eye(SIZES[-1])[torch.randint(SIZES[-1], (POINTS,), generator=source)]
-    native = ("plain", "noise-post", "noise-pre", "product", "state-post")
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(ROUNDS):
         for name in RULES:
             speed = updates_per_second(EagerBackend, name, x, target)
             found.setdefault(("eager", name), []).append(speed)
-        for name in native:
+        for name in RULES:
             speed = updates_per_second(NativeBackend, name, x, target)
             found.setdefault(("native", name), []).append(speed)
-    print(f"{'backend':8} {'rule':14} {'updates/s':>10} {'of plain':>9}")
+    print(f"{'backend':8} {'rule':14} {'updates/s':>10} {'of plain':>9} {'of eager':>9}")
     for (backend, name), speeds in found.items():
-        pairs = zip(speeds, found[backend, "plain"], strict=True)
-        ratio = statistics.median(one / plain for one, plain in pairs)
-        print(f"{backend:8} {name:14} {statistics.median(speeds):10,.0f} {ratio:9.2f}")
+        others = found[backend, "plain"], found["eager", name]
+        ratios = [
+            statistics.median(one / other for one, other in zip(speeds, each, strict=True))
+            for each in others
+        ]
+        shown = " ".join(f"{ratio:9.2f}" for ratio in ratios)
+        print(f"{backend:8} {name:14} {statistics.median(speeds):10,.0f} {shown}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_core import PlasticError
+from plastic_core import PlasticError, RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
@@ -143,11 +143,49 @@ def test_a_network_has_its_own_alone_and_among_others(rule, name, backend, seeds
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
 def test_native_is_eager(rule, name):
-    otherwise = name == "attention" or rule is Shaken
+    otherwise = name == "attention"
     # what is read in the first layer of the recurrent network comes from several steps
     otherwise |= name == "recurrent" and rule is Perturbed
     used = "eager" if otherwise else None
     assert_agree(rule, f"0.002*{rule.spec.name}", name, "native", used)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("backend", ["eager", "native"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
+def test_threads_change_no_bit(rule, backend, threads):
+    given = {"seeds": 5, "dtype": "float32"}
+    one, _ = trained(rule, f"0.002*{rule.spec.name}", "dense", backend, threads=1, **given)
+    more, _ = trained(rule, f"0.002*{rule.spec.name}", "dense", backend, threads=threads, **given)
+    for key, value in one.items():
+        assert torch.equal(more[key], value), key
+
+
+@pytest.mark.parametrize(
+    "backend", ["eager", "native", pytest.param("compiled", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
+def test_it_goes_on_after_a_resume(rule, backend, tmp_path):
+    """The same numbers, and so is seed 3 alone on the compiled backend."""
+    spec = RunSpec(
+        task="digits-mlp", rule=f"0.002*{rule.spec.name}", options={"net": "dense 9"}, seeds=4,
+        samples=60, evaluations=4, backend=backend,
+    )  # fmt: skip
+    whole = run(spec, rules=[rule]).parameters.named()
+
+    def stop(curves):
+        if curves.done == 2:
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(spec, rules=[rule], out=tmp_path / "run", on_point=stop)
+    rest = run(spec, rules=[rule], out=tmp_path / "run", resume=True)
+    assert rest.record["backend"] == backend
+    alone = spec.model_copy(update={"seeds": 1, "first_seed": 3})
+    one = run(alone, rules=[rule]).parameters.named()
+    for key, value in whole.items():
+        assert torch.equal(rest.parameters.named()[key], value), key
+        torch.testing.assert_close(one[key], value[3:4], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -26,14 +26,14 @@ def spec_of(name, reads, **more):
     )
 
 
-def trained(rule, expression, name, backend, **more):
+def trained(rule, expression, name, backend, threads=None, **more):
     """Return the parameters by name after a short run on a network of `RUNS`, and its record."""
     task, options, batch = RUNS[name]
     given = {"seeds": 2, "samples": 60, "evaluations": 2, "dtype": "float64", **more}
     spec = RunSpec(
         task=task, rule=expression, options=options, batch_size=batch, backend=backend, **given
     )
-    result = run(spec, rules=[rule])
+    result = run(spec, rules=[rule], threads=threads)
     return result.parameters.named(), result.record
 
 

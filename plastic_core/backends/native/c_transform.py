@@ -88,6 +88,11 @@ class _Lines(Naming):
             return f"net->constant[{value.arguments[0]}]"
         if value.operation == "outer":
             return self._outer(*value.arguments)
+        if value.operation == "weight_noise":
+            name = f"noise{len(self._names)}"
+            given = f"net, p, p->noise[{value.arguments[0]}], i, column, lanes, {name}"
+            self.row += [f"real {name}[WIDEST * LANES] = {{0}};", f"make_row_of_noise({given});"]
+            return f"{name}[j]"
         if value.operation in ("rows", "along"):
             (vector,) = value.arguments
             index = {"post": "i", "pre": "column + j", None: "0"}[vector.units]

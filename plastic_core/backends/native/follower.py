@@ -199,12 +199,10 @@ class Follower:
         if owner is THETA:
             return self._values.make("theta", self._thetas.index(f"{rule.spec.name}.{name}"))
         if owner is NOISE:
+            slot = self._noises.index((rule.spec.name, name))
             if name == "weight":
-                raise NotNativeError(
-                    "its noise is as large as a weight matrix; the eager and the compiled backend "
-                    "take it"
-                )
-            return self._values.make("noise", self._noises.index((rule.spec.name, name)), name)
+                return self._values.make("weight_noise", slot)
+            return self._values.make("noise", slot, name)
         if owner is STATE:
             state = rule.spec.state[name]
             if state.over == "weight":

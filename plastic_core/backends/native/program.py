@@ -34,9 +34,9 @@ class Value:
     Attributes:
         operation: "signal", "state", "noise", "matrix_state", "number", "theta", "batch", "events"
             (their number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS`
-            or `operations.PRODUCTS`. In what varies over the elements of W also "weight", "outer",
-            of two vectors and summed over the events, "rows", a vector along the rows, and
-            "along", one along the columns or a number.
+            or `operations.PRODUCTS`. In what varies over the elements of W also "weight",
+            "weight_noise", "outer", of two vectors and summed over the events, "rows", a vector
+            along the rows, and "along", one along the columns or a number.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
         arguments: values, and for leaves what names them.
@@ -221,7 +221,7 @@ class Values:
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
         values = [a for a in arguments if isinstance(a, Value)]
         units = {v.units for v in values} - {None}
-        if operation in ("weight", "matrix_state", "outer", "rows"):
+        if operation in ("weight", "weight_noise", "matrix_state", "outer", "rows"):
             return Value(
                 operation, arguments, False, "rows" if operation == "rows" else "weight", 0
             )
