@@ -204,8 +204,13 @@ class Synapses(Rule):
         pull = torch.where(trace.abs() > 0.01, old.start - s.weight, 0 * trace)
         rate = 0.9 * old.rate + 0.1 * s.post.mean(1, keepdim=True)
         mean = 0.9 * old.mean + 0.1 * s.pre.mean(1, keepdim=True)
-        update = outer(s.post, s.pre) + trace + 0.1 * pull * old.mean - 0.05 * s.weight
-        return update, {"trace": trace, "start": old.start, "rate": rate, "mean": mean}
+        update = trace + 0.1 * pull * old.mean - 0.05 * s.weight
+        return update + outer(s.post, s.pre), {
+            "trace": trace,
+            "start": old.start,
+            "rate": rate,
+            "mean": mean,
+        }
 
 
 @pytest.mark.parametrize(
