@@ -88,7 +88,7 @@ def test_they_are_what_their_names_say(name):
 )
 @pytest.mark.parametrize("name", RUNS)
 def test_native_is_eager(name, rule, expression):
-    used = "eager" if name in ("convolution", "attention") else None
+    used = "eager" if name == "attention" else None
     assert_agree(rule, expression, name, "native", used)
 
 

@@ -23,6 +23,7 @@ class Code(IntEnum):
     NORMALISE = auto()  # z, normalised, scale
     ADD = auto()  # two parts, sum
     COPY = auto()  # from, to
+    REPEAT = auto()  # of each sample, to all of its places
     SCALE = auto()  # from, to; which constant it is multiplied by
     ONE = auto()  # what is always 1
     OUTPUT = auto()  # z_L, y_L

@@ -212,6 +212,10 @@ static void carry_out(network_t *net, const bound_t *o) {
     case AVERAGE_BACK: average_back(&net->layouts[o->which], net->events, v[0], v[1]); break;
     case ADD: add(v[0], v[1], v[2], all); break;
     case COPY: memcpy(v[1], v[0], all * sizeof(real)); break;
+    case REPEAT:
+        for (long e = 0; e < events; e++)
+            memcpy(v[1] + e * pad, v[0] + e / o->count * pad, pad * sizeof(real));
+        break;
     case SCALE: scale_by(v[0], net->constant[o->which], v[1], all); break;
     case ONE:
         for (long e = 0; e < events; e++) v[0][e * pad] = 1;

@@ -24,7 +24,7 @@ from plastic_core.backends.step.description import (
     SendBack,
 )
 
-_OUTPUT_ERRORS = "C is not generated for what belongs to the outputs at several places"
+_OUTPUT_ERRORS = "C is not generated for feedback from the outputs to several places"
 
 
 class StepTable:
@@ -216,9 +216,12 @@ class StepTable:
                 of_loss = kind != "error" and "loss" in step.reads[p]
                 if name not in step.reads[p] | sent_back and not of_loss:
                     continue
-                if self.shared[p]:
-                    raise NotNativeError(_OUTPUT_ERRORS)
                 node = circuit.logits if kind == "error" else circuit.output
+                if self.shared[p]:
+                    if name in sent_back:
+                        raise NotNativeError(_OUTPUT_ERRORS)
+                    self._repeat(p, name, self.vectors.at(kind, node))
+                    continue
                 if self.answers > 1:  # those of its own steps
                     signals[name] = self.vectors.at(kind, node, events[0].error[0].step)
                     continue
@@ -226,6 +229,12 @@ class StepTable:
                 self.operations += copies
             for name in sorted(SENT_BACK.keys() & step.reads[p]):
                 self._own(p, name)
+
+    def _repeat(self, p: int, name: str, place: int) -> None:
+        """Give each place of a projection what belongs to its sample."""
+        units = self._step.circuit.units[self._step.circuit.output.series]
+        to = self.signals[p][name] = self.vectors.room((name, p), units, self.events[p])
+        self.operations.append(Operation(Code.REPEAT, (place, to), count=self.events[p]))
 
     def _go_back(self) -> None:
         self._learn(0)

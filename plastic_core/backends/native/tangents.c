@@ -169,6 +169,10 @@ static void carry_tangent(network_t *net, const bound_t *o, long d) {
         break;
     case ADD: add(dv[0], dv[1], dv[2], all); break;
     case COPY: memcpy(dv[1], dv[0], all * sizeof(real)); break;
+    case REPEAT:
+        for (long e = 0; e < events; e++)
+            memcpy(dv[1] + e * pad, dv[0] + e / o->count * pad, pad * sizeof(real));
+        break;
     case SCALE: scale_by(dv[0], net->constant[o->which], dv[1], all); break;
     case OUTPUT:
         for (long e = 0; e < events; e++) {
