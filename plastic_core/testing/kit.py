@@ -44,12 +44,17 @@ class RuleConformance:
             new})``. The signals are those of a network: ``s.recon`` is ``s.weight.T @ s.post``.
         forward_reference: the same for `plastic_forward`; it returns z, ``[n_post]``.
         error_reference: the same for `plastic_propagate_error`; it returns ``[n_pre]``.
+        input_reference: the same for `plastic_input`; it returns ``[n_0]``.
+        settle_reference: the same for `plastic_settle`, in each phase; it returns z, ``[n_post]``,
+            or z and the message.
     """
 
     rule: ClassVar[type[Rule]]
     reference: Any = None
     forward_reference: Any = None
     error_reference: Any = None
+    input_reference: Any = None
+    settle_reference: Any = None
 
     def test_signals(self) -> None:
         """Shapes and dtypes, inputs not modified, no read but the declared ones."""
@@ -102,6 +107,14 @@ class RuleConformance:
     def test_error_equals_its_slow_reference(self) -> None:
         """The error hook equals its reference, where there is one."""
         self._compare(self.error_reference, "plastic_propagate_error")
+
+    def test_input_equals_its_slow_reference(self) -> None:
+        """What a later pass shows equals its reference, where there is one."""
+        self._compare(self.input_reference, "plastic_input")
+
+    def test_settling_equals_its_slow_reference(self) -> None:
+        """A step of settling equals its reference, where there is one."""
+        self._compare(self.settle_reference, "plastic_settle")
 
     def _compare(self, reference: Any, hook: str) -> None:
         if reference is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final, Literal
 
@@ -32,8 +32,13 @@ _NETWORK: Final = NetworkSpec(sizes=(7, 6, 5, 4), activation="tanh")
 _EVENTS: Final = 3
 
 
-#: What a hook returns that gives one tensor.
-_ONE: Final = {"plastic_forward": "z", "plastic_propagate_error": "the error"}
+#: What a hook returns that gives one tensor, or a second one beside it.
+_ONE: Final = {
+    "plastic_forward": "z",
+    "plastic_input": "the input",
+    "plastic_propagate_error": "the error",
+    "plastic_settle": "z",
+}
 
 
 def check_reference(
@@ -44,9 +49,10 @@ def check_reference(
     """Compare a hook with `reference`, layer by layer, event by event, network by network."""
     made: Any = rule()
     worst: dict[str, float] = {}
-    for signals in _signals(made):
-        for k in range(_EVENTS):
-            s = _one_event(signals, k)
+    found = _signals(made)
+    # what is shown next is decided at the first projection
+    for signals in found[:1] if hook == "plastic_input" else found:
+        for s in _shown(signals, hook):
             ours = _named(getattr(made, hook)(s), rule.spec, hook)
             for replica in range(len(s.pre)):
                 slow = _named(reference(_plain(s, replica)), rule.spec, hook)
@@ -67,6 +73,19 @@ def check_reference(
         for name, off in worst.items()
         if not off <= 1e-9
     ]
+
+
+def _shown(signals: SimpleNamespace, hook: str) -> Iterator[SimpleNamespace]:
+    """Yield what the hook is given, one event at a time, in each phase in which it is called."""
+    for k in range(_EVENTS):
+        s = _one_event(signals, k)
+        if hook == "plastic_input":
+            s.input, s.pass_index = s.pre, 1
+        if hook == "plastic_settle":
+            s.below, s.above = s.forward(s.pre), torch.sin(s.z) * (not s.is_output)
+        for phase in signals.phases if hook == "plastic_settle" else ("",):
+            s.phase = phase
+            yield s
 
 
 class _Witness(Rule):
@@ -199,7 +218,8 @@ def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
 def _named(result: Any, spec: RuleSpec, hook: str) -> dict[str, Any]:
     """Return what a hook or a reference returns by name: of a local update by matrix and state."""
     if hook in _ONE:
-        return {_ONE[hook]: result}
+        one, *message = result if isinstance(result, tuple) else (result,)
+        return {_ONE[hook]: one, **({"the message": message[0]} if message else {})}
     updates, states = split_result(spec, result)
     return {**updates, **{f"state {name}": value for name, value in states.items()}}
 

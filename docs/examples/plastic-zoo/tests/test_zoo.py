@@ -63,6 +63,14 @@ class TestEquilibrium(RuleConformance):
             lambda i, j: (nudged.post[i] * nudged.pre[j] - free.post[i] * free.pre[j]) / 0.5,
         )
 
+    def settle_reference(self, s):
+        slope = np.ones(len(s.z)) if s.is_output else s.slope(s.z)
+        pulled = 0.5 * (s.target - s.activation(s.z)) if s.is_output else 0 * s.z
+        return [
+            z + 0.2 * (slope[i] * (s.below[i] + s.above[i]) - z + pulled[i] * (s.phase == "nudged"))
+            for i, z in enumerate(s.z)
+        ]
+
 
 class TestFoldiak(RuleConformance):
     rule = Foldiak
@@ -100,6 +108,10 @@ class TestPepita(RuleConformance):
         learned = first.output_error if s.is_output else first.post - second.post
         return loops(len(s.post), len(s.pre), lambda i, j: -learned[i] * second.pre[j])
 
+    def input_reference(self, s):
+        fed = [sum(b * e for b, e in zip(row, s.output_error, strict=True)) for row in s.feedback]
+        return [x + more for x, more in zip(s.input, fed, strict=True)]
+
 
 class TestPredictiveCoding(RuleConformance):
     rule = PredictiveCoding
@@ -113,6 +125,14 @@ class TestPredictiveCoding(RuleConformance):
                 (z[i] - sum(w * x for w, x in zip(s.weight[i], pre, strict=True))) * pre[j] / 0.5
             ),
         )
+
+    def settle_reference(self, s):
+        error = s.z - s.below
+        if s.is_output:
+            pulled = 0.5 * (s.target - s.z) * (s.phase == "nudged")
+        else:
+            pulled = s.slope(s.z) * s.above
+        return s.z + 0.1 * (pulled - error), error
 
 
 class TestRewardHebbian(RuleConformance):
