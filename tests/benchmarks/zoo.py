@@ -20,17 +20,17 @@ import numpy as np
 import torch
 
 from plastic_core import run
-from plastic_core.api import Signals, Transform, hookimpl
+from plastic_core.api import Measure, Probe, ProbeSpec, Signals, Transform, hookimpl
 from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
-from plastic_core.testing.inspection import check
+from plastic_core.testing.inspection import Effort, check
 from plastic_core.testing.reference import differences, kept, network_of, one_event, plain
 from plastic_core.testing.small import theta_of
 from plastic_core.testing.targets import find_target
 
 ZOO = Path(__file__).parents[2] / "docs" / "examples" / "plastic-zoo"
 
-SAMPLES, EMPTY = 3000, SimpleNamespace()
+SAMPLES, HELD_OUT, EMPTY = 3000, 250, SimpleNamespace()
 
 HEADER = (
     f"{'name':22} {'lines':>5} {'backends':24} {'kit':6} {'from loops':>10} "
@@ -41,6 +41,23 @@ _NO_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
     tokenize.ENDMARKER,
 }
+
+
+class Correct(Probe):
+    """The accuracy, which is not the score of every loss."""
+
+    spec = ProbeSpec(
+        name="correct",
+        summary="share of points whose greatest output is that of their class",
+        equation="[argmax y = argmax t]",
+        reference="none",
+        measures={"correct": Measure(long_name="accuracy", dims=())},
+    )
+
+    @hookimpl
+    def plastic_measure(self, n):
+        guess, label = n.activities[-1].argmax(-1), n.targets.argmax(-1)
+        return {"correct": (guess == label).double().mean(-1)}
 
 
 def lines_of_code(plugin):
@@ -126,12 +143,17 @@ def trained(plugin, tests, depth):
         if not found:
             return None
         (expression, options), more = found[0], {}
-    spec = tests.learning(expression, options, depth, samples=SAMPLES, evaluations=1, **more)
-    kind = "transforms" if more else "rules"
+    more |= {
+        "samples": SAMPLES,
+        "evaluations": 1,
+        "probes": ("correct",),
+        "probe_samples": HELD_OUT,
+    }
+    spec = tests.learning(expression, options, depth, **more)
+    kind = "transforms" if spec.transforms else "rules"
     begun = time.perf_counter()
-    result = run(spec, **{kind: [plugin]})
-    accuracy = float(result.curves["accuracy"][:, -1].mean())
-    return accuracy, time.perf_counter() - begun
+    result = run(spec, **{kind: [plugin]}, probes=[Correct])
+    return float(result.curves["correct"].mean()), time.perf_counter() - begun
 
 
 def main():
@@ -140,7 +162,7 @@ def main():
     sys.path.insert(0, str(ZOO / "tests"))
     import test_zoo as tests
 
-    report = check(str(ZOO))
+    report = check(str(ZOO), Effort(say=lambda line: print(line, file=sys.stderr)))
     suites = {
         getattr(one, "rule", None) or getattr(one, "transform", None): one()
         for name, one in vars(tests).items()
@@ -161,6 +183,7 @@ def main():
             learned = trained(plugin, tests, depth)
             row += [f"{learned[0]:7.1%} {learned[1]:5.1f}" if learned else f"{'-':>7} {'-':>5}"]
         print(*row, flush=True)
+    print(*report.notes, sep="\n")
 
 
 if __name__ == "__main__":
