@@ -18,6 +18,7 @@ from plastic_core.testing.kit import (
     ProbeConformance,
     RuleConformance,
     TaskConformance,
+    TransformConformance,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "ProbeConformance",
     "RuleConformance",
     "TaskConformance",
+    "TransformConformance",
 ]

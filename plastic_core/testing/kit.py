@@ -9,7 +9,7 @@ from plastic_core.api.activation import Activation
 from plastic_core.api.initialisation import Initialisation
 from plastic_core.api.layer import Layer
 from plastic_core.api.loss import Loss
-from plastic_core.api.plugin import Probe, Rule, Task
+from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.fault import Fault
 from plastic_core.testing import (
     activation_checks,
@@ -19,6 +19,7 @@ from plastic_core.testing import (
     probe_checks,
     rule_checks,
     task_checks,
+    transform_checks,
 )
 from plastic_core.testing.reference import check_reference
 from plastic_core.testing.task_checks import TriedTask
@@ -312,6 +313,33 @@ class InitialisationConformance:
     def test_is_repeatable(self) -> None:
         """The generator alone decides the numbers."""
         _none(self.initialisation, initialisation_checks.check_repeatable(self.initialisation))
+
+
+class TransformConformance:
+    """The tests that every transform passes.
+
+    A subclass names the transform::
+
+        class TestMyTransform(TransformConformance):
+            transform = MyTransform
+
+    Attributes:
+        transform: the class of the transform.
+    """
+
+    transform: ClassVar[type[Transform]]
+
+    def test_increment(self) -> None:
+        """An increment, and states, of the right shapes; nothing that is given is modified."""
+        _none(self.transform, transform_checks.check_increment(self.transform))
+
+    def test_native_agrees_with_eager(self) -> None:
+        """The native backend gives the same numbers, where it takes the transform."""
+        _none(self.transform, transform_checks.check_native(self.transform))
+
+    def test_compiled_agrees_with_eager(self) -> None:
+        """The compiled backend gives the same numbers, where it takes the transform."""
+        _none(self.transform, transform_checks.check_compiled(self.transform))
 
 
 def _none(plugin: type[Any], faults: list[Fault]) -> None:

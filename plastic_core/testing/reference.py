@@ -46,7 +46,26 @@ def check_reference(
     reference: Callable[[SimpleNamespace], Any],
     hook: str = "plastic_local_update",
 ) -> list[Fault]:
-    """Compare a hook with `reference`, layer by layer, event by event, network by network."""
+    """Compare a hook with `reference`; return a fault for each thing in which they differ."""
+    return [
+        Fault(
+            hook,
+            f"differs from its reference in {name}, by up to {off:.2g}",
+            "expected the same numbers, up to rounding",
+            "def reference(s): return np.outer(s.post, s.pre)",
+        )
+        for name, off in differences(rule, reference, hook).items()
+        if not off <= 1e-9
+    ]
+
+
+def differences(
+    rule: type[Rule], reference: Callable[[SimpleNamespace], Any], hook: str
+) -> dict[str, float]:
+    """Return the largest difference between a hook and `reference`, by what they return.
+
+    They are compared layer by layer, event by event, network by network.
+    """
     made: Any = rule()
     worst: dict[str, float] = {}
     found = _signals(made)
@@ -55,7 +74,7 @@ def check_reference(
         for s in _shown(signals, hook):
             ours = _named(getattr(made, hook)(s), rule.spec, hook)
             for replica in range(len(s.pre)):
-                slow = _named(reference(_plain(s, replica)), rule.spec, hook)
+                slow = _named(reference(plain(s, replica)), rule.spec, hook)
                 for name, value in ours.items():
                     matrix = s.feedback if name == "feedback" else s.weight
                     mine = _written_out(value, matrix)[replica].numpy()
@@ -63,22 +82,13 @@ def check_reference(
                     both_nan = np.isnan(mine) & np.isnan(theirs)
                     off = np.where(both_nan, 0, np.abs(mine - theirs)).max().item()
                     worst[name] = np.fmax(worst.get(name, 0.0), off) if off == off else off
-    return [
-        Fault(
-            hook,
-            f"differs from its reference in {name}, by up to {off:.2g}",
-            "expected the same numbers, up to rounding",
-            "def reference(s): return np.outer(s.post, s.pre)",
-        )
-        for name, off in worst.items()
-        if not off <= 1e-9
-    ]
+    return worst
 
 
 def _shown(signals: SimpleNamespace, hook: str) -> Iterator[SimpleNamespace]:
     """Yield what the hook is given, one event at a time, in each phase in which it is called."""
     for k in range(_EVENTS):
-        s = _one_event(signals, k)
+        s = one_event(signals, k)
         if hook == "plastic_input":
             s.input, s.pass_index = s.pre, 1
         if hook == "plastic_settle":
@@ -107,13 +117,13 @@ class _Witness(Rule):
         return outer(0 * s.post, s.pre)
 
 
-def _signals(rule: Rule) -> list[SimpleNamespace]:
-    """Return the signals of each layer of a small network, ``[R, K, n]``.
+def network_of(rule: Rule, theta: float = 0.0) -> tuple[Engine, Tensor, Tensor]:
+    """Return two small networks that learn by a rule and compute every signal, and their points.
 
-    They fit each other, as recon and W' post do, and hold numbers of both signs, zeros and ties.
+    Weights, inputs ``[2, events, n_0]`` and targets are such that there are numbers of both signs,
+    zeros and ties.
     """
-    spec, source = rule.spec, torch.Generator().manual_seed(0)
-    rules = [rule]
+    spec, rules = rule.spec, [rule]
     if spec.settle is None:  # where there are no errors
         rules += [_Witness(spec.feedback), *([] if spec.propagates else [Carrier()])]
     everywhere = frozenset(range(_NETWORK.depth))
@@ -125,15 +135,37 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
         weight[:, :, -1] = 0  # a unit that sends nothing, and whose error is 0
     for weight in parameters.weights[:-1]:
         weight[:, 2] = 0  # a silent unit
+    source = torch.Generator().manual_seed(0)
     x = torch.randn(2, _EVENTS, _NETWORK.sizes[0], generator=source, dtype=torch.float64)
     x[:, :, 1], x[:, :, 2] = x[:, :, 0], 0
     target = torch.eye(_NETWORK.sizes[-1], dtype=torch.float64)[:_EVENTS].expand(2, -1, -1)
-    found = []
-    thetas = {rule.theta: 0.0 for rule in hooks.local}
+    thetas = {one.theta: 0.0 for one in hooks.local} | {spec.name: theta}
     thetas |= {f"{spec.name}.{name}": one.default for name, one in spec.thetas.items()}
-    engine = Engine(_NETWORK, hooks, thetas, parameters)
+    return Engine(_NETWORK, hooks, thetas, parameters), x, target
+
+
+def kept(s: Signals, **own: Any) -> SimpleNamespace:
+    """Return the signals of a layer as they are now, ``[R, K, n]``.
+
+    Args:
+        s: the signals.
+        own: `state`, `theta` and `noise` of the rule.
+    """
+    one = SimpleNamespace(**_copied(s), site=s.site, **own)
+    one.later = [_copied(other) for other in s.passes[1:]]
+    one.phases = {phase: _copied(other) for phase, other in s.phases.items()}
+    return one
+
+
+def _signals(rule: Rule) -> list[SimpleNamespace]:
+    """Return the signals of each layer of a small network, with random states and noise.
+
+    The others fit each other, as recon and W' post do.
+    """
+    spec, source = rule.spec, torch.Generator().manual_seed(1)
+    engine, x, target = network_of(rule)
+    found = []
     for s in engine.signals(x, target)[::-1]:
-        named = _copied(s)
         fed = s.feedback.shape[2] if spec.feedback else 0
         sizes = Sizes(s.post.shape[2], s.pre.shape[2], target.shape[2], fed)
         states = {
@@ -145,13 +177,9 @@ def _signals(rule: Rule) -> list[SimpleNamespace]:
             name: torch.randn(noises[name].shape, generator=source, dtype=torch.float64)
             for name in sorted(spec.noise)
         }
-        named["noise"] = SimpleNamespace(**noise)
         full = {n: torch.full((2, 1, 1), t.default).double() for n, t in spec.thetas.items()}
-        named["theta"] = SimpleNamespace(**full)
-        one = SimpleNamespace(**named, site=s.site, state=SimpleNamespace(**states))
-        one.later = [_copied(other) for other in s.passes[1:]]
-        one.phases = {phase: _copied(other) for phase, other in s.phases.items()}
-        found.append(one)
+        own = {"state": SimpleNamespace(**states), "noise": SimpleNamespace(**noise)}
+        found.append(kept(s, **own, theta=SimpleNamespace(**full)))
     return found
 
 
@@ -160,7 +188,7 @@ def _copied(s: Signals) -> dict[str, Any]:
     return {name: getattr(s, name).clone() for name in SIGNAL_NAMES if hasattr(s, name)}
 
 
-def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
+def one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
     """Return the signals of one event, ``[R, 1, n]``; matrices and states are as they are."""
 
     def of_event(values: dict[str, Any]) -> dict[str, Any]:
@@ -190,22 +218,22 @@ def _one_event(signals: SimpleNamespace, k: int) -> SimpleNamespace:
     return one
 
 
-def _plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
+def plain(s: SimpleNamespace, replica: int) -> SimpleNamespace:
     """Return the signals of one network as NumPy arrays."""
 
-    def plain(value: Any) -> Any:
+    def of_network(value: Any) -> Any:
         return value[replica].squeeze(0).numpy() if isinstance(value, Tensor) else value
 
     def in_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
         return lambda z: function(torch.from_numpy(z)).numpy()
 
-    one = SimpleNamespace(**{n: plain(v) for n, v in vars(s).items()})
+    one = SimpleNamespace(**{n: of_network(v) for n, v in vars(s).items()})
     for kind in ("state", "noise", "theta"):
-        values = {name: plain(value) for name, value in vars(getattr(s, kind)).items()}
+        values = {name: of_network(value) for name, value in vars(getattr(s, kind)).items()}
         setattr(one, kind, SimpleNamespace(**values))
     others = {id(s): one}
     for shown in (*s.passes[1:], *(getattr(s, phase) for phase in s.phases)):
-        others[id(shown)] = SimpleNamespace(**{n: plain(v) for n, v in vars(shown).items()})
+        others[id(shown)] = SimpleNamespace(**{n: of_network(v) for n, v in vars(shown).items()})
     one.passes = [others[id(shown)] for shown in s.passes]
     for phase in s.phases:
         setattr(one, phase, others[id(getattr(s, phase))])

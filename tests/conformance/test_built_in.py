@@ -12,6 +12,7 @@ from plastic_core.testing import (
     ProbeConformance,
     RuleConformance,
     TaskConformance,
+    TransformConformance,
 )
 from tests.reference import slow
 
@@ -24,6 +25,7 @@ def built_in(kind):
 RULES, PROBES, TASKS = built_in("rule"), built_in("probe"), built_in("task")
 ACTIVATIONS, LAYERS = built_in("activation"), built_in("layer")
 LOSSES, INITIALISATIONS = built_in("loss"), built_in("initialisation")
+TRANSFORMS = built_in("transform")
 
 
 def reference_of(name, params):
@@ -101,6 +103,13 @@ class TestInitialisations(InitialisationConformance):
     @pytest.fixture(autouse=True, params=INITIALISATIONS)
     def _each(self, request):
         self.initialisation = INITIALISATIONS[request.param]
+
+
+@pytest.mark.usefixtures("compilers")
+class TestTransforms(TransformConformance):
+    @pytest.fixture(autouse=True, params=TRANSFORMS)
+    def _each(self, request):
+        self.transform = TRANSFORMS[request.param]
 
 
 class TestTasks(TaskConformance):

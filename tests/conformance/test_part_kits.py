@@ -11,11 +11,13 @@ from plastic_core.testing import (
     InitialisationConformance,
     LayerConformance,
     LossConformance,
+    TransformConformance,
 )
 from plastic_rules.activations.tanh import Tanh
 from plastic_rules.initialisations.naive import Naive
 from plastic_rules.layers.dense import Dense
 from plastic_rules.losses.cross_entropy import CrossEntropy
+from plastic_rules.transforms.weight_bounds import WeightBounds
 
 DRAWN = torch.Generator().manual_seed(1)
 
@@ -253,6 +255,20 @@ FAULTS = {
         Dense,
         {"build": behind(Undifferentiated())},
         "build differentiating it raised TrainingError: the map 'Undifferentiated' failed: forward raised RuntimeError: Cannot access data pointer of Tensor that doesn't have storage; let forward() of a map compute by torch from its inputs alone",
+    ),
+    "transform, in place": (
+        TransformConformance,
+        "test_increment",
+        WeightBounds,
+        {"plastic_transform_update": lambda self, u: u.increment.mul_(2)},
+        "plastic_transform_update modifies its input in place; return the new increment",
+    ),
+    "transform, of other networks": (
+        TransformConformance,
+        "test_increment",
+        WeightBounds,
+        {"plastic_transform_update": lambda self, u: u.increment.sum(0)},
+        "plastic_transform_update returned [4, 5]; expected the new increment, here [2, 4, 5]",
     ),
 }
 

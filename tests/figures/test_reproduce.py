@@ -214,6 +214,47 @@ def test_thetas_are_searched_anew_and_the_record_is_kept(noise, tmp_path, monkey
     assert both["best_accuracy"] >= both["accuracy"]
 
 
+def test_a_search_goes_on_from_the_best_of_an_arm_with_fewer_rules(tmp_path, monkeypatch):
+    def on_digits(name):
+        """Two arms of whose own thetas none learns, and one of them is BP where Oja's is 0."""
+        figure = read_figure(name)
+        network = figure.networks["five layers"]
+        bp, both = network.arms
+        useless = {"grid": {"bp": "1e-12,2e-12", "oja": "1e-12,2e-12"}, "at_least": {}}
+        both = both.model_copy(update=useless)
+        other = {"label": "momentum", "transforms": ("momentum",)}
+        network = network.model_copy(
+            update={
+                "options": {"sizes": [64, 12, 10]},
+                "arms": (
+                    bp.model_copy(update={"grid": {"bp": "1e-2:4e-2:3log"}}),
+                    both,
+                    both.model_copy(update=other),
+                ),
+            }
+        )
+        base = {**figure.base, "task": "digits-mlp"}
+        changes = {"networks": {"five layers": network}, "base": base}
+        return figure.model_copy(update=changes)
+
+    monkeypatch.setattr("plastic_core.experiments.reproducing.reproduce.read_figure", on_digits)
+    where = ["--store", str(tmp_path / "store"), "--out", str(tmp_path), "--workers", "0"]
+    command = ["reproduce", "fig1a", "--seeds", "2", "--samples", "300", *where, "--search"]
+    assert execute(command) == 0
+    bp, both, other = json.loads((tmp_path / "fig1a" / "claims.json").read_text())["search"]
+    assert both["started_from"] == "BP"
+    assert both["accuracy"] >= bp["accuracy"] > 0.3
+    tried = {axis: parse_axis(f"{axis}={values}")[1] for axis, values in both["grown"].items()}
+    assert bp["thetas"]["bp"] in tried["bp"]
+    assert {0, 1e-12, 2e-12} <= {*tried["oja"]}
+    # from there each axis was tried once more
+    assert both["points"] >= 4 + 1 + len(tried["bp"]) - 1 + len(tried["oja"]) - 1
+    # one that differs in more than its rules is no start
+    assert "started_from" not in bp
+    assert "started_from" not in other
+    assert other["accuracy"] < 0.3
+
+
 def test_settings_of_transforms_are_searched_and_added_to_a_record(noise, tmp_path, monkeypatch):
     def small(name):
         figure = read_figure(name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import Any, Final
 
+from plastic_core.api.specs import Theta
 from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
 from plastic_core.experiments.reproducing.reproduced import run_spec_of, train
@@ -14,13 +16,14 @@ from plastic_core.experiments.sweeping.arms import SweepSpec, expand
 from plastic_core.experiments.sweeping.comparison import Choice, choose
 from plastic_core.experiments.sweeping.grid import parse_axis, widened
 from plastic_core.experiments.sweeping.sweep import ArmResult, Progress, SweepResult
+from plastic_core.plan.expression import parse
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.store import Store
 
 # Times that a grid grows, each by some values, before its edge is left at that; and times that
 # the values of each axis are tried with the best of the others.
 _GROWTHS: Final = 6
-_ROUNDS: Final = 12
+_ROUNDS: Final = 20
 
 
 @dataclass
@@ -34,6 +37,8 @@ class _Searched:
         grid: its axes with all values that were tried.
         tried: the arm at each point.
         choice: the best of them.
+        others: the points at which arms with some of its rules are best, tried too; by label.
+        started_from: the label of the one that the search went on from.
     """
 
     network: str
@@ -42,6 +47,15 @@ class _Searched:
     grid: dict[str, str]
     tried: list[ArmResult] = field(default_factory=list)
     choice: Choice | None = None
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started_from: str | None = None
+
+    def choose(self, figure: FigureSpec) -> None:
+        """Choose the best of what was tried."""
+        self.choice = _choice(figure, self, self.tried)
+        for label, point in self.others.items():
+            if point == self.best.arm.point:
+                self.started_from = label
 
     @property
     def best(self) -> Choice:
@@ -61,12 +75,8 @@ class _Searched:
         """Return its grid with more values on the axes at whose end the choice lies."""
         wider, point = dict(self.grid), self.best.arm.point
         for axis in self.best.at_edge:
-            owner, _, setting = axis.partition(".")
-            to_zero = False
-            if setting == "" or setting.startswith("theta."):
-                spec = catalogue.class_of("rule", owner).spec
-                to_zero = spec.theta_of(setting.removeprefix("theta.")).min == 0
             accepted = partial(self._accepts, figure, catalogue, axis)
+            to_zero = _may_be_zero(axis, catalogue)
             grown = widened(self.grid[axis], point[axis], to_zero, accepted)
             wider[axis] = grown or self.grid[axis]
         return wider
@@ -79,13 +89,26 @@ class _Searched:
             return False
         return True
 
-    def lines(self, wider: dict[str, str]) -> Iterator[dict[str, tuple[Any, ...]]]:
+    def lines(self) -> Iterator[dict[str, tuple[Any, ...]]]:
         """Yield a grid for each axis: its values not yet tried with the best of all others."""
         tried, best = [one.arm.point for one in self.tried], self.best.arm.point
-        for axis, values in wider.items():
+        for axis, values in self.grid.items():
             new = [v for v in _values(values) if {**best, axis: v} not in tried]
             if new:
                 yield {**{name: (value,) for name, value in best.items()}, axis: tuple(new)}
+
+    def starts(
+        self, every: list[_Searched], catalogue: Catalogue
+    ) -> Iterator[dict[str, tuple[Any, ...]]]:
+        """Yield where arms with some of its rules are best, the thetas of its other rules at 0."""
+        tried = [one.arm.point for one in self.tried]
+        for other in every:
+            if other.network != self.network or not _is_part(other.arm, self.arm, catalogue):
+                continue
+            point = {axis: other.best.arm.point.get(axis, 0) for axis in self.start}
+            if point not in tried:
+                self.others[other.arm.label] = point
+                yield {axis: (value,) for axis, value in point.items()}
 
 
 def search(
@@ -96,7 +119,9 @@ def search(
     An axis at whose end the best theta lies grows beyond it, the other thetas staying at their
     best, until the best lies inside, or the rule accepts nothing beyond. It grows for all arms of
     the network that have it, so that none is tried at a value at which another was not. Each axis
-    of a grid that grew is tried with the best of the others until nothing is better.
+    of a grid that grew is tried with the best of the others until nothing is better. Then an arm is
+    tried where others that have some of its rules alone are best, and goes on from there if that is
+    better.
 
     Args:
         figure: from `read_figure`, changed or not.
@@ -112,7 +137,7 @@ def search(
     """
     catalogue = Catalogue()
     every = [
-        _Searched(name, arm, grid := _grid_of(figure, arm), grid)
+        _Searched(name, arm, grid := _grid_of(figure, arm), {**grid})
         for name, network in figure.networks.items()
         if network.thetas_of is None
         for arm in network.arms
@@ -121,13 +146,12 @@ def search(
     for count in range(1, _ROUNDS + 1):
         _try(figure, wanted, store, catalogue, where)
         for one in every:
-            one.choice = _choice(figure, one, one.tried)
-        wanted = []
-        grids = [one.grid for one in every]
-        wider = _grown(figure, every, catalogue) if count <= _GROWTHS else grids
-        for one, grid in zip(every, wider, strict=True):
-            wanted += [(one, line) for line in one.lines(grid)]
-            one.grid = grid
+            one.choose(figure)
+            if count <= _GROWTHS:
+                one.grid = one.wider(figure, catalogue)
+        _share(every)
+        wanted = [(one, line) for one in every for line in one.lines()]
+        wanted = wanted or [(one, at) for one in every for at in one.starts(every, catalogue)]
         if not wanted:
             break
     record = []
@@ -146,22 +170,45 @@ def search(
     return figure.model_copy(update={"networks": networks}), record
 
 
-def _grown(
-    figure: FigureSpec, every: list[_Searched], catalogue: Catalogue
-) -> list[dict[str, str]]:
-    """Return the grids of all arms, each axis as wide as the widest in the network."""
-    wider = [one.wider(figure, catalogue) for one in every]
-    ends: dict[tuple[str, str, str], tuple[str, str]] = {}
-    for one, grid in zip(every, wider, strict=True):
+def _share(every: list[_Searched]) -> None:
+    """Give each axis the values that it has in any arm of the network."""
+    for one, other in product(every, every):
         for axis, start in one.start.items():
-            key = one.network, axis, start
-            before, _, after = grid[axis].partition(start)
-            below, above = ends.get(key, ("", ""))
-            ends[key] = max(below, before, key=len), max(above, after, key=len)
-    return [
-        {axis: start.join(ends[one.network, axis, start]) for axis, start in one.start.items()}
-        for one in every
-    ]
+            if (one.network, start) == (other.network, other.start.get(axis)):
+                one.grid[axis] = _joined(one.grid[axis], _values(other.grid[axis]))
+
+
+def _joined(text: str, more: Iterable[Any]) -> str:
+    """Return an axis with the values that it lacks, those below all of its own in front."""
+    values = _values(text)
+    new = sorted(value for value in more if value not in values)
+    below = [f"{value}," for value in new if value < min(values)]
+    return "".join([*below, text, *(f",{value}" for value in new[len(below) :])])
+
+
+def _is_part(part: ArmSpec, whole: ArmSpec, catalogue: Catalogue) -> bool:
+    """Return whether an arm is another without some of its rules, whose thetas may all be 0."""
+    left_out = {term.name for term in {*parse(whole.rule)} - {*parse(part.rule)}}
+    settings = {owner: own for owner, own in whole.settings.items() if owner not in left_out}
+    own = {name: getattr(part, name) for name in ("label", "rule", "thetas", "grid", "at_least")}
+    return (
+        {*parse(part.rule)} < {*parse(whole.rule)}
+        and {*part.thetas} <= {*whole.thetas}
+        and part == whole.model_copy(update={**own, "settings": settings})
+        and all(
+            axis.partition(".")[0] in left_out and _may_be_zero(axis, catalogue)
+            for axis in {*whole.thetas} - {*part.thetas}
+        )
+    )
+
+
+def _may_be_zero(axis: str, catalogue: Catalogue) -> bool:
+    """Return whether an axis holds thetas, the least of which is 0."""
+    owner, _, setting = axis.partition(".")
+    if setting and not setting.startswith("theta."):
+        return False
+    theta: Theta = catalogue.class_of("rule", owner).spec.theta_of(setting.removeprefix("theta."))
+    return theta.min == 0
 
 
 def _try(
@@ -180,6 +227,8 @@ def _try(
     trained = train([(one.arm, point) for one, point in points], store, **where)
     for (one, _), result in zip(points, trained.arms, strict=True):
         one.tried.append(result)
+        for axis, value in result.arm.point.items():
+            one.grid[axis] = _joined(one.grid[axis], [value])
 
 
 def _choice(figure: FigureSpec, one: _Searched, tried: list[ArmResult]) -> Choice:
@@ -203,6 +252,7 @@ def _recorded(one: _Searched, shown: Choice) -> dict[str, Any]:
         "at_edge": list(best.at_edge),
         "grid": one.start,
         **({"grown": one.grid} if one.grid != one.start else {}),
+        **({"started_from": one.started_from} if one.started_from else {}),
         "seeds": spec.seeds,
         "samples": spec.samples,
     }
