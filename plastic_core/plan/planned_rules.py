@@ -131,7 +131,7 @@ def plan_rules(
             layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
             also = ("layers", *(f"theta.{name}" for name in rule.spec.thetas))
             set_params(entry, rule, settings, also)
-            some = _some(over_time)
+            some = _scheduled(over_time)
             planned.append(PlannedRule(entry, rule, 1.0, origin, layers, (), own, some))
             continue
         theta, given = rule.spec.theta_of(), settings.pop("theta", None)
@@ -152,14 +152,14 @@ def plan_rules(
         value, schedule = read_theta(entry.name, theta, asked)
         layers = _plan_layers(entry.name, rule, settings.pop("layers", None), circuit)
         by_layer = _plan_thetas(entry.name, theta, settings, layers, circuit)
-        some = _some({entry.name: schedule, **{one.name: one.schedule for one in by_layer}})
+        some = _scheduled({entry.name: schedule, **{one.name: one.schedule for one in by_layer}})
         set_params(entry, rule, settings, ("theta", "layers"))
         planned.append(PlannedRule(entry, rule, value, origin, layers, by_layer, schedules=some))
     return tuple(planned)
 
 
-def _some(schedules: Mapping[str, Schedule | None]) -> dict[str, Schedule]:
-    """Return those of thetas that have one."""
+def _scheduled(schedules: Mapping[str, Schedule | None]) -> dict[str, Schedule]:
+    """Return the schedules of those thetas that have one."""
     return {name: one for name, one in schedules.items() if one is not None}
 
 
