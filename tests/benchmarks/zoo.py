@@ -129,6 +129,8 @@ def largest_difference(plugin, suite):
     for hook, reference in (
         ("plastic_forward", suite.forward_reference),
         ("plastic_propagate_error", suite.error_reference),
+        ("plastic_input", suite.input_reference),
+        ("plastic_settle", suite.settle_reference),
     ):
         if reference:
             found += differences(plugin, reference, hook).values()

@@ -318,8 +318,13 @@ LEARN = [
     (Pepita, "0.005*pepita", {"activation": "tanh"}),
     (PredictiveCoding, "0.05*predictive-coding", {"activation": "tanh", "loss": "squared-error"}),
     (RewardHebbian, "reward-hebbian + 0.02*bp", {}),
-    (TargetProjection, "0.005*target-projection", {"activation": "tanh"}),
-    (WeightMirror, "0.02*fa + 0.001*weight-mirror + 0.001*b-decay", {}),
+    (Rflo, "0.05*rflo", {"activation": "tanh"}),
+    (TargetProjection, "0.05*target-projection", {"activation": "tanh"}),
+    (
+        WeightMirror,
+        "0.05*fa + 0.001*weight-mirror + 0.001*b-decay",
+        {"activation": "tanh"},
+    ),
 ]
 
 
