@@ -157,10 +157,11 @@ class Trial:
             self.values = {**self.values, "passes": (first, *self.passes)}
         if self.spec.settle is not None:
             known = {name: self.values[name] for name in ("pre", "post", "z")}
-            self.values |= {
+            phases = {
                 phase: SimpleNamespace(**{name: value.clone() for name, value in known.items()})
                 for phase in self.spec.settle.phases
             }
+            self.values |= {**phases, "phases": phases}
         called = self._call(hook, function)
         if called is None:
             return frozenset()

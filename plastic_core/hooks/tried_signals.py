@@ -20,6 +20,8 @@ REPLICAS, EVENTS, POST, PRE, _OUT = 2, 3, 4, 5, 6
 _HINTS: Final = {
     "passes": "write passes=2 in the spec",
     "input": "plastic_input alone is shown it",
+    "free": "write settle=Settle(steps=20) in the spec",
+    "nudged": "write settle=Settle(steps=20) in the spec",
     "phase": "plastic_settle alone is shown it",
     "below": "plastic_settle alone is shown it",
     "above": "plastic_settle alone is shown it",

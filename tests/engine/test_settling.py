@@ -225,3 +225,32 @@ def test_what_cannot_settle_is_said(expression, task, net, message):
     with pytest.raises(PlasticError) as caught:
         run(spec, rules=[predictive(0.5), Again, Far])
     assert str(caught.value) == message
+
+
+def test_phases_are_found_by_name():
+    rule = equilibrium(0.5, steps=20)
+
+    class ByName(rule):
+        @hookimpl
+        def plastic_local_update(self, s):
+            free, nudged = (s.phases[phase] for phase in ("free", "nudged"))
+            return (outer(nudged.post, nudged.pre) - outer(free.post, free.pre)) / 0.5
+
+    for one, other in zip(shown(rule, X, TARGET)[0], shown(ByName, X, TARGET)[0], strict=True):
+        assert torch.equal(one, other)
+        assert one.abs().max() > 0
+
+
+def test_a_phase_of_a_network_that_does_not_settle():
+    class Unsettled(Rule):
+        spec = spec_of("unsettled", {"pre", "post"})
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.free.post, s.pre)
+
+    with pytest.raises(PlasticError) as refused:
+        resolve("1*unsettled", SIZES, rules=[Unsettled])
+    assert "there is no signal 'free' here; write settle=Settle(steps=20) in the spec" in str(
+        refused.value
+    )
