@@ -188,7 +188,8 @@ def main():
             learned = trained(plugin, tests, depth)
             row += [f"{learned[0]:>7} {learned[1]:5.1f}" if learned else f"{'-':>7} {'-':>5}"]
         print(*row, flush=True)
-    print(*report.notes, sep="\n")
+    for note in report.notes:
+        print(note)
 
 
 if __name__ == "__main__":
