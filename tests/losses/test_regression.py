@@ -105,7 +105,7 @@ def test_numbers_of_a_task_are_checked():
         (
             Dataset(x, y[:, 0], x, y[:, 0]),
             "it: inputs and labels have the shapes (400, 4) and (400,); expected [N, n] and "
-            "[N, m], for classes is 0",
+            "[N, m], for classes is 0, or as many at each of T steps, [N, T] or [N, T, m]",
         ),
         (
             Dataset(x, y, x, y[:, :1]),

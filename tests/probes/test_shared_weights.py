@@ -172,6 +172,6 @@ def test_a_probe_of_feed_forward_networks_says_which_ones_there_are():
         run(RunSpec(task="digits-cnn", probes=["spectrum"]))
     others = ", ".join(sorted(BUILT_IN))
     assert str(refused.value) == (
-        "the probe 'spectrum' measures recurrent networks, and that of 'digits-cnn' is layered; "
-        f"there are {others}"
+        "the probe 'spectrum' measures recurrent, sequence networks, and that of 'digits-cnn' is "
+        f"layered; there are {others}"
     )

@@ -15,6 +15,7 @@ from plastic_core.api import site as sites
 from plastic_core.api import update as updates
 from plastic_core.api.site import SITE_NAMES, Site
 from plastic_core.api.update import Decay, Dense, Outer, Part, Sum, Update
+from plastic_core.backends.native.proxy import Proxy
 
 
 class Sited:
@@ -28,22 +29,11 @@ class Sited:
         return self._known[name] if name in self._known else getattr(self._signals, name)
 
 
-class _Proxy(fx.Proxy):
-    """Leaves sums with an increment to that, as a tensor does."""
-
-    def __add__(self, other: Any) -> Any:
-        # which torch gives its class when it is loaded
-        return NotImplemented if isinstance(other, Update) else super().__add__(other)  # type: ignore[misc]
-
-    def __sub__(self, other: Any) -> Any:
-        return NotImplemented if isinstance(other, Update) else super().__sub__(other)  # type: ignore[misc]
-
-
 class _Tracer(fx.Tracer):
     """Notes for each node the line of the rule that made it."""
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Proxy(node, self)
+        return Proxy(node, self)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
