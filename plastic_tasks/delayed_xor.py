@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from plastic_core.api import (
     DataDir,
@@ -35,6 +35,15 @@ class DelayedXorOptions(SequenceOptions):
 
     delay: PositiveInt = Field(2, le=10**6, description="steps to the bit that is compared with")
 
+    @model_validator(mode="after")
+    def _some_bits_are_compared(self) -> Self:
+        if self.delay >= self.steps:
+            raise ValueError(
+                f"delay = {self.delay}: no bit of {self.steps} steps has one so long before it; "
+                f"give at most {self.steps - 1}, or more steps"
+            )
+        return self
+
 
 class DelayedXor(Task[DelayedXorOptions]):
     r"""Says at each step whether the bit that is shown differs from the one ``delay`` steps before.
@@ -43,8 +52,8 @@ class DelayedXor(Task[DelayedXorOptions]):
               \quad u_t = 0 \text{ before the first step}
 
     d is ``delay``. A network that remembers nothing is right half of the time, and no linear one
-    does better. 2,000 training sequences of ``steps`` bits, reshuffled in passes up to ``samples``;
-    500 sequences to choose by and 500 to report.
+    does better; the first d steps are compared with 0. 2,000 training sequences of ``steps`` bits,
+    reshuffled in passes up to ``samples``; 500 sequences to choose by and 500 to report.
     """
 
     spec = TaskSpec(

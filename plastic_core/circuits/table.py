@@ -33,7 +33,8 @@ def layer_table(circuit: Circuit) -> list[LayerRow]:
         connections = matrix.shape.n_post * matrix.shape.n_pre
         if matrix.mask is not None:
             connections = int(matrix.mask.sum())
-        weights[name] = weights.get(name, 0) + connections
+        # what sends the input of a network through time belongs to its first population
+        weights[name if name in weights else circuit.names[0]] += connections
     rows = [LayerRow("input", _sides(inputs), 0)]
     for name, population in zip(circuit.names, circuit.populations[1:], strict=True):
         sides = circuit.units[population.series], *circuit.grids.get(population.series, ())

@@ -89,6 +89,11 @@ def _doubts(data: Dataset) -> Iterator[str]:
             f"{list(data.shape)} says; where the channels stand last, move them: "
             "X.transpose(0, 3, 1, 2)"
         )
+    if data.labels.ndim == 2 and data.shape[:-1] == data.labels.shape[1:]:
+        yield (
+            "y has a number for each row of a point, and this network answers once for all; where "
+            "rows are steps, take a task whose network answers at each, such as delayed-xor"
+        )
     largest = float(np.abs(data.inputs).max())
     if data.shape and largest > _BRIGHT:
         yield (

@@ -78,7 +78,8 @@ def counting(s):
         ),
         (
             lambda s: outer(torch.bmm(s.pre, s.weight.mT), s.pre),
-            "it turns a matrix; write s.forward(v), s.back(v) or s.feed_back(v) for products with it",
+            "it turns a matrix; of products with matrices C is generated for s.forward(v), s.back(v) and "
+            "s.feed_back(v) alone",
         ),
         (
             lambda s: outer(s.post, s.pre) + torch.bmm(s.pre.mT, s.post).mT,
@@ -142,7 +143,8 @@ def test_own_forward():
     rule, line, reason = str(caught.value).split(": ", 2)
     assert (rule, line[:5]) == ("the rule 'own'", "line ")
     assert reason == (
-        "it turns a matrix; write s.forward(v), s.back(v) or s.feed_back(v) for products with it"
+        "it turns a matrix; of products with matrices C is generated for s.forward(v), s.back(v) and "
+        "s.feed_back(v) alone"
     )
 
 

@@ -241,6 +241,15 @@ def test_sequences_are_handed_over():
     assert "r2" in result.curves
 
 
+def test_sequences_for_a_network_that_answers_once_are_doubted():
+    x, labels = sequences()
+    result = run(RunSpec(rule="0.01*bp", seeds=1, samples=10), data=(x, labels))
+    assert (
+        "y has a number for each row of a point, and this network answers once for all; where rows "
+        "are steps, take a task whose network answers at each, such as delayed-xor"
+    ) in result.record["notes"]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -319,6 +328,15 @@ def test_the_task_compares_bits():
     assert (y[:, 3:] == (bits[:, 3:] != bits[:, :-3])).all()
     assert data.steps == 7
     assert 0.45 < y.mean() < 0.55
+
+
+def test_a_delay_longer_than_the_sequence():
+    with pytest.raises(PlasticError) as refused:
+        run(RunSpec(rule="bp", task="delayed-xor", options={"steps": 5, "delay": 5}))
+    assert str(refused.value) == (
+        "options of delayed-xor: delay = 5: no bit of 5 steps has one so long before it; give at "
+        "most 4, or more steps"
+    )
 
 
 def test_probes_measure_its_weights():

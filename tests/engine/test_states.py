@@ -213,6 +213,50 @@ class Synapses(Rule):
         }
 
 
+def added(made, **more):
+    """Return a rule that adds something to W element by element, and nothing else."""
+
+    class Added(Rule):
+        spec = spec_of("added", {"post", "pre", "weight"}, **more)
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return made(s)
+
+    return Added
+
+
+def fading(s):
+    trace = 0.9 * s.state.trace + torch.bmm(s.post.mT, s.pre) / s.batch
+    return trace, {"trace": trace}
+
+
+ALONE = {
+    "weight": added(lambda s: -0.1 * s.weight),
+    "sum": added(lambda s: torch.bmm(s.post.mT, s.pre) / s.batch),
+    "noise": added(lambda s: s.noise.weight, noise={"weight"}),
+    "trace": added(fading, state={"trace": {"over": "weight"}}),
+    "in the last layer": added(lambda s: -outer(s.post, s.pre) if s.is_output else -0.1 * s.weight),
+}
+
+
+@pytest.mark.parametrize("name", ["dense", "recurrent"])
+@pytest.mark.parametrize("made", ALONE)
+def test_what_is_added_alone_is_added_natively(made, name):
+    assert_agree(ALONE[made], "0.01*added", name, "native")
+
+
+@pytest.mark.parametrize("layers", ["1", "2"])
+def test_it_is_added_in_some_layers(layers):
+    given = {"settings": {"added": {"layers": layers}}, "transforms": ("adam",)}
+    expression = "0.02*bp + 0.1*added"
+    eager, _ = trained(ALONE["weight"], expression, "dense", "eager", **given)
+    native, record = trained(ALONE["weight"], expression, "dense", "native", **given)
+    assert record["backend"] == "native", record["backend_reason"]
+    for key, value in eager.items():
+        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("name", "expression"),
     combined(RUNS, ["-0.001*synapses", "0.02*bp + 0.0002*synapses", "0.001*oja + -0.001*synapses"]),

@@ -176,6 +176,7 @@ static void bind_{index}(projection_t *p) {{
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
             *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
+            kind.transform is not None,
             *kind.needs,
         ]
         functions = [f"bind_{index}", f"compute_{index}"]

@@ -30,7 +30,9 @@ FOLLOWED: Final = (
     "mean, amax or amin over dim 1 or -1 with keepdim=True"
 )
 
-_INSTEAD_OF_PRODUCTS: Final = "write s.forward(v), s.back(v) or s.feed_back(v) for products with it"
+_INSTEAD_OF_PRODUCTS: Final = (
+    "of products with matrices C is generated for s.forward(v), s.back(v) and s.feed_back(v) alone"
+)
 
 
 @dataclass(frozen=True)
@@ -326,6 +328,8 @@ def _instead(error: Exception) -> str:
     """Return what to write in place of what raised while a rule was followed."""
     if "control flow" in str(error):
         return "write torch.where(condition, a, b) in place of branching on values"
+    if "as an integer" in str(error):
+        return "C is not generated for loops over time, units or events"
     if "at each call" in str(error):
         return "compute from the signals, the state and the parameters alone"
     return FOLLOWED

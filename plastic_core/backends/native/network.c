@@ -123,6 +123,7 @@ typedef struct {
 struct kind {
     int weight_count, feedback_count; /* outer products added to the matrices */
     int weight_decay, feedback_decay; /* 0, BY_VECTOR or UNIFORM */
+    int transformed;                  /* whether elements of W change by themselves */
     int weight_error, recon, feedback_error; /* what must be sent back */
     void (*bind)(projection_t *p);           /* set on_weight and on_feedback */
     void (*compute)(const network_t *net, projection_t *p, long events);

@@ -150,7 +150,7 @@ static int collect_on_weight(projection_t *p, long events) {
     if (!TRANSFORMED)
         return collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
     collect(&p->weight, &p->on_weight, kind->weight_count, 0, events);
-    return kind->weight_count || kind->weight_decay;
+    return kind->weight_count || kind->weight_decay || kind->transformed;
 }
 
 /* Add what waits to W, and take up inputs ahead: the products of W with them. */
