@@ -278,6 +278,11 @@ class Circuit:
         population, _ = self.laid_out(send.pre)
         return self.units[population.series] * self.places(population)
 
+    def constant(self, node: Node) -> bool:
+        """Return whether it is what biases are sent by, which has no error."""
+        made = self.maker.get(node)
+        return isinstance(made, Apply) and made.map.constant
+
     def events(self, send: Send) -> Events:
         """Return what an update sees of one sending."""
         if send in self.given:

@@ -200,9 +200,10 @@ def _plan_thetas(
             whole = [layer.split(".")[0] for layer in acts]
             kinds = dict.fromkeys(layer.rstrip(digits) for layer in whole if layer[-1].isdigit())
             known = {*acts, *whole, *kinds}
+            of_kind = f", or all of a kind: {', '.join(kinds)}" if kinds else ""
             raise PlasticError(
                 f"{key} of '{name}': it acts on no layer '{given}'{did_you_mean(given, known)}\n"
-                f"  it acts on {', '.join(acts)}, or all of a kind: {', '.join(kinds)}"
+                f"  it acts on {', '.join(acts)}{of_kind}"
             )
         single = {part for layer in circuit.layer_names for part in (layer, layer.split(".")[0])}
         general = given not in single and not given.isdecimal()

@@ -97,11 +97,12 @@ def read_arrays(
         raise PlasticError(f"data: y holds no array of labels: {error}") from None
     points = len(inputs)
     steps = inputs.shape[:2]
-    if in_steps and (inputs.ndim != 3 or given.shape[:2] != steps or given.ndim not in (2, 3)):
+    fits = inputs.ndim == 3 and given.shape[:2] == steps and given.ndim in (2, 3)
+    if in_steps and not (fits and steps[1] > 1 and given.size):
         raise PlasticError(
             f"data: X has shape {inputs.shape} and y {given.shape}; this network answers at each "
             "step, and takes X of [N, steps, n] and y of [N, steps], a label a step, or "
-            "[N, steps, m], m numbers a step"
+            "[N, steps, m], m numbers a step, of two steps at least"
         )
     if in_steps:
         each = inputs.reshape(-1, inputs.shape[2]), given.reshape(-1, *given.shape[2:])

@@ -257,13 +257,25 @@ def test_sequences_for_a_network_that_answers_once_are_doubted():
             lambda x, y: (x[:, 0], y),
             "data: X has shape (60, 3) and y (60, 5); this network answers at each step, and takes "
             "X of [N, steps, n] and y of [N, steps], a label a step, or [N, steps, m], m numbers a "
-            "step",
+            "step, of two steps at least",
         ),
         (
             lambda x, y: (x, y[:, 0]),
             "data: X has shape (60, 5, 3) and y (60,); this network answers at each step, and "
             "takes X of [N, steps, n] and y of [N, steps], a label a step, or [N, steps, m], m "
-            "numbers a step",
+            "numbers a step, of two steps at least",
+        ),
+        *(
+            (
+                lambda x, y, part=part: (x[:, part[0]], x[:, part[0], part[1]]),
+                f"data: X has shape {shapes[0]} and y {shapes[1]}; this network answers at each "
+                "step, and takes X of [N, steps, n] and y of [N, steps], a label a step, or "
+                "[N, steps, m], m numbers a step, of two steps at least",
+            )
+            for part, shapes in (
+                ((slice(1), slice(2)), ((60, 1, 3), (60, 1, 2))),
+                ((slice(5), slice(0)), ((60, 5, 3), (60, 5, 0))),
+            )
         ),
         (
             lambda x, y: (x[:, 1:], y[:, 1:]),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from plastic_core import RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
@@ -244,6 +245,64 @@ ALONE = {
 @pytest.mark.parametrize("made", ALONE)
 def test_what_is_added_alone_is_added_natively(made, name):
     assert_agree(ALONE[made], "0.01*added", name, "native")
+
+
+def test_a_mask_leaves_it_out_before_transforms():
+    given = {"net": "dense 9 connections 0.3 / dense 8"}
+    spec = {"transforms": ("momentum",), "seeds": 2, "samples": 60, "evaluations": 2}
+    found = []
+    for backend in ("eager", "native"):
+        asked = RunSpec(
+            task="digits-mlp", rule="0.02*bp + 0.1*added", options=given, dtype="float64",
+            backend=backend, **spec,
+        )  # fmt: skip
+        result = run(asked, rules=[ALONE["sum"]])
+        assert result.record["backend"] == backend
+        found.append(result.parameters.named())
+    assert (found[0]["state.momentum.forward.1.velocity"] == 0).sum() > 2 * 400
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, rtol=1e-9, atol=1e-12)
+
+
+class Whole(Rule):
+    """Reads all that has an error below where it propagates, and has a state there."""
+
+    spec = spec_of(
+        "whole",
+        {"error", "pre_error", "weight_error"},
+        propagates=True,
+        state={"count": {"over": "pre"}},
+    )
+
+    @hookimpl
+    def plastic_propagate_error(self, s):
+        return s.weight_error
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return -outer(s.error, s.pre_error), {"count": s.state.count + 1}
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("digits-mlp", {"net": "dense 9 bias / dense 8 bias"}),
+        ("delayed-xor", {"hidden": 7, "steps": 4, "bias": True}),
+        ("delayed-digits-rnn", {"hidden": 7, "delay": 7, "bias": True}),
+        ("delayed-digits-rnn", {"hidden": 7, "delay": 7}),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_errors_below_biases_and_many_steps(task, options, batch):
+    found = []
+    for backend in ("eager", "native"):
+        spec = RunSpec(
+            task=task, rule="0.02*whole", options=options, seeds=2, samples=20, evaluations=2,
+            dtype="float64", backend=backend, batch_size=batch,
+        )  # fmt: skip
+        found.append(run(spec, rules=[Whole]).parameters.named())
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("layers", ["1", "2"])

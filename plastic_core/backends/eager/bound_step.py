@@ -26,6 +26,7 @@ from plastic_core.backends.step.description import (
     PreError,
     SendBack,
 )
+from plastic_core.backends.step.functional import repeated
 from plastic_core.hooks.own import Own
 from plastic_core.networks.noise import NoiseOfUpdate
 from plastic_core.networks.parameters import Parameters
@@ -194,7 +195,7 @@ class BoundStep:
                 setattr(s, name, buffers.zeros(rows, n_pre))
         if "pre_error" in step.reads[p]:
             own = any(isinstance(b, PreError) and b.send in sends for b in step.backward)
-            if own:
+            if own or circuit.constant(sends[0].pre):
                 s.pre_error = buffers.zeros(rows, n_pre)
             else:
                 below = (circuit.below(node) for node in events.pre)
@@ -384,12 +385,17 @@ class BoundStep:
         return lambda: add(arriving() * slope())
 
     def _pre_error_of(self, back: PreError) -> Callable[[], Any]:
-        s, arriving = self._of_sends[back.send], self._arriving(back.error)
-        gate = self._step.circuit.gate(back.population)
-        if not back.gated or gate is None or not self._step.hooks.gated:
-            return lambda: s.pre_error.copy_(_laid_out(arriving(), back.layouts))
+        s, arriving, hooks = self._of_sends[back.send], self._arriving(back.error), self._step.hooks
+        gate = self._step.circuit.gate(back.population) if back.gated and hooks.gated else None
         y = self._buffers.of("node", back.population)
-        return lambda: s.pre_error.copy_(_laid_out(gate.at_input(arriving(), y), back.layouts))
+
+        def write() -> None:
+            error = arriving()
+            if gate is not None:
+                error = gate.at_input(error, repeated(y, error))
+            s.pre_error.copy_(_laid_out(error, back.layouts))
+
+        return write
 
 
 def _laid_out(value: Tensor, layouts: Sequence[Map]) -> Tensor:

@@ -210,7 +210,8 @@ class _Capture:
         """Return for each projection what its noise is called, as numbers."""
         for p, sends in enumerate(self.circuit.sends):
             several = any(len(self.circuit.events(send).error) > 1 for send in sends)
-            if several and any(p in self.acts[owner] for owner, _ in self.noises):
+            of_events = {owner for owner, name in self.noises if name != "weight"}
+            if several and any(p in self.acts[owner] for owner in of_events):
                 raise NotNativeError("C is not generated for noise of what several steps read")
         keys = [
             [state_key(owner, p, name) for owner, name in self.noises]

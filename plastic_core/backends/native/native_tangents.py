@@ -42,7 +42,9 @@ class NativeTangents(NativeBackend):
 
     def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
         if program.transformed:
-            raise NotNativeError("transforms are not differentiated in C")
+            raise NotNativeError(
+                "transforms, and matrices element by element, are not differentiated in C"
+            )
         if any(table.masked):
             raise NotNativeError("masks, which leave connections out, are not differentiated in C")
         if any(table.shared):

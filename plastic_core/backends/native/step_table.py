@@ -366,6 +366,9 @@ class StepTable:
 
     def _gather_pre_error(self, p: int) -> None:
         circuit = self._step.circuit
+        if circuit.constant(circuit.sends[p][0].pre):  # which stays 0
+            self._own(p, "pre_error")
+            return
         nodes = [node for send in circuit.sends[p] for node in circuit.events(send).pre]
         below = [circuit.below(node) for node in nodes]
         slots = [self._step.slot(node) for node in below if node is not None]

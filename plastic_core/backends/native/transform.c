@@ -3,10 +3,10 @@
 The whole increment of a matrix is never stored: it is made for one row of one tile, transformed
 there together with the states of the same place, and added. */
 
-/* What becomes of a row of an increment. */
+/* What becomes of a row of an increment; `there` is 0 where a mask leaves a connection out. */
 typedef void (*transform_row_t)(const network_t *net, const projection_t *p, long i, long column,
-                                long lanes, const real *increment, real *weight,
-                                real *const *state);
+                                long lanes, const real *increment, const real *there,
+                                real *weight, real *const *state);
 
 /* Each row of a tile: make the increment from what waits and what decays, transform and add it. */
 INLINE void transform_tile(const int width, vec *tile, long begin, const network_t *net,
@@ -18,7 +18,9 @@ INLINE void transform_tile(const int width, vec *tile, long begin, const network
     real *weight = (real *)tile, *state[MATRIX_STATES + 1];
     for (int s = 0; s < MATRIX_STATES; s++) state[s] = (real *)tile_at(&p->matrix_state[s], begin);
     const real *right = weight + m->rows * lanes;
-    const real *there = p->masked ? (const real *)tile_at(&p->mask, begin) : 0;
+    real all[WIDEST * LANES];
+    for (long j = 0; j < lanes; j++) all[j] = 1;
+    const real *there = p->masked ? (const real *)tile_at(&p->mask, begin) : all;
     for (long i = 0; i < m->rows; i++, weight += lanes) {
         real increment[WIDEST * LANES] = {0};
         for (long k = 0; k < m->waiting; k++) {
@@ -30,8 +32,9 @@ INLINE void transform_tile(const int width, vec *tile, long begin, const network
         if (on->column_decay)
             SIMD for (long j = 0; j < lanes; j++)
                 increment[j] -= weight[j] * on->column_decay[column + j];
-        if (there) SIMD for (long j = 0; j < lanes; j++) increment[j] *= there[i * lanes + j];
-        transform_row(net, p, i, column, lanes, increment, weight, state);
+        if (p->masked) SIMD for (long j = 0; j < lanes; j++) increment[j] *= there[j];
+        transform_row(net, p, i, column, lanes, increment, there, weight, state);
+        if (p->masked) there += lanes;
         for (long j = used; j < lanes; j++) weight[j] = 0;
         for (int s = 0; s < MATRIX_STATES; s++) state[s] += lanes;
     }

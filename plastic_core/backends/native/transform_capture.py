@@ -99,7 +99,9 @@ def capture_transforms(
     values = _MatrixValues()
     values.constants = constants
     if dense is not None:
-        values.known["increment"] = values.make("add", values.signal("increment"), dense)
+        whole = values.make("add", values.signal("increment"), dense)
+        # the engine leaves out what a mask does before anything is transformed
+        values.known["increment"] = values.make("mul", whole, values.signal("there"))
     captured = MatrixTransform(values.signal("increment"), [], [*states])
     for owner, transform, function in transforms:
         result = _TransformFollower(values, slots, owner, dtype).follow(transform, function)

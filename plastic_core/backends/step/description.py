@@ -183,7 +183,8 @@ class Description:
                 if self.learns_by[p] & self._from_error:
                     needed.update(events.error)
                 if "pre_error" in self.learns_by[p]:
-                    needed.update(self._error_below(node) for node in events.pre)
+                    varying = (node for node in events.pre if not circuit.constant(node))
+                    needed.update(map(self._error_below, varying))
         for operation in circuit.operations:
             if isinstance(operation, Send):
                 if operation.pre in needed:  # and those of its other steps, beside which they lie
@@ -237,6 +238,7 @@ class Description:
             for send in sends:
                 population, layouts = circuit.laid_out(send.pre)
                 gated = circuit.below(population) is None
-                if "pre_error" in self.learns_by[p] and (gated or layouts):
+                reads = "pre_error" in self.learns_by[p] and not circuit.constant(send.pre)
+                if reads and (gated or layouts):
                     error = self.slot(self._error_below(send.pre))
                     yield PreError(send, population, error, gated, layouts)

@@ -101,6 +101,12 @@ def go_forward(
     return nodes, kept
 
 
+def repeated(y: Any, error: Any) -> Any:
+    """Return an activity for each of its errors: what is sent once may be read at many steps."""
+    count = error.shape[1] // y.shape[1]
+    return y if count == 1 else y.repeat(1, count, 1)
+
+
 class _Products(NamedTuple):
     """See `plastic_core.api.signals.Products`."""
 
@@ -227,7 +233,7 @@ class FunctionalPass:
             elif isinstance(back, PreError):
                 gate, arrived = circuit.gate(back.population), errors[back.error]
                 if back.gated and gate is not None and step.hooks.gated:
-                    arrived = gate.at_input(arrived, nodes[back.population])
+                    arrived = gate.at_input(arrived, repeated(nodes[back.population], arrived))
                 for layout in back.layouts:
                     arrived, _ = self._arithmetic.apply(layout, [arrived])
                 own_errors[back.send] = arrived
@@ -356,7 +362,7 @@ class FunctionalPass:
                 back = SendBack(send, circuit.events(send), 0, None, step.whole(send), False)
                 s = self._of_one(back, shown)
             if "pre_error" in step.reads[p]:
-                own = own_errors.get(send)
+                own = s.pre * 0 if circuit.constant(send.pre) else own_errors.get(send)
                 if own is None:
                     below = [circuit.below(node) for node in circuit.events(send).pre]
                     own = self._join([shown.errors[step.slot(node)] for node in below if node])

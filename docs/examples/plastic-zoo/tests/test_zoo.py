@@ -319,7 +319,7 @@ LEARN = [
     (PredictiveCoding, "0.05*predictive-coding", {"activation": "tanh", "loss": "squared-error"}),
     (RewardHebbian, "reward-hebbian + 0.02*bp", {}),
     (Rflo, "0.05*rflo", {"activation": "tanh"}),
-    (TargetProjection, "0.02*target-projection", {"activation": "tanh"}),
+    (TargetProjection, "0.005*target-projection", {"activation": "tanh"}),
     (
         WeightMirror,
         "0.05*fa + 0.001*weight-mirror + 0.001*b-decay",
