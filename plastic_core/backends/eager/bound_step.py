@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from plastic_core.api.circuit import Apply, Events, Node, Send
-from plastic_core.api.maps import Activate, Map
+from plastic_core.api.maps import Activate
 from plastic_core.api.signals import MATRIX_SIGNALS, OF_SAMPLE, SIGNAL_NAMES, Signals
 from plastic_core.backends.eager.buffers import Buffers, find_slopes
-from plastic_core.backends.eager.repeating import repeating
+from plastic_core.backends.eager.repeating import laid_out, repeating
 from plastic_core.backends.step.blank_signals import blank_signals
 from plastic_core.backends.step.description import (
     SENT_BACK,
@@ -322,7 +322,7 @@ class BoundStep:
             shape = self._buffers.of("node", back.whole).shape
             _, layouts = self._step.circuit.laid_out(back.send.pre)
             self._backward.append(
-                lambda: s.feedback_error.copy_(_laid_out(one.feedback_error.view(shape), layouts))
+                lambda: s.feedback_error.copy_(laid_out(one.feedback_error.view(shape), layouts))
             )
 
     def _adding(self, node: Node) -> Callable[[Tensor], Any]:
@@ -393,12 +393,6 @@ class BoundStep:
             error = arriving()
             if gate is not None:
                 error = gate.at_input(error, repeated(y, error))
-            s.pre_error.copy_(_laid_out(error, back.layouts))
+            s.pre_error.copy_(laid_out(error, back.layouts))
 
         return write
-
-
-def _laid_out(value: Tensor, layouts: Sequence[Map]) -> Tensor:
-    for layout in layouts:
-        value, _ = layout.forward(value)
-    return value

@@ -1,4 +1,4 @@
-"""Signals of samples, written at each step and place of a projection."""
+"""What belongs to samples or populations, where the events of a projection are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit, Node
+from plastic_core.api.maps import Map
 
 
 def repeating(
@@ -37,3 +38,10 @@ def repeating(
         at_each.copy_(by_step.unsqueeze(3))
 
     return repeat
+
+
+def laid_out(value: Tensor, layouts: Sequence[Map]) -> Tensor:
+    """Return what belongs to a population, laid out as a projection sends it."""
+    for layout in layouts:
+        value, _ = layout.forward(value)
+    return value
