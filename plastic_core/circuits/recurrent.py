@@ -14,11 +14,12 @@ from plastic_core.api.circuit import Apply, Circuit, Events, Matrix, Node, Send
 from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.maps import Activate, Add, Constant, Normalise, Output
 from plastic_core.api.network_spec import RecurrentSpec
+from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.circuits.layers import Find
 
 #: The projections W_x, W_h and W_o.
 INPUT, HIDDEN, OUTPUT = range(3)
-_HIDDEN_BIAS, _OUTPUT_BIAS = 3, 4
+HIDDEN_BIAS, OUTPUT_BIAS = 3, 4
 
 #: The series of z_t and of y_t.
 STATE, ACTIVITY = "z", "y"
@@ -34,7 +35,7 @@ def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
     given = {show: _events(x, drive, [Node(STATE, t) for t in shown])}
     always: tuple[Node, ...] = ()
     if spec.bias:
-        bias = Send(_HIDDEN_BIAS, one, Node("b"))
+        bias = Send(HIDDEN_BIAS, one, Node("b"))
         operations += [Apply(Constant(), (x,), one), bias]
         given[bias] = _events(one, bias.z, [Node(STATE, t) for t in steps])
         always = (bias.z,)
@@ -61,7 +62,7 @@ def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
     operations.append(Send(OUTPUT, last, logits))
     if spec.bias:
         operations += [
-            Send(_OUTPUT_BIAS, one, Node("b_o")),
+            Send(OUTPUT_BIAS, one, Node("b_o")),
             Apply(Add(), (logits, Node("b_o")), Node("biased_o")),
         ]
         logits = Node("biased_o")
@@ -79,7 +80,7 @@ def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
         names=("recurrent", "readout"),
         layer_names=("input", "recurrent", "readout"),
         given=given,
-        matrices=_matrices(spec, find),
+        matrices=matrices_over_time(spec, ("xavier", spec.init, "xavier"), find),
         biased=(2, 3) if spec.bias else (),
         gradient_only=frozenset({1, 3}),
         input_activation=activate,
@@ -87,22 +88,20 @@ def recurrent_circuit(spec: RecurrentSpec, find: Find) -> Circuit:
     )
 
 
-def _matrices(spec: RecurrentSpec, find: Find) -> tuple[Matrix, ...]:
-    """Return W_x, W_h and W_o, of which W_h alone begins as the spec says, and the biases."""
-    shapes = [
-        (spec.hidden, spec.inputs, "xavier"),
-        (spec.hidden, spec.hidden, spec.init),
-        (spec.classes, spec.hidden, "xavier"),
-    ]
-    if spec.bias:
-        shapes += [(spec.hidden, 1, "zeros"), (spec.classes, 1, "zeros")]
+def matrices_over_time(
+    spec: RecurrentSpec | SequenceSpec, inits: tuple[str, str, str], find: Find
+) -> tuple[Matrix, ...]:
+    """Return W_x, W_h and W_o, which begin by three initialisations, and the biases."""
+    inputs, hidden, outputs = spec.sizes
+    shapes = [(hidden, inputs), (hidden, hidden), (outputs, hidden)]
+    shapes += [(hidden, 1), (outputs, 1)] if spec.bias else []
     return tuple(
         Matrix(
             MatrixShape(n_post, n_pre, n_pre, n_post),
             find("initialisation", init)(),
             spec.init_std,
         )
-        for n_post, n_pre, init in shapes
+        for (n_post, n_pre), init in zip(shapes, (*inits, "zeros", "zeros"), strict=False)
     )
 
 

@@ -6,14 +6,19 @@ output: the loss's output function of W_o y_t [+ b_o], at all steps side by side
 
 from __future__ import annotations
 
-from plastic_core.api.circuit import Apply, Circuit, Events, Matrix, Node, Send
-from plastic_core.api.initialisation import MatrixShape
+from plastic_core.api.circuit import Apply, Circuit, Events, Node, Send
 from plastic_core.api.maps import Activate, Add, Constant, Output
 from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.api.step_maps import AtPlace, AtStep, Follow, Join
 from plastic_core.circuits.layers import Find
-
-_INPUT, _HIDDEN, _OUTPUT, _HIDDEN_BIAS, _OUTPUT_BIAS = range(5)
+from plastic_core.circuits.recurrent import (
+    HIDDEN,
+    HIDDEN_BIAS,
+    INPUT,
+    OUTPUT,
+    OUTPUT_BIAS,
+    matrices_over_time,
+)
 
 
 def sequence_circuit(spec: SequenceSpec, find: Find) -> Circuit:
@@ -40,11 +45,11 @@ def sequence_circuit(spec: SequenceSpec, find: Find) -> Circuit:
     always: list[Node] = []
     if spec.bias:
         apply(Apply(Constant(), (x,), one))
-        always = [send(_HIDDEN_BIAS, one, Node("b"), y, z)]
+        always = [send(HIDDEN_BIAS, one, Node("b"), y, z)]
     for t in steps:
-        parts = [send(_INPUT, shown[t], Node("d", t), [y[t]], [z[t]]), *always]
+        parts = [send(INPUT, shown[t], Node("d", t), [y[t]], [z[t]]), *always]
         if t:
-            parts.insert(0, send(_HIDDEN, y[t - 1], Node("u", t), [y[t]], [z[t]]))
+            parts.insert(0, send(HIDDEN, y[t - 1], Node("u", t), [y[t]], [z[t]]))
         apply(Apply(Add(), tuple(parts), z[t]))
         if spec.leak == 1:
             apply(Apply(activate, (z[t],), y[t]))
@@ -53,10 +58,10 @@ def sequence_circuit(spec: SequenceSpec, find: Find) -> Circuit:
         apply(Apply(activate, (z[t],), active[t]), Apply(follow, (active[t], *before), y[t]))
     parts = [Node("b_o")] if spec.bias else []
     if spec.bias:
-        send(_OUTPUT_BIAS, one, parts[0], answer, logits)
+        send(OUTPUT_BIAS, one, parts[0], answer, logits)
     for t in steps:
         sent = Node("o", t)
-        send(_OUTPUT, y[t], sent, [answer[t]], [logits[t]])
+        send(OUTPUT, y[t], sent, [answer[t]], [logits[t]])
         apply(Apply(Add(), (sent, *parts), logits[t]))
     apply(Apply(Join(), tuple(logits), joined), Apply(Output(loss), (joined,), output))
     apply(*(Apply(AtPlace(t, spec.steps), (output,), answer[t]) for t in steps))
@@ -72,28 +77,9 @@ def sequence_circuit(spec: SequenceSpec, find: Find) -> Circuit:
         names=("recurrent", "readout"),
         layer_names=("input", "recurrent", "readout"),
         given=given,
-        matrices=_matrices(spec, find),
+        matrices=matrices_over_time(spec, (spec.init,) * 3, find),
         biased=(2, 3) if spec.bias else (),
         gradient_only=frozenset(),
         input_activation=activate,
         spec=spec,
-    )
-
-
-def _matrices(spec: SequenceSpec, find: Find) -> tuple[Matrix, ...]:
-    """Return W_x, W_h and W_o, and the biases."""
-    shapes = [
-        (spec.hidden, spec.inputs, spec.init),
-        (spec.hidden, spec.hidden, spec.init),
-        (spec.outputs, spec.hidden, spec.init),
-    ]
-    if spec.bias:
-        shapes += [(spec.hidden, 1, "zeros"), (spec.outputs, 1, "zeros")]
-    return tuple(
-        Matrix(
-            MatrixShape(n_post, n_pre, n_pre, n_post),
-            find("initialisation", init)(),
-            spec.init_std,
-        )
-        for n_post, n_pre, init in shapes
     )
