@@ -93,9 +93,10 @@ def run(
         parts: classes of layers, activation functions, initialisations and losses likewise.
         data: ``(X [N, n], y)`` in place of the task's data, or images ``[N, H, W]`` or
             ``[N, C, H, W]``; 30% are held out, and the first and last layer follow the data unless
-            the options give sizes. y is labels ``[N]`` of any
-            kind, or numbers ``[N, m]`` (or ``[N]`` with fractions), for which the loss is
-            squared-error unless the options name another.
+            the options give sizes. y is labels ``[N]`` of any kind, or numbers ``[N, m]`` (or
+            ``[N]`` with fractions), for which the loss is squared-error unless the options name
+            another. With a task whose network answers at each step, such as delayed-xor, X is
+            ``[N, T, n]`` and y ``[N, T]`` or ``[N, T, m]``.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
             classes and `data` handed over must be those of that run.
