@@ -7,7 +7,7 @@ R counts replicas (seeds x theta values), K the events that one update sums over
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,6 +108,14 @@ class Products(Protocol):
         ...
 
 
+class Own(Protocol):
+    """What belongs to a rule, as its spec declares it, by name."""
+
+    def __getattr__(self, name: str) -> Tensor:
+        """Return a state, a theta or noise."""
+        ...
+
+
 #: Products with the matrices of a projection that a hook may ask for.
 PRODUCT_NAMES: Final = ("forward", "back", "feed_back")
 
@@ -177,9 +185,9 @@ class Signals:
     loss: Tensor
     weight: Tensor
     feedback: Tensor
-    state: Any
-    noise: Any
-    theta: Any
+    state: Own
+    noise: Own
+    theta: Own
     passes: Sequence[Signals]
     pass_index: int
     phases: Mapping[str, Signals]
@@ -262,7 +270,7 @@ class Signals:
         """
         return self.products.feed_back(v)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Signals:
         """Return a phase, or explain a signal that was not computed.
 
         Python calls this for unset slots, and for what is none.

@@ -45,6 +45,8 @@ class Equilibrium(Rule):
         settle=Settle(steps=30, phases=("free", "nudged")),
     )
 
+    params: EquilibriumParams
+
     @hookimpl
     def plastic_settle(self, s: Signals) -> Tensor:
         """Return z a step further."""

@@ -42,6 +42,8 @@ class NodePerturbation(Rule):
         passes=2,
     )
 
+    params: NodePerturbationParams
+
     @hookimpl
     def plastic_forward(self, s: Signals) -> Tensor:
         """Return W y, in the second pass with noise."""

@@ -45,6 +45,8 @@ class PredictiveCoding(Rule):
         settle=Settle(steps=40, phases=("free", "nudged")),
     )
 
+    params: PredictiveCodingParams
+
     @hookimpl
     def plastic_settle(self, s: Signals) -> tuple[Tensor, Tensor]:
         """Return z a step further, and the error for the layer below."""
