@@ -177,7 +177,7 @@ class Description:
 
     def _find_needed(self) -> set[Node]:
         """Return the nodes whose gradient somebody needs."""
-        circuit, needed = self.circuit, set[Node]()
+        circuit, needed, sent_back = self.circuit, set[Node](), set[int]()
         for p, sends in enumerate(circuit.sends):
             for events in map(circuit.events, sends):
                 if self.learns_by[p] & self._from_error:
@@ -187,9 +187,10 @@ class Description:
                     needed.update(map(self._error_below, varying))
         for operation in circuit.operations:
             if isinstance(operation, Send):
-                if operation.pre in needed:  # and those of its other steps, beside which they lie
-                    for send in circuit.sends[operation.projection]:
-                        needed.update(circuit.events(send).error)
+                p = operation.projection
+                if operation.pre in needed and p not in sent_back:
+                    sent_back.add(p)  # at all its steps, for their errors lie side by side
+                    needed.update(*(circuit.events(send).error for send in circuit.sends[p]))
             elif not operation.map.constant and needed.intersection(operation.inputs):
                 needed.add(operation.output)
         return needed
