@@ -33,9 +33,9 @@ def emit_transform(index: int, transform: MatrixTransform | None, pointer: Point
             body = [*lines.every, *lines.row, *lines.inner, *unit_stores]
             loops.append(f"for (long i = 0; i < p->n_{units}; i++) {{ {' '.join(body)} }}")
     return f"""\
-INLINE void transform_row_{index}(const network_t *net, const projection_t *p, long i, long column,
-                            long lanes, const real *increment, const real *there, real *weight,
-                            real *const *state) {{
+static inline void transform_row_{index}(const network_t *net, const projection_t *p, long i,
+                                   long column, long lanes, const real *increment,
+                                   const real *there, real *weight, real *const *state) {{
     const signals_t *s = &p->all;
     (void)net, (void)s, (void)i, (void)column, (void)there, (void)state;
     {_joined([*row.every, *row.row])}
