@@ -59,6 +59,11 @@ class LocalRule:
         return self._split(self.function(s))
 
     @cached_property
+    def owns(self) -> bool:
+        """Whether it has states, thetas or noise of its own."""
+        return bool(self.spec.state or self.spec.thetas or self.spec.noise)
+
+    @cached_property
     def _split(self) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
         matrices = [*self.spec.modifies]
         if len(matrices) == 1 and not self.spec.state:  # as most are

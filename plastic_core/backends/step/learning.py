@@ -23,7 +23,8 @@ def updates_of(
     """
     for rule in hooks.local:
         if projection in rule.layers:
-            own.give(rule.spec, projection, s)
+            if rule.owns:
+                own.give(rule.spec, projection, s)
             updates, new = rule.update(s)
             if new:
                 new = {state_key(rule.name, projection, name): v for name, v in new.items()}
