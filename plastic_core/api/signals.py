@@ -108,7 +108,7 @@ class Products(Protocol):
         ...
 
 
-class Own(Protocol):
+class OwnTensors(Protocol):
     """What belongs to a rule, as its spec declares it, by name."""
 
     def __getattr__(self, name: str) -> Tensor:
@@ -185,9 +185,9 @@ class Signals:
     loss: Tensor
     weight: Tensor
     feedback: Tensor
-    state: Own
-    noise: Own
-    theta: Own
+    state: OwnTensors
+    noise: OwnTensors
+    theta: OwnTensors
     passes: Sequence[Signals]
     pass_index: int
     phases: Mapping[str, Signals]

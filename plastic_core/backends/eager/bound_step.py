@@ -26,7 +26,7 @@ from plastic_core.backends.step.description import (
     PreError,
     SendBack,
 )
-from plastic_core.backends.step.functional import repeated
+from plastic_core.backends.step.functional import at_each_error
 from plastic_core.hooks.own import Own
 from plastic_core.networks.noise import NoiseOfUpdate
 from plastic_core.networks.parameters import Parameters
@@ -392,7 +392,7 @@ class BoundStep:
         def write() -> None:
             error = arriving()
             if gate is not None:
-                error = gate.at_input(error, repeated(y, error))
+                error = gate.at_input(error, at_each_error(y, error))
             s.pre_error.copy_(laid_out(error, back.layouts))
 
         return write

@@ -60,7 +60,7 @@ def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str)
     parts = [
         *read("kernels", "functions"),
         _buffers(writer),
-        *read("network", "transform"),
+        *read("network", "noise", "transform"),
         *own,
         *made,
     ]

@@ -101,7 +101,7 @@ def go_forward(
     return nodes, kept
 
 
-def repeated(y: Any, error: Any) -> Any:
+def at_each_error(y: Any, error: Any) -> Any:
     """Return an activity for each of its errors: what is sent once may be read at many steps."""
     count = error.shape[1] // y.shape[1]
     return y if count == 1 else y.repeat(1, count, 1)
@@ -233,7 +233,7 @@ class FunctionalPass:
             elif isinstance(back, PreError):
                 gate, arrived = circuit.gate(back.population), errors[back.error]
                 if back.gated and gate is not None and step.hooks.gated:
-                    arrived = gate.at_input(arrived, repeated(nodes[back.population], arrived))
+                    arrived = gate.at_input(arrived, at_each_error(nodes[back.population], arrived))
                 for layout in back.layouts:
                     arrived, _ = self._arithmetic.apply(layout, [arrived])
                 own_errors[back.send] = arrived
