@@ -51,8 +51,7 @@ class LocalRule:
 
     def reads_in(self, index: int) -> frozenset[str]:
         """Return the signals that it reads of a pass."""
-        of_each = (self.reads, *self.later)
-        return of_each[index] if index < len(of_each) else frozenset()
+        return (self.reads, *self.later)[index] if index <= len(self.later) else frozenset()
 
     def update(self, s: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Call the function; return the update of each matrix, and the new values of the states."""

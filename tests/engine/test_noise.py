@@ -10,7 +10,7 @@ from plastic_core import PlasticError, RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
-from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, spec_of, trained
+from tests.engine.trained_rules import RUNS, assert_agree, assert_tangents, kill, spec_of, trained
 
 
 class Jittered(Rule):
@@ -165,7 +165,7 @@ def test_threads_change_no_bit(rule, backend, threads):
     "backend", ["eager", "native", pytest.param("compiled", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.spec.name)
-def test_it_goes_on_after_a_resume(rule, backend, tmp_path):
+def test_it_goes_on_after_a_resume(rule, backend, tmp_path, monkeypatch):
     """The same numbers, and so is seed 3 alone on the compiled backend."""
     spec = RunSpec(
         task="digits-mlp", rule=f"0.002*{rule.spec.name}", options={"net": "dense 9"}, seeds=4,
@@ -173,14 +173,10 @@ def test_it_goes_on_after_a_resume(rule, backend, tmp_path):
     )  # fmt: skip
     whole = run(spec, rules=[rule]).parameters.named()
 
-    def stop(curves):
-        if curves.done == 2:
-            raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        run(spec, rules=[rule], out=tmp_path / "run", on_point=stop)
-    rest = run(spec, rules=[rule], out=tmp_path / "run", resume=True)
+    kill(spec, tmp_path, monkeypatch, rules=[rule])
+    rest = run(spec, rules=[rule], out=tmp_path, resume=True)
     assert rest.record["backend"] == backend
+    assert "resumed at sample 15" in rest.record["notes"]
     alone = spec.model_copy(update={"seeds": 1, "first_seed": 3})
     one = run(alone, rules=[rule]).parameters.named()
     for key, value in whole.items():

@@ -12,7 +12,7 @@ from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.circuits.network import circuit_of
 from plastic_core.plugins.catalogue import Catalogue
 from tests.daily import combined
-from tests.engine.trained_rules import assert_agree, spec_of, trained
+from tests.engine.trained_rules import assert_agree, kill, spec_of, trained
 
 STEPS, BATCH = 4, 3
 
@@ -201,20 +201,16 @@ def test_a_rule_by_time_runs_everywhere_but_natively():
     assert "C is not generated for 's.by_time()'" in record["backend_reason"]
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path):
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_a_run_goes_on_where_it_was_killed(tmp_path, monkeypatch, backend):
     spec = RunSpec(
         rule="0.01*bp", task="delayed-xor", options={"hidden": 6}, seeds=2, samples=100,
-        evaluations=4,
+        evaluations=4, backend=backend,
     )  # fmt: skip
     whole = run(spec)
-
-    def stop(curves):
-        if curves.done == 2:
-            raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        run(spec, out=tmp_path / "run", on_point=stop)
-    rest = run(spec, out=tmp_path / "run", resume=True)
+    kill(spec, tmp_path, monkeypatch)
+    rest = run(spec, out=tmp_path, resume=True)
+    assert "resumed at sample 25" in rest.record["notes"]
     for name, value in whole.parameters.named().items():
         assert torch.equal(rest.parameters.named()[name], value), name
 

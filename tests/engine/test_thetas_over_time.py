@@ -13,10 +13,10 @@ from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from plastic_core.plan.plan import Replica, make_plan
 from plastic_core.plugins.catalogue import Catalogue
-from plastic_core.results import result_folder
 from plastic_core.results.cell import cell_of
 from plastic_core.training.datasets import training_order
 from plastic_core.training.task_data import load_data
+from tests.engine.trained_rules import kill
 from tests.reference import slow
 
 BASE = {"samples": 90, "evaluations": 3, "dtype": "float64", "options": {"sizes": [64, 12, 9, 10]}}
@@ -126,24 +126,13 @@ def test_transforms_see_what_is_scheduled():
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("backend", ["eager", "native"])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, backend):
-    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
-    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
     settings = {**SETTINGS, "two": {"theta.a": "cosine(0.002)"}}
     spec = RunSpec(rule="bp+oja+two", settings=settings, seeds=2, backend=backend, **BASE)
     undisturbed = run(spec, rules=[Two])
 
-    def kill(curves):
-        if curves.done == 1:  # at sample 30, where in C increments wait
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        run(spec, rules=[Two], out=tmp_path, on_point=kill)
+    kill(spec, tmp_path, monkeypatch, rules=[Two])  # at sample 30, where in C increments wait
     resumed = run(spec, rules=[Two], out=tmp_path, resume=True)
     assert resumed.record["notes"][-1] == "resumed at sample 30"
     assert resumed.curves.equals(undisturbed.curves)

@@ -1,11 +1,13 @@
 """What the tests of the parts of a rule have in common: its spec, short runs, and derivatives."""
 
+import pytest
 import torch
 
 from plastic_core import RunSpec, run
 from plastic_core.api import RuleSpec, Theta
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.eager.engine import Engine
+from plastic_core.results import result_folder
 from tests.building import random_points, resolve
 
 #: Task, options and mini-batch of a network of each kind.
@@ -35,6 +37,23 @@ def trained(rule, expression, name, backend, threads=None, **more):
     )
     result = run(spec, rules=[rule], threads=threads)
     return result.parameters.named(), result.record
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill(spec, folder, monkeypatch, **given):
+    """Leave the folder of a run that was killed after its first evaluation, with a checkpoint."""
+    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
+
+    def kill_it(curves):
+        if curves.done == 1:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(spec, out=folder, on_point=kill_it, **given)
 
 
 def assert_agree(rule, expression, name, backend, used=None):

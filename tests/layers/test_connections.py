@@ -12,8 +12,8 @@ from plastic_core.circuits.table import layer_table
 from plastic_core.cli import execute
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
-from plastic_core.results import result_folder
 from tests.building import random_points, resolve
+from tests.engine.trained_rules import kill
 from tests.reference import slow
 
 NET = "dense 12 connections 0.3 / dense 9 connections 0.5 bias / dense 8"
@@ -119,23 +119,12 @@ def test_the_table_counts_what_there_is():
     }
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("backend", ["eager", "native"])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, backend):
-    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
-    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
     spec = RunSpec(rule=RULES[0], options={"net": NET}, backend=backend, **SMALL)
     undisturbed = run(spec)
 
-    def kill(curves):
-        if curves.done == 1:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        run(spec, out=tmp_path, on_point=kill)
+    kill(spec, tmp_path, monkeypatch)
     command = ["run", "--resume", str(tmp_path / "run.json"), "--out", str(tmp_path)]
     assert execute([*command, "--save-weights"]) == 0
     saved = load_file(tmp_path / "weights.safetensors")
