@@ -5,7 +5,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from plastic_core import RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
@@ -249,19 +248,11 @@ def test_what_is_added_alone_is_added_natively(made, name):
 
 def test_a_mask_leaves_it_out_before_transforms():
     given = {"net": "dense 9 connections 0.3 / dense 8"}
-    spec = {"transforms": ("momentum",), "seeds": 2, "samples": 60, "evaluations": 2}
-    found = []
-    for backend in ("eager", "native"):
-        asked = RunSpec(
-            task="digits-mlp", rule="0.02*bp + 0.1*added", options=given, dtype="float64",
-            backend=backend, **spec,
-        )  # fmt: skip
-        result = run(asked, rules=[ALONE["sum"]])
-        assert result.record["backend"] == backend
-        found.append(result.parameters.named())
-    assert (found[0]["state.momentum.forward.1.velocity"] == 0).sum() > 2 * 400
-    for key, value in found[0].items():
-        torch.testing.assert_close(found[1][key], value, rtol=1e-9, atol=1e-12)
+    more = {"options": given, "transforms": ("momentum",)}
+    expression = "0.02*bp + 0.1*added"
+    assert_agree(ALONE["sum"], expression, "dense", "native", **more)
+    named, _ = trained(ALONE["sum"], expression, "dense", "native", **more)
+    assert (named["state.momentum.forward.1.velocity"] == 0).sum() > 2 * 400
 
 
 class Whole(Rule):
@@ -294,26 +285,14 @@ class Whole(Rule):
 )
 @pytest.mark.parametrize("batch", [1, 2])
 def test_errors_below_biases_and_many_steps(task, options, batch):
-    found = []
-    for backend in ("eager", "native"):
-        spec = RunSpec(
-            task=task, rule="0.02*whole", options=options, seeds=2, samples=20, evaluations=2,
-            dtype="float64", backend=backend, batch_size=batch,
-        )  # fmt: skip
-        found.append(run(spec, rules=[Whole]).parameters.named())
-    for key, value in found[0].items():
-        torch.testing.assert_close(found[1][key], value, rtol=1e-9, atol=1e-12)
+    given = {"task": task, "options": options, "batch_size": batch, "samples": 20}
+    assert_agree(Whole, "0.02*whole", "dense", "native", **given)
 
 
 @pytest.mark.parametrize("layers", ["1", "2"])
 def test_it_is_added_in_some_layers(layers):
     given = {"settings": {"added": {"layers": layers}}, "transforms": ("adam",)}
-    expression = "0.02*bp + 0.1*added"
-    eager, _ = trained(ALONE["weight"], expression, "dense", "eager", **given)
-    native, record = trained(ALONE["weight"], expression, "dense", "native", **given)
-    assert record["backend"] == "native", record["backend_reason"]
-    for key, value in eager.items():
-        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+    assert_agree(ALONE["weight"], "0.02*bp + 0.1*added", "dense", "native", **given)
 
 
 @pytest.mark.parametrize(
@@ -327,12 +306,7 @@ def test_states_of_synapses_are_native(name, expression):
 
 def test_states_of_synapses_beside_transforms():
     given = {"transforms": ("momentum", "weight-bounds"), "settings": {"momentum": {"layers": "2"}}}
-    expression = "0.02*bp + 0.0002*synapses"
-    eager, _ = trained(Synapses, expression, "dense", "eager", **given)
-    native, record = trained(Synapses, expression, "dense", "native", **given)
-    assert record["backend"] == "native", record["backend_reason"]
-    for key, value in eager.items():
-        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-12)
+    assert_agree(Synapses, "0.02*bp + 0.0002*synapses", "dense", "native", **given)
 
 
 @pytest.mark.slow

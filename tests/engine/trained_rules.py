@@ -31,10 +31,9 @@ def spec_of(name, reads, **more):
 def trained(rule, expression, name, backend, threads=None, **more):
     """Return the parameters by name after a short run on a network of `RUNS`, and its record."""
     task, options, batch = RUNS[name]
-    given = {"seeds": 2, "samples": 60, "evaluations": 2, "dtype": "float64", **more}
-    spec = RunSpec(
-        task=task, rule=expression, options=options, batch_size=batch, backend=backend, **given
-    )
+    given = {"task": task, "options": options, "batch_size": batch, "seeds": 2, "samples": 60}
+    given |= {"evaluations": 2, "dtype": "float64", **more}
+    spec = RunSpec(rule=expression, backend=backend, **given)
     result = run(spec, rules=[rule], threads=threads)
     return result.parameters.named(), result.record
 
@@ -56,10 +55,10 @@ def kill(spec, folder, monkeypatch, **given):
         run(spec, out=folder, on_point=kill_it, **given)
 
 
-def assert_agree(rule, expression, name, backend, used=None):
+def assert_agree(rule, expression, name, backend, used=None, **more):
     """Assert that a backend, or the one that is used in its place, gives eager's numbers."""
-    eager, _ = trained(rule, expression, name, "eager")
-    other, record = trained(rule, expression, name, backend)
+    eager, _ = trained(rule, expression, name, "eager", **more)
+    other, record = trained(rule, expression, name, backend, **more)
     assert record["backend"] == (used or backend), record["backend_reason"]
     for key, value in eager.items():
         assert value.double().isfinite().all(), key
