@@ -18,6 +18,9 @@ from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Va
 #: Updates that wait until they are added to a matrix in one pass.
 PERIOD: Final = 4
 
+#: The same for the matrix whose inputs are known ahead.
+AHEAD_PERIOD: Final = 16
+
 #: The same for a matrix that nothing but a decay changes: it waits as a single number.
 DECAY_PERIOD: Final = 16 * PERIOD
 
@@ -58,7 +61,7 @@ def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str)
         return [(folder / f"{name}.c").read_text() for name in names]
 
     parts = [
-        *read("kernels", "functions"),
+        *read("kernels", "functions", "ahead"),
         _buffers(writer),
         *read("network", "noise", "transform"),
         *own,
@@ -83,6 +86,7 @@ typedef {"double" if double else "float"} real;
 #define COUNTS {max([*counts, 1])}
 #define TRANSFORMED {int(program.transformed)}
 #define PERIOD {PERIOD}
+#define AHEAD_PERIOD {AHEAD_PERIOD}
 #define DECAY_PERIOD {DECAY_PERIOD}
 #define LAYER_NORM_EPSILON {EPSILON}
 #define MASKED_FEEDBACK {int(not program.feedback_output)}
@@ -175,6 +179,7 @@ static void bind_{index}(projection_t *p) {{
 {transform}{forward}{propagate}{_function(f"compute_{index}", "projection_t *p", body)}"""
         numbers = [
             *(len(u.products) if u else 0 for u in (kind.weight, kind.feedback)),
+            len(kind.weight.sent_back) if kind.weight else 0,
             *(_decay_kind(u) for u in (kind.weight, kind.feedback)),
             kind.transform is not None,
             *kind.needs,
@@ -203,6 +208,11 @@ static void bind_{index}(projection_t *p) {{
         for c, product in enumerate(update.products):
             lines.append(f"p->{where}.row[{c}] = {self._pointer(product.row, True, rows)};")
             lines.append(f"p->{where}.column[{c}] = {self._pointer(product.column, True, 'pre')};")
+        for c, product in enumerate(update.sent_back):
+            row = self._pointer(product.row, True, rows)
+            lines.append(f"p->{where}_back.row[{c}] = {row};")
+            column = self._pointer(product.column, True, rows)
+            lines.append(f"p->{where}_back.column[{c}] = {column};")
         if update.row_decay is not None:
             pointer = self._pointer(update.row_decay, False, rows)
             lines.append(f"p->{where}.row_decay = {pointer};")

@@ -88,6 +88,7 @@ static void bind_tangent_{index}(projection_t *p, projection_t *q) {{
         updates = (kind.weight, kind.feedback)
         numbers = [
             *(len(u.products) if u else 0 for u in updates),
+            0,
             *(_BY_VECTOR if u and (u.row_change or u.column_change) else 0 for u in updates),
             0,
             0,

@@ -28,6 +28,7 @@ from plastic_core.backends.native.program import (
     Value,
     Values,
 )
+from plastic_core.backends.native.sent_back import send_back_later
 from plastic_core.backends.native.transform_capture import capture_transforms, transform_slots
 from plastic_core.backends.step.description import Description
 from plastic_core.base.seeds import name_hash
@@ -36,23 +37,24 @@ from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
 
 
-def capture(step: Description, dtype: torch.dtype) -> Program:
+def capture(step: Description, dtype: torch.dtype, ahead: bool = True) -> Program:
     """Return what the rules of a run compute, and its loss.
 
     Args:
         step: circuit and hooks.
         dtype: of the run.
+        ahead: look for a projection whose inputs are known ahead.
 
     Raises:
         NotNativeError: with the reason.
     """
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
-    return _Capture(step, dtype).program()
+    return _Capture(step, dtype, ahead).program()
 
 
 class _Capture:
-    def __init__(self, step: Description, dtype: torch.dtype) -> None:
+    def __init__(self, step: Description, dtype: torch.dtype, ahead: bool) -> None:
         self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
         hooks = step.hooks
         thetas: dict[str, None] = {}
@@ -85,6 +87,7 @@ class _Capture:
         self.follower = Follower(
             self.values, self.slots, dtype, self.noises, self.thetas, self.matrix_slots
         )
+        self.ahead = self._ahead() if ahead else None
         self.known: dict[str, Value] = {}
         if any("loss" in reads for reads in self.step.reads):
             self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)
@@ -106,7 +109,7 @@ class _Capture:
                 (rule, function) for rule, layers, function in self.hooks.forward if p in layers
             )
             transforms = tuple(self.hooks.transforms_at(p))
-            key = (needs, propagates, own_source, rules, forwards, transforms)
+            key = (needs, propagates, own_source, rules, forwards, transforms, p == self.ahead)
             # the rules of one site are those of others that get the same answers
             asked = self.hooks.propagate_asked if propagates else frozenset[str]()
             told = site.answers(asked | (self.hooks.forward_asked if forwards else asked))
@@ -114,6 +117,11 @@ class _Capture:
                 known[key, told] = len(kinds)
                 kinds.append(self._kind(*key, site))
             kind_of.append(known[key, told])
+
+        if any(kind.transform is not None for kind in kinds):
+            self.ahead = None  # for then every update changes all weights
+        if self.ahead is not None:
+            send_back_later(kinds[kind_of[self.ahead]], self.values)
 
         def of_rule(name: str, state: str) -> list[str | None]:
             acts = self.acts[name]
@@ -142,6 +150,7 @@ class _Capture:
             ],
             loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
             noises=self._noise_names(),
+            ahead=self.ahead,
         )
 
     def _kind(
@@ -152,6 +161,7 @@ class _Capture:
         rules: tuple[LocalRule, ...],
         forwards: tuple[tuple[Rule, Callable[[Any], Any]], ...],
         transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...],
+        _ahead: bool,
         site: Site,
     ) -> Kind:
         self.values.known = dict(self.known)
@@ -198,6 +208,18 @@ class _Capture:
             transforms, kind.weight, matrix_states, slots, constants, self.dtype
         )
         return kind
+
+    def _ahead(self) -> int | None:
+        """Return the projection that sends the input, once, and nothing but W times it.
+
+        What takes part in the products with its inputs must not be changed behind their back.
+        """
+        first, (sends, *_) = 0, self.circuit.sends
+        own_forward = any(first in layers for _, layers, _ in self.hooks.forward)
+        masked = self.circuit.matrices[first].mask is not None
+        shared = self.circuit.places(sends[0].z) > 1
+        once = [send.pre for send in sends] == [self.circuit.input]
+        return first if once and not own_forward and not masked and not shared else None
 
     def _forward(self, rule: Rule, function: Callable[[Any], Any], site: Site) -> Value | None:
         """Return z as a rule computes it, or None where it leaves that to others."""

@@ -25,9 +25,11 @@ static void take_inputs(network_t *net, const int64_t *points, long count) {
     const long n = units_at(job, job->input);
     for (long e = 0; e < count; e++)
         memcpy(net->inputs + e * padded(n), job->inputs + points[e] * n, n * sizeof(real));
-    projection_t *p = net->ahead;
-    if (p && net->due) flush_weight(net, p, count, net->inputs);
-    else if (p) forward(&p->weight, count, net->inputs, net->ahead_parts, p->parts_pad);
+    if (net->ahead) {
+        matrix_t *m = &net->ahead->weight;
+        for (long e = 0; e < count; e++) take_up(&net->block, m, e, job->inputs + points[e] * n);
+        flush_ahead(m, &net->block, net->due, count);
+    }
     net->due = 0;
     net->used = 0;
 }
@@ -66,8 +68,9 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         take_inputs(net, order + start + events, ready);
     }
     for (long l = 0; l < job->projections; l++) {
-        flush(&net->projections[l].weight, 0, 0, 0, 0);
-        if (job->feedback) flush(&net->projections[l].feedback, 0, 0, 0, 0);
+        if (l == job->ahead) flush_ahead(&net->ahead->weight, &net->block, 1, 0);
+        else flush(&net->projections[l].weight);
+        if (job->feedback) flush(&net->projections[l].feedback);
     }
     flush_tangents(net);
     return -1;
@@ -89,11 +92,10 @@ static int64_t train_replica(job_t *job, network_t *net, int64_t replica) {
         net->updates = (uint64_t)job->noise[2 * replica + 1];
     }
     for (long l = 0; l < job->projections; l++)
-        set_period(job, &net->projections[l], job->periods[replica]);
+        set_period(job, &net->projections[l], l, job->periods[replica]);
     net->together = 1;
     if (net->ahead)
-        net->together = least(period(job, net->ahead, net->ahead->kind->weight_decay),
-                              job->periods[replica]);
+        net->together = least(weight_period(job, net->ahead, job->ahead), job->periods[replica]);
     net->due = 0;
     copy_network(job, net, replica, 0);
     copy_tangents(net, replica, 0);

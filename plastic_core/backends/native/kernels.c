@@ -14,6 +14,9 @@ more rows of W_0 they take part in its products:
 
 A decay that is the same for all weights waits too: W = (1 - lost) (W_0 + L R').
 
+Where inputs are known ahead, rows of R' that are v' W_0 need not be known before they are added,
+see ahead.c; they lie below the others.
+
 Columns from n_pre on are padding; they stay zero. Vectors are those of gcc and clang for any
 processor. */
 
@@ -60,24 +63,24 @@ INLINE void clear_padding(real *x, long units) {
 /* A matrix and the increments that wait. */
 typedef struct {
     long rows, columns;
-    long room;   /* for so many waiting factors */
+    long room;   /* for so many waiting factors, */
+    long room_back; /* and so many that are W' v, made as they are added */
     long period; /* updates whose increments wait for one pass */
     long updates; /* since the last of these passes */
-    long waiting; /* factors that do */
+    long waiting, waiting_back; /* factors that do */
     double lost; /* the fraction that has decayed since the last pass */
     int patient; /* whether decays wait */
     long *begins; /* of the tiles, and where the last one ends, in vectors */
-    vec *tiles;  /* [tile][rows + room][width] */
-    real *left;  /* [room][padded(rows)], L' */
+    vec *tiles;  /* [tile][height][width] */
+    real *left;  /* [room + room_back][padded(rows)], L' */
 } matrix_t;
 
 /* Tiles of nearly equal widths, at most WIDEST vectors. */
 INLINE long tile_count(const matrix_t *m) {
     return (vectors(m->columns) + WIDEST - 1) / WIDEST;
 }
-INLINE vec *tile_at(const matrix_t *m, long begin) {
-    return m->tiles + begin * (m->rows + m->room);
-}
+INLINE long height(const matrix_t *m) { return m->rows + m->room + m->room_back; }
+INLINE vec *tile_at(const matrix_t *m, long begin) { return m->tiles + begin * height(m); }
 
 /* For each tile `function` with its width as a constant. */
 #define FOR_TILES(m, function, ...)                                                                \
@@ -136,49 +139,45 @@ INLINE void back_tile(const int width, const vec *tile, long begin, const matrix
         for (int v = 0; v < width; v++) ((vec *)out[c])[begin + v] = sum[c][v] * kept;
 }
 
-/* The rows i to i + ROWS - 1 of a tile: add what waits, and multiply by the inputs ahead. */
+/* What waits is added to so many rows at a time. */
 #define ROWS 4
-#define ROWS_AHEAD 32
-INLINE void update_rows(const int width, const int rows, vec *tile, long begin, const matrix_t *m,
-                        long i, long events, const real *x, vec *parts, long parts_pad) {
-    vec a[ROWS][WIDEST], *w = tile + i * width;
-    const vec *right = tile + m->rows * width;
-    const real *left = m->left + i;
-    const long left_pad = padded(m->rows), x_pad = padded(m->columns);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < width; v++) a[r][v] = w[r * width + v];
-    for (long k = 0; k < m->waiting; k++, right += width, left += left_pad)
+
+/* The sum of the products of `count` left factors with rows of a tile is added to a. */
+INLINE void add_products(const int width, const int rows, vec a[ROWS][WIDEST], const vec *right,
+                         const real *left, long left_pad, long count) {
+    for (long k = 0; k < count; k++, right += width, left += left_pad) {
+        vec column[WIDEST];
         for (int v = 0; v < width; v++) {
-            vec column = right[v];
-            IN_REGISTER(column);
-            for (int r = 0; r < rows; r++) a[r][v] += column * left[r];
+            column[v] = right[v];
+            IN_REGISTER(column[v]);
         }
-    const real lost = (real)m->lost;
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < width; v++) {
-            a[r][v] -= a[r][v] * lost;
-            w[r * width + v] = a[r][v];
+        for (int r = 0; r < rows; r++) {
+            const real factor = left[r];
+            for (int v = 0; v < width; v++) a[r][v] += column[v] * factor;
         }
-    for (long e = 0; e < events; e++) {
-        const vec *ahead = (const vec *)(x + e * x_pad) + begin;
-        vec *sum = parts + e * parts_pad + i;
-        vec part[ROWS];
-        for (int r = 0; r < rows; r++) part[r] = begin ? sum[r] : (vec){0};
-        for (int v = 0; v < width; v++) {
-            vec input = ahead[v];
-            IN_REGISTER(input);
-            for (int r = 0; r < rows; r++) part[r] += a[r][v] * input;
-        }
-        for (int r = 0; r < rows; r++) sum[r] = part[r];
     }
 }
 
-INLINE void update_tile(const int width, vec *tile, long begin, const matrix_t *m, long from,
-                        long to, long events, const real *x, vec *parts, long parts_pad) {
-    for (; from + ROWS <= to; from += ROWS)
-        update_rows(width, ROWS, tile, begin, m, from, events, x, parts, parts_pad);
-    for (; from < to; from++)
-        update_rows(width, 1, tile, begin, m, from, events, x, parts, parts_pad);
+INLINE void update_rows(const int width, const int rows, vec *tile, const matrix_t *m, long i) {
+    vec a[ROWS][WIDEST], *w = tile + i * width;
+    const long pad = padded(m->rows);
+    const vec *right = tile + m->rows * width;
+    const real *left = m->left + i;
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < width; v++) a[r][v] = w[r * width + v];
+    add_products(width, rows, a, right, left, pad, m->waiting);
+    add_products(width, rows, a, right + m->room * width, left + m->room * pad, pad,
+                 m->waiting_back);
+    const real lost = (real)m->lost;
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < width; v++) w[r * width + v] = a[r][v] - a[r][v] * lost;
+}
+
+INLINE void update_tile(const int width, vec *tile, long begin, const matrix_t *m) {
+    long i = 0;
+    (void)begin;
+    for (; i + ROWS <= m->rows; i += ROWS) update_rows(width, ROWS, tile, m, i);
+    for (; i < m->rows; i++) update_rows(width, 1, tile, m, i);
 }
 
 /* w -= w f, f_i for rows or f_j for columns. Not w *= 1 - f, which would round a small f. */
@@ -206,22 +205,10 @@ INLINE void wait_tile(const int width, vec *tile, long begin, const matrix_t *m,
     for (int v = 0; v < width; v++) to[v] = ((const vec *)column)[begin + v];
 }
 
-/* parts = W x for events that are `x_pad` apart. */
-static void forward(const matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
-    for (long e = 0; e < events; e++) {
-        const real *x_e = x + e * padded(m->columns);
-        FOR_TILES(m, forward_tile, m->rows + m->waiting, x_e, parts + e * parts_pad)
-    }
-}
-
+/* The same for the waiting rows alone. */
 INLINE void forward_waiting_tile(const int width, const vec *tile, long begin, const matrix_t *m,
                                  const real *x, vec *parts) {
-    forward_tile(width, tile + m->rows * width, begin, m->waiting, x, parts + m->rows);
-}
-
-/* parts of the waiting rows alone, for an event whose product with W_0 is known. */
-static void forward_waiting(const matrix_t *m, const real *x, vec *parts) {
-    FOR_TILES(m, forward_waiting_tile, m, x, parts)
+    forward_tile(width, tile + m->rows * width, begin, m->waiting, x, parts);
 }
 
 static void send_back_one(const matrix_t *m, const real *const *left, const real *const *dots,
@@ -234,16 +221,15 @@ static void send_back_two(const matrix_t *m, const real *const *left, const real
     FOR_TILES(m, back_tile, m, 2, left, dots, out)
 }
 
-/* Add what waits, and parts = W x for inputs ahead. */
-static void flush(matrix_t *m, long events, const real *x, vec *parts, long parts_pad) {
-    /* some rows of all tiles, then the next ones: their parts stay in the first-level cache */
-    const long some = events > 1 ? ROWS_AHEAD : m->rows;
-    for (long from = 0; from < m->rows; from += some) {
-        const long to = least(from + some, m->rows);
-        FOR_TILES(m, update_tile, m, from, to, events, x, parts, parts_pad)
-    }
-    m->waiting = 0;
+static void nothing_waits(matrix_t *m) {
+    m->waiting = m->waiting_back = 0;
     m->lost = 0;
+}
+
+/* Add what waits. */
+static void flush(matrix_t *m) {
+    FOR_TILES(m, update_tile, m)
+    nothing_waits(m);
 }
 
 static void decay(const matrix_t *m, const real *by_row, const real *by_column) {
@@ -254,10 +240,9 @@ static void leave_out(const matrix_t *m, const matrix_t *mask) {
     FOR_TILES(m, mask_tile, m, mask)
 }
 
-/* Let an increment row column' wait. */
-static void postpone(matrix_t *m, const real *row, const real *column) {
+/* Let an increment row column' wait; the row is multiplied by the factor. */
+static void postpone(matrix_t *m, const real *row, const real *column, real factor) {
     real *left = m->left + m->waiting * padded(m->rows);
-    const real factor = (real)(1 / (1 - m->lost));
     SIMD for (long i = 0; i < m->rows; i++) left[i] = row[i] * factor;
     FOR_TILES(m, wait_tile, m, m->waiting, column)
     m->waiting++;
@@ -291,14 +276,29 @@ static void add_lanes(const vec *parts, long rows, real *z) {
     }
 }
 
-/* The scalar products of the waiting rows' left factors with a vector. */
-static void dot_left(const matrix_t *m, const real *vector, real *dots, vec *parts) {
-    const long pad = padded(m->rows);
-    for (long k = 0; k < m->waiting; k++) {
-        const vec *left = (const vec *)(m->left + k * pad);
+/* The scalar products of a vector with each row of a matrix. */
+static void dot_rows(const real *rows, long count, long pad, const real *vector, real *dots,
+                     vec *parts) {
+    for (long k = 0; k < count; k++) {
+        const vec *row = (const vec *)(rows + k * pad);
         vec sum = {0};
-        for (long v = 0; v < pad / LANES; v++) sum += left[v] * ((const vec *)vector)[v];
+        for (long v = 0; v < pad / LANES; v++) sum += row[v] * ((const vec *)vector)[v];
         parts[k] = sum;
     }
-    add_lanes(parts, m->waiting, dots);
+    add_lanes(parts, count, dots);
+}
+
+/* sum += the rows of a matrix, each times its factor. */
+static void add_rows_times(const real *rows, long count, long pad, const real *factors, real *sum) {
+    long k = 0;
+    for (; k + 4 <= count; k += 4) {
+        const real *r = rows + k * pad, *f = factors + k;
+        const real a = f[0], b = f[1], c = f[2], d = f[3];
+        SIMD for (long i = 0; i < pad; i++)
+            sum[i] += r[i] * a + r[pad + i] * b + r[2 * pad + i] * c + r[3 * pad + i] * d;
+    }
+    for (; k < count; k++) {
+        const real *r = rows + k * pad, factor = factors[k];
+        SIMD for (long i = 0; i < pad; i++) sum[i] += r[i] * factor;
+    }
 }

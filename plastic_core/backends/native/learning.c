@@ -20,10 +20,10 @@ static void learn(network_t *net, projection_t *p) {
     if (kind->feedback_count || kind->feedback_decay)
         if (collect(&p->feedback, &p->on_feedback, kind->feedback_count, kind->feedback_decay,
                     events))
-            flush(&p->feedback, 0, 0, 0, 0);
+            flush(&p->feedback);
     if (p->masked && MASKED_FEEDBACK && net->job->feedback) leave_out(&p->feedback, &p->mask);
-    const int due = collect_on_weight(p, events);
+    const int due = collect_on_weight(net, p, events);
     if (p == net->ahead) net->due = due; /* in the pass that takes up the next inputs */
-    else if (due) flush_weight(net, p, 0, 0);
+    else if (due) flush_weight(net, p);
     if (p->masked) leave_out(&p->weight, &p->mask);
 }

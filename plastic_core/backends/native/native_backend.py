@@ -20,7 +20,7 @@ from torch import Tensor
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.native.c_activation import emit_activations
-from plastic_core.backends.native.c_source import DECAY_PERIOD, PERIOD, emit
+from plastic_core.backends.native.c_source import AHEAD_PERIOD, DECAY_PERIOD, emit
 from plastic_core.backends.native.capture import capture
 from plastic_core.backends.native.code import VECTOR_SIGNALS
 from plastic_core.backends.native.library import Library, load_library
@@ -107,6 +107,9 @@ class NativeBackend:
         CompilerError: there is no compiler, or it failed.
     """
 
+    #: Whether products with inputs that are known ahead are made ahead.
+    _ahead = True
+
     def __init__(
         self,
         network: AnyNetwork | Circuit,
@@ -129,7 +132,7 @@ class NativeBackend:
             if hooks.passes > 1:
                 raise NotNativeError("C is not generated for several passes in an update")
             step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
-            program = capture(step, dtype)
+            program = capture(step, dtype, self._ahead)
             table = StepTable(step, program)
             source = self._emit(program, table, dtype)
             code = NativeCode(program, table, source, load_library(source, "plastic_train", flags))
@@ -223,7 +226,7 @@ class NativeBackend:
             output=table.output,
             outputs=targets.shape[-1],
             answers=table.answers,
-            ahead=self._ahead(table),
+            ahead=table.ahead,
             layouts=len(layouts),
             units=self._integers(table.vectors.units),
             nodes=self._integers(table.vectors.nodes),
@@ -259,10 +262,6 @@ class NativeBackend:
             noise_names=self._integers([*itertools.chain(*program.noises)]),
         )
 
-    def _ahead(self, table: StepTable) -> int:
-        """Return the projection whose inputs are taken up ahead, or -1."""
-        return table.ahead
-
     def _integers(self, values: Sequence[int | bool]) -> int:
         return self._keep(torch.tensor([*map(int, values), 0], dtype=torch.int64))
 
@@ -284,7 +283,7 @@ def _period(program: Program, batch_size: int) -> int:
         return 1
     updates = [u for kind in program.kinds for u in (kind.weight, kind.feedback) if u is not None]
     alone = any(u.uniform_decay and not u.products for u in updates)
-    return DECAY_PERIOD if alone else PERIOD
+    return DECAY_PERIOD if alone else AHEAD_PERIOD
 
 
 def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tensor:
@@ -297,7 +296,7 @@ def _periods(program: Program, thetas: dict[str, Tensor], replicas: int) -> Tens
     lost = torch.zeros(replicas, dtype=torch.float64)
     for rule, scale in program.uniform_decays:
         lost += (thetas[rule].double() * scale).abs()
-    return torch.where(lost > _FAST_DECAY, 1, PERIOD)
+    return torch.where(lost > _FAST_DECAY, 1, AHEAD_PERIOD)
 
 
 def _by_layer(slots: list[list[str | None]], parameters: Parameters) -> list[Tensor | None]:

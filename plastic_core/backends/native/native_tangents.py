@@ -18,6 +18,8 @@ from plastic_core.backends.native.step_table import StepTable
 class NativeTangents(NativeBackend):
     """The native backend, which also carries tangents; made as `NativeBackend` is."""
 
+    _ahead = False  # for the products of tangents are not known
+
     def carry(self, tangents: Mapping[str, Tensor]) -> None:
         """Take up the tangents, before anything is trained.
 
@@ -55,6 +57,3 @@ class NativeTangents(NativeBackend):
         kinds = [derive.kind(kind) for kind in program.kinds]
         activations = emit_activations(table.activations, dtype, tangents=True)
         return emit_tangents(program, kinds, activations, dtype == torch.float64)
-
-    def _ahead(self, _table: StepTable) -> int:
-        return -1  # tangents of the products are not

@@ -85,6 +85,7 @@ typedef struct {
     int masked;                /* whether connections are left out, */
     matrix_t mask;             /* and 1 where there is one */
     increment_t on_weight, on_feedback;
+    increment_t on_weight_back; /* whose columns are W' v, of these v */
     signals_t all;             /* of all events */
     real *buffers[BUFFERS + 1];
     real *state[STATES + 1];
@@ -106,14 +107,14 @@ typedef struct {
     long together;             /* updates whose inputs are taken up at once */
     long used;                 /* points of those that are done with */
     int due;                   /* whether the increments of this projection are to be added: */
-    projection_t *ahead;       /* whose inputs are taken up ahead, or null */
-    real *inputs;              /* [together * batch], those of it, */
-    vec *ahead_parts;          /* and their products with W_0 */
+    projection_t *ahead;       /* whose inputs are taken up ahead, or null, */
+    ahead_t block;             /* and what they give */
+    real *inputs;              /* [together * batch] */
     projection_t *projections;
     layout_t *layouts;
     /* scratch: z before its lanes are added up and after it, and of what waits */
     vec *parts, *sums;
-    real *sum, *dots[2], *aside[2];
+    real *sum, *dots[2], *dots_back[2], *aside[2];
 } network_t;
 
 #define BY_VECTOR 1
@@ -121,7 +122,8 @@ typedef struct {
 
 /* What happens at projections that are alike. */
 struct kind {
-    int weight_count, feedback_count; /* outer products added to the matrices */
+    int weight_count, feedback_count; /* outer products added to the matrices, */
+    int back_count;                   /* and to W those whose columns are W' v */
     int weight_decay, feedback_decay; /* 0, BY_VECTOR or UNIFORM */
     int transformed;                  /* whether elements of W change by themselves */
     int weight_error, recon, feedback_error; /* what must be sent back */
@@ -146,20 +148,12 @@ struct activation {
 
 /* Updates that wait before they are added, at most. Where rows or columns decay by fractions of
 their own, where an update has several events, and where there is a mask, nothing waits. */
-static long period(const job_t *job, const projection_t *p, int decays) {
-    return job->batch * p->count == 1 && decays != BY_VECTOR && !p->masked ? PERIOD : 1;
+static long period(const job_t *job, const projection_t *p, int decays, long most) {
+    return job->batch * p->count == 1 && decays != BY_VECTOR && !p->masked ? most : 1;
 }
 
-/* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
-typedef struct {
-    char *memory;
-    size_t used;
-} arena_t;
-
-static void *take(arena_t *arena, long bytes) {
-    void *here = arena->memory ? arena->memory + arena->used : 0;
-    arena->used += (size_t)(bytes + 63) / 64 * 64;
-    return here;
+static long weight_period(const job_t *job, const projection_t *p, long l) {
+    return period(job, p, p->kind->weight_decay, l == job->ahead ? AHEAD_PERIOD : PERIOD);
 }
 
 /* What has many events at once is added at once, and needs no room to wait; but what is
@@ -168,10 +162,11 @@ static long room_for(const projection_t *p, int count, long events, int transfor
     return p->shared && !transformed ? 0 : count * events;
 }
 
-static void lay_out_matrix(matrix_t *m, arena_t *arena, long rows, long columns, long room) {
-    *m = (matrix_t){.rows = rows, .columns = columns, .room = room};
-    m->tiles = take(arena, (rows + room) * padded(columns) * (long)sizeof(real));
-    m->left = take(arena, room * padded(rows) * (long)sizeof(real));
+static void lay_out_matrix(matrix_t *m, arena_t *arena, long rows, long columns, long room,
+                           long room_back) {
+    *m = (matrix_t){.rows = rows, .columns = columns, .room = room, .room_back = room_back};
+    m->tiles = take(arena, height(m) * padded(columns) * (long)sizeof(real));
+    m->left = take(arena, (room + room_back) * padded(rows) * (long)sizeof(real));
     m->begins = take(arena, (tile_count(m) + 1) * (long)sizeof(long));
     for (long t = 0; arena->memory && t <= tile_count(m); t++)
         m->begins[t] = vectors(columns) * t / tile_count(m);
@@ -191,18 +186,18 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
     const long most = job->batch * p->count;
-    const long events = most * period(job, p, kind->weight_decay);
+    const long events = most * weight_period(job, p, l);
     const long room = room_for(p, kind->weight_count, events, TRANSFORMED);
     p->parts_pad = padded(p->n_post + room);
-    lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room);
+    lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room, kind->back_count * events);
     if (job->feedback) {
-        const long fed = most * period(job, p, kind->feedback_decay);
+        const long fed = most * period(job, p, kind->feedback_decay, PERIOD);
         lay_out_matrix(&p->feedback, arena, job->feedback_rows[l], p->n_pre,
-                       room_for(p, kind->feedback_count, fed, 0));
+                       room_for(p, kind->feedback_count, fed, 0), 0);
     }
-    if (p->masked) lay_out_matrix(&p->mask, arena, p->n_post, p->n_pre, 0);
+    if (p->masked) lay_out_matrix(&p->mask, arena, p->n_post, p->n_pre, 0, 0);
     for (int s = 0; s < MATRIX_STATES; s++)
-        lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0);
+        lay_out_matrix(&p->matrix_state[s], arena, p->n_post, p->n_pre, 0, 0);
     const long widest = p->pre_pad > p->post_pad ? p->pre_pad : p->post_pad;
     for (int s = 0; s < STATES; s++) p->state[s] = take(arena, widest * one);
     for (int n = 0; n < NOISES; n++) p->noise[n] = (uint64_t)job->noise_names[l * NOISES + n];
@@ -218,14 +213,17 @@ static void lay_out_scratch(network_t *net, arena_t *arena) {
     long longest = 0, waiting = 0;
     for (long l = 0; l < count; l++) {
         const projection_t *p = &net->projections[l];
-        const long room = p->weight.room + p->feedback.room;
+        const long room = p->weight.room + p->weight.room_back + p->feedback.room;
         if (p->parts_pad > longest) longest = p->parts_pad;
         if (room > waiting) waiting = room;
     }
     net->parts = take(arena, longest * (long)sizeof(vec));
     net->sum = take(arena, longest * (long)sizeof(real));
     net->sums = take(arena, (waiting + 4) * (long)sizeof(vec));
-    for (int d = 0; d < 2; d++) net->dots[d] = take(arena, (waiting + 4) * (long)sizeof(real));
+    for (int d = 0; d < 2; d++) {
+        net->dots[d] = take(arena, (waiting + 4) * (long)sizeof(real));
+        net->dots_back[d] = take(arena, (waiting + 4) * (long)sizeof(real));
+    }
 }
 
 static long units_at(const job_t *job, int64_t place) { return job->units[job->place[2 * place]]; }
@@ -243,11 +241,10 @@ static void lay_out_network(const job_t *job, network_t *net, arena_t *arena) {
     }
     net->vectors = take(arena, net->size * (1 + job->directions) * one);
     net->ahead = job->ahead < 0 ? 0 : &net->projections[job->ahead];
-    const long most = net->ahead ? period(job, net->ahead, net->ahead->kind->weight_decay) : 1;
+    const long most = net->ahead ? weight_period(job, net->ahead, job->ahead) : 1;
     const long points = most * job->batch;
     net->inputs = take(arena, points * padded(units_at(job, job->input)) * one);
-    if (net->ahead)
-        net->ahead_parts = take(arena, points * net->ahead->parts_pad * (long)sizeof(vec));
+    if (net->ahead) lay_out_ahead(&net->block, &net->ahead->weight, points, arena);
 }
 
 /* The vectors at a place: those of a node one after the other, then those of the next node. */
@@ -306,11 +303,11 @@ static void set_matrix_period(matrix_t *m, long most, int count, long wanted) {
 }
 
 /* Let as many updates of a projection wait as suit this replica's decays. */
-static void set_period(const job_t *job, projection_t *p, long wanted) {
+static void set_period(const job_t *job, projection_t *p, long l, long wanted) {
     const struct kind *kind = p->kind;
-    const long weight = period(job, p, kind->weight_decay);
-    const long feedback = period(job, p, kind->feedback_decay);
-    set_matrix_period(&p->weight, weight, kind->weight_count, wanted);
+    const long weight = weight_period(job, p, l);
+    const long feedback = period(job, p, kind->feedback_decay, PERIOD);
+    set_matrix_period(&p->weight, weight, kind->weight_count + kind->back_count, wanted);
     set_matrix_period(&p->feedback, feedback, kind->feedback_count, wanted);
 }
 

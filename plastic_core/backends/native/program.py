@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from plastic_core.api.signals import BACK, MATRIX_SIGNALS, SIGNALS
@@ -70,12 +70,14 @@ class MatrixUpdate:
         row_decay: the fraction of each row that decays, or None.
         column_decay: the same for columns.
         dense: what is added element by element, over "weight", or None.
+        sent_back: outer products whose column is W' v; `column` is v, over "post".
     """
 
     products: list[RankOne]
     row_decay: Value | None = None
     column_decay: Value | None = None
     dense: Value | None = None
+    sent_back: list[RankOne] = field(default_factory=list)
 
     @property
     def uniform_decay(self) -> bool:
@@ -151,6 +153,7 @@ class Program:
         matrix_states: for each slot the key of the state at each projection, or None.
         loss: what happens at the output.
         noises: for each projection the names of its noise, as numbers.
+        ahead: the projection that sends the input, whose inputs are known ahead, or None.
     """
 
     kinds: list[Kind]
@@ -163,6 +166,7 @@ class Program:
     matrix_states: list[list[str | None]]
     loss: LossProgram
     noises: list[list[int]]
+    ahead: int | None
 
     @property
     def transformed(self) -> bool:

@@ -6,10 +6,7 @@ INLINE void finish(const matrix_t *m, const vec *parts, real *sum, real *z) {
     const long pad = padded(m->rows);
     real *total = m->waiting || lost != 0 ? sum : z;
     add_lanes(parts, m->rows + m->waiting, total);
-    for (long k = 0; k < m->waiting; k++) {
-        const real factor = sum[m->rows + k], *left = m->left + k * pad;
-        SIMD for (long i = 0; i < pad; i++) sum[i] += left[i] * factor;
-    }
+    add_rows_times(m->left, m->waiting, pad, sum + m->rows, sum);
     if (total == sum) SIMD for (long i = 0; i < pad; i++) z[i] = sum[i] - sum[i] * lost;
     clear_padding(z, m->rows);
 }
@@ -20,23 +17,34 @@ INLINE void send_one(const network_t *net, const matrix_t *m, const real *x, rea
     finish(m, net->parts, net->sum, z);
 }
 
+/* The same for an event whose product with W_0 is known. */
+static void send_known(const network_t *net, const matrix_t *m, long event, const real *x, real *z) {
+    const long pad = padded(m->rows);
+    const real *own = taken_up(&net->block, m, event), lost = (real)m->lost;
+    vec *parts = net->parts;
+    real *dots = net->dots[0], *dots_back = net->dots_back[0];
+    FOR_TILES(m, forward_waiting_tile, m, x, parts)
+    add_lanes(parts, m->waiting, dots);
+    dot_rows(net->block.sources, m->waiting_back, pad, own, dots_back, parts);
+    memcpy(z, own, pad * sizeof(real));
+    add_rows_times(m->left, m->waiting, pad, dots, z);
+    add_rows_times(m->left + m->room * pad, m->waiting_back, pad, dots_back, z);
+    if (lost != 0) SIMD for (long i = 0; i < pad; i++) z[i] -= z[i] * lost;
+    clear_padding(z, m->rows);
+}
+
 static void send(network_t *net, projection_t *p, const real *pre, real *z) {
-    const matrix_t *m = &p->weight;
     for (long e = 0; e < net->events; e++, pre += p->pre_pad, z += p->post_pad) {
-        if (p != net->ahead) {
-            send_one(net, m, pre, z);
-            continue;
-        }
-        vec *parts = net->ahead_parts + (net->used + e) * p->parts_pad;
-        if (m->waiting) forward_waiting(m, pre, parts);
-        finish(m, parts, net->sum, z);
+        if (p == net->ahead) send_known(net, &p->weight, net->used + e, pre, z);
+        else send_one(net, &p->weight, pre, z);
     }
 }
 
 /* out = M' left of one or two vectors, with what waits. */
 static void send_back(const network_t *net, const matrix_t *m, int count, const real **left,
                       real **out) {
-    for (int i = 0; i < count; i++) dot_left(m, left[i], net->dots[i], net->sums);
+    for (int i = 0; i < count; i++)
+        dot_rows(m->left, m->waiting, padded(m->rows), left[i], net->dots[i], net->sums);
     const real *dots[] = {net->dots[0], net->dots[1]};
     if (count == 2) send_back_two(m, left, dots, out);
     else if (count) send_back_one(m, left, dots, out);
@@ -137,29 +145,60 @@ static int collect(matrix_t *m, const increment_t *on, int count, int decays, lo
     }
     for (int c = 0; c < count; c++)
         for (long e = 0; e < events; e++)
-            postpone(m, on->row[c] + e * padded(m->rows), on->column[c] + e * padded(m->columns));
+            postpone(m, on->row[c] + e * padded(m->rows), on->column[c] + e * padded(m->columns),
+                     (real)(1 / (1 - m->lost)));
     /* by the number of updates alone, so that a pass comes where it would in a longer run */
     m->updates = (m->updates + 1) % m->period;
-    return !m->updates && (m->waiting || m->lost != 0);
+    return !m->updates && (m->waiting || m->waiting_back || m->lost != 0);
+}
+
+/* What is sent back changes the left factors that wait, all of them as they were before. Returns
+the kind of decay that is left to be done. */
+static int collect_back(network_t *net, projection_t *p, long events) {
+    matrix_t *m = &p->weight;
+    const increment_t *on = &p->on_weight_back;
+    const long pad = p->post_pad, known = m->waiting, back = m->waiting_back;
+    const int count = p->kind->back_count, decays = p->kind->weight_decay;
+    const int at_once = decays == UNIFORM && !m->patient;
+    const real lost = decays == UNIFORM ? p->on_weight.row_decay[0] : 0;
+    const real factor = at_once ? 1 : 1 / (1 - lost);
+    net->block.lost_at_once = at_once ? lost : 0;
+    if (known || back) {
+        for (int c = 0; c < count; c++) {
+            dot_rows(m->left, known, pad, on->column[c], net->dots[c], net->sums);
+            dot_rows(m->left + m->room * pad, back, pad, on->column[c], net->dots_back[c],
+                     net->sums);
+        }
+        for (int c = 0; c < count; c++) {
+            add_to_rows(m->left, known, pad, on->row[c], factor, net->dots[c]);
+            add_to_rows(m->left + m->room * pad, back, pad, on->row[c], factor,
+                        net->dots_back[c]);
+        }
+    }
+    for (int c = 0; c < count; c++)
+        for (long e = 0; e < events; e++)
+            postpone_back(m, &net->block, on->row[c] + e * pad, on->column[c] + e * pad, factor);
+    return at_once ? 0 : decays;
 }
 
 /* Let the increments of W wait; whether it is time to add them. Where they are transformed they
 are added at once, decays with them. */
-static int collect_on_weight(projection_t *p, long events) {
+static int collect_on_weight(network_t *net, projection_t *p, long events) {
     const struct kind *kind = p->kind;
-    if (!TRANSFORMED)
-        return collect(&p->weight, &p->on_weight, kind->weight_count, kind->weight_decay, events);
+    if (!TRANSFORMED) {
+        const int decays = kind->back_count ? collect_back(net, p, events) : kind->weight_decay;
+        return collect(&p->weight, &p->on_weight, kind->weight_count, decays, events);
+    }
     collect(&p->weight, &p->on_weight, kind->weight_count, 0, events);
     return kind->weight_count || kind->weight_decay || kind->transformed;
 }
 
-/* Add what waits to W, and take up inputs ahead: the products of W with them. */
-static void flush_weight(const network_t *net, projection_t *p, long events, const real *x) {
+/* Add what waits to W. */
+static void flush_weight(const network_t *net, projection_t *p) {
     if (TRANSFORMED) {
         p->kind->transform(net, p);
         p->weight.waiting = 0;
-        if (events) forward(&p->weight, events, x, net->ahead_parts, p->parts_pad);
-    } else flush(&p->weight, events, x, net->ahead_parts, p->parts_pad);
+    } else flush(&p->weight);
 }
 
 /* The answers of all samples lie after one another, step by step. */

@@ -80,11 +80,7 @@ class StepTable:
         self.input = self.vectors.at("node", circuit.input)
         self.output = self.vectors.at("node", circuit.output)
         self.answers = circuit.answers
-        once = [p for p, s in enumerate(circuit.sends) if [one.pre for one in s] == [circuit.input]]
-        own_forward = [program.kinds[kind].forward is not None for kind in program.kind_of]
-        # it multiplies its next input in the pass that adds increments, before a mask is applied
-        fit = once and not own_forward[once[0]] and not self.masked[once[0]]
-        self.ahead = once[0] if fit else NOWHERE
+        self.ahead = NOWHERE if program.ahead is None else program.ahead
         self._go_forward()
         self.forward = len(self.operations)
         self._compare()

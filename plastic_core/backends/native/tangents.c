@@ -45,7 +45,7 @@ static void copy_tangents(network_t *net, int64_t replica, int back) {
             projection_t *q = tangent_of(net, d, &net->projections[l]);
             const long at = replica * job->directions + d, size = q->n_post * q->n_pre;
             copy_matrix(&q->weight, job->weight_tangents[l] + at * size, q->n_pre, 1, back);
-            if (!back) set_period(job, q, PERIOD);
+            if (!back) set_period(job, q, l, PERIOD);
             if (!job->feedback) continue;
             const long rows = q->feedback.rows;
             copy_matrix(&q->feedback, job->feedback_tangents[l] + at * q->n_pre * rows, 1, rows,
@@ -56,8 +56,8 @@ static void copy_tangents(network_t *net, int64_t replica, int back) {
 static void flush_tangents(network_t *net) {
     const long from = net->job->projections, count = from * net->job->directions;
     for (projection_t *q = net->projections + from; q < net->projections + from + count; q++) {
-        flush(&q->weight, 0, 0, 0, 0);
-        if (net->job->feedback) flush(&q->feedback, 0, 0, 0, 0);
+        flush(&q->weight);
+        if (net->job->feedback) flush(&q->feedback);
     }
 }
 
@@ -227,8 +227,8 @@ static void add_to_matrix(matrix_t *m, const increment_t *on, int count, int dec
     if (decays == UNIFORM) {
         m->lost = on->row_decay[0]; /* in the same pass */
         collect(m, on, count, 0, events);
-        flush(m, 0, 0, 0, 0);
-    } else if (collect(m, on, count, decays, events)) flush(m, 0, 0, 0, 0);
+        flush(m);
+    } else if (collect(m, on, count, decays, events)) flush(m);
 }
 
 static void add_to_tangent(matrix_t *d, const increment_t *don, int dcount, const matrix_t *m,
@@ -239,11 +239,11 @@ static void add_to_tangent(matrix_t *d, const increment_t *don, int dcount, cons
         if (change != 0) { FOR_TILES(d, add_matrix_tile, d, m, change) }
         d->lost = on->row_decay[0];
         collect(d, don, dcount, 0, events);
-        flush(d, 0, 0, 0, 0);
+        flush(d);
         return;
     }
     if (decays) decay_tangent(d, m, on, don);
-    if (collect(d, don, dcount, 0, events)) flush(d, 0, 0, 0, 0);
+    if (collect(d, don, dcount, 0, events)) flush(d);
 }
 
 /* All that one projection and its tangents learn from. */

@@ -1,0 +1,162 @@
+/* The matrix whose inputs are known ahead: many updates go through it in one pass.
+
+The inputs X of a block of updates are multiplied by W_0 at once, and the increments of the block
+wait. A column of an increment that is W' v, for some v over the rows, is not computed: it waits as
+v itself, and v' W_0 is made for all of the block when it is added. With L and C the factors that
+are known, and U and V those of what is sent back,
+
+    W    = (1 - lost) (W_0 + L C' + U (V' W_0))
+    W x  = (1 - lost) (W_0 x + L (C' x) + U (V' (W_0 x)))
+    d (v' W) is added by L += d (v' L), U += d (v' U), and d and v as columns of U and V.
+
+So all that is as large as W are products of matrices, made tile by tile while a tile is in the
+first-level cache. */
+
+/* So many inputs lie side by side, and are multiplied at once. */
+#define ABREAST 16
+#define ABREAST_VECTORS (ABREAST / LANES)
+/* as many rows as there are registers for sums */
+#define ROWS_ABREAST (12 / ABREAST_VECTORS)
+
+/* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
+typedef struct {
+    char *memory;
+    size_t used;
+} arena_t;
+
+static void *take(arena_t *arena, long bytes) {
+    void *here = arena->memory ? arena->memory + arena->used : 0;
+    arena->used += (size_t)(bytes + 63) / 64 * 64;
+    return here;
+}
+
+typedef struct {
+    vec *inputs;   /* X', [groups of ABREAST][padded(columns)][ABREAST] */
+    vec *products; /* W_0 X, [groups of ABREAST][rows][ABREAST] */
+    real *own;     /* [padded(rows)], W_0 x */
+    real *sources; /* [room_back][padded(rows)], V' */
+    real lost_at_once; /* the fraction of W_0 that is lost before anything is added */
+} ahead_t;
+
+INLINE long groups(long events) { return (events + ABREAST - 1) / ABREAST; }
+
+static void lay_out_ahead(ahead_t *ahead, const matrix_t *m, long events, arena_t *arena) {
+    const long columns = padded(m->columns), one = sizeof(real);
+    ahead->inputs = take(arena, groups(events) * columns * ABREAST * one);
+    ahead->products = take(arena, groups(events) * m->rows * ABREAST * one);
+    ahead->own = take(arena, padded(m->rows) * one);
+    ahead->sources = take(arena, m->room_back * padded(m->rows) * one);
+}
+
+/* Take up an input, the `event`th. */
+static void take_up(ahead_t *ahead, const matrix_t *m, long event, const real *x) {
+    real *to = (real *)ahead->inputs + event / ABREAST * padded(m->columns) * ABREAST;
+    to += event % ABREAST;
+    for (long j = 0; j < m->columns; j++) to[j * ABREAST] = x[j];
+}
+
+/* W_0 x of the `event`th input. */
+static const real *taken_up(const ahead_t *ahead, const matrix_t *m, long event) {
+    const real *from = (const real *)ahead->products + event / ABREAST * m->rows * ABREAST;
+    from += event % ABREAST;
+    for (long i = 0; i < m->rows; i++) ahead->own[i] = from[i * ABREAST];
+    return ahead->own;
+}
+
+/* out[s] = source[s]' tile, of so many sources. */
+INLINE void send_sources_back(const int width, const int count, const vec *tile, const matrix_t *m,
+                              const real *source, vec *out) {
+    const long pad = padded(m->rows);
+    vec sum[ROWS][WIDEST] = {0};
+    for (long i = 0; i < m->rows; i++, tile += width) {
+        vec w[WIDEST];
+        for (int v = 0; v < width; v++) {
+            w[v] = tile[v];
+            IN_REGISTER(w[v]);
+        }
+        for (int s = 0; s < count; s++) {
+            const real factor = source[s * pad + i];
+            for (int v = 0; v < width; v++) sum[s][v] += w[v] * factor;
+        }
+    }
+    for (int s = 0; s < count; s++)
+        for (int v = 0; v < width; v++) out[s * width + v] = sum[s][v];
+}
+
+/* Products of some rows with inputs abreast are added to what other tiles gave. */
+INLINE void multiply_rows(const int width, const int rows, const vec *tile, const vec *inputs,
+                          vec *products, int first) {
+    vec sum[ROWS_ABREAST][ABREAST_VECTORS];
+    const real *w = (const real *)tile;
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < ABREAST_VECTORS; v++)
+            sum[r][v] = first ? (vec){0} : products[r * ABREAST_VECTORS + v];
+    for (long j = 0; j < width * LANES; j++, inputs += ABREAST_VECTORS) {
+        vec x[ABREAST_VECTORS];
+        for (int v = 0; v < ABREAST_VECTORS; v++) {
+            x[v] = inputs[v];
+            IN_REGISTER(x[v]);
+        }
+        for (int r = 0; r < rows; r++) {
+            const real factor = w[r * width * LANES + j];
+            for (int v = 0; v < ABREAST_VECTORS; v++) sum[r][v] += x[v] * factor;
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < ABREAST_VECTORS; v++) products[r * ABREAST_VECTORS + v] = sum[r][v];
+}
+
+/* Add what waits, if it is due, and multiply by the inputs of so many events. */
+INLINE void ahead_tile(const int width, vec *tile, long begin, const matrix_t *m,
+                       const ahead_t *ahead, int due, long events) {
+    if (due) {
+        const real *source = ahead->sources;
+        vec *made = tile + (m->rows + m->room) * width;
+        long s = 0;
+        for (; s + ROWS <= m->waiting_back; s += ROWS)
+            send_sources_back(width, ROWS, tile, m, source + s * padded(m->rows), made + s * width);
+        for (; s < m->waiting_back; s++)
+            send_sources_back(width, 1, tile, m, source + s * padded(m->rows), made + s * width);
+        for (long i = 0; ahead->lost_at_once != 0 && i < m->rows * width; i++)
+            tile[i] -= tile[i] * ahead->lost_at_once;
+        update_tile(width, tile, begin, m);
+    }
+    for (long g = 0; g < groups(events); g++) {
+        const long columns = g * padded(m->columns) + begin * LANES;
+        const vec *inputs = ahead->inputs + columns * ABREAST_VECTORS;
+        vec *products = ahead->products + g * m->rows * ABREAST_VECTORS;
+        long i = 0;
+        for (; i + ROWS_ABREAST <= m->rows; i += ROWS_ABREAST)
+            multiply_rows(width, ROWS_ABREAST, tile + i * width, inputs,
+                          products + i * ABREAST_VECTORS, !begin);
+        for (; i < m->rows; i++)
+            multiply_rows(width, 1, tile + i * width, inputs, products + i * ABREAST_VECTORS,
+                          !begin);
+    }
+}
+
+static void flush_ahead(matrix_t *m, ahead_t *ahead, int due, long events) {
+    FOR_TILES(m, ahead_tile, m, ahead, due, events)
+    if (!due) return;
+    nothing_waits(m);
+    ahead->lost_at_once = 0;
+}
+
+/* rows[k] += d times a factor and its dot. */
+static void add_to_rows(real *rows, long count, long pad, const real *d, real factor,
+                        const real *dots) {
+    for (long k = 0; k < count; k++, rows += pad) {
+        const real dot = dots[k] * factor;
+        SIMD for (long i = 0; i < pad; i++) rows[i] += d[i] * dot;
+    }
+}
+
+/* Let an increment row (source' W) wait. */
+static void postpone_back(matrix_t *m, ahead_t *ahead, const real *row, const real *source,
+                          real factor) {
+    const long pad = padded(m->rows);
+    real *left = m->left + (m->room + m->waiting_back) * pad;
+    SIMD for (long i = 0; i < m->rows; i++) left[i] = row[i] * factor;
+    memcpy(ahead->sources + m->waiting_back * pad, source, pad * sizeof(real));
+    m->waiting_back++;
+}
