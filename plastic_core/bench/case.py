@@ -71,6 +71,23 @@ class Case:
         """Return the initial weights of the first replica."""
         return [w[0].clone() for w in initial_parameters(self.network, [0]).weights]
 
+    @property
+    def flop(self) -> int | None:
+        """Operations of an update of `RULE`, 2 for each product that is added; else None.
+
+        Each weight is multiplied going forward, for Oja's reconstruction, and twice for its
+        increment, and but in the first layer for the error that goes back.
+        """
+        if self.rule != RULE:
+            return None
+        first, *others = (w.numel() for w in self.weights())
+        return 2 * (4 * first + 5 * sum(others))
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of all weights, read once going forward and once going back."""
+        return 2 * 4 * sum(w.numel() for w in self.weights())
+
     def order(self, updates: int) -> Tensor:
         """Return the points of each replica, ``[R, updates]``."""
         source = torch.Generator().manual_seed(1)

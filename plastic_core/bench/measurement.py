@@ -16,21 +16,21 @@ import torch
 from plastic_core.backends.native.compiler import CompilerError
 from plastic_core.backends.native.library import cache_folder
 from plastic_core.base.errors import PlasticError
-from plastic_core.bench import floor, memory, peers_jax, peers_torch
+from plastic_core.bench import memory, peers_jax, peers_torch
 from plastic_core.bench.case import EQUATION_9, RULE, Case
+from plastic_core.bench.limits import Limits
 
 # Makes what trains for a number of updates and returns the weights, or None.
 Maker = Callable[[Case], Callable[[int], Any]]
 
 #: Names of all contenders.
-CONTENDERS: Final = ("native", "compiled", "eager", "floor", "autograd", "jax")
+CONTENDERS: Final = ("native", "compiled", "eager", "autograd", "jax")
 
 # Updates of one piece, before `scale`: about a tenth of a second each.
 _UPDATES: Final = {
     "native": 3000,
     "compiled": 1000,
     "eager": 500,
-    "floor": 4000,
     "autograd, functional": 200,
     "autograd, nn.Module": 150,
     "jax scan": 2000,
@@ -81,11 +81,19 @@ def bench(
     try:
         with _one_core():
             pieces = list(_pieces(scale, only, notes, say))
+            limits = _limits(notes)
             for turn in range(rounds):
                 say(f"round {turn + 1} of {rounds}")
+                if limits:
+                    limits.measure()
                 for piece in pieces:
                     piece.measure()
-        result = {"rounds": rounds, "cases": _summary(pieces), "notes": notes}
+        result = {
+            "rounds": rounds,
+            "limits": limits.record() if limits else None,
+            "cases": _summary(pieces, limits),
+            "notes": notes,
+        }
         if "native" in only and not notes:
             say("two cores, memory, compile time")
             result["native"] = {
@@ -98,6 +106,17 @@ def bench(
     if rounds < 9:
         notes.append(f"medians of {rounds} rounds; 9 or more make a figure to quote")
     return result
+
+
+def _limits(notes: list[str]) -> Limits | None:
+    """Return what the core can do, or None with a note where there is no compiler."""
+    try:
+        limits = Limits.make()
+        limits.measure()
+    except CompilerError as error:
+        notes.append(f"limits of the processor: not measured; {error}")
+        return None
+    return limits
 
 
 def _pieces(
@@ -127,8 +146,6 @@ def _makers(case: Case, only: tuple[str, ...], jax: bool) -> dict[str, Maker]:
             makers["jax replica-major"] = peers_jax.replica_major
             makers["jax vmap"] = peers_jax.vmap
         return makers
-    if "floor" in only:
-        makers["floor"] = floor.four_passes
     if "autograd" in only:
         makers["autograd, functional"] = peers_torch.functional
         makers["autograd, nn.Module"] = peers_torch.module
@@ -183,9 +200,10 @@ def _ready(
     yield Piece(name, case, run, updates, setup)
 
 
-def _summary(pieces: list[Piece]) -> list[dict[str, Any]]:
+def _summary(pieces: list[Piece], limits: Limits | None) -> list[dict[str, Any]]:
     rows = []
     for piece in pieces:
+        rate = statistics.median(piece.rates)
         native = next((p for p in pieces if p.case is piece.case and p.name == "native"), None)
         ratios = [a / b for a, b in zip(native.rates, piece.rates, strict=True)] if native else []
         rows.append(
@@ -194,7 +212,8 @@ def _summary(pieces: list[Piece]) -> list[dict[str, Any]]:
                 "rule": piece.case.rule,
                 "layers": piece.case.depth,
                 "replicas": piece.case.replicas,
-                "updates_per_cpu_second": statistics.median(piece.rates),
+                "updates_per_cpu_second": rate,
+                **_shares(piece.case, rate, limits),
                 "native_is_times_as_fast": statistics.median(ratios) if ratios else None,
                 "least_ratio": min(ratios, default=None),
                 "greatest_ratio": max(ratios, default=None),
@@ -202,6 +221,15 @@ def _summary(pieces: list[Piece]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _shares(case: Case, rate: float, limits: Limits | None) -> dict[str, float | None]:
+    """Return the shares of what the core can do, None where they are not known."""
+    flop, read = case.flop, case.bytes_read
+    return {
+        "share_of_flop": rate * flop / limits.flop if limits and flop else None,
+        "share_of_bytes": rate * read / limits.bytes_of(read // 2) if limits else None,
+    }
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from typing import Any
 
 from cyclopts import App
@@ -26,7 +27,7 @@ def bench(
     Args:
         rounds: turns of each contender; the medians are shown.
         scale: factor on the number of updates in each turn.
-        only: contenders, separated by commas: native, compiled, eager, floor, autograd, jax.
+        only: contenders, separated by commas: native, compiled, eager, autograd, jax.
         json: print one JSON object on standard output, everything else on standard error.
     """
     if rounds < 1:
@@ -56,41 +57,47 @@ def bench(
 def _show(result: dict[str, Any]) -> None:
     from plastic_core.cli.output import print_table
 
-    rows = []
-    for row in result["cases"]:
-        ratio = row["native_is_times_as_fast"]
-        span = f"{row['least_ratio']:.2f} to {row['greatest_ratio']:.2f}" if ratio else ""
-        rows.append(
-            (
-                row["layers"],
-                row["replicas"],
-                "Equation 9" if "fa" in row["rule"] else "oja+bp",
-                row["contender"],
-                f"{row['updates_per_cpu_second']:,.0f}",
-                f"{ratio:.2f}" if ratio else "",
-                span,
-                f"{row['setup_seconds']:.1f}",
-            )
+    def case(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["layers"], row["replicas"], row["rule"]
+
+    for (layers, replicas, rule), rows in groupby(result["cases"], case):
+        name = "Equation 9" if "fa" in rule else "oja+bp"
+        print(f"{layers} layers, {replicas} network{'s' * (replicas > 1)}, {name}")
+        print_table(
+            ("contender", "updates/CPU s", "native is x", "rounds", "flop", "readings"),
+            [_cells(row) for row in rows],
         )
-    print_table(
-        (
-            "layers",
-            "networks",
-            "rule",
-            "contender",
-            "updates/CPU s",
-            "native is x",
-            "rounds",
-            "setup s",
-        ),
-        rows,
-    )
-    print("floor: four readings of all weights from the cache")
-    for line in _native_lines(result.get("native", {})):
+        print()
+    for line in (*_limit_lines(result["limits"]), *_native_lines(result.get("native", {}))):
         print(line)
     for note in result["notes"]:
         print(f"note: {note}")
     print(", ".join(f"{key} {value}" for key, value in result["environment"].items()))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    ratio = row["native_is_times_as_fast"]
+    shares = (row["share_of_flop"], row["share_of_bytes"])
+    return (
+        row["contender"],
+        f"{row['updates_per_cpu_second']:,.0f}",
+        f"{ratio:.2f}" if ratio else "",
+        f"{row['least_ratio']:.2f} to {row['greatest_ratio']:.2f}" if ratio else "",
+        *("" if share is None else f"{share:.0%}" for share in shares),
+    )
+
+
+def _limit_lines(limits: dict[str, Any] | None) -> list[str]:
+    if limits is None:
+        return []
+    read = ", ".join(f"{rate / 1e9:.0f}" for rate in limits["bytes_per_second"])
+    caches = ", ".join(f"{size >> 10:,}" for size in limits["caches"])
+    return [
+        f"this core: {limits['flop_per_second'] / 1e9:.0f} Gflop/s; reads {read} GB/s from caches "
+        f"of {caches} KB",
+        "flop: share of its arithmetic; readings: of the cache that holds the weights, if each",
+        "were read twice an update (what reads them less often may have more than all)",
+    ]
 
 
 def _native_lines(native: dict[str, Any]) -> list[str]:

@@ -94,15 +94,18 @@ INLINE vec *tile_at(const matrix_t *m, long begin) { return m->tiles + begin * h
         }                                                                                          \
     }
 
-/* parts[i] += tile[i] x for each row, lanes not yet added up; the first tile begins the sums. */
-INLINE void forward_tile(const int width, const vec *tile, long begin, long rows, const real *x,
-                         vec *parts) {
-    vec ahead[WIDEST];
-    for (int v = 0; v < width; v++) ahead[v] = ((const vec *)x)[begin + v];
-    for (long i = 0; i < rows; i++, tile += width) {
-        vec sum = begin ? parts[i] : (vec){0};
-        for (int v = 0; v < width; v++) sum += tile[v] * ahead[v];
-        parts[i] = sum;
+/* sum[c] += left[c][i] row. */
+INLINE void add_row(const int width, const int count, const vec *row, const real *const *left,
+                    long i, vec sum[2][WIDEST]) {
+    vec factor[2];
+    for (int c = 0; c < count; c++) {
+        factor[c] = left[c][i] - (vec){0}; /* which a compiler leaves out */
+        IN_REGISTER(factor[c]);
+    }
+    for (int v = 0; v < width; v++) {
+        vec w = row[v];
+        IN_REGISTER(w);
+        for (int c = 0; c < count; c++) sum[c][v] += w * factor[c];
     }
 }
 
@@ -111,16 +114,10 @@ INLINE void add_rows(const int width, const int count, const vec *tile, long row
                      const real *const *left, vec sum[2][WIDEST]) {
     vec odd[2][WIDEST] = {0};
     long i = 0;
-    for (; i + 1 < rows; i += 2, tile += 2 * width)
-        for (int v = 0; v < width; v++) {
-            vec a = tile[v], b = tile[width + v];
-            IN_REGISTER(a);
-            IN_REGISTER(b);
-            for (int c = 0; c < count; c++) {
-                sum[c][v] += a * left[c][i];
-                odd[c][v] += b * left[c][i + 1];
-            }
-        }
+    for (; i + 1 < rows; i += 2, tile += 2 * width) {
+        add_row(width, count, tile, left, i, sum);
+        add_row(width, count, tile + width, left, i + 1, odd);
+    }
     for (int v = 0; v < width; v++)
         for (int c = 0; c < count; c++) {
             if (i < rows) sum[c][v] += tile[v] * left[c][i];
@@ -205,12 +202,6 @@ INLINE void wait_tile(const int width, vec *tile, long begin, const matrix_t *m,
     for (int v = 0; v < width; v++) to[v] = ((const vec *)column)[begin + v];
 }
 
-/* The same for the waiting rows alone. */
-INLINE void forward_waiting_tile(const int width, const vec *tile, long begin, const matrix_t *m,
-                                 const real *x, vec *parts) {
-    forward_tile(width, tile + m->rows * width, begin, m->waiting, x, parts);
-}
-
 static void send_back_one(const matrix_t *m, const real *const *left, const real *const *dots,
                           real *const *out) {
     FOR_TILES(m, back_tile, m, 1, left, dots, out)
@@ -266,13 +257,52 @@ INLINE quad half_sum(const real *parts) {
 }
 
 /* z[i] = the sum over the lanes of parts[i], four rows at a time. */
-static void add_lanes(const vec *parts, long rows, real *z) {
+INLINE void add_lanes(const vec *parts, long rows, real *z) {
     for (long i = 0; i < rows; i += 4) {
         quad s[4];
         for (int r = 0; r < 4; r++) s[r] = half_sum((const real *)&parts[i + r]);
         const quad ab = SHUFFLE(s[0], s[1], 0, 4, 1, 5) + SHUFFLE(s[0], s[1], 2, 6, 3, 7);
         const quad cd = SHUFFLE(s[2], s[3], 0, 4, 1, 5) + SHUFFLE(s[2], s[3], 2, 6, 3, 7);
         *(quad *)(z + i) = SHUFFLE(ab, cd, 0, 1, 4, 5) + SHUFFLE(ab, cd, 2, 3, 6, 7);
+    }
+}
+
+#define ROWS_FORWARD 8
+
+/* The sums of so many rows from the i-th on, over a tile, lanes not yet added up. */
+INLINE void forward_tile(const int width, const int rows, const vec *tile, const vec *x, vec *sum) {
+    for (int v = 0; v < width; v++) {
+        vec ahead = x[v];
+        IN_REGISTER(ahead);
+        for (int r = 0; r < rows; r++) sum[r] += tile[r * width + v] * ahead;
+    }
+}
+
+INLINE void forward_rows(const int rows, const matrix_t *m, long i, const real *x, real *out) {
+    vec sum[ROWS_FORWARD] = {0};
+    for (long t = 0; t < tile_count(m); t++) {
+        const long begin = m->begins[t], width = m->begins[t + 1] - begin;
+        const vec *tile = tile_at(m, begin) + i * width, *from = (const vec *)x + begin;
+        switch (width) {
+        case 1: forward_tile(1, rows, tile, from, sum); break;
+        case 2: forward_tile(2, rows, tile, from, sum); break;
+        default: forward_tile(3, rows, tile, from, sum);
+        }
+    }
+    add_lanes(sum, rows, out);
+}
+
+/* The scalar products of x with so many rows of the tiles, those that wait among them. Four more
+than these are written. */
+static void forward(const matrix_t *m, long first, long count, const real *x, real *out) {
+    long i = 0;
+    for (; i + ROWS_FORWARD <= count; i += ROWS_FORWARD)
+        forward_rows(ROWS_FORWARD, m, first + i, x, out + i);
+    for (; i + 4 <= count; i += 4) forward_rows(4, m, first + i, x, out + i);
+    for (; i < count; i++) {
+        quad one;
+        forward_rows(1, m, first + i, x, (real *)&one);
+        out[i] = one[0];
     }
 }
 

@@ -78,7 +78,7 @@ typedef struct {
 
 /* One projection; an update of it has `count` events of each sample. */
 typedef struct {
-    long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, parts_pad, count;
+    long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, count;
     int shared;                /* whether it sends at many places at once */
     const struct kind *kind;
     matrix_t weight, feedback; /* feedback transposed */
@@ -113,7 +113,7 @@ typedef struct {
     projection_t *projections;
     layout_t *layouts;
     /* scratch: z before its lanes are added up and after it, and of what waits */
-    vec *parts, *sums;
+    vec *sums;
     real *sum, *dots[2], *dots_back[2], *aside[2];
 } network_t;
 
@@ -188,7 +188,6 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     const long most = job->batch * p->count;
     const long events = most * weight_period(job, p, l);
     const long room = room_for(p, kind->weight_count, events, TRANSFORMED);
-    p->parts_pad = padded(p->n_post + room);
     lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room, kind->back_count * events);
     if (job->feedback) {
         const long fed = most * period(job, p, kind->feedback_decay, PERIOD);
@@ -214,11 +213,11 @@ static void lay_out_scratch(network_t *net, arena_t *arena) {
     for (long l = 0; l < count; l++) {
         const projection_t *p = &net->projections[l];
         const long room = p->weight.room + p->weight.room_back + p->feedback.room;
-        if (p->parts_pad > longest) longest = p->parts_pad;
+        const long rows = p->n_post + p->weight.room;
+        if (rows > longest) longest = rows;
         if (room > waiting) waiting = room;
     }
-    net->parts = take(arena, longest * (long)sizeof(vec));
-    net->sum = take(arena, longest * (long)sizeof(real));
+    net->sum = take(arena, (longest + 4) * (long)sizeof(real));
     net->sums = take(arena, (waiting + 4) * (long)sizeof(vec));
     for (int d = 0; d < 2; d++) {
         net->dots[d] = take(arena, (waiting + 4) * (long)sizeof(real));

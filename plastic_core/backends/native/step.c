@@ -1,31 +1,26 @@
 /* The operations of a step, each for all events of its node. */
 
-/* z = M x from its parts: M_0 x, and below it what waits, to be multiplied by L. */
-INLINE void finish(const matrix_t *m, const vec *parts, real *sum, real *z) {
-    const real lost = (real)m->lost;
-    const long pad = padded(m->rows);
-    real *total = m->waiting || lost != 0 ? sum : z;
-    add_lanes(parts, m->rows + m->waiting, total);
-    add_rows_times(m->left, m->waiting, pad, sum + m->rows, sum);
-    if (total == sum) SIMD for (long i = 0; i < pad; i++) z[i] = sum[i] - sum[i] * lost;
-    clear_padding(z, m->rows);
-}
-
 /* z = M x for one event. */
 INLINE void send_one(const network_t *net, const matrix_t *m, const real *x, real *z) {
-    FOR_TILES(m, forward_tile, m->rows + m->waiting, x, net->parts)
-    finish(m, net->parts, net->sum, z);
+    const real lost = (real)m->lost;
+    const long pad = padded(m->rows);
+    real *total = m->waiting || lost != 0 ? net->sum : z;
+    forward(m, 0, m->rows + m->waiting, x, total);
+    if (total != z) {
+        memcpy(z, total, pad * sizeof(real));
+        add_rows_times(m->left, m->waiting, pad, total + m->rows, z);
+        SIMD for (long i = 0; i < pad; i++) z[i] -= z[i] * lost;
+    }
+    clear_padding(z, m->rows);
 }
 
 /* The same for an event whose product with W_0 is known. */
 static void send_known(const network_t *net, const matrix_t *m, long event, const real *x, real *z) {
     const long pad = padded(m->rows);
     const real *own = taken_up(&net->block, m, event), lost = (real)m->lost;
-    vec *parts = net->parts;
     real *dots = net->dots[0], *dots_back = net->dots_back[0];
-    FOR_TILES(m, forward_waiting_tile, m, x, parts)
-    add_lanes(parts, m->waiting, dots);
-    dot_rows(net->block.sources, m->waiting_back, pad, own, dots_back, parts);
+    forward(m, m->rows, m->waiting, x, dots);
+    dot_rows(net->block.sources, m->waiting_back, pad, own, dots_back, net->sums);
     memcpy(z, own, pad * sizeof(real));
     add_rows_times(m->left, m->waiting, pad, dots, z);
     add_rows_times(m->left + m->room * pad, m->waiting_back, pad, dots_back, z);
