@@ -126,6 +126,13 @@ static void restore_tiny_numbers(unsigned before) {
 #endif
 }
 
+/* y of so many z, by one of the activation functions. */
+void plastic_activate(int64_t which, const real *z, real *y, int64_t count) {
+    const unsigned before = flush_tiny_numbers();
+    activations[which].apply(z, y, count);
+    restore_tiny_numbers(before);
+}
+
 /* Train replicas until none is left; several threads may run this on one job. Returns 1 where
 there was no memory for the workspace, else 0. */
 int plastic_train(job_t *job) {

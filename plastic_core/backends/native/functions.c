@@ -7,6 +7,7 @@ are good to 2 units in the last place. The others call the C library. */
 #ifdef DOUBLE
 
 INLINE real exp_(real x) { return exp(x); }
+INLINE real exp_of_negative(real x) { return exp(x); }
 INLINE real tanh_(real x) { return tanh(x); }
 INLINE real log1p_of_fraction(real v) { return log1p(v); }
 #define CALL(name) name
@@ -20,45 +21,53 @@ INLINE real power_of_two(uint32_t exponent) {
     return value;
 }
 
-/* exp(x) = 2^k exp(r) with |r| <= log(2)/2; results below 2^-126 are 0. */
-INLINE real exp_(real x) {
-    x = x > 89 ? 89 : x;
-    const real capped = x < (real)-87.33 ? (real)-87.33 : x;
+/* exp(x) = 2^k exp(r) with |r| <= log(2)/2, for x from -87.33 on. Polynomials are added up in pairs,
+so that fewer steps wait for each other. */
+INLINE real exp_of_rest(real x, uint32_t *k) {
     /* adding 1.5 * 2^23 rounds to an integer, which then stands in the lowest bits */
-    const real shifted = capped * (real)1.44269504 + (real)12582912;
+    const real shifted = x * (real)1.44269504 + (real)12582912;
     uint32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    const uint32_t k = bits - 0x4b400000u, half = (uint32_t)((int32_t)k >> 1);
+    *k = bits - 0x4b400000u;
     const real whole = shifted - (real)12582912;
-    const real r = (capped - whole * (real)0.693359375) + whole * (real)2.12194440e-4;
-    real p = (real)1.9875691500e-4;
-    p = p * r + (real)1.3981999507e-3;
-    p = p * r + (real)8.3334519073e-3;
-    p = p * r + (real)4.1665795894e-2;
-    p = p * r + (real)1.6666665459e-1;
-    p = p * r + (real)5.0000001201e-1;
-    p = p * r * r + r + 1;
+    const real r = (x - whole * (real)0.693359375) + whole * (real)2.12194440e-4, q = r * r;
+    const real a = (real)1.9875691500e-4 * r + (real)1.3981999507e-3;
+    const real b = (real)8.3334519073e-3 * r + (real)4.1665795894e-2;
+    const real c = (real)1.6666665459e-1 * r + (real)5.0000001201e-1;
+    return ((a * q + b) * q + c) * q + (r + 1);
+}
+
+/* Results below 2^-126 are 0. */
+INLINE real exp_(real x) {
+    uint32_t k;
+    x = x > 89 ? 89 : x;
+    const real rest = exp_of_rest(x < (real)-87.33 ? (real)-87.33 : x, &k);
     /* in two halves, so that neither leaves the range of a power of two */
-    const real value = p * power_of_two(half) * power_of_two(k - half);
+    const uint32_t half = (uint32_t)((int32_t)k >> 1);
+    const real value = rest * power_of_two(half) * power_of_two(k - half);
     return x < (real)-87.33 ? 0 : value;
+}
+
+/* The same for x up to 0, at least 2^-126. */
+INLINE real exp_of_negative(real x) {
+    uint32_t k;
+    const real rest = exp_of_rest(x < (real)-87.33 ? (real)-87.33 : x, &k);
+    return rest * power_of_two(k);
 }
 
 /* log(1 + v) for v from 0 to 1, as 2 atanh(v / (2 + v)). The square must not underflow: numbers
 below the normal range take a hundred times as long. */
 INLINE real log1p_of_fraction(real v) {
     const real s = v / (2 + v), squared = s < (real)1e-18 ? (real)1e-18 : s;
-    const real q = squared * squared;
-    real p = (real)(1.0 / 13);
-    p = p * q + (real)(1.0 / 11);
-    p = p * q + (real)(1.0 / 9);
-    p = p * q + (real)(1.0 / 7);
-    p = p * q + (real)(1.0 / 5);
-    p = p * q + (real)(1.0 / 3);
-    return 2 * s * (1 + q * p);
+    const real q = squared * squared, qq = q * q, twice = 2 * s;
+    const real a = (real)(1.0 / 13) * q + (real)(1.0 / 11);
+    const real b = (real)(1.0 / 9) * q + (real)(1.0 / 7);
+    const real c = (real)(1.0 / 5) * q + (real)(1.0 / 3);
+    return twice + twice * q * ((a * qq + b) * qq + c);
 }
 
 INLINE real tanh_(real x) {
-    const real size = x < 0 ? -x : x, e = exp_(-2 * size), q = x * x;
+    const real size = x < 0 ? -x : x, e = exp_of_negative(-2 * size), q = x * x;
     const real far = (1 - e) / (1 + e);
     real p = (real)-5.70498872745e-3;
     p = p * q + (real)2.06390887954e-2;
@@ -85,7 +94,7 @@ INLINE real sign_(real x) { return (real)(x > 0) - (real)(x < 0); }
 /* log(1 + exp(beta z)) / beta, which is exact for large beta z too. */
 INLINE real softplus_(real z, real beta) {
     const real t = beta * z, size = t < 0 ? -t : t;
-    return ((t < 0 ? 0 : t) + log1p_of_fraction(exp_(-size))) / beta;
+    return ((t < 0 ? 0 : t) + log1p_of_fraction(exp_of_negative(-size))) * (1 / beta);
 }
 
 static void softmax(const real *z, real *y, long n) {

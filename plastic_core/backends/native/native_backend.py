@@ -17,6 +17,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.circuit import Circuit
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.backends.native.c_activation import emit_activations
@@ -43,7 +44,7 @@ _INTEGERS = (
 )
 _POINTERS = (
     *("units", "nodes", "place", "operation", "rows", "columns", "events", "signals", "kinds"),
-    *("shared", "layout_begins", "layout"),
+    *("layout_begins", "layout"),
     *("alive", "periods", "weights", "weight_strides"),
     *("feedback", "feedback_strides", "feedback_rows"),
     *("states", "state_strides", "state_sizes", "matrix_states", "matrix_state_strides"),
@@ -139,7 +140,7 @@ class NativeBackend:
         self.code = code
         self.period = _period(code.program, batch_size)
         self._alive = torch.ones(parameters.replicas, dtype=torch.uint8)
-        self._evaluation = Evaluation(circuit, hooks, parameters)
+        self._evaluation = Evaluation(circuit, hooks, parameters, self._activate)
         self._threads = threads
         self._kept: list[Tensor] = []
         self._states = parameters.state
@@ -197,6 +198,19 @@ class NativeBackend:
         with torch.inference_mode():
             return self._evaluation.activities(x, replica)
 
+    def _activate(self, activation: Activation, z: Tensor) -> Tensor:
+        """Return what an activation function makes of all elements."""
+        turned = z.mT.is_contiguous()
+        z = (z.mT if turned else z).contiguous()
+        y = torch.empty_like(z)
+        self.code.library.loaded.plastic_activate(
+            ctypes.c_int64(self.code.table.activations.index(activation)),
+            ctypes.c_void_p(z.data_ptr()),
+            ctypes.c_void_p(y.data_ptr()),
+            ctypes.c_int64(z.numel()),
+        )
+        return y.mT if turned else y
+
     def _make_job(
         self,
         code: NativeCode,
@@ -239,7 +253,6 @@ class NativeBackend:
                 [one.get(name, -1) for one in table.signals for name in VECTOR_SIGNALS]
             ),
             kinds=self._integers(program.kind_of),
-            shared=self._integers(table.shared),
             layout_begins=self._integers([0, *itertools.accumulate(map(len, layouts))]),
             layout=self._integers([*itertools.chain(*layouts)]),
             alive=self._alive.data_ptr(),

@@ -27,7 +27,6 @@ typedef struct {
     const int64_t *events;     /* [projections], of an update, in mini-batches */
     const int64_t *signals;    /* [projections, SIGNALS], places or -1 */
     const int64_t *kinds;      /* [projections], index into the table of kinds */
-    const int64_t *shared;     /* [projections], whether it sends at many places at once */
     const int64_t *layout_begins, *layout; /* where each layout begins, and the layouts */
     const uint8_t *alive;      /* [replicas] */
     const int64_t *periods;    /* [replicas], updates that wait before they are added */
@@ -79,7 +78,7 @@ typedef struct {
 /* One projection; an update of it has `count` events of each sample. */
 typedef struct {
     long n_pre, n_post, n_out, pre_pad, post_pad, out_pad, count;
-    int shared;                /* whether it sends at many places at once */
+    int at_once;               /* whether the events of an update are added at once */
     const struct kind *kind;
     matrix_t weight, feedback; /* feedback transposed */
     int masked;                /* whether connections are left out, */
@@ -156,10 +155,10 @@ static long weight_period(const job_t *job, const projection_t *p, long l) {
     return period(job, p, p->kind->weight_decay, l == job->ahead ? AHEAD_PERIOD : PERIOD);
 }
 
-/* What has many events at once is added at once, and needs no room to wait; but what is
-transformed does. */
+/* Where an update has several events they are added at once, and need no room to wait; but what
+is transformed does. */
 static long room_for(const projection_t *p, int count, long events, int transformed) {
-    return p->shared && !transformed ? 0 : count * events;
+    return p->at_once && !transformed ? 0 : count * events;
 }
 
 static void lay_out_matrix(matrix_t *m, arena_t *arena, long rows, long columns, long room,
@@ -180,12 +179,13 @@ static void lay_out_projection(const job_t *job, projection_t *p, long l, const 
     p->n_post = job->rows[l];
     p->n_out = job->outputs;
     p->count = job->events[l];
-    p->shared = job->shared[l] != 0;
     p->masked = job->masks[l] != 0;
     p->pre_pad = padded(p->n_pre);
     p->post_pad = padded(p->n_post);
     p->out_pad = padded(p->n_out);
     const long most = job->batch * p->count;
+    /* what is known ahead waits in any case, and tangents are added one by one */
+    p->at_once = most > 1 && l != job->ahead && !job->directions;
     const long events = most * weight_period(job, p, l);
     const long room = room_for(p, kind->weight_count, events, TRANSFORMED);
     lay_out_matrix(&p->weight, arena, p->n_post, p->n_pre, room, kind->back_count * events);

@@ -111,6 +111,7 @@ static void average_back(const layout_t *l, long events, const real *error, real
 
 /* Four rows of W times three events, so that what is summed fills the registers. */
 #define EVENTS 3
+#define BYTES_AT_ONCE (1 << 17)
 
 INLINE void forward_block(const int rows, const int events, const matrix_t *m, long i, const real *x,
                        real *z) {
@@ -118,12 +119,16 @@ INLINE void forward_block(const int rows, const int events, const matrix_t *m, l
     vec sum[EVENTS][ROWS] = {0};
     for (long t = 0; t < tile_count(m); t++) {
         const long begin = m->begins[t], width = m->begins[t + 1] - begin;
-        const vec *tile = tile_at(m, begin) + i * width;
-        for (long v = 0; v < width; v++) {
+        const vec *tile = tile_at(m, begin) + i * width, *from = (const vec *)x + begin;
+        for (long v = 0; v < width; v++, from++) {
             vec ahead[EVENTS];
-            for (int e = 0; e < events; e++) ahead[e] = ((const vec *)(x + e * x_pad))[begin + v];
+            for (int e = 0; e < events; e++) {
+                ahead[e] = from[e * x_pad / LANES];
+                IN_REGISTER(ahead[e]);
+            }
             for (int r = 0; r < rows; r++) {
-                const vec w = tile[r * width + v];
+                vec w = tile[r * width + v];
+                IN_REGISTER(w);
                 for (int e = 0; e < events; e++) sum[e][r] += w * ahead[e];
             }
         }
@@ -135,20 +140,28 @@ INLINE void forward_block(const int rows, const int events, const matrix_t *m, l
     }
 }
 
-/* z = W x for many events. */
-static void forward_many(const matrix_t *m, long events, const real *x, real *z) {
+INLINE void forward_some(const int rows, const matrix_t *m, long i, long events, const real *x,
+                         real *z) {
     const long x_pad = padded(m->columns), z_pad = padded(m->rows);
     long e = 0;
-    for (; e + EVENTS <= events; e += EVENTS) {
-        const real *from = x + e * x_pad;
-        real *to = z + e * z_pad;
+    for (; e + EVENTS <= events; e += EVENTS)
+        forward_block(rows, EVENTS, m, i, x + e * x_pad, z + e * z_pad);
+    for (; e < events; e++) forward_block(rows, 1, m, i, x + e * x_pad, z + e * z_pad);
+}
+
+/* z = W x for many events, of which as many as fit into the second-level cache meet all rows. */
+static void forward_many(const matrix_t *m, long events, const real *x, real *z) {
+    const long x_pad = padded(m->columns), z_pad = padded(m->rows);
+    const long most = least(events, EVENTS + BYTES_AT_ONCE / (x_pad * (long)sizeof(real)));
+    for (long from = 0; from < events; from += most) {
+        const long some = least(most, events - from);
+        const real *x_some = x + from * x_pad;
+        real *z_some = z + from * z_pad;
         long i = 0;
-        for (; i + ROWS <= m->rows; i += ROWS) forward_block(ROWS, EVENTS, m, i, from, to);
-        for (; i < m->rows; i++) forward_block(1, EVENTS, m, i, from, to);
+        for (; i + ROWS <= m->rows; i += ROWS) forward_some(ROWS, m, i, some, x_some, z_some);
+        for (; i < m->rows; i++) forward_some(1, m, i, some, x_some, z_some);
     }
-    for (; e < events; e++)
-        for (long i = 0; i < m->rows; i++) forward_block(1, 1, m, i, x + e * x_pad, z + e * z_pad);
-    for (e = 0; e < events; e++) clear_padding(z + e * z_pad, m->rows);
+    for (long e = 0; e < events; e++) clear_padding(z + e * z_pad, m->rows);
 }
 
 INLINE void back_block(const int width, const int events, const vec *tile, long begin,

@@ -28,11 +28,12 @@ static void send_known(const network_t *net, const matrix_t *m, long event, cons
     clear_padding(z, m->rows);
 }
 
-static void send(network_t *net, projection_t *p, const real *pre, real *z) {
-    for (long e = 0; e < net->events; e++, pre += p->pre_pad, z += p->post_pad) {
-        if (p == net->ahead) send_known(net, &p->weight, net->used + e, pre, z);
-        else send_one(net, &p->weight, pre, z);
-    }
+/* z = W x for some events. */
+static void send(const network_t *net, const projection_t *p, long events, const real *x, real *z) {
+    if (p != net->ahead) multiply_forward(net, p, events, x, z);
+    else
+        for (long e = 0; e < events; e++)
+            send_known(net, &p->weight, net->used + e, x + e * p->pre_pad, z + e * p->post_pad);
 }
 
 /* out = M' left of one or two vectors, with what waits. */
@@ -83,13 +84,14 @@ static void send_events_back(network_t *net, projection_t *p, long first, long e
     const struct kind *kind = p->kind;
     const signals_t s = signals_from(p, first);
     pair_t pair = {.matrix = &p->weight}, fed = {.matrix = &p->feedback};
-    if (p->shared) {
+    const int many = p->at_once && events >= ROWS;
+    if (many) {
         if (kind->weight_error) back_many(&p->weight, events, s.error, s.weight_error);
         if (kind->recon) back_many(&p->weight, events, s.post, s.recon);
         if (kind->feedback_error)
             back_many(&p->feedback, events, FEEDBACK_ERROR(s), s.feedback_error);
     }
-    for (long e = 0; e < events && !p->shared; e++) {
+    for (long e = 0; e < events && !many; e++) {
         const long pre = e * p->pre_pad, post = e * p->post_pad;
         if (kind->weight_error) join(net, &pair, s.error + post, s.weight_error + pre);
         if (kind->recon) join(net, &pair, s.post + post, s.recon + pre);
@@ -104,16 +106,20 @@ static void send_events_back(network_t *net, projection_t *p, long first, long e
 
 static void multiply_forward(const network_t *net, const projection_t *p, long events,
                              const real *x, real *out) {
-    if (p->shared) forward_many(&p->weight, events, x, out);
-    for (long e = 0; e < events && !p->shared; e++)
-        send_one(net, &p->weight, x + e * p->pre_pad, out + e * p->post_pad);
+    if (p->at_once && events >= EVENTS) forward_many(&p->weight, events, x, out);
+    else
+        for (long e = 0; e < events; e++)
+            send_one(net, &p->weight, x + e * p->pre_pad, out + e * p->post_pad);
 }
 
 /* out = M' x. */
 static void multiply_left(const network_t *net, const projection_t *p, const matrix_t *m,
                           long events, const real *x, real *out) {
-    if (p->shared) back_many(m, events, x, out);
-    for (long e = 0; e < events && !p->shared; e++) {
+    if (p->at_once && events >= ROWS) {
+        back_many(m, events, x, out);
+        return;
+    }
+    for (long e = 0; e < events; e++) {
         const real *left = x + e * padded(m->rows);
         real *one = out + e * p->pre_pad;
         send_back(net, m, 1, &left, &one);
@@ -213,8 +219,7 @@ static void carry_out(network_t *net, const bound_t *o) {
         if (p->kind->forward) {
             const signals_t s = {.pre = v[0]};
             p->kind->forward(net, p, &s, v[1], o->begin * net->events, events);
-        } else if (p->shared) forward_many(&p->weight, events, v[0], v[1]);
-        else send(net, p, v[0], v[1]);
+        } else send(net, p, events, v[0], v[1]);
         break;
     }
     case SEND_BACK:

@@ -9,8 +9,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from plastic_core.api.activation import Activation
 from plastic_core.api.circuit import Apply, Circuit, Node, Send
 from plastic_core.api.image_maps import Patches
+from plastic_core.api.maps import Activate
 from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.signals import Signals
 from plastic_core.api.specs import Settle
@@ -35,11 +37,18 @@ class Evaluation:
         network: the network.
         hooks: the resolved hooks.
         parameters: of all replicas; read, never written.
+        activate: gives what an activation function makes of z; by default its own method does.
     """
 
-    def __init__(self, network: AnyNetwork | Circuit, hooks: Hooks, parameters: Parameters) -> None:
+    def __init__(
+        self,
+        network: AnyNetwork | Circuit,
+        hooks: Hooks,
+        parameters: Parameters,
+        activate: Callable[[Activation, Tensor], Tensor] | None = None,
+    ) -> None:
         self._circuit, self._parameters = circuit_of(network), parameters
-        self._hooks = hooks
+        self._hooks, self._activate = hooks, activate
         self._convolutions = self._without_patches()
         unmade = {send.pre for send in self._convolutions}
         sizes = (
@@ -127,11 +136,16 @@ class Evaluation:
                 s = blank(operation.projection)
                 s.pre = pre
                 z = forward(s)
-            return torch.bmm(pre, weight.mT) if z is None else z
+            if z is not None:
+                return z
+            # W y' is faster than y W', and what comes of it lies as the next one wants it
+            return torch.bmm(weight, pre.mT).mT
 
         def apply(function: Any, inputs: Any) -> Any:
             if function in unmade:
                 return inputs[0], None
+            if isinstance(function, Activate) and self._activate is not None:
+                return self._activate(function.activation, *inputs), None
             return function.forward(*inputs)[0], None  # nothing goes back
 
         return go_forward(self._circuit, x, send, apply, wanted)[0]
