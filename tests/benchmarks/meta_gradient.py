@@ -1,7 +1,8 @@
-"""The gradient of one meta-episode: tangents against reverse mode through dense updates.
+"""The gradient of one meta-episode: tangents against reverse mode through dense updates, and JAX.
 
 Run by hand: ``python -m tests.benchmarks.meta_gradient``. 5 layers, 250 steps, 50 queries, 2
-thetas, on one core; ratios are taken within rounds. Then the memory that each needs beside what is
+thetas, on one core; ratios are taken within rounds. JAX differentiates the same step forwards
+(``pip install 'plastic-learning[bench]'``). Then the memory that each needs beside what is
 loaded, for 250 and for 5,000 steps, each in a process of its own.
 """
 
@@ -19,10 +20,11 @@ import torch
 from plastic_core.backends.compiled.functional_step import FunctionalStep
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.backends.native.native_tangents import NativeTangents
+from plastic_core.bench import peers_jax
 from tests.building import random_points, resolve
 
 RULE, SIZES = "0.001*bp+0.0001*oja", (784, 170, 130, 100, 70, 47)
-ROUNDS = 5
+ROUNDS = 9
 
 
 def made(steps):
@@ -69,10 +71,54 @@ def forward(native, spec, hooks, thetas, parameters, x, target, queries, asked):
     return time.process_time() - begun, gradient
 
 
+def jax_forward(spec, hooks, thetas, parameters, x, target, queries, asked):
+    """``jax.jacfwd`` through a scan over the updates; compiled before it is timed."""
+    import jax
+    import jax.numpy as jnp
+
+    points = [jnp.asarray(t.flatten(0, 2).numpy()) for t in (x, target)]
+    weights = [jnp.asarray(w[0].numpy()) for w in parameters.weights]
+    queries, asked = (jnp.asarray(t[0].numpy()) for t in (queries, asked))
+    names = list(thetas)
+
+    def update(weights, thetas, point):
+        x, target = point
+        bp, oja = (thetas[names.index(name)] for name in ("bp", "oja"))
+        ys = [x]
+        for weight in weights[:-1]:
+            ys.append(jax.nn.softplus(10 * (weight @ ys[-1])) / 10)
+        ys.append(jax.nn.softmax(weights[-1] @ ys[-1]))
+        error, new = ys[-1] - target, []
+        for weight, pre, post in zip(weights[::-1], ys[-2::-1], ys[:0:-1], strict=True):
+            back, recon = jnp.stack([error, post]) @ weight
+            new.append(weight + oja * jnp.outer(post, pre - recon) - bp * jnp.outer(error, pre))
+            error = back * (1 - jnp.exp(-10 * pre))
+        return new[::-1]
+
+    def loss(thetas):
+        def step(weights, point):
+            return update(weights, thetas, point), None
+
+        y = queries
+        after, _ = jax.lax.scan(step, weights, tuple(points))
+        for weight in after[:-1]:
+            y = jax.nn.softplus(10 * (y @ weight.T)) / 10
+        return -(asked * jax.nn.log_softmax(y @ after[-1].T)).sum() / len(asked)
+
+    gradient = jax.jit(jax.jacfwd(loss))
+    at = jnp.asarray([float(theta) for theta in thetas.values()])
+    ready = jax.block_until_ready
+    ready(gradient(at))
+    begun = time.process_time()
+    found = ready(gradient(at))
+    return time.process_time() - begun, torch.tensor(found.tolist())
+
+
 WAYS = {
     "reverse": reverse,
     "eager": partial(forward, False),
     "native": partial(forward, True),
+    **({"JAX": jax_forward} if peers_jax.installed() else {}),
 }
 
 
@@ -97,20 +143,24 @@ def main():
     torch.set_num_threads(1)
     ratios = []
     for number in range(ROUNDS):
-        seconds, gradients = zip(*(way(*made(250)) for way in WAYS.values()), strict=True)
+        seconds, gradients = {}, {}
+        for name, way in WAYS.items():
+            seconds[name], gradients[name] = way(*made(250))
+        first = gradients["reverse"]
         apart = max(
-            float(((g - gradients[0]) / gradients[0].abs().max()).abs().max()) for g in gradients
+            float(((g - first) / first.abs().max()).abs().max()) for g in gradients.values()
         )
-        ratios.append((seconds[0] / seconds[1], seconds[0] / seconds[2]))
+        ratios.append({name: one / seconds["native"] for name, one in seconds.items()})
         print(
-            f"round {number + 1}: reverse {seconds[0]:.3f} s; eager {seconds[1]:.3f} s "
-            f"({ratios[-1][0]:.1f}x); native {seconds[2]:.3f} s ({ratios[-1][1]:.1f}x); "
-            f"gradients differ by {apart:.1g}"
+            f"round {number + 1}: "
+            + "; ".join(f"{name} {one:.3f} s" for name, one in seconds.items())
+            + f"; gradients differ by {apart:.1g}"
         )
-    medians = [statistics.median(column) for column in zip(*ratios, strict=True)]
-    print(f"medians: eager {medians[0]:.1f} times reverse mode, native {medians[1]:.1f} times")
-    context = multiprocessing.get_context("spawn")
     for name in WAYS:
+        median = statistics.median(ratio[name] for ratio in ratios)
+        print(f"native is {median:.1f} times as fast as {name}")
+    context = multiprocessing.get_context("spawn")
+    for name in ("reverse", "eager", "native"):
         for steps in (250, 5000) if name != "reverse" else (250,):
             results = context.Queue()
             process = context.Process(target=peak, args=(name, steps, results))

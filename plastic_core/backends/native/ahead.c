@@ -17,6 +17,8 @@ first-level cache. */
 #define ABREAST_VECTORS (ABREAST / LANES)
 /* as many rows as there are registers for sums */
 #define ROWS_ABREAST (12 / ABREAST_VECTORS)
+/* fewer are multiplied one by one, when they are due */
+#define FEW 5
 
 /* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
 typedef struct {
@@ -31,6 +33,7 @@ static void *take(arena_t *arena, long bytes) {
 }
 
 typedef struct {
+    long count;    /* of the inputs that are taken up */
     vec *inputs;   /* X', [groups of ABREAST][padded(columns)][ABREAST] */
     vec *products; /* W_0 X, [groups of ABREAST][rows][ABREAST] */
     real *own;     /* [padded(rows)], W_0 x */
@@ -38,25 +41,33 @@ typedef struct {
     real lost_at_once; /* the fraction of W_0 that is lost before anything is added */
 } ahead_t;
 
-INLINE long groups(long events) { return (events + ABREAST - 1) / ABREAST; }
+/* Groups of inputs that are abreast. */
+INLINE long groups(long events) { return events < FEW ? 0 : (events + ABREAST - 1) / ABREAST; }
 
 static void lay_out_ahead(ahead_t *ahead, const matrix_t *m, long events, arena_t *arena) {
     const long columns = padded(m->columns), one = sizeof(real);
     ahead->inputs = take(arena, groups(events) * columns * ABREAST * one);
     ahead->products = take(arena, groups(events) * m->rows * ABREAST * one);
-    ahead->own = take(arena, padded(m->rows) * one);
+    ahead->own = take(arena, (padded(m->rows) + 4) * one);
     ahead->sources = take(arena, m->room_back * padded(m->rows) * one);
 }
 
-/* Take up an input, the `event`th. */
-static void take_up(ahead_t *ahead, const matrix_t *m, long event, const real *x) {
-    real *to = (real *)ahead->inputs + event / ABREAST * padded(m->columns) * ABREAST;
-    to += event % ABREAST;
-    for (long j = 0; j < m->columns; j++) to[j * ABREAST] = x[j];
+/* Take up so many inputs, which are `x_pad` apart. */
+static void take_up(ahead_t *ahead, const matrix_t *m, long events, const real *x, long x_pad) {
+    ahead->count = events;
+    for (long e = 0; e < events && events >= FEW; e++, x += x_pad) {
+        real *to = (real *)ahead->inputs + e / ABREAST * padded(m->columns) * ABREAST;
+        to += e % ABREAST;
+        for (long j = 0; j < m->columns; j++) to[j * ABREAST] = x[j];
+    }
 }
 
 /* W_0 x of the `event`th input. */
-static const real *taken_up(const ahead_t *ahead, const matrix_t *m, long event) {
+static const real *taken_up(const ahead_t *ahead, const matrix_t *m, long event, const real *x) {
+    if (ahead->count < FEW) {
+        forward(m, 0, m->rows, x, ahead->own);
+        return ahead->own;
+    }
     const real *from = (const real *)ahead->products + event / ABREAST * m->rows * ABREAST;
     from += event % ABREAST;
     for (long i = 0; i < m->rows; i++) ahead->own[i] = from[i * ABREAST];
@@ -106,9 +117,9 @@ INLINE void multiply_rows(const int width, const int rows, const vec *tile, cons
         for (int v = 0; v < ABREAST_VECTORS; v++) products[r * ABREAST_VECTORS + v] = sum[r][v];
 }
 
-/* Add what waits, if it is due, and multiply by the inputs of so many events. */
+/* Add what waits, if it is due, and multiply by the inputs that were taken up. */
 INLINE void ahead_tile(const int width, vec *tile, long begin, const matrix_t *m,
-                       const ahead_t *ahead, int due, long events) {
+                       const ahead_t *ahead, int due) {
     if (due) {
         const real *source = ahead->sources;
         vec *made = tile + (m->rows + m->room) * width;
@@ -121,7 +132,7 @@ INLINE void ahead_tile(const int width, vec *tile, long begin, const matrix_t *m
             tile[i] -= tile[i] * ahead->lost_at_once;
         update_tile(width, tile, begin, m);
     }
-    for (long g = 0; g < groups(events); g++) {
+    for (long g = 0; g < groups(ahead->count); g++) {
         const long columns = g * padded(m->columns) + begin * LANES;
         const vec *inputs = ahead->inputs + columns * ABREAST_VECTORS;
         vec *products = ahead->products + g * m->rows * ABREAST_VECTORS;
@@ -135,8 +146,8 @@ INLINE void ahead_tile(const int width, vec *tile, long begin, const matrix_t *m
     }
 }
 
-static void flush_ahead(matrix_t *m, ahead_t *ahead, int due, long events) {
-    FOR_TILES(m, ahead_tile, m, ahead, due, events)
+static void flush_ahead(matrix_t *m, ahead_t *ahead, int due) {
+    FOR_TILES(m, ahead_tile, m, ahead, due)
     if (!due) return;
     nothing_waits(m);
     ahead->lost_at_once = 0;

@@ -26,9 +26,8 @@ static void take_inputs(network_t *net, const int64_t *points, long count) {
     for (long e = 0; e < count; e++)
         memcpy(net->inputs + e * padded(n), job->inputs + points[e] * n, n * sizeof(real));
     if (net->ahead) {
-        matrix_t *m = &net->ahead->weight;
-        for (long e = 0; e < count; e++) take_up(&net->block, m, e, job->inputs + points[e] * n);
-        flush_ahead(m, &net->block, net->due, count);
+        take_up(&net->block, &net->ahead->weight, count, net->inputs, padded(n));
+        flush_ahead(&net->ahead->weight, &net->block, net->due);
     }
     net->due = 0;
     net->used = 0;
@@ -68,8 +67,10 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         take_inputs(net, order + start + events, ready);
     }
     for (long l = 0; l < job->projections; l++) {
-        if (l == job->ahead) flush_ahead(&net->ahead->weight, &net->block, 1, 0);
-        else flush(&net->projections[l].weight);
+        if (l == job->ahead) {
+            net->block.count = 0;
+            flush_ahead(&net->ahead->weight, &net->block, 1);
+        } else flush(&net->projections[l].weight);
         if (job->feedback) flush(&net->projections[l].feedback);
     }
     flush_tangents(net);

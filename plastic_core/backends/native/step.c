@@ -17,7 +17,7 @@ INLINE void send_one(const network_t *net, const matrix_t *m, const real *x, rea
 /* The same for an event whose product with W_0 is known. */
 static void send_known(const network_t *net, const matrix_t *m, long event, const real *x, real *z) {
     const long pad = padded(m->rows);
-    const real *own = taken_up(&net->block, m, event), lost = (real)m->lost;
+    const real *own = taken_up(&net->block, m, event, x), lost = (real)m->lost;
     real *dots = net->dots[0], *dots_back = net->dots_back[0];
     forward(m, m->rows, m->waiting, x, dots);
     dot_rows(net->block.sources, m->waiting_back, pad, own, dots_back, net->sums);
