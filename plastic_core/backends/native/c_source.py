@@ -11,6 +11,7 @@ from plastic_core.api.normalisation import EPSILON
 from plastic_core.backends.native.c_loss import emit_loss
 from plastic_core.backends.native.c_transform import emit_transform
 from plastic_core.backends.native.code import VECTOR_SIGNALS, Code
+from plastic_core.backends.native.naming import signals_of
 from plastic_core.backends.native.nest import Nest
 from plastic_core.backends.native.operations import PRODUCTS, REDUCTIONS
 from plastic_core.backends.native.program import Kind, MatrixUpdate, Program, Value
@@ -33,7 +34,8 @@ def emit(program: Program, activations: str, double: bool) -> str:
         activations: C of the activation functions.
         double: compute in double precision.
     """
-    writer = Writer("out" if program.feedback_output else "post", program.transformed)
+    feedback_rows = "out" if program.feedback_output else "post"
+    writer = Writer(feedback_rows, program.transformed, program.passes)
     texts, entries = zip(
         *(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True
     )
@@ -64,7 +66,7 @@ def join(writer: Writer, own: Sequence[str], made: Sequence[str], learning: str)
         *own,
         *made,
     ]
-    return "\n".join([*parts, *read("maps", "places", "step", learning, "driver")])
+    return "\n".join([*parts, *read("maps", "places", "step", learning, "passes", "driver")])
 
 
 def header(program: Program, writer: Writer, counts: Sequence[int], double: bool) -> str:
@@ -80,6 +82,7 @@ typedef {"double" if double else "float"} real;
 #define MATRIX_STATES {len(program.matrix_states)}
 #define NOISES {len(program.noises[0])}
 #define BUFFERS {len(writer.buffers)}
+#define PASSES {program.passes}
 #define COUNTS {max([*counts, 1])}
 #define TRANSFORMED {int(program.transformed)}
 #define PERIOD {PERIOD}
@@ -128,8 +131,11 @@ class Sink:
 class Writer:
     """Writes what is computed at each kind of projection; they share the table of buffers."""
 
-    def __init__(self, feedback_rows: str, transformed: bool) -> None:
+    def __init__(self, feedback_rows: str, transformed: bool, passes: int = 1) -> None:
         self._transformed = transformed
+        later = [f"const signals_t *s{k} = p->later[{k - 1}];" for k in range(1, passes)]
+        unused = "".join(f", (void)s{k}" for k in range(1, passes))
+        self._signals = ["const signals_t *s = &p->all;", *later, f"(void)s{unused};"]
         self.buffers: list[_Buffer] = []
         self._feedback_rows = feedback_rows
         self._free: list[int] = []
@@ -159,18 +165,12 @@ class Writer:
             copies.append(f"memcpy(p->state[{slot}], {new}, {count} * sizeof(real));")
         transform = ""
         if self._transformed:
-            transform = emit_transform(index, kind.transform, self._pointer)
-        signals = [
-            "const signals_t *s = &p->all;",
-            "const long first = 0;",
-            "(void)s, (void)first;",
-        ]
-        body = [*signals, *self._compute(), *copies]
+            transform = emit_transform(index, kind.transform, self._pointer, self._signals)
+        first = ["const long first = 0;", "(void)first;"]
+        body = [*self._signals, *first, *self._compute(), *copies]
         text = f"""\
 static void bind_{index}(projection_t *p) {{
-    const signals_t *s = &p->all;
-    (void)s;
-{indented(bound)}}}
+{indented([*self._signals, *bound])}}}
 
 {transform}{forward}{propagate}{_function(f"compute_{index}", "projection_t *p", body)}"""
         numbers = [
@@ -214,7 +214,7 @@ static void bind_{index}(projection_t *p) {{
     def _pointer(self, value: Value, events: bool, units: str | None) -> str:
         """Return C text of a pointer to a value, which is stored where it is no signal."""
         if value.operation == "signal" and value.units == units and events:
-            return f"s->{value.arguments[0]}"
+            return f"{signals_of(value)}->{value.arguments[0]}"
         key = (value, events, units)
         if key not in self._stored:
             self._stored[key] = f"p->buffers[{self._reserve(events, units)}]"
@@ -267,7 +267,7 @@ static void bind_{index}(projection_t *p) {{
         """Return what multiplies a vector, which is written down first where it is none."""
         (vector,), lines = value.arguments, list[str]()
         if vector.operation == "signal":
-            pointer = f"s->{vector.arguments[0]}"
+            pointer = f"{signals_of(vector)}->{vector.arguments[0]}"
         elif vector in self._reduced:
             pointer = f"{owner}->buffers[{self._reduced[vector]}]"
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.program import MatrixTransform, Value
@@ -11,13 +11,16 @@ from plastic_core.backends.native.program import MatrixTransform, Value
 Pointer = Callable[[Value, bool, str | None], str]
 
 
-def emit_transform(index: int, transform: MatrixTransform | None, pointer: Pointer) -> str:
+def emit_transform(
+    index: int, transform: MatrixTransform | None, pointer: Pointer, signals: Sequence[str]
+) -> str:
     """Return the functions that transform a row of an increment, and the states over units.
 
     Args:
         index: of the kind of projections.
         transform: what is computed; without it an increment is added as it is.
         pointer: to what rules compute of vectors.
+        signals: C that names those of each pass.
     """
     row = _Lines({"post": "i", "pre": "column + j"}, pointer)
     stores, loops = ["weight[j] += increment[j];"], []
@@ -36,8 +39,8 @@ def emit_transform(index: int, transform: MatrixTransform | None, pointer: Point
 static inline void transform_row_{index}(const network_t *net, const projection_t *p, long i,
                                    long column, long lanes, const real *increment,
                                    const real *there, real *weight, real *const *state) {{
-    const signals_t *s = &p->all;
-    (void)net, (void)s, (void)i, (void)column, (void)there, (void)state;
+    {_joined([*signals])}
+    (void)net, (void)i, (void)column, (void)there, (void)state;
     {_joined([*row.every, *row.row])}
     SIMD for (long j = 0; j < lanes; j++) {{
         {_joined([*row.inner, *stores], "        ")}

@@ -7,7 +7,8 @@ refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,25 +37,27 @@ from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
 
 
-def capture(step: Description, dtype: torch.dtype) -> Program:
+def capture(step: Description, dtype: torch.dtype, later: Sequence[Description] = ()) -> Program:
     """Return what the rules of a run compute, and its loss.
 
     Args:
         step: circuit and hooks.
         dtype: of the run.
+        later: the same in the passes behind the first.
 
     Raises:
         NotNativeError: with the reason.
     """
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
-    return _Capture(step, dtype).program()
+    return _Capture([step, *later], dtype).program()
 
 
 class _Capture:
-    def __init__(self, step: Description, dtype: torch.dtype) -> None:
-        self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
-        hooks = step.hooks
+    def __init__(self, steps: Sequence[Description], dtype: torch.dtype) -> None:
+        self.steps, self.dtype = steps, dtype
+        self.hooks, self.circuit = steps[0].hooks, steps[0].circuit
+        hooks = self.hooks
         thetas: dict[str, None] = {}
         for rule in hooks.local:
             own = (f"{rule.name}.{name}" for name in rule.spec.thetas)
@@ -85,28 +88,36 @@ class _Capture:
         self.follower = Follower(
             self.values, self.slots, dtype, self.noises, self.thetas, self.matrix_slots
         )
-        self.known: dict[str, Value] = {}
-        if any("loss" in reads for reads in self.step.reads):
-            self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)
+        self.values.later = [{} for _ in steps[1:]]
+        # the loss of a sample in each pass, which is made of other signals
+        self.losses: list[dict[str, Value]] = [{} for _ in steps]
+        if any("loss" in reads for step in steps for reads in step.reads):
+            self.losses = [{"loss": self._loss_in(step.index)} for step in steps]
+
+    def _loss_in(self, pass_index: int) -> Value:
+        made_of = {name: self.values.signal(name, pass_index) for name in ("output", "target")}
+        self.values.known = made_of
+        return capture_loss_value(self.circuit.loss, self.values, self.dtype)
 
     def program(self) -> Program:
         depth = len(self.circuit.sends)
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []
-        for p, sends in enumerate(self.circuit.sends):
-            reads, propagates = self.step.reads[p], self.step.propagates[p]
-            needs = Needs(*(name in reads for name in Needs._fields))
+        for step, p in itertools.product(self.steps, range(depth)):
+            sends, learns = self.circuit.sends[p], step.index == 0  # which is told of all passes
+            propagates = step.propagates[p]
+            needs = Needs(*(name in step.reads[p] for name in Needs._fields))
             # what Oja's rule reconstructs: over time not what was sent
             events = map(self.circuit.events, sends)
             own_source = any(one.source != one.pre for one in events)
-            rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
+            rules = tuple(rule for rule in self.hooks.local if p in rule.layers and learns)
             site = self.circuit.sites[p]
             forwards = tuple(
                 (rule, function) for rule, layers, function in self.hooks.forward if p in layers
             )
-            transforms = tuple(self.hooks.transforms_at(p))
-            key = (needs, propagates, own_source, rules, forwards, transforms)
+            transforms = tuple(self.hooks.transforms_at(p) if learns else ())
+            key = (step.index, needs, propagates, own_source, rules, forwards, transforms)
             # the rules of one site are those of others that get the same answers
             asked = self.hooks.propagate_asked if propagates else frozenset[str]()
             told = site.answers(asked | (self.hooks.forward_asked if forwards else asked))
@@ -142,10 +153,12 @@ class _Capture:
             ],
             loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
             noises=self._noise_names(),
+            passes=len(self.steps),
         )
 
     def _kind(
         self,
+        pass_index: int,
         needs: Needs,
         propagates: bool,
         own_source: bool,
@@ -154,26 +167,33 @@ class _Capture:
         transforms: tuple[tuple[str, Transform, Callable[[Any], Any]], ...],
         site: Site,
     ) -> Kind:
-        self.values.known = dict(self.known)
+        known, *later = [*map(dict, self.losses)]
+        self.values.known, self.values.later = known, later
         if not own_source:
-            self.values.known["source"] = self.values.signal("pre")
-        forward = next(filter(None, (self._forward(*one, site) for one in forwards)), None)
+            for k, signals in enumerate((known, *later)):
+                signals["source"] = self.values.signal("pre", k)
+        found = (self._forward(*one, site, pass_index) for one in forwards)
+        forward = next(filter(None, found), None)
         asks = (propagates and self.hooks.propagate_asked) or any(rule.asked for rule in rules)
         if site.is_output and asks:
             # there the output and what is known of it are over the units of post
             for signal in (signal for signal, one in SIGNALS.items() if one.over == "out"):
-                self.values.known[signal] = self.values.make("signal", signal, "post")
+                known[signal] = self.values.make("signal", signal, "post")
+                for k, signals in enumerate(later, 1):
+                    signals[signal] = self.values.make("signal", signal, "post", k)
         propagated = None
         if propagates:
             owner = self.hooks.propagator
             assert owner is not None
             assert self.hooks.propagate is not None
-            propagated = self.follower.follow(owner, self.hooks.propagate, site)
+            propagated = self.follower.follow(owner, self.hooks.propagate, site, pass_index)
             if not isinstance(propagated, Value):
                 raise NotNativeError(f"the rule '{owner.spec.name}' propagates {propagated!r}")
             propagated = self.values.make("identity", propagated)
         # what propagates does not know it yet
-        self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
+        known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
+        for k, signals in enumerate(later, 1):
+            signals["pre_error"] = Value("signal", ("pre_error", "pre", k), True, "pre", 0)
         kind = Kind(needs, None, None, propagated, [], {}, forward)
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         matrix_states: list[tuple[int, Value]] = []
@@ -199,9 +219,11 @@ class _Capture:
         )
         return kind
 
-    def _forward(self, rule: Rule, function: Callable[[Any], Any], site: Site) -> Value | None:
+    def _forward(
+        self, rule: Rule, function: Callable[[Any], Any], site: Site, pass_index: int
+    ) -> Value | None:
         """Return z as a rule computes it, or None where it leaves that to others."""
-        z = self.follower.follow(rule, function, site)
+        z = self.follower.follow(rule, function, site, pass_index)
         if z is not None and not isinstance(z, Value):
             raise NotNativeError(f"the rule '{rule.spec.name}' gives {z!r} as z")
         return None if z is None else self.values.make("identity", z)

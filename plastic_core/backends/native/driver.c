@@ -55,6 +55,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         }
         memcpy(net->input, net->inputs + net->used * input, events * input * sizeof(real));
         net->points = order + start;
+        take_up_matrices(net);
         if (job->factors) set_thetas(net, thetas, job->begun + start / job->batch);
         carry_out_all(net, 0, job->forward);
         if (!finite_outputs(net)) return start;
@@ -76,6 +77,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
 static void lay_out(job_t *job, network_t *net, arena_t *arena) {
     for (long l = 0; l < job->projections; l++)
         lay_out_projection(job, &net->projections[l], l, &kinds[job->kinds[l]], arena);
+    lay_out_passes(job, net);
     lay_out_layouts(job, net, arena);
     lay_out_network(job, net, arena);
     lay_out_tangents(net, arena);
@@ -127,7 +129,7 @@ static void restore_tiny_numbers(unsigned before) {
 /* Train replicas until none is left; several threads may run this on one job. Returns 1 where
 there was no memory for the workspace, else 0. */
 int plastic_train(job_t *job) {
-    const size_t count = job->projections * (1 + job->directions);
+    const size_t count = job->projections * (PASSES + job->directions);
     network_t net = {.projections = calloc(count, sizeof(projection_t)), .constant = job->constants};
     if (!net.projections) return 1;
     arena_t arena = {0, 0};

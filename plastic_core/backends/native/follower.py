@@ -43,6 +43,13 @@ class _Shape:
 
 
 @dataclass(frozen=True)
+class _Pass:
+    """The signals of a pass."""
+
+    index: int
+
+
+@dataclass(frozen=True)
 class _Flat:
     """A value whose dimension of size 1 was left out, until it is put back where it was."""
 
@@ -84,22 +91,29 @@ class Follower:
         self._values, self._slots, self._dtype = values, slots, dtype
         self._noises, self._thetas = noises, thetas
 
-    def follow(self, rule: Any, function: Callable[[Any], Any], site: Site = SOMEWHERE) -> Any:
+    def follow(
+        self,
+        rule: Any,
+        function: Callable[[Any], Any],
+        site: Site = SOMEWHERE,
+        pass_index: int = 0,
+    ) -> Any:
         """Return what a hook of a rule returns, with values in the place of tensors.
 
         Args:
             rule: whose hook it is.
             function: the hook.
             site: where it is called.
+            pass_index: in which pass.
 
         Raises:
             NotNativeError: it does what C is not generated for; with the line of the rule, and
                 what to write there.
         """
-        self._site = site
+        self._site, passes = site, getattr(rule.spec, "passes", 1)
         try:
             with TRACING:
-                graph, result = trace_twice(lambda s: function(Sited(s, site)))
+                graph, result = trace_twice(lambda s: function(Sited(s, site, pass_index, passes)))
             found = self._convert(graph, rule)
             return replaced(result, fx.Node, found.__getitem__)
         except NotNativeError as error:
@@ -154,6 +168,8 @@ class Follower:
             return self._checked(node.target, self._values.product(node.target, *args[1:]), trial)
         method = isinstance(node.target, str)
         name: str | None = node.target if isinstance(node.target, str) else name_of(node.target)
+        if name == "getitem" and args[0] is PASSES:
+            return _Pass(args[1])
         if name == "getitem" and isinstance(args[0], _Shape):
             return self._size(args[0].of, args[1])
         if name == "size" and method and not kwargs:
@@ -198,6 +214,8 @@ class Follower:
             if name == "feedback":
                 raise NotNativeError(f"it reads the matrix 'feedback'; {_INSTEAD_OF_PRODUCTS}")
             return self._values.signal(name)
+        if isinstance(owner, _Pass):
+            return self._values.signal(name, owner.index)
         if owner is THETA:
             return self._values.make("theta", self._thetas.index(f"{rule.spec.name}.{name}"))
         if owner is NOISE:
@@ -284,8 +302,8 @@ _BITS = ("and_", "or_", "invert")
 _CASTS = ("to", "type_as")
 
 #: What the argument of a hook, and what belongs to its rule, become.
-SIGNALS, STATE, NOISE, THETA = object(), object(), object(), object()
-_OWN: Final = {"state": STATE, "noise": NOISE, "theta": THETA}
+SIGNALS, STATE, NOISE, THETA, PASSES = (object() for _ in range(5))
+_OWN: Final = {"state": STATE, "noise": NOISE, "theta": THETA, "passes": PASSES}
 
 
 def _looked_up(argument: Any, found: dict[fx.Node, Any]) -> Any:

@@ -126,11 +126,15 @@ class NativeBackend:
         if code is None:
             if hooks.settle is not None:
                 raise NotNativeError("C is not generated for networks that settle")
-            if hooks.passes > 1:
-                raise NotNativeError("C is not generated for several passes in an update")
-            step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
-            program = capture(step, dtype)
-            table = StepTable(step, program)
+            if hooks.input is not None:
+                raise NotNativeError(
+                    "C is not generated for several passes in an update that show different inputs "
+                    "(plastic_input)"
+                )
+            dtype = parameters.weights[0].dtype
+            first, *later = [Description(circuit, hooks, i) for i in range(hooks.passes)]
+            program = capture(first, dtype, later)
+            table = StepTable(first, program, later)
             source = self._emit(program, table, dtype)
             code = NativeCode(program, table, source, load_library(source, "plastic_train", flags))
         self.code = code

@@ -25,8 +25,8 @@ typedef struct {
     const operation_t *operation;
     const int64_t *rows, *columns; /* [projections], of W */
     const int64_t *events;     /* [projections], of an update, in mini-batches */
-    const int64_t *signals;    /* [projections, SIGNALS], places or -1 */
-    const int64_t *kinds;      /* [projections], index into the table of kinds */
+    const int64_t *signals;    /* [PASSES, projections, SIGNALS], places or -1 */
+    const int64_t *kinds;      /* [PASSES, projections], index into the table of kinds */
     const int64_t *shared;     /* [projections], whether it sends at many places at once */
     const int64_t *layout_begins, *layout; /* where each layout begins, and the layouts */
     const uint8_t *alive;      /* [replicas] */
@@ -86,6 +86,7 @@ typedef struct {
     matrix_t mask;             /* and 1 where there is one */
     increment_t on_weight, on_feedback;
     signals_t all;             /* of all events */
+    const signals_t *later[PASSES]; /* the same of the passes behind the first */
     real *buffers[BUFFERS + 1];
     real *state[STATES + 1];
     uint64_t noise[NOISES + 1]; /* their names */
@@ -109,7 +110,7 @@ typedef struct {
     projection_t *ahead;       /* whose inputs are taken up ahead, or null */
     real *inputs;              /* [together * batch], those of it, */
     vec *ahead_parts;          /* and their products with W_0 */
-    projection_t *projections;
+    projection_t *projections; /* of each pass */
     layout_t *layouts;
     /* scratch: z before its lanes are added up and after it, and of what waits */
     vec *parts, *sums;
@@ -271,7 +272,8 @@ static void bind(network_t *net, long events) {
     }
     net->input = vectors_at(net, job->input);
     net->output = vectors_at(net, job->output);
-    for (long l = 0; l < job->projections; l++) {
+    /* those of the first pass last, for what they learn by is of all passes */
+    for (long l = PASSES * job->projections - 1; l >= 0; l--) {
         projection_t *p = &net->projections[l];
         real **signal = (real **)&p->all;
         for (long s = 0; s < SIGNALS; s++)

@@ -39,7 +39,8 @@ class Value:
             along the rows, and "along", one along the columns or a number.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
-        arguments: values, and for leaves what names them.
+        arguments: values, and for leaves what names them; for a signal of a pass behind the first
+            its name, its units and the pass.
         events: whether it differs between the events of a mini-batch.
         units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
             over the elements of W, "rows" where over its rows, or None.
@@ -142,7 +143,7 @@ class Program:
 
     Attributes:
         kinds: the different kinds of projections.
-        kind_of: which one each projection is.
+        kind_of: which one each projection is, in each pass.
         thetas: names of the rules, in the order of `Value`s "theta".
         constants: numbers of the rules, kept out of the source.
         states: for each slot the key of the state at each projection, or None.
@@ -151,6 +152,7 @@ class Program:
         matrix_states: for each slot the key of the state at each projection, or None.
         loss: what happens at the output.
         noises: for each projection the names of its noise, as numbers.
+        passes: how often something is shown in an update.
     """
 
     kinds: list[Kind]
@@ -163,6 +165,7 @@ class Program:
     matrix_states: list[list[str | None]]
     loss: LossProgram
     noises: list[list[int]]
+    passes: int = 1
 
     @property
     def transformed(self) -> bool:
@@ -195,11 +198,13 @@ class Values:
     Attributes:
         constants: the numbers among them.
         known: values that stand for a signal at the present projection.
+        later: the same for the signals of each pass behind the first.
     """
 
     def __init__(self) -> None:
         self.constants: list[float] = []
         self.known: dict[str, Value] = {}
+        self.later: list[dict[str, Value]] = []
         self._made: dict[tuple[Any, ...], Value] = {}
 
     def make(self, operation: str, *arguments: Any) -> Value:
@@ -291,10 +296,14 @@ class Values:
                 return self.signal(signal)
         return self.make(name, vector)
 
-    def signal(self, name: str) -> Value:
+    def signal(self, name: str, pass_index: int = 0) -> Value:
         """Return a signal."""
-        known = self.known.get(name)
-        return known if known is not None else self.make("signal", name)
+        known = self.later[pass_index - 1] if pass_index else self.known
+        if name in known:
+            return known[name]
+        if pass_index:
+            return self.make("signal", name, _UNITS.get(name), pass_index)
+        return self.make("signal", name)
 
     def value(self, value: Any) -> Value:
         """Return `value`, or a constant where it is a number."""

@@ -17,7 +17,10 @@ class Vectors:
         units: of the vectors of each buffer.
         nodes: in each buffer: vectors of one sample.
         places: buffer and number of each vector.
+        pass_index: of the pass whose vectors are asked for; passes share the input alone.
     """
+
+    pass_index = 0
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
@@ -31,10 +34,15 @@ class Vectors:
             self._steps[node.series] = max(node.step + 1, self._steps.get(node.series, 0))
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._buffers
+        return self._of_pass(key) in self._buffers
+
+    def _of_pass(self, key: Hashable) -> Hashable:
+        shared = key == ("node", self._circuit.input.series)
+        return key if shared else (self.pass_index, key)
 
     def buffer(self, key: Hashable, units: int, nodes: int) -> int:
         """Return the buffer of a key, which is made where it is not there."""
+        key = self._of_pass(key)
         if key not in self._buffers:
             self._buffers[key] = len(self.units)
             self.units.append(units)
