@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.program import MatrixTransform, Value
@@ -22,14 +22,14 @@ def emit_transform(
         pointer: to what rules compute of vectors.
         signals: C that names those of each pass.
     """
-    row = _Lines({"post": "i", "pre": "column + j"}, pointer)
+    row = Lines(pointer, {"post": "i", "pre": "column + j"})
     stores, loops = ["weight[j] += increment[j];"], []
     if transform is not None:
         stores = [f"weight[j] += {row.text(transform.increment)};"]
         for slot, value in transform.matrix_states:
             stores.append(f"state[{slot}][j] = {row.text(value)};")
         for units in ("pre", "post"):
-            lines, unit_stores = _Lines({units: "i"}, pointer), []
+            lines, unit_stores = Lines(pointer, {units: "i"}), []
             for slot, over, value in transform.states:
                 if over == units:
                     unit_stores.append(f"p->state[{slot}][i] = {lines.text(value)};")
@@ -60,23 +60,26 @@ def _joined(lines: list[str], indent: str = "    ") -> str:
     return f"\n{indent}".join(lines)
 
 
-class _Lines(Naming):
+class Lines(Naming):
     """What is computed everywhere the same, for each row, and along a row.
 
     Args:
-        index: by units, C text of the index of a state over them.
         pointer: see `emit_transform`.
+        index: by units, C text of the index of a state of a transform over them.
     """
 
-    def __init__(self, index: dict[str, str], pointer: Pointer) -> None:
+    def __init__(self, pointer: Pointer, index: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._index, self._pointer = index, pointer
+        self._index, self._pointer = index or {}, pointer
         self.every: list[str] = []
         self.row: list[str] = []
         self.inner: list[str] = []
 
     def _scope(self, value: Value) -> list[str]:
-        return {None: self.every, "post": self.row, "rows": self.row}.get(value.units, self.inner)
+        if value.units is None:
+            return self.every
+        along_rows = value.units == "post" and value.operation != "along"
+        return self.row if along_rows or value.units.endswith("*") else self.inner
 
     def _leaf(self, value: Value) -> str | None:
         if value.operation == "signal":
@@ -99,19 +102,20 @@ class _Lines(Naming):
             return f"{name}[j]"
         if value.operation in ("rows", "along"):
             (vector,) = value.arguments
-            index = {"post": "i", "pre": "column + j", None: "0"}[vector.units]
+            index = "0" if vector.units is None else "column + j"
+            index = "i" if value.operation == "rows" else index
             return f"{self._pointer(vector, False, vector.units)}[{index}]"
         return None
 
     def _outer(self, row: Value, column: Value) -> str:
         """Return the sum of a row of outer products over the events, which is made first."""
-        left, right = self._pointer(row, True, "post"), self._pointer(column, True, "pre")
+        left, right = (self._pointer(one, True, one.units) for one in (row, column))
         name = f"sum{len(self._names)}"
         self.row += [
             f"real {name}[WIDEST * LANES] = {{0}};",
             "for (long e = 0; e < p->count * net->events; e++) {",
-            f"    const real factor = ({left})[e * p->post_pad + i];",
-            f"    const real *along = {right} + e * p->pre_pad + column;",
+            f"    const real factor = ({left})[e * p->{row.units}_pad + i];",
+            f"    const real *along = {right} + e * p->{column.units}_pad + column;",
             f"    SIMD for (long j = 0; j < lanes; j++) {name}[j] += factor * along[j];",
             "}",
         ]

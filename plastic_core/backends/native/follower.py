@@ -13,7 +13,13 @@ from torch import Tensor, fx
 from plastic_core.api.signals import PRODUCT_NAMES
 from plastic_core.api.site import Site
 from plastic_core.backends.native.operations import arguments_of, name_of
-from plastic_core.backends.native.program import NotNativeError, Value, Values
+from plastic_core.backends.native.program import (
+    WEIGHT,
+    NotNativeError,
+    Value,
+    Values,
+    is_matrix,
+)
 from plastic_core.backends.native.tracing import (
     Sited,
     named,
@@ -149,7 +155,6 @@ class Follower:
         self._replicas, self._events, post = trial.post.shape
         pre, out = trial.pre.shape[-1], trial.output_error.shape[-1]
         self._units = {None: 1, "post": post, "pre": pre, "out": out}
-        self._of_matrices = {"weight": (post, pre), "rows": (post, 1)}
         return trial
 
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
@@ -241,14 +246,17 @@ class Follower:
             return trial
         if isinstance(owner, Value) and name == "mT" and owner.units == "post":
             return _Turned(owner) if owner.events else self._values.make("rows", owner)
-        if isinstance(owner, Value) and name == "mT" and owner.units == "weight":
+        if isinstance(owner, Value) and name == "mT" and owner.units == WEIGHT:
             raise NotNativeError(f"it turns a matrix; {_INSTEAD_OF_PRODUCTS}")
         raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {FOLLOWED}")
 
     def _size(self, owner: Any, dim: Any) -> Value:
         if isinstance(owner, Value) and isinstance(dim, int):
-            if dim in (-1, 2) and owner.units is not None:
-                return self._values.make("units", owner.units)
+            rows, _, columns = (owner.units or "").rpartition("*")
+            if dim in (-1, 2) and columns:
+                return self._values.make("units", columns)
+            if dim in (1, -2) and rows:
+                return self._values.make("units", rows)
             if dim in (1, -2) and owner.events:
                 return self._values.make("events")
         raise NotNativeError(
@@ -292,8 +300,9 @@ class Follower:
 
     def _fits(self, value: Value, shape: torch.Size) -> bool:
         """Return whether a result on trial varies over what its value varies over."""
-        if value.units in ("weight", "rows"):
-            return tuple(shape) == self._of_matrices[value.units]
+        if value.units is not None and is_matrix(value.units):
+            rows, _, columns = value.units.partition("*")
+            return tuple(shape) == (self._units[rows], self._units[columns or None])
         return tuple(shape) == (self._events if value.events else 1, self._units[value.units])
 
 

@@ -34,7 +34,7 @@ class Value:
     Attributes:
         operation: "signal", "state", "noise", "matrix_state", "number", "theta", "batch", "events"
             (their number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS`
-            or `operations.PRODUCTS`. In what varies over the elements of W also "weight",
+            or `operations.PRODUCTS`. In what varies over the elements of a matrix also "weight",
             "weight_noise", "outer", of two vectors and summed over the events, "rows", a vector
             along the rows, and "along", one along the columns or a number.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
@@ -42,8 +42,9 @@ class Value:
         arguments: values, and for leaves what names them; for a signal of a pass behind the first
             its name, its units and the pass.
         events: whether it differs between the events of a mini-batch.
-        units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
-            over the elements of W, "rows" where over its rows, or None.
+        units: "pre", "post" or "out", the population that it varies over, or None; of a matrix the
+            populations of its rows and of its columns, such as "post*pre", and "post*" where it
+            varies over the rows alone.
         level: how many reductions and products lie below it.
     """
 
@@ -70,7 +71,7 @@ class MatrixUpdate:
         products: the outer products, one for each different row factor.
         row_decay: the fraction of each row that decays, or None.
         column_decay: the same for columns.
-        dense: what is added element by element, over "weight", or None.
+        dense: what is added element by element, over `WEIGHT`, or None.
     """
 
     products: list[RankOne]
@@ -188,8 +189,17 @@ ONE_AT_A_TIME: Final = (
     "elements"
 )
 
-# Units of what varies over the elements of W, or over its rows.
-_OF_A_MATRIX: Final = frozenset({"weight", "rows"})
+_DIFFERENT: Final = (
+    "it combines populations of different sizes; write a sum or mean over one of them"
+)
+
+#: Units of what varies over the elements of W.
+WEIGHT: Final = "post*pre"
+
+
+def is_matrix(units: str | None) -> bool:
+    """Return whether units are those of a matrix, or of its rows."""
+    return units is not None and "*" in units
 
 
 class Values:
@@ -210,7 +220,7 @@ class Values:
     def make(self, operation: str, *arguments: Any) -> Value:
         """Return the value of an operation, the same object for the same arguments."""
         if operation in REDUCTIONS:
-            if arguments[0].units in _OF_A_MATRIX:
+            if is_matrix(arguments[0].units):
                 raise NotNativeError(ONE_AT_A_TIME)
             vanishing = REDUCTIONS[operation].over
             if not (arguments[0].events and "events" in vanishing) and not (
@@ -225,17 +235,16 @@ class Values:
 
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
         values = [a for a in arguments if isinstance(a, Value)]
-        units = {v.units for v in values} - {None}
-        if operation in ("weight", "weight_noise", "matrix_state", "outer", "rows"):
-            return Value(
-                operation, arguments, False, "rows" if operation == "rows" else "weight", 0
-            )
-        if units & _OF_A_MATRIX and operation != "along":
+        units = {v.units for v in values if v.units is not None}
+        if operation in ("weight", "weight_noise", "matrix_state"):
+            return Value(operation, arguments, False, WEIGHT, 0)
+        if operation in ("outer", "rows"):
+            row, column = (*(v.units for v in values), "")[:2]
+            return Value(operation, arguments, False, f"{row}*{column}", 0)
+        if any(map(is_matrix, units)) and operation != "along":
             return self._over_a_matrix(operation, arguments, units)
         if len(units) > 1:
-            raise NotNativeError(
-                "it combines populations of different sizes; write a sum or mean over one of them"
-            )
+            raise NotNativeError(_DIFFERENT)
         events = any(v.events for v in values)
         over: str | None = next(iter(units), None)
         level = max((v.level for v in values), default=0)
@@ -256,17 +265,19 @@ class Values:
             events, over = events and "events" not in along, None if "units" in along else over
         return Value(operation, arguments, events, over, level)
 
-    def _over_a_matrix(
-        self, operation: str, arguments: tuple[Any, ...], units: set[str | None]
-    ) -> Value:
-        """Return what varies over the elements of W, or over its rows."""
+    def _over_a_matrix(self, operation: str, arguments: tuple[Any, ...], units: set[str]) -> Value:
+        """Return what varies over the elements of a matrix, or over its rows."""
 
         def inside(one: Any) -> Any:
-            if not isinstance(one, Value) or one.units in _OF_A_MATRIX or one.operation == "number":
+            if not isinstance(one, Value) or is_matrix(one.units) or one.operation == "number":
                 return one
             return self.make("along", one)
 
-        over = "rows" if units == {"rows"} else "weight"
+        rows = {row for row, star, _ in (one.partition("*") for one in units) if star}
+        columns = {one.rpartition("*")[2] for one in units} - {""}
+        if len(rows) > 1 or len(columns) > 1:
+            raise NotNativeError(_DIFFERENT)
+        over = f"{rows.pop()}*{''.join(columns)}"
         return Value(operation, tuple(map(inside, arguments)), False, over, 0)
 
     def number(self, value: float) -> Value:

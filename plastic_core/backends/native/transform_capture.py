@@ -18,6 +18,7 @@ from plastic_core.backends.native.follower import FOLLOWED, SIGNALS, STATE, Foll
 from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import (
     ONE_AT_A_TIME,
+    WEIGHT,
     MatrixTransform,
     MatrixUpdate,
     NotNativeError,
@@ -125,9 +126,9 @@ class _MatrixValues(Values):
         if operation in REDUCTIONS:
             raise NotNativeError(ONE_AT_A_TIME)
         units = {v.units for v in arguments if isinstance(v, Value)} - {None}
-        over = "weight" if len(units) > 1 else next(iter(units), None)
+        over = WEIGHT if len(units) > 1 else next(iter(units), None)
         if operation in ("signal", "matrix_state"):
-            over = "weight"
+            over = WEIGHT
         elif operation == "state":
             over = arguments[1]
         return Value(operation, arguments, False, over, 0)
@@ -154,7 +155,7 @@ class _TransformFollower(Follower):
             None: {(1, 1)},
             "post": {(rows, 1), (1, rows)},
             "pre": {(columns, 1), (1, columns)},
-            "weight": {(rows, columns)},
+            WEIGHT: {(rows, columns)},
         }
         return tuple(shape) in allowed[value.units]
 
