@@ -39,24 +39,25 @@ def emit_transform(
 static inline void transform_row_{index}(const network_t *net, const projection_t *p, long i,
                                    long column, long lanes, const real *increment,
                                    const real *there, real *weight, real *const *state) {{
-    {_joined([*signals])}
+    {joined([*signals])}
     (void)net, (void)i, (void)column, (void)there, (void)state;
-    {_joined([*row.every, *row.row])}
+    {joined([*row.every, *row.row])}
     SIMD for (long j = 0; j < lanes; j++) {{
-        {_joined([*row.inner, *stores], "        ")}
+        {joined([*row.inner, *stores], "        ")}
     }}
 }}
 
 static void transform_{index}(const network_t *net, projection_t *p) {{
     FOR_TILES(&p->weight, transform_tile, net, p, transform_row_{index})
     /* last, because every tile reads the old ones */
-    {_joined(loops)}
+    {joined(loops)}
 }}
 
 """
 
 
-def _joined(lines: list[str], indent: str = "    ") -> str:
+def joined(lines: Sequence[str], indent: str = "    ") -> str:
+    """Return lines of C below one another."""
     return f"\n{indent}".join(lines)
 
 
@@ -71,6 +72,7 @@ class Lines(Naming):
     def __init__(self, pointer: Pointer, index: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._index, self._pointer = index or {}, pointer
+        self.own: set[int] = set()  # slots of the states over other matrices that are read
         self.every: list[str] = []
         self.row: list[str] = []
         self.inner: list[str] = []
@@ -86,6 +88,12 @@ class Lines(Naming):
             return f"{value.arguments[0]}[j]"
         if value.operation == "weight":
             return "weight[j]"
+        if value.operation == "own_matrix":
+            self.own.add(value.arguments[0])
+            return f"own{value.arguments[0]}[j]"
+        if value.operation == "eye":
+            # as numbers of the width of those that are computed beside it
+            return "(real)((int)j == (int)(i - column))"
         if value.operation == "matrix_state":
             return f"state[{value.arguments[0]}][j]"
         if value.operation == "state":
@@ -110,10 +118,12 @@ class Lines(Naming):
     def _outer(self, row: Value, column: Value) -> str:
         """Return the sum of a row of outer products over the events, which is made first."""
         left, right = (self._pointer(one, True, one.units) for one in (row, column))
+        product = f"({left})[i] * ({right})[column + j]"
         name = f"sum{len(self._names)}"
         self.row += [
-            f"real {name}[WIDEST * LANES] = {{0}};",
-            "for (long e = 0; e < p->count * net->events; e++) {",
+            f"real {name}[WIDEST * LANES];",
+            f"SIMD for (long j = 0; j < lanes; j++) {name}[j] = {product};",
+            "for (long e = 1; e < p->count * net->events; e++) {",
             f"    const real factor = ({left})[e * p->{row.units}_pad + i];",
             f"    const real *along = {right} + e * p->{column.units}_pad + column;",
             f"    SIMD for (long j = 0; j < lanes; j++) {name}[j] += factor * along[j];",

@@ -8,7 +8,7 @@ refused with the reason.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ import torch
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import SIGNALS
 from plastic_core.api.site import Site
+from plastic_core.api.specs import State
 from plastic_core.api.update import Decay, Dense, Outer, as_update
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss, capture_loss_value
+from plastic_core.backends.native.matrix_forms import INSTEAD
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -71,13 +73,16 @@ class _Capture:
         acting += [(rule.spec, layers) for rule, layers, _ in hooks.forward]
         for spec, layers in acting:
             self.acts.setdefault(spec.name, set()).update(layers)
-        states = [
-            ((spec.name, name), state.over)
-            for spec, _ in acting
-            for name, state in spec.state.items()
-        ]
-        self.slots = [*dict.fromkeys(slot for slot, over in states if over != "weight")]
-        self.matrix_slots = [*dict.fromkeys(slot for slot, over in states if over == "weight")]
+        states = {
+            (spec.name, name): state for spec, _ in acting for name, state in spec.state.items()
+        }
+        self.slots = [slot for slot, state in states.items() if not state.is_matrix]
+        self.matrix_slots = [slot for slot, state in states.items() if state.over == "weight"]
+        self.own_slots = {
+            slot: self._units_of(state, self.acts[slot[0]])
+            for slot, state in states.items()
+            if state.is_matrix and state.over != "weight"
+        }
         self.transform_slots = transform_slots(hooks, len(self.slots), self.matrix_slots)
         if hooks.transforms and any("feedback" in rule.spec.modifies for rule in hooks.local):
             raise NotNativeError("C is not generated for transforms of a feedback matrix")
@@ -86,13 +91,31 @@ class _Capture:
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
         self.follower = Follower(
-            self.values, self.slots, dtype, self.noises, self.thetas, self.matrix_slots
+            self.values,
+            self.slots,
+            dtype,
+            self.noises,
+            self.thetas,
+            self.matrix_slots,
+            self.own_slots,
         )
         self.values.later = [{} for _ in steps[1:]]
         # the loss of a sample in each pass, which is made of other signals
         self.losses: list[dict[str, Value]] = [{} for _ in steps]
         if any("loss" in reads for step in steps for reads in step.reads):
             self.losses = [{"loss": self._loss_in(step.index)} for step in steps]
+
+    def _units_of(self, state: State, layers: Iterable[int]) -> str:
+        """Return the populations of the rows and columns of a state over another matrix than W."""
+        if state.over != "feedback":
+            return state.over.replace("output", "out")
+        if self.hooks.feedback != "output":
+            return "pre*post"
+        if any(self.circuit.places(self.circuit.sends[p][0].z) > 1 for p in layers):
+            raise NotNativeError(
+                "C is not generated for a state over feedback from the outputs to several places"
+            )
+        return "pre*out"
 
     def _loss_in(self, pass_index: int) -> Value:
         made_of = {name: self.values.signal(name, pass_index) for name in ("output", "target")}
@@ -154,6 +177,8 @@ class _Capture:
             loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
             noises=self._noise_names(),
             passes=len(self.steps),
+            own_matrices=[of_rule(*slot) for slot in self.own_slots],
+            own_units=[*self.own_slots.values()],
         )
 
     def _kind(
@@ -168,7 +193,7 @@ class _Capture:
         site: Site,
     ) -> Kind:
         known, *later = [*map(dict, self.losses)]
-        self.values.known, self.values.later = known, later
+        self.values.known, self.values.later, self.values.out = known, later, "out"
         if not own_source:
             for k, signals in enumerate((known, *later)):
                 signals["source"] = self.values.signal("pre", k)
@@ -177,6 +202,7 @@ class _Capture:
         asks = (propagates and self.hooks.propagate_asked) or any(rule.asked for rule in rules)
         if site.is_output and asks:
             # there the output and what is known of it are over the units of post
+            self.values.out = "post"
             for signal in (signal for signal, one in SIGNALS.items() if one.over == "out"):
                 known[signal] = self.values.make("signal", signal, "post")
                 for k, signals in enumerate(later, 1):
@@ -200,17 +226,25 @@ class _Capture:
         for rule in rules:
             result, new = split_result(rule.spec, self.follower.follow(rule, rule.function, site))
             for name, value in new.items():
-                over = rule.spec.state[name].over
-                if over == "weight":
-                    slot = self.matrix_slots.index((rule.name, name))
-                    matrix_states.append((slot, self.values.value(value)))
-                    continue
-                slot = self.slots.index((rule.name, name))
-                kind.states.append((slot, self.values.value(value)))
-                kind.state_units[slot] = None if over == "one" else over
+                if not isinstance(value, Value):  # a number is no state, as the trial says
+                    raise NotNativeError(
+                        f"the rule '{rule.name}': its state '{name}' is turned; {INSTEAD}"
+                    )
+                over, state = rule.spec.state[name].over, (rule.name, name)
+                if state in self.own_slots:
+                    kind.matrices.append(([*self.own_slots].index(state), value))
+                elif over == "weight":
+                    slot = self.matrix_slots.index(state)
+                    matrix_states.append((slot, value))
+                else:
+                    slot = self.slots.index(state)
+                    kind.states.append((slot, value))
+                    kind.state_units[slot] = None if over == "one" else over
             for matrix, update in result.items():
                 parts = as_update(update).parts  # a value counts as a tensor
                 updates[matrix] += [(rule.theta, part) for part in parts]
+        # of what stays as it is nothing is written
+        kind.matrices = [(slot, new) for slot, new in kind.matrices if not _is_state(new, slot)]
         kind.weight = self._matrix(updates["forward"], transposed=False)
         kind.feedback = self._matrix(updates["feedback"], transposed=True)
         slots, constants = self.transform_slots, self.values.constants
@@ -294,3 +328,8 @@ class _Capture:
             by_row = value if by_row is None else self.values.make("add", by_row, value)
         update.row_decay, update.column_decay = by_row, by_column
         return update
+
+
+def _is_state(value: Value, slot: int) -> bool:
+    """Return whether a value is the state of a slot over another matrix than W."""
+    return value.operation == "own_matrix" and value.arguments[0] == slot

@@ -77,6 +77,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
 static void lay_out(job_t *job, network_t *net, arena_t *arena) {
     for (long l = 0; l < job->projections; l++)
         lay_out_projection(job, &net->projections[l], l, &kinds[job->kinds[l]], arena);
+    for (long l = 0; l < job->projections; l++) lay_out_own(&net->projections[l], arena);
     lay_out_passes(job, net);
     lay_out_layouts(job, net, arena);
     lay_out_network(job, net, arena);
@@ -98,10 +99,12 @@ static int64_t train_replica(job_t *job, network_t *net, int64_t replica) {
                               job->periods[replica]);
     net->due = 0;
     copy_network(job, net, replica, 0);
+    copy_own(job, net, replica, 0);
     copy_tangents(net, replica, 0);
     int64_t failed = train(job, net, job->order + replica * job->samples);
     if (failed < 0 && !finite_network(job, net)) failed = job->samples - 1;
     copy_network(job, net, replica, 1);
+    copy_own(job, net, replica, 1);
     copy_tangents(net, replica, 1);
     return failed;
 }

@@ -40,6 +40,8 @@ typedef struct {
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
     real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] or null */
     const int64_t *matrix_state_strides;
+    real *const *own_matrices; /* [projections, OWN_MATRICES], null where the rule does not act */
+    const int64_t *own_strides;
     real *const *masks;        /* [projections], each [n_post, n_pre] of 0 and 1, null for all 1 */
     const real *thetas;        /* [replicas, THETAS] */
     const real *factors;       /* [updates of the run, THETAS] of thetas, or null */
@@ -91,6 +93,7 @@ typedef struct {
     real *state[STATES + 1];
     uint64_t noise[NOISES + 1]; /* their names */
     matrix_t matrix_state[MATRIX_STATES + 1]; /* in tiles as W is */
+    matrix_t own[OWN_MATRICES + 1]; /* those over other populations */
 } projection_t;
 
 typedef struct {

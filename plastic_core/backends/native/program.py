@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from plastic_core.api.signals import BACK, MATRIX_SIGNALS, SIGNALS
-from plastic_core.backends.native.operations import PRODUCTS, REDUCTIONS
+from plastic_core.backends.native.operations import KEPT_PRODUCTS, PRODUCTS, REDUCTIONS
 
 
 class Needs(NamedTuple):
@@ -34,9 +34,10 @@ class Value:
     Attributes:
         operation: "signal", "state", "noise", "matrix_state", "number", "theta", "batch", "events"
             (their number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS`
-            or `operations.PRODUCTS`. In what varies over the elements of a matrix also "weight",
-            "weight_noise", "outer", of two vectors and summed over the events, "rows", a vector
-            along the rows, and "along", one along the columns or a number.
+            or `operations.PRODUCTS`, or of `operations.KEPT_PRODUCTS`. In what varies over the
+            elements of a matrix also "weight", "weight_noise", "own_matrix", a state over another
+            matrix than W, "eye", "outer", of two vectors and summed over the events, "rows", a
+            vector along the rows, and "along", one along the columns or a number.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
         arguments: values, and for leaves what names them; for a signal of a pass behind the first
@@ -98,6 +99,7 @@ class Kind:
         state_units: for each slot the population that the state belongs to, None for a number.
         forward: z, where a rule computes it, or None for W pre.
         transform: what becomes of the increment of W, or None where it is added as it is.
+        matrices: (slot, new value) of states over other matrices, "own_matrix" values.
     """
 
     needs: Needs
@@ -108,6 +110,7 @@ class Kind:
     state_units: dict[int, str | None]
     forward: Value | None = None
     transform: MatrixTransform | None = None
+    matrices: list[tuple[int, Value]] = field(default_factory=list)
 
 
 @dataclass
@@ -154,6 +157,8 @@ class Program:
         loss: what happens at the output.
         noises: for each projection the names of its noise, as numbers.
         passes: how often something is shown in an update.
+        own_matrices: the same as `matrix_states`, of states over other matrices.
+        own_units: of each of these slots.
     """
 
     kinds: list[Kind]
@@ -166,7 +171,9 @@ class Program:
     matrix_states: list[list[str | None]]
     loss: LossProgram
     noises: list[list[int]]
-    passes: int = 1
+    passes: int
+    own_matrices: list[list[str | None]]
+    own_units: list[str]
 
     @property
     def transformed(self) -> bool:
@@ -209,12 +216,14 @@ class Values:
         constants: the numbers among them.
         known: values that stand for a signal at the present projection.
         later: the same for the signals of each pass behind the first.
+        out: what the units of the output are called at the present projection.
     """
 
     def __init__(self) -> None:
         self.constants: list[float] = []
         self.known: dict[str, Value] = {}
         self.later: list[dict[str, Value]] = []
+        self.out = "out"
         self._made: dict[tuple[Any, ...], Value] = {}
 
     def make(self, operation: str, *arguments: Any) -> Value:
@@ -238,6 +247,10 @@ class Values:
         units = {v.units for v in values if v.units is not None}
         if operation in ("weight", "weight_noise", "matrix_state"):
             return Value(operation, arguments, False, WEIGHT, 0)
+        if operation == "own_matrix":
+            return Value(operation, arguments, False, arguments[1], 0)
+        if operation == "eye":
+            return Value(operation, arguments, False, f"{arguments[0]}*{arguments[0]}", 0)
         if operation in ("outer", "rows"):
             row, column = (*(v.units for v in values), "")[:2]
             return Value(operation, arguments, False, f"{row}*{column}", 0)
@@ -259,6 +272,9 @@ class Values:
         elif operation in PRODUCTS:
             level += 1
             over = PRODUCTS[operation]
+        elif operation in KEPT_PRODUCTS:
+            level += 1
+            over = arguments[-1]
         elif operation in REDUCTIONS:
             level += 1
             along = REDUCTIONS[operation].over
@@ -306,6 +322,14 @@ class Values:
             if name == "back" and vector is self.signal(of):
                 return self.signal(signal)
         return self.make(name, vector)
+
+    def times(self, vector: Value, matrix: Value, transposed: bool = False) -> Value:
+        """Return the product of a state over a matrix with a vector, M v or M' v."""
+        rows, columns = str(matrix.units).split("*")
+        kind, slot, _ = (matrix.operation, *matrix.arguments, None)[:3]
+        if transposed:
+            return self.make("times_back", vector, kind, slot, columns)
+        return self.make("times", vector, kind, slot, rows)
 
     def signal(self, name: str, pass_index: int = 0) -> Value:
         """Return a signal."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -103,9 +104,27 @@ def _trace(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
         # a proxy of an attribute gets its node when it is first asked for
         returned.append(replaced(function(s), fx.Proxy, lambda proxy: proxy.node))
 
-    graph = tracer.trace(call)
+    with _eye_of_any_size():
+        graph = tracer.trace(call)
     graph.owning_module = fx.GraphModule(tracer.root, graph)
     return graph, returned[0]
+
+
+@contextmanager
+def _eye_of_any_size() -> Iterator[None]:
+    """Let torch.eye take a size that is a proxy, which torch itself looks into."""
+    eye = torch.eye
+
+    def made(n: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(n, fx.Proxy):
+            return n.tracer.create_proxy("call_function", eye, (n, *args), kwargs)
+        return eye(n, *args, **kwargs)
+
+    torch.eye = made
+    try:
+        yield
+    finally:
+        torch.eye = eye
 
 
 def replaced(result: Any, kind: type, function: Callable[[Any], Any]) -> Any:
