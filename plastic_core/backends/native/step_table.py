@@ -106,25 +106,6 @@ class StepTable:
         self._compare()
         self._go_back()
 
-    def _gather(
-        self, kind: str, nodes: Sequence[Node], owner: int | None = None
-    ) -> tuple[int, list[Operation]]:
-        """Return where nodes lie one after the other, and for each a copy where they do not.
-
-        Copies are made once, for all or for each owner.
-        """
-        first = nodes[0]
-        if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
-            return self.vectors.at(kind, first), []
-        key = (kind, owner, *nodes)
-        copied = key in self.vectors
-        buffer = self.vectors.buffer(key, self._step.circuit.units[first.series], len(nodes))
-        copies = [
-            Operation(Code.COPY, (self.vectors.at(kind, node), self.vectors.place(buffer, i)))
-            for i, node in enumerate(nodes)
-        ]
-        return self.vectors.place(buffer), [] if copied else copies
-
     def _own(self, p: int, name: str) -> None:
         """Make room for a signal that is no node's."""
         units = self._step.circuit.units[self._step.circuit.sends[p][0].pre.series]
@@ -150,7 +131,7 @@ class StepTable:
                 if name == "z" and name not in self._step.reads[p]:
                     continue
                 nodes = [node for send in sends for node in getattr(circuit.events(send), of)]
-                self._signals[p][name], copies = self._gather("node", nodes)
+                self._signals[p][name], copies = self.vectors.gather("node", nodes)
                 self.operations += copies
 
     def _apply(self, operation: Apply) -> None:
@@ -222,7 +203,7 @@ class StepTable:
             signals, events = self._signals[p], [circuit.events(send) for send in sends]
             if step.errors[p]:
                 nodes = [step.slot(node) for one in events for node in one.error]
-                signals["error"], copies = self._gather("error", nodes, p)
+                signals["error"], copies = self.vectors.gather("error", nodes, p)
                 for send in sends if copies else ():
                     begin = self._begin[send]
                     count = len(circuit.events(send).error)
@@ -242,7 +223,7 @@ class StepTable:
                 if self.answers > 1:  # those of its own steps
                     signals[name] = self.vectors.at(kind, node, events[0].error[0].step)
                     continue
-                signals[name], copies = self._gather(kind, [node] * self.events[p])
+                signals[name], copies = self.vectors.gather(kind, [node] * self.events[p])
                 self.operations += copies
             for name in sorted(SENT_BACK.keys() & step.reads[p]):
                 self._own(p, name)
@@ -397,7 +378,7 @@ class StepTable:
         slots = [self._step.slot(node) for node in below if node is not None]
         if len(slots) < len(nodes):
             raise NotNativeError("C is not generated for a pre_error of which a part is gated")
-        self._signals[p]["pre_error"], copies = self._gather("error", slots, p)
+        self._signals[p]["pre_error"], copies = self.vectors.gather("error", slots, p)
         self.operations += copies
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from plastic_core.api.circuit import Circuit, Node
+from plastic_core.backends.native.code import Code, Operation
 
 
 class Vectors:
@@ -70,3 +71,22 @@ class Vectors:
         nodes = self._steps[node.series] * places
         buffer = self.buffer((kind, node.series), 1 if kind == "scale" else units, nodes)
         return self.place(buffer, node.step * places + place)
+
+    def gather(
+        self, kind: str, nodes: Sequence[Node], owner: int | None = None
+    ) -> tuple[int, list[Operation]]:
+        """Return where nodes lie one after the other, and for each a copy where they do not.
+
+        Copies are made once, for all or for each owner.
+        """
+        first = nodes[0]
+        if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
+            return self.at(kind, first), []
+        key = (kind, owner, *nodes)
+        copied = key in self
+        buffer = self.buffer(key, self._circuit.units[first.series], len(nodes))
+        copies = [
+            Operation(Code.COPY, (self.at(kind, node), self.place(buffer, i)))
+            for i, node in enumerate(nodes)
+        ]
+        return self.place(buffer), [] if copied else copies
