@@ -79,7 +79,7 @@ class Sites(Rule):
         trace = 0.9 * s.state.trace + torch.bmm(second.post.mT, first.pre) / s.batch
         if s.is_output:
             wrong = second.output_error + first.output_error * (second.target - second.output)
-            return 0.01 * trace - outer(wrong, second.pre), {"trace": trace}
+            return -outer(wrong, second.pre) + 0.01 * trace, {"trace": trace}
         learned = outer(second.activation(second.post) - first.post, s.passes[1].pre)
         return learned + 0.001 * trace + 0.001 * s.noise.weight, {"trace": trace}
 
