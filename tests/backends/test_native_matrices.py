@@ -374,6 +374,23 @@ def test_what_is_refused_says_what_to_write(what):
     assert found == reason
 
 
+class Everywhere(FedFromOutput):
+    """Fixed, where B comes from the outputs to all places of an image at once."""
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return -outer(s.error, s.pre), {"f": s.state.f}
+
+
+def test_a_state_over_feedback_to_several_places():
+    net = {"net": "conv 2 2x2 / dense 4", "image": (1, 4, 4)}
+    with pytest.raises(NotNativeError) as caught:
+        make(NativeBackend, "fed-from-output", (16, 10), rules=[Everywhere], **net)
+    assert str(caught.value) == (
+        "C is not generated for a state over feedback from the outputs to several places"
+    )
+
+
 def test_they_are_not_differentiated_in_c():
     with pytest.raises(NotNativeError, match="a rule has a state"):
         make(NativeTangents, "bp+kept", (6, 5, 3), rules=[keeping(lambda s: s.post)])

@@ -15,8 +15,6 @@ INSTEAD: Final = (
     "vectors"
 )
 
-_BOTH: Final = {1, 2}
-
 
 @dataclass(frozen=True)
 class Turned:
@@ -25,13 +23,13 @@ class Turned:
     value: Value
 
 
-def turns(name: str | None, args: Sequence[Any]) -> bool:
+def turns(name: str | None, args: tuple[Any, ...]) -> bool:
     """Return whether a call exchanges rows and columns of its first argument."""
-    _, *dims = args
+    dims = args[1:]
     if name == "permute":
-        return dims in ([0, 2, 1], [(0, 2, 1)])
+        return dims in ((0, 2, 1), ((0, 2, 1),))
     swaps = name in ("transpose", "swapaxes", "swapdims") and len(dims) == 2
-    return swaps and {dim % 3 for dim in dims if isinstance(dim, int)} == _BOTH
+    return swaps and {dim % 3 for dim in dims if isinstance(dim, int)} == {1, 2}
 
 
 def turned(values: Values, one: Any) -> Value | Turned:
