@@ -38,6 +38,21 @@ native, _ = make(NativeBackend, "bp+oja", (9, 9, 9, 4), residual=True, activatio
                  more={{"flags": {FLAGS!r}}})
 native.advance(order(1, 23))
 
+from tests.backends.test_native_matrices import Fed, Lateral, Passed, Sited
+from tests.backends.test_native_passes import Sites
+
+for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
+    for batch in (1, 3):
+        for rule, rules in (
+            ("0.01*sited+0.001*lateral+bp", [Sited, Lateral]), ("0.01*fed", [Fed]),
+            ("0.01*passed+0.01*sites", [Passed, Sites]),
+        ):
+            native, _ = make(
+                NativeBackend, rule, sizes, seeds=3, batch=batch, rules=rules,
+                more={{"flags": {FLAGS!r}, "threads": 2}},
+            )
+            native.advance(order(3, 20))
+
 import torch
 from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.dual.tangent_step import TangentStep

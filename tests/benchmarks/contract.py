@@ -1,4 +1,4 @@
-"""What noise, products and states cost a rule: the same rule with and without, on one core.
+"""What noise, products, states and passes cost a rule: the same rule with and without, on one core.
 
 Run by hand: ``python -m tests.benchmarks.contract``. The network is the paper's of 5 layers, one
 of it; ratios are taken within rounds.
@@ -53,6 +53,16 @@ def traced(s):
     return outer(-s.error, s.pre) + 1e-4 * trace, {"trace": trace}
 
 
+def lateral(s):
+    together = s.state.lateral + 1e-3 * torch.bmm(s.post.mT, s.post)
+    return outer(1e-3 * torch.bmm(s.post, s.state.lateral) - s.error, s.pre), {"lateral": together}
+
+
+def shown_twice(s):
+    first, second = s.passes
+    return outer(1e-3 * second.post - first.error, s.pre)
+
+
 RULES = {
     "plain": rule_of("plain", lambda s: -outer(s.error, s.pre)),
     "noise-post": rule_of(
@@ -67,6 +77,8 @@ RULES = {
     "product": rule_of("product", lambda s: -outer(s.error + 1e-3 * s.forward(s.pre), s.pre)),
     "state-post": rule_of("state-post", averaged, state={"mean": State(over="post")}),
     "state-weight": rule_of("state-weight", traced, state={"trace": State(over="weight")}),
+    "state-lateral": rule_of("state-lateral", lateral, state={"lateral": State(over="post*post")}),
+    "passes": rule_of("passes", shown_twice, passes=2),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from plastic_core.backends.native.naming import Naming
 from plastic_core.backends.native.program import MatrixTransform, Value
@@ -11,22 +11,25 @@ from plastic_core.backends.native.program import MatrixTransform, Value
 Pointer = Callable[[Value, bool, str | None], str]
 
 
-def emit_transform(index: int, transform: MatrixTransform | None, pointer: Pointer) -> str:
+def emit_transform(
+    index: int, transform: MatrixTransform | None, pointer: Pointer, signals: Sequence[str]
+) -> str:
     """Return the functions that transform a row of an increment, and the states over units.
 
     Args:
         index: of the kind of projections.
         transform: what is computed; without it an increment is added as it is.
         pointer: to what rules compute of vectors.
+        signals: C that names those of each pass.
     """
-    row = _Lines({"post": "i", "pre": "column + j"}, pointer)
+    row = Lines(pointer, {"post": "i", "pre": "column + j"})
     stores, loops = ["weight[j] += increment[j];"], []
     if transform is not None:
         stores = [f"weight[j] += {row.text(transform.increment)};"]
         for slot, value in transform.matrix_states:
             stores.append(f"state[{slot}][j] = {row.text(value)};")
         for units in ("pre", "post"):
-            lines, unit_stores = _Lines({units: "i"}, pointer), []
+            lines, unit_stores = Lines(pointer, {units: "i"}), []
             for slot, over, value in transform.states:
                 if over == units:
                     unit_stores.append(f"p->state[{slot}][i] = {lines.text(value)};")
@@ -36,50 +39,61 @@ def emit_transform(index: int, transform: MatrixTransform | None, pointer: Point
 static inline void transform_row_{index}(const network_t *net, const projection_t *p, long i,
                                    long column, long lanes, const real *increment,
                                    const real *there, real *weight, real *const *state) {{
-    const signals_t *s = &p->all;
-    (void)net, (void)s, (void)i, (void)column, (void)there, (void)state;
-    {_joined([*row.every, *row.row])}
+    {joined([*signals])}
+    (void)net, (void)i, (void)column, (void)there, (void)state;
+    {joined([*row.every, *row.row])}
     SIMD for (long j = 0; j < lanes; j++) {{
-        {_joined([*row.inner, *stores], "        ")}
+        {joined([*row.inner, *stores], "        ")}
     }}
 }}
 
 static void transform_{index}(const network_t *net, projection_t *p) {{
     FOR_TILES(&p->weight, transform_tile, net, p, transform_row_{index})
     /* last, because every tile reads the old ones */
-    {_joined(loops)}
+    {joined(loops)}
 }}
 
 """
 
 
-def _joined(lines: list[str], indent: str = "    ") -> str:
+def joined(lines: Sequence[str], indent: str = "    ") -> str:
+    """Return lines of C below one another."""
     return f"\n{indent}".join(lines)
 
 
-class _Lines(Naming):
+class Lines(Naming):
     """What is computed everywhere the same, for each row, and along a row.
 
     Args:
-        index: by units, C text of the index of a state over them.
         pointer: see `emit_transform`.
+        index: by units, C text of the index of a state of a transform over them.
     """
 
-    def __init__(self, index: dict[str, str], pointer: Pointer) -> None:
+    def __init__(self, pointer: Pointer, index: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._index, self._pointer = index, pointer
+        self._index, self._pointer = index or {}, pointer
+        self.own: set[int] = set()  # slots of the states over other matrices that are read
         self.every: list[str] = []
         self.row: list[str] = []
         self.inner: list[str] = []
 
     def _scope(self, value: Value) -> list[str]:
-        return {None: self.every, "post": self.row, "rows": self.row}.get(value.units, self.inner)
+        if value.units is None:
+            return self.every
+        along_rows = value.units == "post" and value.operation != "along"
+        return self.row if along_rows or value.units.endswith("*") else self.inner
 
     def _leaf(self, value: Value) -> str | None:
         if value.operation == "signal":
             return f"{value.arguments[0]}[j]"
         if value.operation == "weight":
             return "weight[j]"
+        if value.operation == "own_matrix":
+            self.own.add(value.arguments[0])
+            return f"own{value.arguments[0]}[j]"
+        if value.operation == "eye":
+            # as numbers of the width of those that are computed beside it
+            return "(real)((int)j == (int)(i - column))"
         if value.operation == "matrix_state":
             return f"state[{value.arguments[0]}][j]"
         if value.operation == "state":
@@ -96,19 +110,22 @@ class _Lines(Naming):
             return f"{name}[j]"
         if value.operation in ("rows", "along"):
             (vector,) = value.arguments
-            index = {"post": "i", "pre": "column + j", None: "0"}[vector.units]
+            index = "0" if vector.units is None else "column + j"
+            index = "i" if value.operation == "rows" else index
             return f"{self._pointer(vector, False, vector.units)}[{index}]"
         return None
 
     def _outer(self, row: Value, column: Value) -> str:
         """Return the sum of a row of outer products over the events, which is made first."""
-        left, right = self._pointer(row, True, "post"), self._pointer(column, True, "pre")
+        left, right = (self._pointer(one, True, one.units) for one in (row, column))
+        product = f"({left})[i] * ({right})[column + j]"
         name = f"sum{len(self._names)}"
         self.row += [
-            f"real {name}[WIDEST * LANES] = {{0}};",
-            "for (long e = 0; e < p->count * net->events; e++) {",
-            f"    const real factor = ({left})[e * p->post_pad + i];",
-            f"    const real *along = {right} + e * p->pre_pad + column;",
+            f"real {name}[WIDEST * LANES];",
+            f"SIMD for (long j = 0; j < lanes; j++) {name}[j] = {product};",
+            "for (long e = 1; e < p->count * net->events; e++) {",
+            f"    const real factor = ({left})[e * p->{row.units}_pad + i];",
+            f"    const real *along = {right} + e * p->{column.units}_pad + column;",
             f"    SIMD for (long j = 0; j < lanes; j++) {name}[j] += factor * along[j];",
             "}",
         ]

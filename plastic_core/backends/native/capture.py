@@ -7,7 +7,8 @@ refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ import torch
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import SIGNALS
 from plastic_core.api.site import Site
+from plastic_core.api.specs import State
 from plastic_core.api.update import Decay, Dense, Outer, as_update
 from plastic_core.backends.native.follower import Follower
 from plastic_core.backends.native.loss_capture import capture_loss, capture_loss_value
+from plastic_core.backends.native.matrix_forms import INSTEAD
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -37,12 +40,18 @@ from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
 
 
-def capture(step: Description, dtype: torch.dtype, ahead: bool = True) -> Program:
+def capture(
+    step: Description,
+    dtype: torch.dtype,
+    later: Sequence[Description] = (),
+    ahead: bool = True,
+) -> Program:
     """Return what the rules of a run compute, and its loss.
 
     Args:
         step: circuit and hooks.
         dtype: of the run.
+        later: the same in the passes behind the first.
         ahead: look for a projection whose inputs are known ahead.
 
     Raises:
@@ -50,13 +59,14 @@ def capture(step: Description, dtype: torch.dtype, ahead: bool = True) -> Progra
     """
     if dtype not in (torch.float32, torch.float64):
         raise NotNativeError(f"dtype {dtype}")
-    return _Capture(step, dtype, ahead).program()
+    return _Capture([step, *later], dtype, ahead).program()
 
 
 class _Capture:
-    def __init__(self, step: Description, dtype: torch.dtype, ahead: bool) -> None:
-        self.step, self.hooks, self.circuit, self.dtype = step, step.hooks, step.circuit, dtype
-        hooks = step.hooks
+    def __init__(self, steps: Sequence[Description], dtype: torch.dtype, ahead: bool) -> None:
+        self.steps, self.dtype = steps, dtype
+        self.hooks, self.circuit = steps[0].hooks, steps[0].circuit
+        hooks = self.hooks
         thetas: dict[str, None] = {}
         for rule in hooks.local:
             own = (f"{rule.name}.{name}" for name in rule.spec.thetas)
@@ -70,13 +80,16 @@ class _Capture:
         acting += [(rule.spec, layers) for rule, layers, _ in hooks.forward]
         for spec, layers in acting:
             self.acts.setdefault(spec.name, set()).update(layers)
-        states = [
-            ((spec.name, name), state.over)
-            for spec, _ in acting
-            for name, state in spec.state.items()
-        ]
-        self.slots = [*dict.fromkeys(slot for slot, over in states if over != "weight")]
-        self.matrix_slots = [*dict.fromkeys(slot for slot, over in states if over == "weight")]
+        states = {
+            (spec.name, name): state for spec, _ in acting for name, state in spec.state.items()
+        }
+        self.slots = [slot for slot, state in states.items() if not state.is_matrix]
+        self.matrix_slots = [slot for slot, state in states.items() if state.over == "weight"]
+        self.own_slots = {
+            slot: self._units_of(state, self.acts[slot[0]])
+            for slot, state in states.items()
+            if state.is_matrix and state.over != "weight"
+        }
         self.transform_slots = transform_slots(hooks, len(self.slots), self.matrix_slots)
         if hooks.transforms and any("feedback" in rule.spec.modifies for rule in hooks.local):
             raise NotNativeError("C is not generated for transforms of a feedback matrix")
@@ -85,31 +98,58 @@ class _Capture:
         self.uniform_decays: list[tuple[str, float]] = []
         self.values = Values()
         self.follower = Follower(
-            self.values, self.slots, dtype, self.noises, self.thetas, self.matrix_slots
+            self.values,
+            self.slots,
+            dtype,
+            self.noises,
+            self.thetas,
+            self.matrix_slots,
+            self.own_slots,
         )
         self.ahead = self._ahead() if ahead else None
-        self.known: dict[str, Value] = {}
-        if any("loss" in reads for reads in self.step.reads):
-            self.known["loss"] = capture_loss_value(self.circuit.loss, self.values, dtype)
+        self.values.later = [{} for _ in steps[1:]]
+        # the loss of a sample in each pass, which is made of other signals
+        self.losses: list[dict[str, Value]] = [{} for _ in steps]
+        if any("loss" in reads for step in steps for reads in step.reads):
+            self.losses = [{"loss": self._loss_in(step.index)} for step in steps]
+
+    def _units_of(self, state: State, layers: Iterable[int]) -> str:
+        """Return the populations of the rows and columns of a state over another matrix than W."""
+        if state.over != "feedback":
+            return state.over.replace("output", "out")
+        if self.hooks.feedback != "output":
+            return "pre*post"
+        if any(self.circuit.places(self.circuit.sends[p][0].z) > 1 for p in layers):
+            raise NotNativeError(
+                "C is not generated for a state over feedback from the outputs to several places"
+            )
+        return "pre*out"
+
+    def _loss_in(self, pass_index: int) -> Value:
+        made_of = {name: self.values.signal(name, pass_index) for name in ("output", "target")}
+        self.values.known = made_of
+        return capture_loss_value(self.circuit.loss, self.values, self.dtype)
 
     def program(self) -> Program:
         depth = len(self.circuit.sends)
         kinds: list[Kind] = []
         known: dict[tuple[Any, ...], int] = {}
         kind_of = []
-        for p, sends in enumerate(self.circuit.sends):
-            reads, propagates = self.step.reads[p], self.step.propagates[p]
-            needs = Needs(*(name in reads for name in Needs._fields))
+        for step, p in itertools.product(self.steps, range(depth)):
+            sends, learns = self.circuit.sends[p], step.index == 0  # which is told of all passes
+            propagates = step.propagates[p]
+            needs = Needs(*(name in step.reads[p] for name in Needs._fields))
             # what Oja's rule reconstructs: over time not what was sent
             events = map(self.circuit.events, sends)
             own_source = any(one.source != one.pre for one in events)
-            rules = tuple(rule for rule in self.hooks.local if p in rule.layers)
+            rules = tuple(rule for rule in self.hooks.local if p in rule.layers and learns)
             site = self.circuit.sites[p]
             forwards = tuple(
                 (rule, function) for rule, layers, function in self.hooks.forward if p in layers
             )
-            transforms = tuple(self.hooks.transforms_at(p))
-            key = (needs, propagates, own_source, rules, forwards, transforms, p == self.ahead)
+            transforms = tuple(self.hooks.transforms_at(p) if learns else ())
+            ahead = p == self.ahead
+            key = (step.index, needs, propagates, own_source, rules, forwards, transforms, ahead)
             # the rules of one site are those of others that get the same answers
             asked = self.hooks.propagate_asked if propagates else frozenset[str]()
             told = site.answers(asked | (self.hooks.forward_asked if forwards else asked))
@@ -151,10 +191,14 @@ class _Capture:
             loss=capture_loss(self.circuit.loss, self.values.constants, self.dtype),
             noises=self._noise_names(),
             ahead=self.ahead,
+            passes=len(self.steps),
+            own_matrices=[of_rule(*slot) for slot in self.own_slots],
+            own_units=[*self.own_slots.values()],
         )
 
     def _kind(
         self,
+        pass_index: int,
         needs: Needs,
         propagates: bool,
         own_source: bool,
@@ -164,43 +208,59 @@ class _Capture:
         _ahead: bool,
         site: Site,
     ) -> Kind:
-        self.values.known = dict(self.known)
+        known, *later = [*map(dict, self.losses)]
+        self.values.known, self.values.later, self.values.out = known, later, "out"
         if not own_source:
-            self.values.known["source"] = self.values.signal("pre")
-        forward = next(filter(None, (self._forward(*one, site) for one in forwards)), None)
+            for k, signals in enumerate((known, *later)):
+                signals["source"] = self.values.signal("pre", k)
+        found = (self._forward(*one, site, pass_index) for one in forwards)
+        forward = next(filter(None, found), None)
         asks = (propagates and self.hooks.propagate_asked) or any(rule.asked for rule in rules)
         if site.is_output and asks:
             # there the output and what is known of it are over the units of post
+            self.values.out = "post"
             for signal in (signal for signal, one in SIGNALS.items() if one.over == "out"):
-                self.values.known[signal] = self.values.make("signal", signal, "post")
+                known[signal] = self.values.make("signal", signal, "post")
+                for k, signals in enumerate(later, 1):
+                    signals[signal] = self.values.make("signal", signal, "post", k)
         propagated = None
         if propagates:
             owner = self.hooks.propagator
             assert owner is not None
             assert self.hooks.propagate is not None
-            propagated = self.follower.follow(owner, self.hooks.propagate, site)
+            propagated = self.follower.follow(owner, self.hooks.propagate, site, pass_index)
             if not isinstance(propagated, Value):
                 raise NotNativeError(f"the rule '{owner.spec.name}' propagates {propagated!r}")
             propagated = self.values.make("identity", propagated)
         # what propagates does not know it yet
-        self.values.known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
+        known["pre_error"] = Value("signal", ("pre_error",), True, "pre", 0)
+        for k, signals in enumerate(later, 1):
+            signals["pre_error"] = Value("signal", ("pre_error", "pre", k), True, "pre", 0)
         kind = Kind(needs, None, None, propagated, [], {}, forward)
         updates: dict[str, list[tuple[str, Any]]] = {"forward": [], "feedback": []}
         matrix_states: list[tuple[int, Value]] = []
         for rule in rules:
             result, new = split_result(rule.spec, self.follower.follow(rule, rule.function, site))
             for name, value in new.items():
-                over = rule.spec.state[name].over
-                if over == "weight":
-                    slot = self.matrix_slots.index((rule.name, name))
-                    matrix_states.append((slot, self.values.value(value)))
-                    continue
-                slot = self.slots.index((rule.name, name))
-                kind.states.append((slot, self.values.value(value)))
-                kind.state_units[slot] = None if over == "one" else over
+                if not isinstance(value, Value):  # a number is no state, as the trial says
+                    raise NotNativeError(
+                        f"the rule '{rule.name}': its state '{name}' is turned; {INSTEAD}"
+                    )
+                over, state = rule.spec.state[name].over, (rule.name, name)
+                if state in self.own_slots:
+                    kind.matrices.append(([*self.own_slots].index(state), value))
+                elif over == "weight":
+                    slot = self.matrix_slots.index(state)
+                    matrix_states.append((slot, value))
+                else:
+                    slot = self.slots.index(state)
+                    kind.states.append((slot, value))
+                    kind.state_units[slot] = None if over == "one" else over
             for matrix, update in result.items():
                 parts = as_update(update).parts  # a value counts as a tensor
                 updates[matrix] += [(rule.theta, part) for part in parts]
+        # of what stays as it is nothing is written
+        kind.matrices = [(slot, new) for slot, new in kind.matrices if not _is_state(new, slot)]
         kind.weight = self._matrix(updates["forward"], transposed=False)
         kind.feedback = self._matrix(updates["feedback"], transposed=True)
         slots, constants = self.transform_slots, self.values.constants
@@ -214,6 +274,8 @@ class _Capture:
 
         What takes part in the products with its inputs must not be changed behind their back.
         """
+        if len(self.steps) > 1:
+            return None
         first, (sends, *_) = 0, self.circuit.sends
         own_forward = any(first in layers for _, layers, _ in self.hooks.forward)
         masked = self.circuit.matrices[first].mask is not None
@@ -221,9 +283,11 @@ class _Capture:
         once = [send.pre for send in sends] == [self.circuit.input]
         return first if once and not own_forward and not masked and not shared else None
 
-    def _forward(self, rule: Rule, function: Callable[[Any], Any], site: Site) -> Value | None:
+    def _forward(
+        self, rule: Rule, function: Callable[[Any], Any], site: Site, pass_index: int
+    ) -> Value | None:
         """Return z as a rule computes it, or None where it leaves that to others."""
-        z = self.follower.follow(rule, function, site)
+        z = self.follower.follow(rule, function, site, pass_index)
         if z is not None and not isinstance(z, Value):
             raise NotNativeError(f"the rule '{rule.spec.name}' gives {z!r} as z")
         return None if z is None else self.values.make("identity", z)
@@ -294,3 +358,8 @@ class _Capture:
             by_row = value if by_row is None else self.values.make("add", by_row, value)
         update.row_decay, update.column_decay = by_row, by_column
         return update
+
+
+def _is_state(value: Value, slot: int) -> bool:
+    """Return whether a value is the state of a slot over another matrix than W."""
+    return value.operation == "own_matrix" and value.arguments[0] == slot

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from plastic_core.backends.native.operations import PRODUCTS
+from plastic_core.backends.native.operations import KEPT_PRODUCTS, PRODUCTS
 from plastic_core.backends.native.program import (
     Kind,
     MatrixUpdate,
@@ -63,7 +63,7 @@ class Differentiator:
         Raises:
             NotNativeError: something of it has no derivative here.
         """
-        if kind.states:
+        if kind.states or kind.matrices:
             raise NotNativeError("a rule has a state")
         if kind.forward is not None:
             raise NotNativeError("a rule computes z in a way of its own (plastic_forward)")
@@ -109,7 +109,7 @@ class Differentiator:
             return make("tangent", arguments[0], value.units)
         if operation == "noise":
             raise NotNativeError("what is made of noise is not differentiated in C")
-        if operation in PRODUCTS:
+        if operation in (*PRODUCTS, *KEPT_PRODUCTS):
             raise NotNativeError("products that a rule asks for are not differentiated in C")
         if operation == "theta":
             return make("chosen", arguments[0])

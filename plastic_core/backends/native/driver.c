@@ -56,6 +56,7 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
         }
         memcpy(net->input, net->inputs + net->used * input, events * input * sizeof(real));
         net->points = order + start;
+        take_up_matrices(net);
         if (job->factors) set_thetas(net, thetas, job->begun + start / job->batch);
         carry_out_all(net, 0, job->forward);
         if (!finite_outputs(net)) return start;
@@ -80,6 +81,8 @@ static int64_t train(job_t *job, network_t *net, const int64_t *order) {
 static void lay_out(job_t *job, network_t *net, arena_t *arena) {
     for (long l = 0; l < job->projections; l++)
         lay_out_projection(job, &net->projections[l], l, &kinds[job->kinds[l]], arena);
+    for (long l = 0; l < job->projections; l++) lay_out_own(&net->projections[l], arena);
+    lay_out_passes(job, net);
     lay_out_layouts(job, net, arena);
     lay_out_network(job, net, arena);
     lay_out_tangents(net, arena);
@@ -99,10 +102,12 @@ static int64_t train_replica(job_t *job, network_t *net, int64_t replica) {
         net->together = least(weight_period(job, net->ahead, job->ahead), job->periods[replica]);
     net->due = 0;
     copy_network(job, net, replica, 0);
+    copy_own(job, net, replica, 0);
     copy_tangents(net, replica, 0);
     int64_t failed = train(job, net, job->order + replica * job->samples);
     if (failed < 0 && !finite_network(job, net)) failed = job->samples - 1;
     copy_network(job, net, replica, 1);
+    copy_own(job, net, replica, 1);
     copy_tangents(net, replica, 1);
     return failed;
 }
@@ -137,7 +142,7 @@ void plastic_activate(int64_t which, const real *z, real *y, int64_t count) {
 /* Train replicas until none is left; several threads may run this on one job. Returns 1 where
 there was no memory for the workspace, else 0. */
 int plastic_train(job_t *job) {
-    const size_t count = job->projections * (1 + job->directions);
+    const size_t count = job->projections * (PASSES + job->directions);
     network_t net = {.projections = calloc(count, sizeof(projection_t)), .constant = job->constants};
     if (!net.projections) return 1;
     arena_t arena = {0, 0};

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
 import torch
@@ -12,8 +12,16 @@ from torch import Tensor, fx
 
 from plastic_core.api.signals import PRODUCT_NAMES
 from plastic_core.api.site import Site
-from plastic_core.backends.native.operations import arguments_of, name_of
-from plastic_core.backends.native.program import NotNativeError, Value, Values
+from plastic_core.backends.native.matrix_forms import (
+    INSTEAD,
+    Turned,
+    multiplied,
+    turned,
+    turns,
+    unturned,
+)
+from plastic_core.backends.native.operations import ELEMENTWISE, arguments_of, name_of
+from plastic_core.backends.native.program import NotNativeError, Value, Values, is_matrix
 from plastic_core.backends.native.tracing import (
     Sited,
     named,
@@ -30,10 +38,6 @@ FOLLOWED: Final = (
     "mean, amax or amin over dim 1 or -1 with keepdim=True"
 )
 
-_INSTEAD_OF_PRODUCTS: Final = (
-    "of products with matrices C is generated for s.forward(v), s.back(v) and s.feed_back(v) alone"
-)
-
 
 @dataclass(frozen=True)
 class _Shape:
@@ -43,15 +47,15 @@ class _Shape:
 
 
 @dataclass(frozen=True)
-class _Flat:
-    """A value whose dimension of size 1 was left out, until it is put back where it was."""
+class _Pass:
+    """The signals of a pass."""
 
-    value: Value
+    index: int
 
 
 @dataclass(frozen=True)
-class _Turned:
-    """Vectors of all events with their units along the rows of a matrix."""
+class _Flat:
+    """A value whose dimension of size 1 was left out, until it is put back where it was."""
 
     value: Value
 
@@ -66,6 +70,7 @@ class Follower:
         noises: (rule, noise) in the order of "noise" values.
         thetas: in the order of "theta" values.
         matrix_slots: (rule, state) in the order of "matrix_state" values.
+        own_slots: units by (rule, state), in the order of "own_matrix" values.
     """
 
     kind = "rule"
@@ -79,27 +84,35 @@ class Follower:
         noises: Sequence[tuple[str, str]] = (),
         thetas: Sequence[str] = (),
         matrix_slots: Sequence[tuple[str, str]] = (),
+        own_slots: Mapping[tuple[str, str], str] = MappingProxyType({}),
     ) -> None:
-        self._matrix_slots = matrix_slots
+        self._matrix_slots, self._own_slots = matrix_slots, own_slots
         self._values, self._slots, self._dtype = values, slots, dtype
         self._noises, self._thetas = noises, thetas
 
-    def follow(self, rule: Any, function: Callable[[Any], Any], site: Site = SOMEWHERE) -> Any:
+    def follow(
+        self,
+        rule: Any,
+        function: Callable[[Any], Any],
+        site: Site = SOMEWHERE,
+        pass_index: int = 0,
+    ) -> Any:
         """Return what a hook of a rule returns, with values in the place of tensors.
 
         Args:
             rule: whose hook it is.
             function: the hook.
             site: where it is called.
+            pass_index: in which pass.
 
         Raises:
             NotNativeError: it does what C is not generated for; with the line of the rule, and
                 what to write there.
         """
-        self._site = site
+        self._site, passes = site, getattr(rule.spec, "passes", 1)
         try:
             with TRACING:
-                graph, result = trace_twice(lambda s: function(Sited(s, site)))
+                graph, result = trace_twice(lambda s: function(Sited(s, site, pass_index, passes)))
             found = self._convert(graph, rule)
             return replaced(result, fx.Node, found.__getitem__)
         except NotNativeError as error:
@@ -135,7 +148,6 @@ class Follower:
         self._replicas, self._events, post = trial.post.shape
         pre, out = trial.pre.shape[-1], trial.output_error.shape[-1]
         self._units = {None: 1, "post": post, "pre": pre, "out": out}
-        self._of_matrices = {"weight": (post, pre), "rows": (post, 1)}
         return trial
 
     def _node(self, node: fx.Node, found: dict[fx.Node, Any], trial: Any, rule: Any) -> Any:
@@ -154,12 +166,20 @@ class Follower:
             return self._checked(node.target, self._values.product(node.target, *args[1:]), trial)
         method = isinstance(node.target, str)
         name: str | None = node.target if isinstance(node.target, str) else name_of(node.target)
+        if name == "getitem" and args[0] is PASSES:
+            return _Pass(args[1])
         if name == "getitem" and isinstance(args[0], _Shape):
             return self._size(args[0].of, args[1])
         if name == "size" and method and not kwargs:
             return self._size(*args) if len(args) > 1 else _Shape(args[0])
-        if any(isinstance(one, _Turned) for one in args):
-            return self._checked("bmm", self._summed_outer(name, args), trial)
+        if turns(name, args):
+            return self._checked("mT", self._turned(args[0]), trial)
+        if name in ("bmm", "matmul") and len(args) == 2 and not kwargs:
+            return self._checked("bmm", multiplied(self._values, *args), trial)
+        if name == "eye":
+            return self._checked(name, self._identity(args), trial)
+        is_turned = any(isinstance(one, Turned) for one in args)
+        args = unturned(args) if is_turned else args
         if name == "unsqueeze" and isinstance(args[0], _Flat):
             return self._checked(name, args[0].value, trial)
         if name == "softmax" and len(args) == 2 and args[1] in (-1, 2) and not kwargs:
@@ -173,18 +193,20 @@ class Follower:
         operation, operands = values
         if any(isinstance(operand, _Flat) for operand in operands):
             raise NotNativeError(f"'{name}' of a result without keepdim=True; add it")
+        if is_turned and operation not in ELEMENTWISE:
+            raise NotNativeError(f"it turns a matrix; {INSTEAD}")
         value = self._values.make(operation, *(self._values.value(v) for v in operands))
-        return self._checked(name, value, trial)
+        return self._checked(name, Turned(value) if is_turned else value, trial)
 
-    def _summed_outer(self, name: str | None, args: tuple[Any, ...]) -> Value:
-        """Return the sum over events of a b' for ``torch.bmm(a.mT, b)``."""
-        if name in ("bmm", "matmul") and len(args) == 2 and isinstance(args[0], _Turned):
-            row, column = args[0].value, self._values.value(args[1])
-            if (row.units, column.units, column.events) == ("post", "pre", True):
-                return self._values.make("outer", row, column)
-        raise NotNativeError(
-            "of what is turned it takes torch.bmm(a.mT, b) alone, a over post and b over pre"
-        )
+    def _turned(self, one: Any) -> Value | Turned:
+        return turned(self._values, one)
+
+    def _identity(self, args: tuple[Any, ...]) -> Value:
+        """Return 1 on the diagonal of a population by itself, for ``torch.eye(n)``."""
+        (size,) = args
+        if isinstance(size, Value) and size.operation == "units":
+            return self._values.make("eye", *size.arguments)
+        raise NotNativeError("of torch.eye(n) n is the size of a population, s.post.shape[-1]")
 
     def _attribute(self, args: Sequence[Any], trial: Any, rule: Any) -> Any:
         owner, name = args
@@ -196,8 +218,10 @@ class Follower:
             if name == "weight":
                 return self._values.make("weight")
             if name == "feedback":
-                raise NotNativeError(f"it reads the matrix 'feedback'; {_INSTEAD_OF_PRODUCTS}")
+                raise NotNativeError(f"it reads the matrix 'feedback'; {INSTEAD}")
             return self._values.signal(name)
+        if isinstance(owner, _Pass):
+            return self._values.signal(name, owner.index)
         if owner is THETA:
             return self._values.make("theta", self._thetas.index(f"{rule.spec.name}.{name}"))
         if owner is NOISE:
@@ -211,26 +235,26 @@ class Follower:
                 slot = self._matrix_slots.index((rule.spec.name, name))
                 return self._values.make("matrix_state", slot)
             if state.is_matrix:
-                raise NotNativeError(
-                    f"its state '{name}' is a matrix over '{state.over}'; declare it over "
-                    "'weight', 'post' or 'pre' where that does"
-                )
+                slot = [*self._own_slots].index((rule.spec.name, name))
+                units = self._own_slots[rule.spec.name, name].replace("out", self._values.out)
+                return self._values.make("own_matrix", slot, units)
             over = None if state.over == "one" else state.over
             return self._values.make("state", self._slots.index((rule.spec.name, name)), over)
         if isinstance(owner, Value) and name == "shape":
             return _Shape(owner)
-        if isinstance(owner, Value) and name == "dtype":
+        if isinstance(owner, Value) and name in ("dtype", "device"):
             return trial
-        if isinstance(owner, Value) and name == "mT" and owner.units == "post":
-            return _Turned(owner) if owner.events else self._values.make("rows", owner)
-        if isinstance(owner, Value) and name == "mT" and owner.units == "weight":
-            raise NotNativeError(f"it turns a matrix; {_INSTEAD_OF_PRODUCTS}")
+        if name == "mT":
+            return self._checked(name, self._turned(owner), trial)
         raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {FOLLOWED}")
 
     def _size(self, owner: Any, dim: Any) -> Value:
         if isinstance(owner, Value) and isinstance(dim, int):
-            if dim in (-1, 2) and owner.units is not None:
-                return self._values.make("units", owner.units)
+            rows, _, columns = (owner.units or "").rpartition("*")
+            if dim in (-1, 2) and columns:
+                return self._values.make("units", columns)
+            if dim in (1, -2) and rows:
+                return self._values.make("units", rows)
             if dim in (1, -2) and owner.events:
                 return self._values.make("events")
         raise NotNativeError(
@@ -238,12 +262,14 @@ class Follower:
             "s.batch for the size of the mini-batch, or s.post.shape[-1] for that of a population"
         )
 
-    def _checked(self, operation: str, value: Value, trial: Any) -> Any:
+    def _checked(self, operation: str, value: Value | Turned, trial: Any) -> Any:
         """Return a value whose numbers on trial are as C would give them.
 
         Raises:
             NotNativeError: type or shape differ.
         """
+        if isinstance(value, Turned):
+            return Turned(self._checked(operation, value.value, trial.mT))
         bits = operation in _BITS
         if isinstance(trial, bool | int | float):
             if bits:  # a true comparison is 1, but 1 and 2 have no bit in common
@@ -262,6 +288,8 @@ class Follower:
             )
         if trial.dim() == 0 or (trial.dim() == 3 and self._fits(value, trial.shape[1:])):
             return value
+        if trial.dim() == 2 and is_matrix(value.units) and self._fits(value, trial.shape):
+            return value  # such as 1 - torch.eye(n)
         if trial.dim() < 3 and (operation in _REDUCE or operation == "unsqueeze"):
             return _Flat(value)
         if trial.dim() != 3:
@@ -274,8 +302,9 @@ class Follower:
 
     def _fits(self, value: Value, shape: torch.Size) -> bool:
         """Return whether a result on trial varies over what its value varies over."""
-        if value.units in ("weight", "rows"):
-            return tuple(shape) == self._of_matrices[value.units]
+        if is_matrix(value.units):
+            rows, _, columns = str(value.units).partition("*")
+            return tuple(shape) == (self._units[rows], self._units[columns or None])
         return tuple(shape) == (self._events if value.events else 1, self._units[value.units])
 
 
@@ -284,8 +313,8 @@ _BITS = ("and_", "or_", "invert")
 _CASTS = ("to", "type_as")
 
 #: What the argument of a hook, and what belongs to its rule, become.
-SIGNALS, STATE, NOISE, THETA = object(), object(), object(), object()
-_OWN: Final = {"state": STATE, "noise": NOISE, "theta": THETA}
+SIGNALS, STATE, NOISE, THETA, PASSES = (object() for _ in range(5))
+_OWN: Final = {"state": STATE, "noise": NOISE, "theta": THETA, "passes": PASSES}
 
 
 def _looked_up(argument: Any, found: dict[fx.Node, Any]) -> Any:

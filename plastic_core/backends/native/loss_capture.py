@@ -13,6 +13,7 @@ from torch import Tensor, fx
 
 from plastic_core.api.loss import Loss
 from plastic_core.backends.native.follower import Follower
+from plastic_core.backends.native.matrix_forms import Turned
 from plastic_core.backends.native.operations import REDUCTIONS
 from plastic_core.backends.native.program import LossProgram, NotNativeError, Value, Values
 
@@ -110,7 +111,9 @@ class _ValueFollower(_OfLoss):
             return found[node.all_input_nodes[0]]
         return super()._node(node, found, trial, rule)
 
-    def _checked(self, operation: str, value: Value, trial: Any) -> Any:
+    def _checked(self, operation: str, value: Value | Turned, trial: Any) -> Any:
+        if isinstance(value, Turned):
+            raise NotNativeError(f"it turns what is over units; {_OVER_UNITS}")
         shape = (self._events, *((self._units[value.units],) if value.units else ()))
         if isinstance(trial, Tensor) and trial.shape[1:] != shape and trial.dim() > 0:
             raise NotNativeError(

@@ -8,6 +8,12 @@ from plastic_core.backends.native.operations import ELEMENTWISE
 from plastic_core.backends.native.program import Value
 
 
+def signals_of(signal: Value) -> str:
+    """Return the name of the signals that one is of: those of its pass."""
+    _, *more = signal.arguments
+    return f"s{more[1]}" if len(more) > 1 else "s"
+
+
 class Naming(ABC):
     """Names values; what computes them is added to the scopes of a subclass."""
 

@@ -48,7 +48,7 @@ _POINTERS = (
     *("alive", "periods", "weights", "weight_strides"),
     *("feedback", "feedback_strides", "feedback_rows"),
     *("states", "state_strides", "state_sizes", "matrix_states", "matrix_state_strides"),
-    "masks",
+    *("own_matrices", "own_strides", "masks"),
     *("thetas", "factors", "constants", "inputs", "targets", "order"),
     *("noise", "noise_names", "failed"),
 )
@@ -130,11 +130,15 @@ class NativeBackend:
         if code is None:
             if hooks.settle is not None:
                 raise NotNativeError("C is not generated for networks that settle")
-            if hooks.passes > 1:
-                raise NotNativeError("C is not generated for several passes in an update")
-            step, dtype = Description(circuit, hooks), parameters.weights[0].dtype
-            program = capture(step, dtype, self._ahead)
-            table = StepTable(step, program)
+            if hooks.input is not None:
+                raise NotNativeError(
+                    "C is not generated for several passes in an update that show different inputs "
+                    "(plastic_input)"
+                )
+            dtype = parameters.weights[0].dtype
+            first, *later = [Description(circuit, hooks, i) for i in range(hooks.passes)]
+            program = capture(first, dtype, later, self._ahead)
+            table = StepTable(first, program, later)
             source = self._emit(program, table, dtype)
             code = NativeCode(program, table, source, load_library(source, "plastic_train", flags))
         self.code = code
@@ -225,6 +229,7 @@ class NativeBackend:
         dtype = weights[0].dtype
         states = _by_layer(program.states, parameters)
         matrix_states = _by_layer(program.matrix_states, parameters)
+        own_matrices = _by_layer(program.own_matrices, parameters)
         layouts = [layout.numbers for layout in table.layouts.tables]
         columns = [thetas[name].to(dtype) for name in program.thetas]
         thetas_of_each = torch.stack(columns, 1) if columns else torch.zeros(len(weights[0]), 1)
@@ -267,6 +272,8 @@ class NativeBackend:
             state_sizes=self._integers([0 if s is None else s[0].numel() for s in states]),
             matrix_states=self._pointers(matrix_states),
             matrix_state_strides=self._strides(matrix_states),
+            own_matrices=self._pointers(own_matrices),
+            own_strides=self._strides(own_matrices),
             thetas=self._keep(thetas_of_each.contiguous()),
             constants=self._keep(torch.tensor([*program.constants, 0.0], dtype=dtype)),
             inputs=self._keep(inputs.contiguous()),

@@ -43,6 +43,8 @@ class NativeTangents(NativeBackend):
         job.feedback_tangents = self._pointers(feedback)
 
     def _emit(self, program: Program, table: StepTable, dtype: torch.dtype) -> str:
+        if program.passes > 1:
+            raise NotNativeError("several passes in an update are not differentiated in C")
         if program.transformed:
             raise NotNativeError(
                 "transforms, and matrices element by element, are not differentiated in C"

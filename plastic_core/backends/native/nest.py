@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plastic_core.backends.native.naming import Naming
+from plastic_core.backends.native.naming import Naming, signals_of
 from plastic_core.backends.native.program import Value
 
 
@@ -31,7 +31,8 @@ class Nest(Naming):
 
     def _leaf(self, value: Value) -> str | None:
         if value.operation in ("signal", "tangent"):
-            signal, owner = value.arguments[0], "s" if value.operation == "signal" else "ds"
+            signal = value.arguments[0]
+            owner = signals_of(value) if value.operation == "signal" else "ds"
             name = f"{owner}_{signal}"
             if name not in self._pointers:
                 self._pointers.add(name)

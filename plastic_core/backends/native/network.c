@@ -25,8 +25,8 @@ typedef struct {
     const operation_t *operation;
     const int64_t *rows, *columns; /* [projections], of W */
     const int64_t *events;     /* [projections], of an update, in mini-batches */
-    const int64_t *signals;    /* [projections, SIGNALS], places or -1 */
-    const int64_t *kinds;      /* [projections], index into the table of kinds */
+    const int64_t *signals;    /* [PASSES, projections, SIGNALS], places or -1 */
+    const int64_t *kinds;      /* [PASSES, projections], index into the table of kinds */
     const int64_t *layout_begins, *layout; /* where each layout begins, and the layouts */
     const uint8_t *alive;      /* [replicas] */
     const int64_t *periods;    /* [replicas], updates that wait before they are added */
@@ -39,6 +39,8 @@ typedef struct {
     const int64_t *state_strides, *state_sizes; /* of one replica; size 0 for null */
     real *const *matrix_states; /* [projections, MATRIX_STATES], each [replicas, n_post, n_pre] or null */
     const int64_t *matrix_state_strides;
+    real *const *own_matrices; /* [projections, OWN_MATRICES], null where the rule does not act */
+    const int64_t *own_strides;
     real *const *masks;        /* [projections], each [n_post, n_pre] of 0 and 1, null for all 1 */
     const real *thetas;        /* [replicas, THETAS] */
     const real *factors;       /* [updates of the run, THETAS] of thetas, or null */
@@ -86,10 +88,12 @@ typedef struct {
     increment_t on_weight, on_feedback;
     increment_t on_weight_back; /* whose columns are W' v, of these v */
     signals_t all;             /* of all events */
+    const signals_t *later[PASSES]; /* the same of the passes behind the first */
     real *buffers[BUFFERS + 1];
     real *state[STATES + 1];
     uint64_t noise[NOISES + 1]; /* their names */
     matrix_t matrix_state[MATRIX_STATES + 1]; /* in tiles as W is */
+    matrix_t own[OWN_MATRICES + 1]; /* those over other populations */
 } projection_t;
 
 typedef struct {
@@ -109,7 +113,7 @@ typedef struct {
     projection_t *ahead;       /* whose inputs are taken up ahead, or null, */
     ahead_t block;             /* and what they give */
     real *inputs;              /* [together * batch] */
-    projection_t *projections;
+    projection_t *projections; /* of each pass */
     layout_t *layouts;
     /* scratch: z before its lanes are added up and after it, and of what waits */
     vec *sums;
@@ -267,7 +271,8 @@ static void bind(network_t *net, long events) {
     }
     net->input = vectors_at(net, job->input);
     net->output = vectors_at(net, job->output);
-    for (long l = 0; l < job->projections; l++) {
+    /* those of the first pass last, for what they learn by is of all passes */
+    for (long l = PASSES * job->projections - 1; l >= 0; l--) {
         projection_t *p = &net->projections[l];
         real **signal = (real **)&p->all;
         for (long s = 0; s < SIGNALS; s++)

@@ -99,6 +99,9 @@ REDUCTIONS: Final[dict[str, Reduction]] = {
 #: Products with a matrix, and the population that they lead to.
 PRODUCTS: Final[dict[str, str]] = {"forward": "post", "back": "pre", "feed_back": "pre"}
 
+#: Products with a matrix that a rule keeps, M v and M' v.
+KEPT_PRODUCTS: Final = ("times", "times_back")
+
 _ALIASES: Final[dict[str, str]] = {
     "subtract": "sub",
     "multiply": "mul",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from plastic_core.api.signals import BACK, MATRIX_SIGNALS, SIGNALS
-from plastic_core.backends.native.operations import PRODUCTS, REDUCTIONS
+from plastic_core.backends.native.operations import KEPT_PRODUCTS, PRODUCTS, REDUCTIONS
 
 
 class Needs(NamedTuple):
@@ -34,15 +34,18 @@ class Value:
     Attributes:
         operation: "signal", "state", "noise", "matrix_state", "number", "theta", "batch", "events"
             (their number), "units", or a key of `operations.ELEMENTWISE`, `operations.REDUCTIONS`
-            or `operations.PRODUCTS`. In what varies over the elements of W also "weight",
-            "weight_noise", "outer", of two vectors and summed over the events, "rows", a vector
-            along the rows, and "along", one along the columns or a number.
+            or `operations.PRODUCTS`, or of `operations.KEPT_PRODUCTS`. In what varies over the
+            elements of a matrix also "weight", "weight_noise", "own_matrix", a state over another
+            matrix than W, "eye", "outer", of two vectors and summed over the events, "rows", a
+            vector along the rows, and "along", one along the columns or a number.
             Where C is to differentiate, also "tangent", of a signal, and "chosen", 1 where the
             direction is that of a theta.
-        arguments: values, and for leaves what names them.
+        arguments: values, and for leaves what names them; for a signal of a pass behind the first
+            its name, its units and the pass.
         events: whether it differs between the events of a mini-batch.
-        units: "pre", "post" or "out", the population that it varies over, "weight" where it varies
-            over the elements of W, "rows" where over its rows, or None.
+        units: "pre", "post" or "out", the population that it varies over, or None; of a matrix the
+            populations of its rows and of its columns, such as "post*pre", and "post*" where it
+            varies over the rows alone.
         level: how many reductions and products lie below it.
     """
 
@@ -69,7 +72,7 @@ class MatrixUpdate:
         products: the outer products, one for each different row factor.
         row_decay: the fraction of each row that decays, or None.
         column_decay: the same for columns.
-        dense: what is added element by element, over "weight", or None.
+        dense: what is added element by element, over `WEIGHT`, or None.
         sent_back: outer products whose column is W' v; `column` is v, over "post".
     """
 
@@ -98,6 +101,7 @@ class Kind:
         state_units: for each slot the population that the state belongs to, None for a number.
         forward: z, where a rule computes it, or None for W pre.
         transform: what becomes of the increment of W, or None where it is added as it is.
+        matrices: (slot, new value) of states over other matrices, "own_matrix" values.
     """
 
     needs: Needs
@@ -108,6 +112,7 @@ class Kind:
     state_units: dict[int, str | None]
     forward: Value | None = None
     transform: MatrixTransform | None = None
+    matrices: list[tuple[int, Value]] = field(default_factory=list)
 
 
 @dataclass
@@ -144,7 +149,7 @@ class Program:
 
     Attributes:
         kinds: the different kinds of projections.
-        kind_of: which one each projection is.
+        kind_of: which one each projection is, in each pass.
         thetas: names of the rules, in the order of `Value`s "theta".
         constants: numbers of the rules, kept out of the source.
         states: for each slot the key of the state at each projection, or None.
@@ -154,6 +159,9 @@ class Program:
         loss: what happens at the output.
         noises: for each projection the names of its noise, as numbers.
         ahead: the projection that sends the input, whose inputs are known ahead, or None.
+        passes: how often something is shown in an update.
+        own_matrices: the same as `matrix_states`, of states over other matrices.
+        own_units: of each of these slots.
     """
 
     kinds: list[Kind]
@@ -167,6 +175,9 @@ class Program:
     loss: LossProgram
     noises: list[list[int]]
     ahead: int | None
+    passes: int
+    own_matrices: list[list[str | None]]
+    own_units: list[str]
 
     @property
     def transformed(self) -> bool:
@@ -189,8 +200,17 @@ ONE_AT_A_TIME: Final = (
     "elements"
 )
 
-# Units of what varies over the elements of W, or over its rows.
-_OF_A_MATRIX: Final = frozenset({"weight", "rows"})
+_DIFFERENT: Final = (
+    "it combines populations of different sizes; write a sum or mean over one of them"
+)
+
+#: Units of what varies over the elements of W.
+WEIGHT: Final = "post*pre"
+
+
+def is_matrix(units: str | None) -> bool:
+    """Return whether units are those of a matrix, or of its rows."""
+    return units is not None and "*" in units
 
 
 class Values:
@@ -199,17 +219,21 @@ class Values:
     Attributes:
         constants: the numbers among them.
         known: values that stand for a signal at the present projection.
+        later: the same for the signals of each pass behind the first.
+        out: what the units of the output are called at the present projection.
     """
 
     def __init__(self) -> None:
         self.constants: list[float] = []
         self.known: dict[str, Value] = {}
+        self.later: list[dict[str, Value]] = []
+        self.out = "out"
         self._made: dict[tuple[Any, ...], Value] = {}
 
     def make(self, operation: str, *arguments: Any) -> Value:
         """Return the value of an operation, the same object for the same arguments."""
         if operation in REDUCTIONS:
-            if arguments[0].units in _OF_A_MATRIX:
+            if is_matrix(arguments[0].units):
                 raise NotNativeError(ONE_AT_A_TIME)
             vanishing = REDUCTIONS[operation].over
             if not (arguments[0].events and "events" in vanishing) and not (
@@ -224,17 +248,20 @@ class Values:
 
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
         values = [a for a in arguments if isinstance(a, Value)]
-        units = {v.units for v in values} - {None}
-        if operation in ("weight", "weight_noise", "matrix_state", "outer", "rows"):
-            return Value(
-                operation, arguments, False, "rows" if operation == "rows" else "weight", 0
-            )
-        if units & _OF_A_MATRIX and operation != "along":
+        units = {v.units for v in values if v.units is not None}
+        if operation in ("weight", "weight_noise", "matrix_state"):
+            return Value(operation, arguments, False, WEIGHT, 0)
+        if operation == "own_matrix":
+            return Value(operation, arguments, False, arguments[1], 0)
+        if operation == "eye":
+            return Value(operation, arguments, False, f"{arguments[0]}*{arguments[0]}", 0)
+        if operation in ("outer", "rows"):
+            row, column = (*(v.units for v in values), "")[:2]
+            return Value(operation, arguments, False, f"{row}*{column}", 0)
+        if any(map(is_matrix, units)) and operation != "along":
             return self._over_a_matrix(operation, arguments, units)
         if len(units) > 1:
-            raise NotNativeError(
-                "it combines populations of different sizes; write a sum or mean over one of them"
-            )
+            raise NotNativeError(_DIFFERENT)
         events = any(v.events for v in values)
         over: str | None = next(iter(units), None)
         level = max((v.level for v in values), default=0)
@@ -249,23 +276,28 @@ class Values:
         elif operation in PRODUCTS:
             level += 1
             over = PRODUCTS[operation]
+        elif operation in KEPT_PRODUCTS:
+            level += 1
+            over = arguments[-1]
         elif operation in REDUCTIONS:
             level += 1
             along = REDUCTIONS[operation].over
             events, over = events and "events" not in along, None if "units" in along else over
         return Value(operation, arguments, events, over, level)
 
-    def _over_a_matrix(
-        self, operation: str, arguments: tuple[Any, ...], units: set[str | None]
-    ) -> Value:
-        """Return what varies over the elements of W, or over its rows."""
+    def _over_a_matrix(self, operation: str, arguments: tuple[Any, ...], units: set[str]) -> Value:
+        """Return what varies over the elements of a matrix, or over its rows."""
 
         def inside(one: Any) -> Any:
-            if not isinstance(one, Value) or one.units in _OF_A_MATRIX or one.operation == "number":
+            if not isinstance(one, Value) or is_matrix(one.units) or one.operation == "number":
                 return one
             return self.make("along", one)
 
-        over = "rows" if units == {"rows"} else "weight"
+        rows = {row for row, star, _ in (one.partition("*") for one in units) if star}
+        columns = {one.rpartition("*")[2] for one in units} - {""}
+        if len(rows) > 1 or len(columns) > 1:
+            raise NotNativeError(_DIFFERENT)
+        over = f"{rows.pop()}*{''.join(columns)}"
         return Value(operation, tuple(map(inside, arguments)), False, over, 0)
 
     def number(self, value: float) -> Value:
@@ -295,10 +327,22 @@ class Values:
                 return self.signal(signal)
         return self.make(name, vector)
 
-    def signal(self, name: str) -> Value:
+    def times(self, vector: Value, matrix: Value, transposed: bool = False) -> Value:
+        """Return the product of a state over a matrix with a vector, M v or M' v."""
+        rows, columns = str(matrix.units).split("*")
+        kind, slot, _ = (matrix.operation, *matrix.arguments, None)[:3]
+        if transposed:
+            return self.make("times_back", vector, kind, slot, columns)
+        return self.make("times", vector, kind, slot, rows)
+
+    def signal(self, name: str, pass_index: int = 0) -> Value:
         """Return a signal."""
-        known = self.known.get(name)
-        return known if known is not None else self.make("signal", name)
+        known = self.later[pass_index - 1] if pass_index else self.known
+        if name in known:
+            return known[name]
+        if pass_index:
+            return self.make("signal", name, _UNITS.get(name), pass_index)
+        return self.make("signal", name)
 
     def value(self, value: Any) -> Value:
         """Return `value`, or a constant where it is a number."""

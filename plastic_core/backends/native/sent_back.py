@@ -43,7 +43,7 @@ def send_back_later(kind: Kind, values: Values) -> None:
         RankOne(row, values.signal(_SOURCES[column.arguments[0]])) for column, row in later.items()
     ]
     others = [value for product in (*known, *back) for value in (product.row, product.column)]
-    others += [value for _, value in kind.states]
+    others += [value for _, value in (*kind.states, *kind.matrices)]
     others += [v for v in (update.row_decay, kind.forward, kind.propagate) if v is not None]
     read = _all_of(others)
     if later and not any(value in later or value.operation in _WITH_W for value in read):

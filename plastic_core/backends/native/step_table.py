@@ -6,7 +6,7 @@ The same C carries out any of them, so that a library serves networks of any dep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.circuit import Apply, Node, Send
@@ -14,7 +14,7 @@ from plastic_core.api.maps import Activate, Add, Constant, Guarded, Normalise, O
 from plastic_core.api.step_maps import AtPlace, Follow, Join
 from plastic_core.backends.native.code import NOWHERE, Code, Operation
 from plastic_core.backends.native.layouts import LAID_OUT, Layouts
-from plastic_core.backends.native.program import NotNativeError, Program
+from plastic_core.backends.native.program import Kind, NotNativeError, Program
 from plastic_core.backends.native.vectors import Vectors
 from plastic_core.backends.step.description import (
     SENT_BACK,
@@ -28,22 +28,23 @@ _OUTPUT_ERRORS = "C is not generated for feedback from the outputs to several pl
 
 
 class StepTable:
-    """One step of a circuit.
+    """One step of a circuit, or the passes of an update.
 
     Args:
         step: what to do.
         program: what its rules compute.
+        later: what to do in the passes behind the first.
 
     Attributes:
         vectors: where they lie.
         operations: in order.
-        forward: how many of them there are until the outputs are known.
-        signals: for each projection the places of its signals, by name.
+        forward: how many of them there are until the outputs are known, those of the first pass.
+        signals: for each pass and projection the places of its signals, by name.
         events: of one sample in an update of each projection.
         input: the place of the input.
-        output: that of what the output function gives.
+        output: that of what the output function gives, in the first pass.
         answers: how often it gives something for each sample.
-        ahead: the projection that sends the input, once and without a mask, or -1.
+        ahead: the projection that sends the input, once in an update and without a mask, or -1.
         activations: the different activation functions.
         layouts: how populations are laid out.
         shared: of each projection whether it sends at several places at once.
@@ -53,22 +54,17 @@ class StepTable:
         NotNativeError: the circuit has something that C is not generated for.
     """
 
-    def __init__(self, step: Description, program: Program) -> None:
-        self._step, circuit, self._constants = step, step.circuit, program.constants
-        self._propagate = [program.kinds[kind].propagate for kind in program.kind_of]
+    def __init__(
+        self, step: Description, program: Program, later: Sequence[Description] = ()
+    ) -> None:
+        circuit, self._constants = step.circuit, program.constants
         self.vectors = Vectors(circuit)
         self.operations: list[Operation] = []
         self.activations: list[Activation] = []
         self.layouts = Layouts(circuit, self.vectors)
         self.shared = [circuit.places(sends[0].z) > 1 for sends in circuit.sends]
         self.masked = [matrix.mask is not None for matrix in circuit.matrices]
-        self.signals: list[dict[str, int]] = [{} for _ in circuit.sends]
-        # how many parts the error of a node has, which of them came, and where it is no node's
-        self._parts = Counter(node for back in step.backward for node in _written(back))
-        self._begun: set[Node] = set()
-        self._elsewhere: dict[Node, int] = {}
-        # what puts errors one after the other, before they are sent back
-        self._error_copies: dict[Send, list[Operation]] = {}
+        self.signals: list[dict[str, int]] = []
         self._begin: dict[Send, int] = {}
         self.events = []
         for sends in circuit.sends:
@@ -81,34 +77,36 @@ class StepTable:
         self.output = self.vectors.at("node", circuit.output)
         self.answers = circuit.answers
         self.ahead = NOWHERE if program.ahead is None else program.ahead
+        kinds = [program.kinds[kind] for kind in program.kind_of]
+        self.forward = 0
+        self._last = step.hooks.passes - 1
+        for one in (step, *later):
+            self._add(one, kinds)
+
+    def _add(self, step: Description, kinds: Sequence[Kind]) -> None:
+        """Add the operations of one pass."""
+        circuit, self._step = step.circuit, step
+        self.vectors.pass_index = step.index
+        # each pass has projections of its own, which share their matrices
+        self._first = step.index * len(circuit.sends)
+        self._propagate = [kind.propagate for kind in kinds[self._first :]]
+        self._signals: list[dict[str, int]] = [{} for _ in circuit.sends]
+        self.signals += self._signals
+        # how many parts the error of a node has, which of them came, and where it is no node's
+        self._parts = Counter(node for back in step.backward for node in back.written)
+        self._begun: set[Node] = set()
+        self._elsewhere: dict[Node, int] = {}
+        # what puts errors one after the other, before they are sent back
+        self._error_copies: dict[Send, list[Operation]] = {}
         self._go_forward()
-        self.forward = len(self.operations)
+        self.forward = self.forward or len(self.operations)
         self._compare()
         self._go_back()
-
-    def _gather(
-        self, kind: str, nodes: Sequence[Node], owner: int | None = None
-    ) -> tuple[int, list[Operation]]:
-        """Return where nodes lie one after the other, and for each a copy where they do not.
-
-        Copies are made once, for all or for each owner.
-        """
-        first = nodes[0]
-        if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
-            return self.vectors.at(kind, first), []
-        key = (kind, owner, *nodes)
-        copied = key in self.vectors
-        buffer = self.vectors.buffer(key, self._step.circuit.units[first.series], len(nodes))
-        copies = [
-            Operation(Code.COPY, (self.vectors.at(kind, node), self.vectors.place(buffer, i)))
-            for i, node in enumerate(nodes)
-        ]
-        return self.vectors.place(buffer), [] if copied else copies
 
     def _own(self, p: int, name: str) -> None:
         """Make room for a signal that is no node's."""
         units = self._step.circuit.units[self._step.circuit.sends[p][0].pre.series]
-        self.signals[p][name] = self.vectors.room((name, p), units, self.events[p])
+        self._signals[p][name] = self.vectors.room((name, p), units, self.events[p])
 
     # forward
 
@@ -119,7 +117,7 @@ class StepTable:
                 at = (self.vectors.at("node", operation.pre), self.vectors.at("node", operation.z))
                 count = circuit.places(operation.z)
                 p, begin = operation.projection, self._begin[operation]
-                self.operations.append(Operation(Code.SEND, at, p, begin, count))
+                self.operations.append(Operation(Code.SEND, at, self._first + p, begin, count))
             elif type(operation) is Apply:
                 self._apply(operation)
             else:
@@ -130,7 +128,7 @@ class StepTable:
                 if name == "z" and name not in self._step.reads[p]:
                     continue
                 nodes = [node for send in sends for node in getattr(circuit.events(send), of)]
-                self.signals[p][name], copies = self._gather("node", nodes)
+                self._signals[p][name], copies = self.vectors.gather("node", nodes)
                 self.operations += copies
 
     def _apply(self, operation: Apply) -> None:
@@ -192,16 +190,17 @@ class StepTable:
         """Find the error of the output, and make room for what comes back."""
         step, circuit = self._step, self._step.circuit
         if step.error:
-            places = (self.output, self.vectors.at("error", circuit.logits))
+            output = self.vectors.at("node", circuit.output)
+            places = (output, self.vectors.at("error", circuit.logits))
             self.operations.append(Operation(Code.COMPARE, places, count=self.answers))
         if any({"target", "loss"} & reads for reads in step.reads):
             place = self.vectors.at("target", circuit.output)
             self.operations.append(Operation(Code.TARGET, (place,), count=self.answers))
         for p, sends in enumerate(circuit.sends):
-            signals, events = self.signals[p], [circuit.events(send) for send in sends]
+            signals, events = self._signals[p], [circuit.events(send) for send in sends]
             if step.errors[p]:
                 nodes = [step.slot(node) for one in events for node in one.error]
-                signals["error"], copies = self._gather("error", nodes, p)
+                signals["error"], copies = self.vectors.gather("error", nodes, p)
                 for send in sends if copies else ():
                     begin = self._begin[send]
                     count = len(circuit.events(send).error)
@@ -221,7 +220,7 @@ class StepTable:
                 if self.answers > 1:  # those of its own steps
                     signals[name] = self.vectors.at(kind, node, events[0].error[0].step)
                     continue
-                signals[name], copies = self._gather(kind, [node] * self.events[p])
+                signals[name], copies = self.vectors.gather(kind, [node] * self.events[p])
                 self.operations += copies
             for name in sorted(SENT_BACK.keys() & step.reads[p]):
                 self._own(p, name)
@@ -229,7 +228,7 @@ class StepTable:
     def _repeat(self, p: int, name: str, place: int) -> None:
         """Give each place of a projection what belongs to its sample."""
         units = self._step.circuit.units[self._step.circuit.output.series]
-        to = self.signals[p][name] = self.vectors.room((name, p), units, self.events[p])
+        to = self._signals[p][name] = self.vectors.room((name, p), units, self.events[p])
         self.operations.append(Operation(Code.REPEAT, (place, to), count=self.events[p]))
 
     def _go_back(self) -> None:
@@ -261,7 +260,8 @@ class StepTable:
             else:
                 self._elsewhere[back.into] = self.vectors.place(sent, begin)
         count = nodes * self._step.circuit.places(back.send.z)
-        self.operations.append(Operation(Code.SEND_BACK, places, p, begin, count))
+        which = self._first + p
+        self.operations.append(Operation(Code.SEND_BACK, places, which, begin, count))
         self.operations += adds
 
     def _sent_back_alone(self, p: int, into: Node) -> int | None:
@@ -272,7 +272,7 @@ class StepTable:
         name = signal.arguments[0] if signal.operation == "signal" else ""
         if self._parts[into] > 1 or into in self._step.read_errors or name not in SENT_BACK:
             return None
-        return self.vectors.places[self.signals[p][name]][0]
+        return self.vectors.places[self._signals[p][name]][0]
 
     def _into(self, node: Node, events: int = 1) -> tuple[int, list[Operation]]:
         """Return where a part of a node's error goes, and what adds it to other parts."""
@@ -322,9 +322,9 @@ class StepTable:
 
     def _pre_error_back(self, back: PreError) -> None:
         circuit, p = self._step.circuit, back.send.projection
-        if "pre_error" not in self.signals[p]:
+        if "pre_error" not in self._signals[p]:
             self._own(p, "pre_error")
-        buffer, _ = self.vectors.places[self.signals[p]["pre_error"]]
+        buffer, _ = self.vectors.places[self._signals[p]["pre_error"]]
         begin, nodes = self._begin[back.send], circuit.events(back.send).pre
         into, error = self.vectors.place(buffer, begin), self._arrived(back.error)
         gate = circuit.gate(back.population) if back.gated and self._step.hooks.gated else None
@@ -335,7 +335,7 @@ class StepTable:
                 units = circuit.units[back.population.series]
                 gated = self.vectors.room(("gated", p), units, places)
             else:
-                buffer, first = self.vectors.places[self.signals[p]["pre"]]
+                buffer, first = self.vectors.places[self._signals[p]["pre"]]
                 y, count = self.vectors.place(buffer, first + begin), len(nodes) * places
                 gated = into
             at = (error, y, y, gated)
@@ -346,19 +346,24 @@ class StepTable:
             self.operations.append(Operation(Code.COPY, (error, into), count=len(nodes) * places))
         self.operations += self.layouts.read_error(back.send.pre, error, into)
 
-    def _learn(self, count: int) -> None:
-        """Let those projections learn whose signals are complete after so many parts."""
+    def _learn(self, parts: int) -> None:
+        """Let those projections learn whose signals are complete after so many parts.
+
+        They learn in the last pass.
+        """
         step, circuit = self._step, self._step.circuit
         for p in reversed(range(len(circuit.sends))):
-            if step.complete_after[p] != count:
+            if step.complete_after[p] != parts:
                 continue
             for send in circuit.sends[p]:
                 self.operations += self._error_copies.pop(send, [])
             if not step.propagates[p] and SENT_BACK.keys() & step.reads[p]:
-                self.operations.append(Operation(Code.SEND_BACK, (), p, 0, self.events[p]))
-            if "pre_error" in step.reads[p] and "pre_error" not in self.signals[p]:
+                which, count = self._first + p, self.events[p]
+                self.operations.append(Operation(Code.SEND_BACK, (), which, 0, count))
+            if "pre_error" in step.reads[p] and "pre_error" not in self._signals[p]:
                 self._gather_pre_error(p)
-            self.operations.append(Operation(Code.LEARN, which=p))
+            if step.index == self._last:
+                self.operations.append(Operation(Code.LEARN, which=p))
 
     def _gather_pre_error(self, p: int) -> None:
         circuit = self._step.circuit
@@ -370,15 +375,8 @@ class StepTable:
         slots = [self._step.slot(node) for node in below if node is not None]
         if len(slots) < len(nodes):
             raise NotNativeError("C is not generated for a pre_error of which a part is gated")
-        self.signals[p]["pre_error"], copies = self._gather("error", slots, p)
+        self._signals[p]["pre_error"], copies = self.vectors.gather("error", slots, p)
         self.operations += copies
-
-
-def _written(back: SendBack | MapBack | PreError) -> Iterator[Node]:
-    """Yield the nodes of whose error a part comes."""
-    if not isinstance(back, PreError):
-        into = (back.into,) if isinstance(back, SendBack) else back.into
-        yield from (node for node in into if node is not None)
 
 
 def _unknown(kind: str, what: object) -> str:

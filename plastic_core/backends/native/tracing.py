@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -13,20 +14,43 @@ from torch import fx
 
 from plastic_core.api import site as sites
 from plastic_core.api import update as updates
+from plastic_core.api.signals import MATRIX_SIGNALS, SIGNAL_NAMES
 from plastic_core.api.site import SITE_NAMES, Site
 from plastic_core.api.update import Decay, Dense, Outer, Part, Sum, Update
 from plastic_core.backends.native.proxy import Proxy
 
 
 class Sited:
-    """Signals that know where they are, before anything is computed."""
+    """Signals that know where they are, and in which pass, before anything is computed.
 
-    def __init__(self, signals: Any, site: Site) -> None:
-        self._signals = signals
-        self._known = {name: getattr(site, name) for name in SITE_NAMES} | {"learning": True}
+    Args:
+        signals: a proxy.
+        site: where they are.
+        pass_index: which pass it is.
+        passes: how many there are.
+    """
+
+    def __init__(self, signals: Any, site: Site, pass_index: int = 0, passes: int = 1) -> None:
+        self._signals, self._passes = signals, passes
+        self._known = {name: getattr(site, name) for name in SITE_NAMES}
+        self._known |= {"learning": True, "pass_index": pass_index}
 
     def __getattr__(self, name: str) -> Any:
+        if name == "passes" and self._passes > 1:
+            later = self._signals.passes
+            return (self, *(_Later(self, later[k], k) for k in range(1, self._passes)))
         return self._known[name] if name in self._known else getattr(self._signals, name)
+
+
+class _Later:
+    """Signals of a pass behind the first, with which it shares all but the signals."""
+
+    def __init__(self, first: Sited, signals: Any, pass_index: int) -> None:
+        self._first, self._signals, self.pass_index = first, signals, pass_index
+
+    def __getattr__(self, name: str) -> Any:
+        own = name in SIGNAL_NAMES - MATRIX_SIGNALS
+        return getattr(self._signals if own else self._first, name)
 
 
 class _Tracer(fx.Tracer):
@@ -80,9 +104,27 @@ def _trace(function: Callable[[Any], Any]) -> tuple[fx.Graph, Any]:
         # a proxy of an attribute gets its node when it is first asked for
         returned.append(replaced(function(s), fx.Proxy, lambda proxy: proxy.node))
 
-    graph = tracer.trace(call)
+    with _eye_of_any_size():
+        graph = tracer.trace(call)
     graph.owning_module = fx.GraphModule(tracer.root, graph)
     return graph, returned[0]
+
+
+@contextmanager
+def _eye_of_any_size() -> Iterator[None]:
+    """Let torch.eye take a size that is a proxy, which torch itself looks into."""
+    eye = torch.eye
+
+    def made(n: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(n, fx.Proxy):
+            return n.tracer.create_proxy("call_function", eye, (n, *args), kwargs)
+        return eye(n, *args, **kwargs)
+
+    torch.eye = made
+    try:
+        yield
+    finally:
+        torch.eye = eye
 
 
 def replaced(result: Any, kind: type, function: Callable[[Any], Any]) -> Any:

@@ -15,9 +15,10 @@ import torch
 from plastic_core.api.plugin import Transform
 from plastic_core.api.specs import State
 from plastic_core.backends.native.follower import FOLLOWED, SIGNALS, STATE, Follower
-from plastic_core.backends.native.operations import REDUCTIONS
+from plastic_core.backends.native.operations import KEPT_PRODUCTS, REDUCTIONS
 from plastic_core.backends.native.program import (
     ONE_AT_A_TIME,
+    WEIGHT,
     MatrixTransform,
     MatrixUpdate,
     NotNativeError,
@@ -122,12 +123,12 @@ class _MatrixValues(Values):
     """Values over W; what combines rows with columns, or either with W, varies over W."""
 
     def _new(self, operation: str, arguments: tuple[Any, ...]) -> Value:
-        if operation in REDUCTIONS:
+        if operation in (*REDUCTIONS, *KEPT_PRODUCTS, "eye"):
             raise NotNativeError(ONE_AT_A_TIME)
         units = {v.units for v in arguments if isinstance(v, Value)} - {None}
-        over = "weight" if len(units) > 1 else next(iter(units), None)
+        over = WEIGHT if len(units) > 1 else next(iter(units), None)
         if operation in ("signal", "matrix_state"):
-            over = "weight"
+            over = WEIGHT
         elif operation == "state":
             over = arguments[1]
         return Value(operation, arguments, False, over, 0)
@@ -154,7 +155,7 @@ class _TransformFollower(Follower):
             None: {(1, 1)},
             "post": {(rows, 1), (1, rows)},
             "pre": {(columns, 1), (1, columns)},
-            "weight": {(rows, columns)},
+            WEIGHT: {(rows, columns)},
         }
         return tuple(shape) in allowed[value.units]
 
@@ -170,11 +171,14 @@ class _TransformFollower(Follower):
             return self._values.make("state", slot, state.over)
         if isinstance(owner, Value) and name == "mT":
             return owner
-        if isinstance(owner, Value) and name == "dtype":
+        if isinstance(owner, Value) and name in ("dtype", "device"):
             return trial
         if name == "shape":
             return self._size(owner, None)
         raise NotNativeError(f"it reads the attribute '{name}' of a tensor; {FOLLOWED}")
+
+    def _turned(self, one: Any) -> Any:
+        return one  # it varies over the same, and is told apart by its shape
 
     def _size(self, owner: Any, dim: Any) -> Value:
         raise NotNativeError("it reads the size of a matrix; write a parameter for it")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from plastic_core.api.circuit import Circuit, Node
+from plastic_core.backends.native.code import Code, Operation
 
 
 class Vectors:
@@ -17,7 +18,10 @@ class Vectors:
         units: of the vectors of each buffer.
         nodes: in each buffer: vectors of one sample.
         places: buffer and number of each vector.
+        pass_index: of the pass whose vectors are asked for; passes share the input alone.
     """
+
+    pass_index = 0
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
@@ -31,10 +35,15 @@ class Vectors:
             self._steps[node.series] = max(node.step + 1, self._steps.get(node.series, 0))
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._buffers
+        return self._of_pass(key) in self._buffers
+
+    def _of_pass(self, key: Hashable) -> Hashable:
+        shared = key == ("node", self._circuit.input.series)
+        return key if shared else (self.pass_index, key)
 
     def buffer(self, key: Hashable, units: int, nodes: int) -> int:
         """Return the buffer of a key, which is made where it is not there."""
+        key = self._of_pass(key)
         if key not in self._buffers:
             self._buffers[key] = len(self.units)
             self.units.append(units)
@@ -62,3 +71,22 @@ class Vectors:
         nodes = self._steps[node.series] * places
         buffer = self.buffer((kind, node.series), 1 if kind == "scale" else units, nodes)
         return self.place(buffer, node.step * places + place)
+
+    def gather(
+        self, kind: str, nodes: Sequence[Node], owner: int | None = None
+    ) -> tuple[int, list[Operation]]:
+        """Return where nodes lie one after the other, and for each a copy where they do not.
+
+        Copies are made once, for all or for each owner.
+        """
+        first = nodes[0]
+        if all(node == Node(first.series, first.step + i) for i, node in enumerate(nodes)):
+            return self.at(kind, first), []
+        key = (kind, owner, *nodes)
+        copied = key in self
+        buffer = self.buffer(key, self._circuit.units[first.series], len(nodes))
+        copies = [
+            Operation(Code.COPY, (self.at(kind, node), self.place(buffer, i)))
+            for i, node in enumerate(nodes)
+        ]
+        return self.place(buffer), [] if copied else copies

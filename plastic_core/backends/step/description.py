@@ -48,6 +48,11 @@ class SendBack:
     whole: Node | None
     at_once: bool
 
+    @property
+    def written(self) -> tuple[Node, ...]:
+        """The nodes of whose gradient it is a part."""
+        return () if self.into is None else (self.into,)
+
 
 @dataclass(frozen=True, eq=False)
 class MapBack:
@@ -62,6 +67,11 @@ class MapBack:
     apply: Apply
     error: Node
     into: tuple[Node | None, ...]
+
+    @property
+    def written(self) -> tuple[Node, ...]:
+        """The nodes of whose gradient it gives a part."""
+        return tuple(node for node in self.into if node is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +91,7 @@ class PreError:
     error: Node
     gated: bool
     layouts: tuple[Map, ...]
+    written: tuple[Node, ...] = ()  # a signal is no gradient
 
 
 class Description:
