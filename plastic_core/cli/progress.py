@@ -57,7 +57,7 @@ class RunView:
     def begin(self, planned: RunResult) -> None:
         """Say what is used, before training."""
         record = planned.record
-        network, shape = record["network"], planned.curves.attrs["network"]
+        network, shape = record["network"], self._plan.network.shape
         lines = [
             f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}"
             + (f", {network['loss']}" if "loss" in network else ""),

@@ -26,7 +26,7 @@ from plastic_core.experiments.sweeping.packing import (
 from plastic_core.plan.plan import Replica
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
-from plastic_core.results.labelled_curves import curves_of, dataset_of
+from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.store import CellResult, Store
 from plastic_core.training.task_data import Source, with_image
 
@@ -75,7 +75,7 @@ class ArmResult:
             raise PlasticError(f"{self.arm.rule}: no network of it has a result")
         seeds = sorted(self.results)
         curves = curves_of(self.arm.plan, [self.results[seed] for seed in seeds])
-        return dataset_of(self.arm.plan, curves, seeds)
+        return labelled_curves(self.arm.plan, curves, seeds).dataset()
 
 
 @dataclass
