@@ -91,17 +91,12 @@ def labelled_curves(
 
 def _weighted(rule: PlannedRule) -> str:
     if rule.own:
-        own = [f"{name} {_written(rule, f'{rule.name}.{name}')}" for name in rule.own]
+        own = [f"{name} {rule.shown(f'{rule.name}.{name}')}" for name in rule.own]
         return f"{rule.name} ({', '.join(own)})"
     names = [one.name for one in rule.by_layer]
-    own = [f"{_written(rule, name)} in {name.partition('.')[2]}" for name in names]
+    own = [f"{rule.shown(name)} in {name.partition('.')[2]}" for name in names]
     beside = f" ({', '.join(own)})" if own else ""
-    return f"{_written(rule, rule.name)}*{rule.name}{beside}"
-
-
-def _written(rule: PlannedRule, name: str) -> str:
-    theta = rule.written(name)
-    return theta if isinstance(theta, str) else f"{theta:.6g}"
+    return f"{rule.shown(rule.name)}*{rule.name}{beside}"
 
 
 def _thetas(plan: Plan, curves: Curves) -> dict[str, Variable]:

@@ -111,7 +111,7 @@ def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
             {
                 "rule": choice.arm.rule,
                 "conditions": choice.conditions,
-                "thetas": choice.arm.thetas,
+                "thetas": choice.arm.plan.written_thetas,
                 "point": choice.arm.point,
                 "chosen_by": choice.mean,
                 "tried": choice.tried,
