@@ -211,6 +211,7 @@ def test_rflo_keeps_traces():
     begun = trained(rule="0*rflo")
     weights = [begun[f"weight.{p}"] for p in (1, 2, 3)]
     fixed = [begun[f"state.rflo.{p}.B"] for p in (1, 2)]
+    assert (fixed[0] == fixed[1]).all()  # one for each unit
     after = trained()
     shown = [
         traced(weights, fixed, np.float32(one), np.eye(2)[label], 0.3)
