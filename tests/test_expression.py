@@ -10,6 +10,20 @@ HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 
 
 @pytest.mark.parametrize(
+    ("text", "rule", "schedule"),
+    [
+        ("cosine(0.1)*bp", "bp", "cosine(0.1)"),
+        ("oja + decay(0.1, 0.01) * mine:b-c + fa", "mine:b-c", "decay(0.1, 0.01)"),
+    ],
+)
+def test_a_schedule_in_an_expression_is_told_how_it_is_written(text, rule, schedule):
+    with pytest.raises(ExpressionError) as caught:
+        parse(text)
+    hint = f"; a theta over time is a setting: write {rule}, and --set {rule}.theta={schedule}"
+    assert str(caught.value).endswith(HELP + hint)
+
+
+@pytest.mark.parametrize(
     ("text", "terms"),
     [
         ("bp", [("bp", None)]),

@@ -267,6 +267,17 @@ class Circuit:
             pre = made.inputs[0]
         return pre, tuple(layouts)
 
+    @cached_property
+    def first_into(self) -> tuple[int, ...]:
+        """For each projection, the first of those that are summed in the same population."""
+        into = []
+        for sends in self.sends:
+            z = sends[0].z
+            read = (one for one in self.readers[z] if isinstance(one, Apply))
+            sums = [one.output for one in read if isinstance(one.map, Add)]
+            into.append((sums[0] if sums else z).series)
+        return tuple(into.index(population) for population in into)
+
     def reached(self, projection: int) -> int:
         """Return the number of units that feedback from the outputs reaches below a projection.
 

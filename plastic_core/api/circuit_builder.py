@@ -143,7 +143,9 @@ class CircuitBuilder:
         b = self._send(-len(self._biases), one, f"b{layer}", units)
         return self.apply(Add(), z, b)
 
-    def some_connections(self, pre: Node, units: int, fraction: float) -> NDArray[np.bool_] | None:
+    def some_connections(
+        self, pre: Node, units: int, fraction: float | None
+    ) -> NDArray[np.bool_] | None:
         """Return a mask for the next projection, drawn once for all networks.
 
         It depends on the number of projections before alone: not on the seed.
@@ -151,7 +153,7 @@ class CircuitBuilder:
         Args:
             pre: what is sent.
             units: of z, each of which has ``round(fraction * n_pre)`` inputs, and at least 1.
-            fraction: of the connections that there are, above 0 and at most 1.
+            fraction: of the connections that there are, above 0 and at most 1; None for all.
 
         Returns:
             ``[units, n_pre]``, or None where there are all connections.
@@ -159,6 +161,8 @@ class CircuitBuilder:
         Raises:
             PlasticError: the fraction is none.
         """
+        if fraction is None:
+            return None
         return drawn_mask(_whole(units), self.units(pre), fraction, len(self._matrices))
 
     def apply(

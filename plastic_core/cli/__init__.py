@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -48,7 +49,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows only ASCII
-    sys.exit(execute(sys.argv[1:]))
+    gc.set_threshold(100_000)  # what is imported stays: it is not to be looked at again and again,
+    code = execute(sys.argv[1:])
+    gc.freeze()  # nor once more at the end
+    sys.exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:

@@ -43,7 +43,7 @@ def compare_command(
         json: print one JSON object instead of tables.
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
         workers: processes, one thread each; 0 trains in this process, on all cores. Default one a
-            core, but 0 for a few blocks that C trains.
+            core, but 0 where C has done it before they start.
         scheduler: address of a Dask scheduler that runs already.
         slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
     """

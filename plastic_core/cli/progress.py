@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,6 +15,7 @@ from plastic_core.base.scores import text
 from plastic_core.circuits.table import layer_table
 from plastic_core.cli.output import print_layers
 from plastic_core.plan.plan import Plan
+from plastic_core.plan.planned_rules import PlannedRule
 
 if TYPE_CHECKING:
     from plastic_core.experiments.run import RunResult
@@ -56,17 +57,18 @@ class RunView:
 
     def begin(self, planned: RunResult) -> None:
         """Say what is used, before training."""
-        record = planned.record
-        network, shape = record["network"], planned.curves.attrs["network"]
+        record, names = planned.record, self._plan.circuit.layer_names
+        network, shape = record["network"], self._plan.network.shape
         lines = [
             f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}"
             + (f", {network['loss']}" if "loss" in network else ""),
             *(
-                f"rule {r['name']}: {_theta(r)} ({r['theta_from']})"
-                + _layers(r["layers"], record["layers"])
-                + "".join(f", {n} {theta:g}" for n, theta in r["thetas_by_layer"].items())
-                + "".join(f", {n} over time {text}" for n, text in r["schedules"].items())
-                for r in record["rules"]
+                f"rule {r.name}: {_theta(r)} ({r.origin})"
+                + _layers(r.layers, record["layers"])
+                + "".join(
+                    f", {names[i - 1]} {r.shown(o.name)}" for o in r.by_layer for i in o.layers
+                )
+                for r in self._plan.rules
             ),
             *(
                 f"transform {t['name']}"
@@ -95,10 +97,10 @@ class RunView:
             self._console.print(f"sample {curves.steps[point]}: {state}", markup=False)
 
 
-def _theta(rule: dict[str, Any]) -> str:
-    named = ", ".join(f"{name} {theta:g}" for name, theta in rule["thetas"].items())
-    return f"thetas {named}" if named else f"theta {rule['theta']:g}"
+def _theta(rule: PlannedRule) -> str:
+    named = ", ".join(f"{name} {rule.shown(f'{rule.name}.{name}')}" for name in rule.own)
+    return f"thetas {named}" if named else f"theta {rule.shown(rule.name)}"
 
 
-def _layers(layers: list[int], depth: int) -> str:
+def _layers(layers: tuple[int, ...], depth: int) -> str:
     return "" if len(layers) == depth else f", layers {', '.join(map(str, layers))}"

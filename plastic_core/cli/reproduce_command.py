@@ -10,16 +10,16 @@ from typing import Any
 
 from cyclopts import App
 
+from plastic_core.base.errors import PlasticError
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Switch
 
-app = App(name="reproduce", help="Reproduce a figure of the paper and judge its claims.")
+app = App(name="reproduce", help="Reproduce figures of the paper and judge their claims.")
 
 
 @app.default
 def reproduce_command(
-    figure: str,
-    *,
+    *figures: str,
     seeds: int | None = None,
     samples: int | None = None,
     quick: Switch = False,
@@ -32,14 +32,14 @@ def reproduce_command(
     data_dir: str | None = None,
     workers: int | None = None,
 ) -> None:
-    """Reproduce a figure of the paper and judge its claims.
+    """Reproduce figures of the paper and judge their claims.
 
     Networks that the store holds are not trained again, so that a command that was stopped goes
     on when it is given again. Leaves OUT/FIGURE/ with the figure as PDF and PNG and claims.json.
 
     Args:
-        figure: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, figS1, tricks, all of
-            them by 'all', or fig8 or metagrid, which meta-learn.
+        figures: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, figS1, tricks, conv,
+            attention, all of them by 'all', or fig8 or metagrid, which meta-learn.
         seeds: networks of each arm, in place of the paper's 20.
         samples: training points, in place of the paper's 5,000.
         quick: 3 seeds and 500 points, to see that it works.
@@ -51,11 +51,11 @@ def reproduce_command(
         json: print one JSON object on standard output, everything else on standard error.
         data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
         workers: processes, one thread each; 0 trains in this process, on all cores. Default one a
-            core, but 0 for a few blocks that C trains.
+            core, but 0 where C has done it before they start.
     """
     from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import interrupted_with, print_json
-    from plastic_core.experiments.reproducing.figure_spec import FIGURES
+    from plastic_core.experiments.reproducing.figure_spec import FIGURES, META_FIGURES, read_figure
     from plastic_core.experiments.reproducing.reproduce import reproduce
     from plastic_core.results.store import Store
 
@@ -64,13 +64,19 @@ def reproduce_command(
         with SweepView() as view:
             yield view.show
 
-    # those with probes first: what they train serves the others too
-    wanted = sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5"))
+    if not figures:
+        raise PlasticError("reproduce: name a figure, such as fig1b, or several")
+    if figures == ("all",):
+        # those with probes first: what they train serves the others too
+        figures = tuple(sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5")))
+    for name in figures:  # a mistake shows before anything is trained
+        if name not in META_FIGURES:
+            read_figure(name)
     reports, cells = {}, Store(store)
     aside = stdout_aside() if json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
     with aside, interrupted_with(how):
-        for name in wanted if figure == "all" else [figure]:
+        for name in figures:
             reports[name] = reproduce(
                 name,
                 out=Path(out),

@@ -73,7 +73,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
             json: print one JSON object on standard output, everything else on standard error.
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             workers: processes, one thread each; 0 trains in this process, on all cores. Default
-                one a core, but 0 for a few blocks that C trains.
+                one a core, but 0 where C has done it before they start.
             scheduler: address of a Dask scheduler that runs already.
             slurm: NAME=VALUE,... for jobs of SLURM, such as queue=short,walltime=01:00:00.
             block: most networks that one task trains; default some ten seconds of work.
@@ -157,8 +157,9 @@ def _show(summary: dict[str, Any], result: SweepResult) -> None:
     both = list(zip(summary["arms"], result.arms, strict=True))
     for rule in dict.fromkeys(arm["rule"] for arm in summary["arms"]):
         arms = [a for a in both if a[0]["rule"] == rule and a[0]["seeds"]]
-        for arm, _ in sorted(arms, key=lambda a: a[1].rank, reverse=True)[:_SHOWN]:
-            point = "  ".join(f"{axis} {_short(value)}" for axis, value in arm["point"].items())
+        for arm, one in sorted(arms, key=lambda a: a[1].rank, reverse=True)[:_SHOWN]:
+            shown = one.arm.shown.items()
+            point = "  ".join(f"{axis} {_short(value)}" for axis, value in shown)
             numbers = [number(score, arm[key]) for key in (score, "low", "high")]
             rows.append((rule, point, *numbers, arm["seeds"], arm["diverged"]))
     headers = ("rule", "point", heading(score), "low", "high", "seeds", "diverged")

@@ -6,10 +6,12 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
@@ -19,7 +21,8 @@ from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.curves import Curves
-from plastic_core.results.labelled_curves import curves_of, dataset_of
+from plastic_core.results.labelled_arrays import LabelledArrays
+from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.run_folder import RunFolder
 from plastic_core.results.run_record import RunRecord, RunSummary
 from plastic_core.results.sources import digest_of, sources_of
@@ -42,8 +45,7 @@ class RunResult:
 
     Attributes:
         spec: the spec with every theta written out.
-        curves: score and loss over (seed, step), and what probes measured, with units and
-            descriptions.
+        labelled: what `curves` is made of when it is first asked for.
         record: what run.json holds: spec, resolved rules, environment, notes, result.
         run_dir: the folder, or None where nothing was written.
         parameters: weights, feedback and states after training; None where the result was read
@@ -51,10 +53,16 @@ class RunResult:
     """
 
     spec: RunSpec
-    curves: xr.Dataset
+    labelled: LabelledArrays | xr.Dataset
     record: dict[str, Any]
     run_dir: Path | None = None
     parameters: Parameters | None = field(default=None, repr=False)
+
+    @cached_property
+    def curves(self) -> xr.Dataset:
+        """Score and loss over (seed, step), and what probes measured, described and with units."""
+        made = self.labelled
+        return made.dataset() if isinstance(made, LabelledArrays) else made
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -179,8 +187,8 @@ class _Job:
         if folder is not None:
             folder.write_record(record.plain())
         if on_plan is not None:
-            curves = dataset_of(plan, block.curves)
-            on_plan(RunResult(plan.spec, curves, record.plain(), self._path))
+            labelled = labelled_curves(plan, block.curves)
+            on_plan(RunResult(plan.spec, labelled, record.plain(), self._path))
 
         def after_point(curves: Curves) -> None:
             if folder is not None and curves.done < len(curves.steps):
@@ -222,7 +230,7 @@ class _Job:
         What fails of the latter two is a note: the run is whole without them.
         """
         plan, folder = self.plan, self.folder
-        measured = dataset_of(plan, curves)
+        labelled = labelled_curves(plan, curves)
         parameters = None if block is None else block.parameters
 
         seconds = time.perf_counter() - self.begun
@@ -235,17 +243,15 @@ class _Job:
         try:
             if folder is not None:
                 weights = parameters if self.save_weights else None
-                folder.write_result(finished(), measured, weights)
+                folder.write_result(finished(), labelled, weights)
         finally:
             if block is not None and block.repeatable and self.store is not None:
                 self._store(self.store, curves, record.backend)
         if folder is not None:
-            self.notes.extend(
-                folder.write_figure(lambda path: _draw(plan.spec.label, measured, path))
-            )
+            self.notes.extend(_draw(plan, folder, curves.steps, curves.score))
             if self.notes != written:
                 folder.write_record(finished().plain())
-        return RunResult(plan.spec, measured, finished().plain(), self._path, parameters)
+        return RunResult(plan.spec, labelled, finished().plain(), self._path, parameters)
 
     @property
     def _path(self) -> Path | None:
@@ -263,12 +269,20 @@ def _finished(plan: Plan, folder: RunFolder) -> RunResult:
     """Return the result that a folder holds; its figure is drawn where a kill came before it."""
     record, curves = folder.read_record().plain(), folder.read_curves()
     if not folder.has_figure:
-        notes = folder.write_figure(lambda path: _draw(plan.spec.label, curves, path))
-        record["result"]["notes"] += notes
+        score = curves[plan.score.name]
+        record["result"]["notes"] += _draw(plan, folder, score["step"].values, score.values)
     return RunResult(plan.spec, curves, record, folder.path)
 
 
-def _draw(label: str, curves: xr.Dataset, path: Path) -> None:
-    from plastic_core.figures import draw_learning_curves
+def _draw(
+    plan: Plan, folder: RunFolder, steps: NDArray[np.int64], scores: NDArray[np.float64]
+) -> list[str]:
+    """Draw the learning curve; return what is to be noted where that fails."""
 
-    draw_learning_curves({label: curves}, path)
+    def draw(path: Path) -> None:
+        from plastic_core.figures import draw_learning_curve
+
+        title = f"{plan.spec.task}, {plan.network.shape}"
+        draw_learning_curve(plan.score.name, steps, scores, plan.spec.label, title, path)
+
+    return folder.write_figure(draw)

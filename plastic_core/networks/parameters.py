@@ -35,6 +35,7 @@ class Parameters:
             thetas of rules that have several, and what noise is made of.
         biased: the layers of the biases, counted from 1.
         seeds: of the replicas; states that are drawn need them.
+        first_into: see `Circuit`; what is drawn for a population is the same in all projections.
     """
 
     weights: list[Tensor]
@@ -42,6 +43,7 @@ class Parameters:
     state: dict[str, Tensor] = field(default_factory=dict)
     biased: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
+    first_into: tuple[int, ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -61,6 +63,7 @@ class Parameters:
             {name: value[first:last] for name, value in self.state.items()},
             self.biased,
             self.seeds[first:last],
+            self.first_into,
         )
 
     def named(self) -> dict[str, Tensor]:
@@ -88,6 +91,7 @@ class Parameters:
             {name: named[f"state.{name}"] for name in self.state},
             self.biased,
             self.seeds,
+            self.first_into,
         )
 
     def add_state(
@@ -112,8 +116,11 @@ class Parameters:
             if state.initial == "weight":
                 value.copy_(weight)
             elif isinstance(state.initial, str):
+                of_post = state.over in ("post", "post*post", "post*output")
+                source = self.first_into[projection] if of_post else projection
+                drawn_by = state_key(owner, source, name)
                 for replica, seed in enumerate(self.seeds):
-                    value[replica] = initial_state(key, state.initial, shape, seed)
+                    value[replica] = initial_state(drawn_by, state.initial, shape, seed)
             else:
                 value.fill_(state.initial)
 
@@ -154,6 +161,7 @@ def initial_parameters(
         feedback=stack(lambda seed: initial_feedback(circuit, feedback, seed)) if feedback else [],
         biased=circuit.biased,
         seeds=tuple(seeds),
+        first_into=circuit.first_into,
     )
 
 

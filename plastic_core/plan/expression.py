@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 from plastic_core.api.specs import NAME_PATTERN
 from plastic_core.base.errors import PlasticError
+from plastic_core.plan.schedule import FORMS
 
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _COMMA = re.compile(r",([0-9]+)")
 _NAME = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]*:)?{NAME_PATTERN}")
+_OVER_TIME = re.compile(rf"((?:{'|'.join(FORMS)})\([^()]*\))\s*\*\s*({_NAME.pattern})")
 
 
 class ExpressionError(PlasticError):
@@ -96,13 +98,17 @@ def parse(text: str) -> tuple[Term, ...]:
                 f"{text!r}; write it once, with one coefficient"
             )
         terms.append(Term(name.group(), coefficient))
-        position = name.end()
+        begun, position = position, name.end()
         skip_space()
         if position == len(text):
             return tuple(terms)
         if text[position] == "-":
             rest = text[position + 1 :].lstrip("- ").rstrip()
             raise expected("'+' or the end", f"; {taken_away(rest)}")
+        if over_time := _OVER_TIME.match(text, begun):
+            schedule, rule = over_time.group(1, 2)
+            setting = f"write {rule}, and --set {rule}.theta={schedule}"
+            raise expected("'+' or the end", f"; a theta over time is a setting: {setting}")
         if text[position] != "+":
             raise expected("'+' or the end")
         position += 1

@@ -114,6 +114,11 @@ class Plan:
         return {name: theta for rule in self.rules for name, theta in rule.thetas.items()}
 
     @property
+    def written_thetas(self) -> dict[str, float | str]:
+        """All thetas by name as settings have them: of those that change over the run, the text."""
+        return {name: rule.written(name) for rule in self.rules for name in rule.thetas}
+
+    @property
     def schedules(self) -> dict[str, Schedule]:
         """Those of the thetas that change over the run, by name."""
         return {name: one for rule in self.rules for name, one in rule.schedules.items()}

@@ -77,6 +77,11 @@ class PlannedRule:
         theta = self.thetas[name]
         return self.schedules[name].text(theta) if name in self.schedules else theta
 
+    def shown(self, name: str) -> str:
+        """Return one of its thetas for readers: a number of few digits, or a schedule's text."""
+        theta = self.written(name)
+        return theta if isinstance(theta, str) else f"{theta:g}"
+
     @property
     def learnable(self) -> dict[str, tuple[float, Theta]]:
         """Its thetas by name, with what is accepted: its own ones, or the one that it has."""

@@ -23,7 +23,7 @@ def read_dataset(file: Path, dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
     """Return a file of what was measured.
 
     Args:
-        file: made by `ResultFolder.write_dataset`.
+        file: made by `ResultFolder.write_arrays`.
         dims: what its variables must be over; "score" is the variable that the attribute of this
             name says, which files of before there was another than accuracy lack.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,16 +11,15 @@ from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan
 from plastic_core.plan.planned_rules import PlannedRule
 from plastic_core.results.curves import Curves
+from plastic_core.results.labelled_arrays import LabelledArrays, Variable
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from plastic_core.results.store import CellResult
 
-Variable = tuple[tuple[str, ...], Any, dict[str, str]]
 
-
-def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -> xr.Dataset:
+def labelled_curves(
+    plan: Plan, curves: Curves, seeds: Sequence[int] | None = None
+) -> LabelledArrays:
     """Return curves over (seed, step), and what probes measured over (seed, step, layer, ...).
 
     Args:
@@ -28,8 +27,6 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
         curves: of the networks.
         seeds: of the networks; None for those of the plan.
     """
-    import xarray as xr
-
     half, loss = plan.spec.eval_half, plan.loss.spec
     rules = [rule.name for rule in plan.rules]
     weighted = " + ".join(map(_weighted, plan.rules))
@@ -58,7 +55,7 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
     if "layer" in sizes:
         names = list(plan.circuit.layer_names)
         coordinates["layer_name"] = (("layer",), names, {"long_name": "name of the layer"})
-    return xr.Dataset(
+    return LabelledArrays(
         {
             curves.score_name: (
                 ("seed", "step"),
@@ -82,8 +79,8 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
             **probes,
             **_thetas(plan, curves),
         },
-        coords=coordinates,
-        attrs={
+        coordinates,
+        {
             "rule": ", ".join((weighted, *(t.entry.name for t in plan.transforms))),
             "task": plan.spec.task,
             "network": plan.network.shape,
@@ -94,17 +91,12 @@ def dataset_of(plan: Plan, curves: Curves, seeds: Sequence[int] | None = None) -
 
 def _weighted(rule: PlannedRule) -> str:
     if rule.own:
-        own = [f"{name} {_written(rule, f'{rule.name}.{name}')}" for name in rule.own]
+        own = [f"{name} {rule.shown(f'{rule.name}.{name}')}" for name in rule.own]
         return f"{rule.name} ({', '.join(own)})"
     names = [one.name for one in rule.by_layer]
-    own = [f"{_written(rule, name)} in {name.partition('.')[2]}" for name in names]
+    own = [f"{rule.shown(name)} in {name.partition('.')[2]}" for name in names]
     beside = f" ({', '.join(own)})" if own else ""
-    return f"{_written(rule, rule.name)}*{rule.name}{beside}"
-
-
-def _written(rule: PlannedRule, name: str) -> str:
-    theta = rule.written(name)
-    return theta if isinstance(theta, str) else f"{theta:.6g}"
+    return f"{rule.shown(rule.name)}*{rule.name}{beside}"
 
 
 def _thetas(plan: Plan, curves: Curves) -> dict[str, Variable]:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from pydantic import BaseModel
@@ -21,12 +21,9 @@ from safetensors.torch import load_file, save_file
 
 from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_atomically, write_json
-from plastic_core.base.locks import NETCDF
 from plastic_core.base.reading import parse_json, read_json
 from plastic_core.results.claim import claimed
-
-if TYPE_CHECKING:
-    import xarray as xr
+from plastic_core.results.labelled_arrays import LabelledArrays
 
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 
@@ -170,11 +167,9 @@ class ResultFolder(Generic[AnyRecord]):
                 f"{file}: is damaged ({error}); delete it to begin this {self.noun} anew"
             ) from None
 
-    def write_dataset(self, name: str, measured: xr.Dataset) -> None:
+    def write_arrays(self, name: str, measured: LabelledArrays) -> None:
         """Write a file of what was measured."""
-        # made in memory: the system's own words when it fails, and xarray loads no dask
-        with NETCDF:
-            content = measured.to_netcdf(engine="netcdf4")
+        content = measured.netcdf()
         self._write(name, lambda path: path.write_bytes(content))
 
     def drop_checkpoint(self) -> None:

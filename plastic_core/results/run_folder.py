@@ -17,6 +17,7 @@ from plastic_core.base.files import drawn
 from plastic_core.networks.parameters import Parameters
 from plastic_core.results.curves import Curves
 from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
+from plastic_core.results.labelled_arrays import LabelledArrays
 from plastic_core.results.result_folder import ResultFolder, copy_stored, save_tensors, whole_number
 from plastic_core.results.run_record import RunRecord
 
@@ -48,13 +49,13 @@ class RunFolder(ResultFolder[RunRecord]):
         return read_dataset(self.path / CURVES_FILE, RUN_CURVES)
 
     def write_result(
-        self, record: RunRecord, curves: xr.Dataset, parameters: Parameters | None
+        self, record: RunRecord, curves: LabelledArrays, parameters: Parameters | None
     ) -> None:
         """Write curves.nc, the parameters where they are given, and last the record.
 
         The record says that the run is finished, so that no checkpoint is needed any more.
         """
-        self.write_dataset(CURVES_FILE, curves)
+        self.write_arrays(CURVES_FILE, curves)
         if parameters is not None:
             tensors = {k: v.contiguous().cpu() for k, v in parameters.named().items()}
             self._write(WEIGHTS_FILE, lambda path: save_tensors(tensors, path))

@@ -87,7 +87,7 @@ class RunSummary(BaseModel):
 
     rule: str
     transforms: list[str]
-    thetas: dict[str, FiniteFloat]
+    thetas: dict[str, FiniteFloat | str]
     task: str
     backend: str
     seeds: int
@@ -128,7 +128,7 @@ class RunSummary(BaseModel):
         return cls(
             rule=spec.rule,
             transforms=list(spec.transforms),
-            thetas=plan.thetas,
+            thetas=plan.written_thetas,
             task=spec.task,
             backend=backend,
             seeds=spec.seeds,

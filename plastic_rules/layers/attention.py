@@ -25,13 +25,17 @@ class AttentionOptions(Spec):
     bias: bool | None = Field(None, description="whether the projections have biases")
     layer_norm: bool = Field(True, description="normalise each token before it is read")
     residual: bool = Field(True, description="add the tokens to what comes out")
+    connections: float | None = Field(
+        None, gt=0, le=1, description="fraction of the connections that there are; None for all"
+    )
 
 
 class Attention(Layer):
     r"""Each token reads the others, :math:`y = W_o\, \mathrm{attend}(W_q x, W_k x, W_v x) [+ x]`.
 
     The four projections have no activation function: their post is z. Before them the tokens are
-    normalised.
+    normalised. With `connections` each unit has a share of its inputs in each projection, as in a
+    dense layer.
     """
 
     spec = LayerSpec(
@@ -57,10 +61,11 @@ class Attention(Layer):
                 "that does"
             )
         pre = net.apply(Normalise(), x) if options.layer_norm else x
-        sent = [
-            net.project(pre, units, options.init, options.bias, name=name)
-            for name in ("query", "key", "value")
-        ]
-        mixed = net.apply(Attend(grid[0], options.heads), *sent)
-        y = net.project(mixed, units, options.init, options.bias, name="output")
+
+        def project(x: Node, name: str) -> Node:
+            mask = net.some_connections(x, units, options.connections)
+            return net.project(x, units, options.init, options.bias, mask, name=name)
+
+        sent = [project(pre, name) for name in ("query", "key", "value")]
+        y = project(net.apply(Attend(grid[0], options.heads), *sent), "output")
         return net.apply(Add(), y, x) if options.residual else y

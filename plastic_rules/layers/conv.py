@@ -30,12 +30,17 @@ class ConvOptions(Spec):
     bias: bool | None = Field(None, description="whether the channels have biases")
     layer_norm: bool | None = Field(None, description="normalise z over the channels of a place")
     residual: bool | None = Field(None, description="add the input to the output")
+    connections: float | None = Field(
+        None, gt=0, le=1, description="fraction of the connections that there are; None for all"
+    )
 
 
 class Conv(Layer):
     r"""At each place the same weights see a patch, :math:`y_p = \sigma(W x_p [+ b]) [+ x]`.
 
-    :math:`x_p` is the patch at place p, of n_pre = C k k units by channel, row and column.
+    :math:`x_p` is the patch at place p, of n_pre = C k k units by channel, row and column. With
+    `connections` each channel has round(connections n_pre) of them, the same at all places, as in a
+    dense layer.
     """
 
     spec = LayerSpec(
@@ -55,9 +60,9 @@ class Conv(Layer):
         rows, columns = options.kernel
         size = rows * columns
         pre = net.apply(patches, x, units=net.units(x) * size, grid=patches.grid)
-        z = net.project(
-            pre, options.channels, options.init, options.bias, fan_out=options.channels * size
-        )
+        channels = options.channels
+        mask = net.some_connections(pre, channels, options.connections)
+        z = net.project(pre, channels, options.init, options.bias, mask, channels * size)
         if net.spec.layer_norm if options.layer_norm is None else options.layer_norm:
             z = net.apply(Normalise(), z)
         y = net.activate(z, options.activation)

@@ -52,8 +52,7 @@ class Dense(Layer):
         options: DenseOptions = self.options
         if len(net.grid(x)) == 2:
             x = net.flat(x)
-        some = options.connections
-        mask = None if some is None else net.some_connections(x, options.units, some)
+        mask = net.some_connections(x, options.units, options.connections)
         z = net.project(x, options.units, options.init, options.bias, mask)
         if net.spec.layer_norm if options.layer_norm is None else options.layer_norm:
             z = net.apply(Normalise(), z)

@@ -25,12 +25,16 @@ class TokensOptions(Spec):
     init: str | None = Field(None, min_length=1, description="initialisation of the weights")
     bias: bool | None = Field(None, description="whether the units have biases")
     positions: bool = Field(True, description="add where each patch was")
+    connections: float | None = Field(
+        None, gt=0, le=1, description="fraction of the connections that there are; None for all"
+    )
 
 
 class Tokens(Layer):
     r"""Patches that lie side by side become tokens, :math:`y_t = W x_t [+ b] + p_t`.
 
-    They have no activation function; :math:`p_t` says where they were, by sines and cosines.
+    They have no activation function; :math:`p_t` says where they were, by sines and cosines. With
+    `connections` each unit has a share of the pixels of a patch, as in a dense layer.
     """
 
     spec = LayerSpec(
@@ -56,5 +60,6 @@ class Tokens(Layer):
         (height, width), (rows, columns) = patches.grid, options.patch
         units, tokens = net.units(x) * rows * columns, height * width
         pre = net.apply(patches, x, units=units, grid=(tokens,))
-        y = net.project(pre, options.units, options.init, options.bias)
+        mask = net.some_connections(pre, options.units, options.connections)
+        y = net.project(pre, options.units, options.init, options.bias, mask)
         return net.apply(Positions(tokens), y) if options.positions else y

@@ -44,6 +44,49 @@ def test_torch_is_not_loaded_for(arguments):
     assert loaded == expected.get(arguments[0], "[]")
 
 
+# What takes long to load, and is of use for something else than a run.
+HEAVY = (
+    "dask",
+    "distributed",
+    "matplotlib",
+    "netCDF4",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "xarray",
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "needed"),
+    [
+        ("from plastic_core import RunSpec, run; run(RunSpec(samples=20, seeds=1))", []),
+        (
+            "from plastic_core.cli import execute; "
+            "execute(['run', '--samples', '20', '--seeds', '1', '--out', 'run'])",
+            ["matplotlib", "netCDF4"],
+        ),
+        (
+            "from plastic_core.cli import execute; "
+            "execute(['sweep', '--samples', '20', '--seeds', '1', '--rule', 'bp'])",
+            [],
+        ),
+    ],
+    ids=["run from Python", "run", "sweep"],
+)
+def test_nothing_is_loaded_that_is_not_needed(tmp_path, code, needed):
+    loaded = f"\nimport sys; print('LOADED', [m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code + loaded],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.rsplit("LOADED ", 1)[1].strip() == str(needed)
+
+
 def test_help_of_run_shows_the_options_of_its_task(capsys):
     assert execute(["run", "--task", "mnist-mlp", "--help"]) == 0
     text = capsys.readouterr().out

@@ -120,7 +120,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_result(tmp_path, monkeypatch, ca
     def fail(*_):
         raise ValueError("no such backend")
 
-    name = {"run": "draw_learning_curves", "meta": "draw_meta_learning"}[command]
+    name = {"run": "draw_learning_curve", "meta": "draw_meta_learning"}[command]
     monkeypatch.setattr(f"plastic_core.figures.{name}", fail)
     out = tmp_path / "out"
     given = flags() if command == "run" else ["--episodes", "2", "--shots", "4", "--queries", "2"]

@@ -1,10 +1,13 @@
 """States of rules: over anything, read in every hook, and the same on every backend."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from plastic_core import RunSpec, run
 from plastic_core.api import Rule, hookimpl, outer
 from plastic_core.backends.eager.engine import Engine
 from tests.building import resolve
@@ -174,6 +177,38 @@ def test_what_is_drawn_at_the_start():
     drawn = [wide[0], wide[1], three.state["drawn.1.other"][0], three.state["drawn.2.wide"][0]]
     together = torch.stack([one[:60, :60].flatten() for one in drawn])
     assert (torch.corrcoef(together) - torch.eye(4)).abs().max() < 5 / 60
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("delayed-xor", {"hidden": 7, "bias": True}),
+        ("delayed-digits-rnn", {"hidden": 7, "layer_norm": True, "residual": True}),
+        ("digits-mlp", {"net": "dense 7 / dense 7 bias / dense 7 residual"}),
+        ("digits-attention", {"net": "tokens 4x4 6 / attention 2 / attention 2 / mean"}),
+    ],
+)
+def test_what_is_drawn_for_a_population_is_the_same_in_all_projections_into_it(task, options):
+    """Where there is one projection, it draws numbers of its own, as states over weights do."""
+    over = ("post", "post*post", "post*output", "weight")
+    states = {f"s{i}": {"over": one, "initial": "normal"} for i, one in enumerate(over)}
+
+    class Drawn(Rule):
+        spec = spec_of("drawn", {"pre", "post"}, state=states)
+
+        @hookimpl
+        def plastic_local_update(self, s):
+            return outer(s.post, s.pre), {name: getattr(s.state, name) for name in states}
+
+    spec = RunSpec(rule="0*drawn", task=task, options=options, seeds=2, samples=1)
+    state = run(spec, rules=[Drawn]).parameters.state
+    layers = sorted({int(name.split(".")[1]) for name in state})
+    for i, kind in enumerate(over):
+        for first, second in itertools.combinations(layers, 2):
+            one, other = (state[f"drawn.{layer}.s{i}"] for layer in (first, second))
+            same = one.shape == other.shape and torch.equal(one, other)
+            together = "delayed" in task and (first, second) == (1, 2) and kind != "weight"
+            assert same == together, (kind, first, second)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -1,6 +1,7 @@
 """Thetas that change over a run: on every backend, by layer, resumed, recorded, in sweeps."""
 
 import json
+import re
 from math import cos, pi
 
 import numpy as np
@@ -175,10 +176,9 @@ def test_the_record_names_it_and_repeats_it(tmp_path, capsys):
     command += ["--set", "bp.theta=cosine(0.1)", "--set", "bp.theta.readout=decay(0.05, 0.5)"]
     assert execute([*command, "--out", str(tmp_path / "a")]) == 0
     said = capsys.readouterr()
-    assert (
-        "rule bp: theta 0.1 (setting), readout 0.05, bp over time cosine(0.1), "
-        "bp.readout over time decay(0.05, 0.5)\n"
-    ) in said.err
+    assert "rule bp: theta cosine(0.1) (setting), readout decay(0.05, 0.5)\n" in said.err
+    thetas = {"bp": "cosine(0.1)", "bp.readout": "decay(0.05, 0.5)", "oja": 1e-4}
+    assert json.loads(said.out)["thetas"] == thetas
     record = json.loads((tmp_path / "a" / "run.json").read_text())
     schedules = {"bp": "cosine(0.1)", "bp.readout": "decay(0.05, 0.5)"}
     assert [rule["schedules"] for rule in record["rules"]] == [schedules, {}]
@@ -218,7 +218,19 @@ def test_a_grid_may_hold_schedules(tmp_path, capsys):
     assert execute([*command, "--store", str(tmp_path / "store")]) == 0
     points = json.loads((tmp_path / "s" / "sweep.json").read_text())["arms"]
     assert [one["point"]["bp"] for one in points] == ["decay(0.1, 0.5)", "linear(0.2)", 0.1]
+    assert [one["thetas"]["bp"] for one in points] == ["decay(0.1, 0.5)", "linear(0.2)", 0.1]
     capsys.readouterr()
+
+
+def test_the_table_of_a_sweep_shows_the_schedule(tmp_path, capsys):
+    command = ["sweep", "--rule", "bp", "--set", "bp.theta=cosine(1)", "--grid", "bp=0.1,0.2"]
+    command += ["--set", "bp.theta.readout=linear(1)", "--grid", "bp.theta.readout=0.3", "--seeds"]
+    command += ["1", "--samples", "10", "--workers", "0", "--out", str(tmp_path / "s")]
+    assert execute([*command, "--store", str(tmp_path / "store")]) == 0
+    shown = capsys.readouterr().out
+    assert {"bp cosine(0.1)", "bp cosine(0.2)", "linear(0.3)"} <= set(
+        re.split("  +|\n|readout ", shown)
+    )
 
 
 FORMS = "schedules are cosine(a), linear(a), decay(a, f)"

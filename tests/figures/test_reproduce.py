@@ -257,6 +257,18 @@ def test_every_stored_theta_is_that_of_the_record_of_its_search():
                 }
 
 
+def test_several_small_figures_need_no_process_to_start(noise, tmp_path, monkeypatch, capsys):
+    def refuse(**_):
+        raise AssertionError("workers were started")
+
+    monkeypatch.setattr("distributed.LocalCluster", refuse)
+    where = ["--data-dir", str(noise), "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
+    small = [flag for flag in SMALL if flag not in ("--workers", "0")]
+    assert execute(["reproduce", "fig1a", "fig1b", *small, *where, "--json"]) == 0
+    assert [*json.loads(capsys.readouterr().out)] == ["fig1a", "fig1b"]
+    assert {"fig1a", "fig1b"} <= {folder.name for folder in tmp_path.iterdir()}
+
+
 def test_bad_input_is_explained(tmp_path, capsys):
     with pytest.raises(PlasticError) as caught:
         read_figure("fig9")
@@ -266,6 +278,11 @@ def test_bad_input_is_explained(tmp_path, capsys):
     )
     assert execute(["reproduce", "fig9"]) == 2
     assert capsys.readouterr().err == f"plastic: {caught.value}\n"
+    assert execute(["reproduce", "fig2", "fig9"]) == 2  # before anything is trained
+    assert capsys.readouterr().err == f"plastic: {caught.value}\n"
+    assert execute(["reproduce"]) == 2
+    expected = "plastic: reproduce: name a figure, such as fig1b, or several\n"
+    assert capsys.readouterr().err == expected
     assert execute(["reproduce", "fig2", "--workers", "-1"]) == 2
     assert capsys.readouterr().err == "plastic: --workers -1: expected 0 to 1024\n"
     assert execute(["reproduce", "fig2", "--seeds", "0"]) == 2

@@ -1,4 +1,4 @@
-"""Dense layers with some of their connections: which there are, and that no other ever grows."""
+"""Layers with some of their connections: which there are, and that no other ever grows."""
 
 import numpy as np
 import pytest
@@ -140,6 +140,71 @@ def test_images_and_tokens_have_them_too():
         result = run(RunSpec(rule="0.01*bp + 1e-4*oja", task=task, options={"net": net}, **SMALL))
         mask = circuit_of(make_plan(result.spec, Catalogue()).network).matrices[1].mask
         assert not result.parameters.weights[1][:, ~torch.from_numpy(mask)].any()
+
+
+SHARED = {
+    "convolutions": "conv 6 3x3 pad 1{} / conv 5 3x3 bias{} / pool 2 / dense 8",
+    "attention": "tokens 4x4 6{} / attention 2{} / mean",
+}
+
+
+def masks_of_shared(kind):
+    return masks_of(SHARED[kind].format(" connections 0.3", " connections 0.5"))
+
+
+def test_units_whose_weights_are_shared_have_a_fraction_too():
+    first, second, *dense = masks_of_shared("convolutions")
+    assert first.sum(1).tolist() == [3] * 6  # of 9 in a patch
+    assert second.sum(1).tolist() == [27] * 5  # of 54
+    tokens, *attention, readout = masks_of_shared("attention")
+    assert tokens.sum(1).tolist() == [5] * 6  # of 16 pixels
+    assert [mask.sum(1).tolist() for mask in attention] == [[3] * 6] * 4
+    assert len({mask.tobytes() for mask in attention}) == 4
+    assert [*dense, readout] == [None] * 4
+
+
+@pytest.mark.parametrize("rule", ["bp + oja", "fa + b-update", "kolen-pollack + weight-decay"])
+@pytest.mark.parametrize("kind", SHARED)
+def test_shared_weights_are_those_of_all_connections_masked_after_each_update(kind, rule):
+    masks = [None if m is None else torch.from_numpy(m) for m in masks_of_shared(kind)]
+    engines = []
+    for some in ((" connections 0.3", " connections 0.5"), ("", "")):
+        plan, hooks, parameters = resolve(
+            rule, (64, 10), seeds=2, net=SHARED[kind].format(*some), image="8x8"
+        )
+        thetas = dict.fromkeys(plan.thetas, 0.02)
+        engines.append((Engine(plan.circuit, hooks, thetas, parameters), parameters))
+    (masked, ours), (whole, every) = engines
+    x, target = random_points(2, 6, 3, (64, 10))
+    for step in range(6):
+        for name, value in ours.named().items():
+            every.named()[name].copy_(value)
+        masked.step(x[step], target[step])
+        whole.step(x[step], target[step])
+        for found, expected, mask in zip(ours.weights, every.weights, masks, strict=False):
+            assert mask is None or not found[:, ~mask].any()
+            expected = expected if mask is None else expected * mask
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+        for found, expected, mask in zip(ours.feedback, every.feedback, masks, strict=False):
+            expected = expected if mask is None else expected * mask.T
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("transforms", [(), ("adam",)])
+@pytest.mark.parametrize("kind", SHARED)
+def test_backends_agree_on_shared_weights_of_which_some_are_left_out(kind, transforms):
+    net = SHARED[kind].format(" connections 0.3", " connections 0.5")
+    spec = {"rule": "0.02*fa + 1e-3*oja", "transforms": transforms, "task": "digits-cnn", **SMALL}
+    results = [run(RunSpec(options={"net": net}, backend=b, **spec)) for b in ("eager", "auto")]
+    of_shared = "native" if kind == "convolutions" else "eager"
+    assert results[1].record["backend"] == of_shared, results[1].record["backend_reason"]
+    for name, value in results[0].parameters.named().items():
+        torch.testing.assert_close(
+            results[1].parameters.named()[name], value, rtol=1e-8, atol=1e-11, msg=name
+        )
+    for result in results:
+        for weight, mask in zip(result.parameters.weights, masks_of_shared(kind), strict=False):
+            assert mask is None or not weight[:, ~torch.from_numpy(mask)].any()
 
 
 @pytest.mark.parametrize(

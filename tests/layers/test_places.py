@@ -67,7 +67,7 @@ REFUSED = {
     "dense 9 / mean": "layer 2 of net, 'mean': it reads tokens, and there are none below it; put "
     "'tokens PATCH UNITS' below, such as 'tokens 7x7 64', or pool an image by 'avgpool'",
     "conv 4 3x3, pool 2": "layer 1 of net, 'conv 4 3x3, pool 2': 'conv' takes no 'pool'\n"
-    "  it takes activation, bias, channels, init, kernel, layer-norm, pad, residual, stride; layers "
+    "  it takes activation, bias, channels, connections, init, kernel, layer-norm, pad, residual, stride; layers "
     "are divided by ' / '",
     "tokens 4x4 10": "the readout reads one population, and below it are 4 tokens; let the last layer "
     "be 'mean', their mean, or 'flatten', all of them",

@@ -266,6 +266,21 @@ def test_all_probes_from_the_command_line(tmp_path, capsys):
     assert RunSpec.from_file(folder / "run.json").probes == tuple(sorted(ALL))
 
 
+def test_the_file_of_curves_is_what_xarray_would_write(tmp_path):
+    spec = RunSpec(
+        rule="fa", seeds=2, samples=30, evaluations=2, probes=ALL,
+        options={"sizes": "64,8,10"}, settings={"fa": {"theta": "cosine(0.1)"}},
+    )  # fmt: skip
+    curves = run(spec, out=tmp_path / "run").curves
+    curves.to_netcdf(tmp_path / "expected.nc", engine="netcdf4")
+    made, expected = (xr.load_dataset(tmp_path / name) for name in ("run/curves.nc", "expected.nc"))
+    assert made.identical(curves)
+    assert made.identical(expected)
+    for name in expected.variables:
+        encodings = [{**one[name].encoding, "source": None} for one in (made, expected)]
+        assert str(encodings[0]) == str(encodings[1])
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

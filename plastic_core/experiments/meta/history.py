@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plastic_core.experiments.meta.meta_spec import MetaSpec
-
-if TYPE_CHECKING:
-    import xarray as xr
+from plastic_core.results.labelled_arrays import LabelledArrays, Variable
 
 # Episodes over which the last accuracy is averaged.
 _LAST = 50
@@ -77,16 +75,14 @@ class History:
             "clipped": int(self.clipped.sum()),
         }
 
-    def dataset(self) -> xr.Dataset:
+    def labelled(self) -> LabelledArrays:
         """Return the history with named dimensions, units and descriptions."""
-        import xarray as xr
-
         over = ("seed", "episode")
 
-        def described(name: str, dims: tuple[str, ...], text: str, units: str = "1") -> Any:
+        def described(name: str, dims: tuple[str, ...], text: str, units: str = "1") -> Variable:
             return dims, getattr(self, name), {"long_name": text, "units": units}
 
-        return xr.Dataset(
+        return LabelledArrays(
             {
                 "theta": described("theta", ("seed", "step", "rule"), "theta before each episode"),
                 "gradient": described(
@@ -97,10 +93,10 @@ class History:
                 "diverged": described("diverged", over, "networks that diverged"),
                 "clipped": described("clipped", over, "networks whose gradient was clipped"),
             },
-            coords={
-                "seed": ("seed", self.seeds, {"long_name": "seed of the meta-training"}),
-                "episode": ("episode", np.arange(1, self.accuracy.shape[1] + 1)),
-                "step": ("step", np.arange(self.theta.shape[1])),
-                "rule": ("rule", self.rules),
+            {
+                "seed": (("seed",), self.seeds, {"long_name": "seed of the meta-training"}),
+                "episode": (("episode",), np.arange(1, self.accuracy.shape[1] + 1), {}),
+                "step": (("step",), np.arange(self.theta.shape[1]), {}),
+                "rule": (("rule",), self.rules, {}),
             },
         )

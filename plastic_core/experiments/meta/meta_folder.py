@@ -14,6 +14,7 @@ from plastic_core.base.files import drawn
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.results.dataset_file import read_dataset
+from plastic_core.results.labelled_arrays import LabelledArrays
 from plastic_core.results.result_folder import ResultFolder, copy_stored, whole_number
 
 if TYPE_CHECKING:
@@ -70,19 +71,19 @@ class MetaFolder(ResultFolder[MetaRecord]):
         """
         return read_dataset(self.path / HISTORY_FILE, {"theta": ("seed", "step", "rule")})
 
-    def write_result(self, history: xr.Dataset, record: dict[str, Any]) -> list[str]:
+    def write_result(self, history: LabelledArrays, record: dict[str, Any]) -> list[str]:
         """Write history.nc, the record, which says that all is there, and the figure.
 
         Return what is to be noted where the figure cannot be drawn.
         """
-        self.write_dataset(HISTORY_FILE, history)
+        self.write_arrays(HISTORY_FILE, history)
         self.write_record(record)
         self.drop_checkpoint()
 
         def draw() -> None:
             from plastic_core.figures import draw_meta_learning
 
-            self._write(FIGURE_FILE, lambda path: draw_meta_learning(history, path))
+            self._write(FIGURE_FILE, lambda path: draw_meta_learning(history.dataset(), path))
 
         return drawn(FIGURE_FILE, draw)
 

@@ -124,13 +124,14 @@ def meta_learn(
         seconds = time.perf_counter() - begun
         result = history.summary() | {"learned": learned, "seconds": seconds}
         record = {**record, "state": "finished", "result": result}
-        measured = history.dataset()
+        measured = history.labelled()
         if folder is not None:
             notes = folder.write_result(measured, record)
             if notes:
                 record["notes"] = notes
                 folder.write_record(record)
-        return MetaResult(spec, measured, record, None if folder is None else folder.path)
+        place = None if folder is None else folder.path
+        return MetaResult(spec, measured.dataset(), record, place)
 
 
 def _learn(

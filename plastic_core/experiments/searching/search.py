@@ -155,7 +155,7 @@ def search(
         chosen = {
             "trial": best.number,
             "point": best.params,
-            "thetas": arm.thetas,
+            "thetas": arm.plan.written_thetas,
             "chosen_by": best.value,
             **_report(arm, means, score.name),
         }

@@ -59,6 +59,14 @@ class Arm:
         """The theta of each rule, and those of its own in some layers."""
         return self.plan.thetas
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The point for readers: of a theta that changes over the run, the schedule's text."""
+        written, schedules = self.plan.written_thetas, self.plan.schedules
+        names = {axis: axis.replace(".theta", "", 1) for axis in self.point}
+        changing = {axis: written[name] for axis, name in names.items() if name in schedules}
+        return {**self.point, **changing}
+
 
 def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:
     """Return all arms, in the order of the rules and of the axes.

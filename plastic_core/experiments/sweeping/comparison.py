@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from plastic_core.base.reading import read_json
 from plastic_core.base.statistics import bootstrap_interval, permutation_test
 from plastic_core.experiments.sweeping.arms import Arm, SweepSpec
 from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
-from plastic_core.figures import HeatMap
 from plastic_core.plan.spec_file import with_trusted_plugins
+
+if TYPE_CHECKING:
+    from plastic_core.figures import HeatMap
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
             {
                 "rule": choice.arm.rule,
                 "conditions": choice.conditions,
-                "thetas": choice.arm.thetas,
+                "thetas": choice.arm.plan.written_thetas,
                 "point": choice.arm.point,
                 "chosen_by": choice.mean,
                 "tried": choice.tried,
@@ -137,6 +139,8 @@ def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
 
 def heat_map_of(arms: Sequence[ArmResult]) -> HeatMap | None:
     """Return the mean score over the first two theta axes of one rule, the best over any others."""
+    from plastic_core.figures import HeatMap
+
     points = [arm.arm.point for arm in arms]
     axes = [axis for axis in points[0] if axis not in _conditions(arms[0].arm)]
     axes = [axis for axis in axes if len({p[axis] for p in points}) > 1]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from plastic_core.api.circuit import Circuit
 from plastic_core.base.errors import PlasticError
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
@@ -70,9 +69,7 @@ def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> 
         groups[json.dumps([content, rules, own], sort_keys=True)].append(one)
     blocks = []
     for group in groups.values():
-        spec = group[0].plan.spec
-        work = _products(group[0].plan.circuit) * spec.samples
-        most = limit or max(1, int(_WORK_OF_A_BLOCK / work))
+        most = limit or max(1, int(_WORK_OF_A_BLOCK / work_of(group[0])))
         # enough blocks for every worker, all of about the same size
         count = min(len(group), max(-(-len(group) // most), min(workers, len(group))))
         edges = [len(group) * i // count for i in range(count + 1)]
@@ -80,12 +77,14 @@ def pack(pending: Sequence[Pending], workers: int, limit: int | None = None) -> 
     return blocks
 
 
-def _products(circuit: Circuit) -> int:
-    """Return how many weights a sample goes through, shared ones at each place and step."""
-    return sum(
+def work_of(one: Pending) -> int:
+    """Return how many weights all samples go through, shared ones at each place and step."""
+    circuit = one.plan.circuit
+    products = sum(
         matrix.shape.n_post * matrix.shape.n_pre * sum(circuit.places(send.z) for send in sends)
         for matrix, sends in zip(circuit.matrices, circuit.sends, strict=False)
     )
+    return products * one.plan.spec.samples
 
 
 def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,19 +23,22 @@ from plastic_core.experiments.sweeping.packing import (
     task_of,
     train_block,
     train_here,
+    work_of,
 )
 from plastic_core.plan.plan import Replica
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
-from plastic_core.results.labelled_curves import curves_of, dataset_of
+from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.store import CellResult, Store
 from plastic_core.training.task_data import Source, with_image
 
 if TYPE_CHECKING:
     import xarray as xr
 
-# So many blocks are trained in this process: others take five seconds to start and to load data.
-_FEW_BLOCKS: Final = 4
+# Work, as `work_of` counts it, that a core does while other processes start and load data, some
+# five seconds; and while this process makes a block ready.
+_START: Final = 2e10
+_READY: Final = 2e9
 
 # How often it is looked at what is running, where nothing ends.
 _LOOK_SECONDS: Final = 1.0
@@ -75,7 +79,7 @@ class ArmResult:
             raise PlasticError(f"{self.arm.rule}: no network of it has a result")
         seeds = sorted(self.results)
         curves = curves_of(self.arm.plan, [self.results[seed] for seed in seeds])
-        return dataset_of(self.arm.plan, curves, seeds)
+        return labelled_curves(self.arm.plan, curves, seeds).dataset()
 
 
 @dataclass
@@ -157,7 +161,7 @@ def sweep(
         parts: classes of layers, activation functions, initialisations and losses likewise.
         data: ``(X, y)`` in place of the task's own data, as `run` takes them.
         workers: processes of a local cluster; 0 for none: this process trains on all cores. None
-            for one a core, but none for a few blocks that C trains.
+            for one a core, but none where C has done it before they start.
         scheduler: address of a Dask scheduler that runs already.
         slurm: options of jobs of SLURM, such as ``queue=short,walltime=01:00:00``.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
@@ -225,7 +229,7 @@ def train_arms(
             wanted.setdefault(cell.key, []).append((arm, seed))
     on_progress(progress)
     if pending:
-        if workers is None and scheduler is None and slurm is None and _few(pending, limit):
+        if workers is None and scheduler is None and slurm is None and _here(pending, limit):
             workers = 0
         with pool_for(workers, scheduler, slurm) as pool:
             _train(pending, pool, source, limit, progress, on_progress, wanted, kept)
@@ -234,15 +238,19 @@ def train_arms(
     return SweepResult(arms, progress)
 
 
-def _few(pending: list[Pending], limit: int | None) -> bool:
-    """Return whether this process trains so much as soon as others could.
+def _here(pending: list[Pending], limit: int | None) -> bool:
+    """Return whether this process lets cores idle for a shorter time than others take to start.
 
-    Only what is generated in C trains on all cores in one process.
+    Only what is generated in C trains on all cores in one process, one network to a core.
     """
     for one in pending:
         if one.plan.transforms or one.plan.spec.backend not in ("auto", "native"):
             return False
-    return len(pack(pending, 1, limit)) <= _FEW_BLOCKS
+    cores, idle = os.cpu_count() or 1, 0.0
+    for block in pack(pending, 1, limit):
+        rounds = -(-len(block) // cores)
+        idle += _READY + (rounds - len(block) / cores) * work_of(block[0])
+    return idle <= _START
 
 
 def _train(

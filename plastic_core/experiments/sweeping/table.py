@@ -65,7 +65,7 @@ def _row(arm: ArmResult) -> dict[str, Any]:
     return {
         "rule": arm.arm.rule,
         "point": arm.arm.point,
-        "thetas": arm.arm.thetas,
+        "thetas": arm.arm.plan.written_thetas,
         arm.arm.plan.score.name: float(last.mean()) if len(last) else None,
         "low": None if low is None else float(low),
         "high": None if high is None else float(high),

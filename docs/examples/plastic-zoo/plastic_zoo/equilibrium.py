@@ -18,7 +18,7 @@ class EquilibriumParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     nudge: float = Field(0.5, gt=0, description="how much the output is drawn to the target")
-    rate: float = Field(0.2, gt=0, le=1, description="of each step of settling")
+    rate: float = Field(0.5, gt=0, le=1, description="of each step of settling")
 
 
 class Equilibrium(Rule):
@@ -30,7 +30,11 @@ class Equilibrium(Rule):
         \Delta W_l = \tfrac{1}{\beta} \left(y_l^\beta {y_{l-1}^\beta}^\top
             - y_l^0 {y_{l-1}^0}^\top\right)
 
-    With the squared error, and an activation function that is bounded.
+    With the squared error, and an activation function that is bounded. Neighbouring layers drive each
+    other by W and W': where weights begin large, a deep network settles in one of several states
+    whatever its input, and learns nothing. With ``--init naive --init-std 0.08``, and thetas that are
+    larger in the first layer and smaller in the last, three hidden layers learn; the source has such
+    thetas too.
     """
 
     spec = RuleSpec(
@@ -42,7 +46,7 @@ class Equilibrium(Rule):
         reads={"post", "pre", "target", "z"},
         theta=Theta(default=5e-2),
         params=EquilibriumParams,
-        settle=Settle(steps=30, phases=("free", "nudged")),
+        settle=Settle(steps=100, phases=("free", "nudged")),
     )
 
     params: EquilibriumParams

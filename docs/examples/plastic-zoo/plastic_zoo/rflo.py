@@ -22,9 +22,9 @@ class Rflo(Rule):
 
     :math:`e_t` is the error of the output at step t, :math:`\lambda` the leak, and
     :math:`y_{t-1}` what the synapse carries: at :math:`W_x` the input. Nothing goes back in time.
-    Each matrix has a :math:`B` of its own, where the paper has one for each unit. It needs the error
-    of the output alone; in a network without time it is the learning of each layer by random
-    feedback from the output.
+    Each unit has one row of :math:`B`, the same at :math:`W_x` and :math:`W_h`. It needs the error of
+    the output alone; in a network without time it is the learning of each layer by random feedback
+    from the output.
     """
 
     spec = RuleSpec(

@@ -78,7 +78,7 @@ class TestEquilibrium(RuleConformance):
         slope = np.ones(len(s.z)) if s.is_output else s.slope(s.z)
         pulled = 0.5 * (s.target - s.activation(s.z)) if s.is_output else 0 * s.z
         return [
-            z + 0.2 * (slope[i] * (s.below[i] + s.above[i]) - z + pulled[i] * (s.phase == "nudged"))
+            z + 0.5 * (slope[i] * (s.below[i] + s.above[i]) - z + pulled[i] * (s.phase == "nudged"))
             for i, z in enumerate(s.z)
         ]
 
@@ -211,6 +211,7 @@ def test_rflo_keeps_traces():
     begun = trained(rule="0*rflo")
     weights = [begun[f"weight.{p}"] for p in (1, 2, 3)]
     fixed = [begun[f"state.rflo.{p}.B"] for p in (1, 2)]
+    assert (fixed[0] == fixed[1]).all()  # one for each unit
     after = trained()
     shown = [
         traced(weights, fixed, np.float32(one), np.eye(2)[label], 0.3)
@@ -309,14 +310,16 @@ class TestWeightMirror(RuleConformance):
         return loops(len(s.pre), len(s.post), lambda j, i: noise[j] * (w[i] @ noise))
 
 
+SETTLING = {"activation": "tanh", "loss": "squared-error"}
+
 LEARN = [
     (Abcd, "abcd + 0.02*bp", {}),
     (DifferenceTarget, "0.02*difference-target", {"activation": "tanh"}),
-    (Equilibrium, "0.05*equilibrium", {"activation": "tanh", "loss": "squared-error"}),
+    (Equilibrium, "0.01*equilibrium", SETTLING | {"init": "naive", "init_std": 0.08}),
     (Foldiak, "foldiak + 0.02*bp", {}),
     (NodePerturbation, "0.001*node-perturbation", {"activation": "tanh"}),
     (Pepita, "0.002*pepita", {"activation": "tanh"}),
-    (PredictiveCoding, "0.05*predictive-coding", {"activation": "tanh", "loss": "squared-error"}),
+    (PredictiveCoding, "0.05*predictive-coding", SETTLING),
     (RewardHebbian, "reward-hebbian + 0.02*bp", {}),
     (Rflo, "0.05*rflo", {"activation": "tanh"}),
     (TargetProjection, "0.005*target-projection", {"activation": "tanh"}),
@@ -328,9 +331,14 @@ LEARN = [
 ]
 
 
+# Of single layers, of rules that learn in deep networks by them alone.
+THETAS = {"equilibrium": {"theta.dense1": 0.1, "theta.readout": 0.002}}
+
+
 def learning(expression, options, depth, **more):
     """Return the run of a network with some hidden layers on the digits."""
     options = {"net": " / ".join(["dense 40"] * depth), **options}
+    more["settings"] = {name: thetas for name, thetas in THETAS.items() if name in expression}
     return RunSpec(rule=expression, task="digits-mlp", options=options, seeds=2, **more)
 
 
