@@ -1,28 +1,95 @@
 """Networks side by side on a GPU: the backends beside a batched loop in plain PyTorch.
 
 ``python -m tests.benchmarks.gpu`` prints a table; ``--device cpu`` tries it at a small size. For
-each case: updates a second of all networks together, and the share of the device's memory
-bandwidth that they would take if each weight were read once and written once an update.
+each case: updates a second of all networks together, the share of the device's memory bandwidth
+that they would take if each weight were read once and written once an update, and how many times
+as fast as the first contender: the plain loop, or without one, eager. Beside the networks of the
+paper stand a convolutional and a recurrent one, and a rule with noise and states.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from plastic_core import initial_parameters
+from plastic_core import RunSpec, initial_parameters, resolve_hooks
+from plastic_core.api import Rule, RuleSpec, State, Theta, hookimpl, outer
 from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.bench.case import BP, OJA, RULE, Case
 from plastic_core.circuits.network import circuit_of
 from plastic_core.networks.parameters import Parameters, add_states
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
 
 NETWORKS = (20, 1_000, 10_000)
 LAYERS = (5, 10)
+
+
+class Wider(Rule):
+    """Noise in the activity, and a threshold that follows it."""
+
+    spec = RuleSpec(
+        name="wider",
+        summary="of the benchmark",
+        equation="(y + n) (y - t) x",
+        reference="none",
+        modifies="forward",
+        reads={"pre", "post"},
+        theta=Theta(default=1e-5),
+        noise={"post"},
+        state={"threshold": State(over="post")},
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        change = 0.1 * (s.post.mean(1, keepdim=True) - s.state.threshold)
+        row = (s.post + s.noise.post) * (s.post - s.state.threshold)
+        return outer(row, s.pre), {"threshold": s.state.threshold + change}
+
+
+NET = "conv 16 5x5 / pool 2 / conv 32 5x5 / pool 2"
+OTHERS = {
+    "convolution": RunSpec(rule="0.01*bp+1e-6*oja", task="mnist-cnn", options={"net": NET}),
+    "recurrent": RunSpec(rule="0.0008*bp+0.0003*oja", task="delayed-mnist-rnn"),
+    "wider": RunSpec(rule="bp+wider", task="mnist-mlp"),
+}
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another run than those of `Case`, on random points too."""
+
+    spec: RunSpec
+    replicas: int
+    inputs: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def targets(self):
+        return torch.eye(10)[self.labels]
+
+    @property
+    def plan(self):
+        return make_plan(self.spec, Catalogue(rules=[Wider]))
+
+    @property
+    def network(self):
+        return self.plan.network
+
+    def resolved(self):
+        plan = self.plan
+        thetas = {rule.name: rule.theta for rule in plan.rules}
+        return resolve_hooks(plan.selected, circuit=plan.circuit), thetas
+
+    def order(self, updates):
+        source = torch.Generator().manual_seed(1)
+        return torch.randint(0, len(self.inputs), (self.replicas, updates), generator=source)
 
 #: Seeds that are drawn; more networks are copies of these, for drawing takes longest.
 DRAWN = 20
@@ -76,7 +143,8 @@ def contenders(case, device):
 
         return make
 
-    yield "plain loop", lambda: PlainLoop(copies(case, device).weights, inputs, case.labels)
+    if isinstance(case, Case):
+        yield "plain loop", lambda: PlainLoop(copies(case, device).weights, inputs, case.labels)
     yield "eager", ours(EagerBackend)
     yield "compiled", ours(CompiledBackend)
 
@@ -126,21 +194,24 @@ def main():
     begun, small = time.monotonic(), flags.device == "cpu"
     if small:
         torch.set_num_threads(1)
-    name = "CPU" if small else torch.cuda.get_device_name(flags.device)
+    card = "CPU" if small else torch.cuda.get_device_name(flags.device)
     width = bandwidth(flags.device, 64 if small else 2048)
-    print(f"{name}, torch {torch.__version__}; memory {width / 1e9:,.0f} GB/s, read and written")
+    print(f"{card}, torch {torch.__version__}; memory {width / 1e9:,.0f} GB/s, read and written")
     print(
-        f"{'layers':>6} {'networks':>8} {'contender':>10} {'updates/s':>12} {'of memory':>9}  times plain"
+        f"{'case':>11} {'networks':>8} {'contender':>10} {'updates/s':>12} {'of memory':>9}  times first"
     )
     for replicas in (2, 5) if small else NETWORKS:
-        for layers in LAYERS:
-            case = Case.make(RULE, layers, replicas)
+        paper = [Case.make(RULE, layers, replicas) for layers in LAYERS]
+        data = paper[0].inputs, paper[0].labels
+        cases = {f"{case.depth} layers": case for case in paper}
+        cases |= {name: Other(spec, replicas, *data) for name, spec in OTHERS.items()}
+        for name, case in cases.items():
             bytes_each = sum(
                 8 * m.shape.n_post * m.shape.n_pre for m in circuit_of(case.network).matrices
             )
-            plain = None
+            first = None
             for contender, make in contenders(case, flags.device):
-                row = f"{layers:>6} {replicas:>8,} {contender:>10}"
+                row = f"{name:>11} {replicas:>8,} {contender:>10}"
                 if time.monotonic() - begun > flags.limit:
                     print(f"{row}  left out: {flags.limit:g} s are over")
                     continue
@@ -149,9 +220,9 @@ def main():
                 except (CannotCompileError, torch.OutOfMemoryError) as error:
                     print(f"{row}  {type(error).__name__}: {str(error).splitlines()[0]}")
                     continue
-                plain = plain or found
+                first = first or found
                 print(
-                    f"{row} {found:>12,.0f} {found * bytes_each / width:>9.1%}  {found / plain:.2f}",
+                    f"{row} {found:>12,.0f} {found * bytes_each / width:>9.1%}  {found / first:.2f}",
                     flush=True,
                 )
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plastic_core import PlasticError, RunSpec, run
+from plastic_core.api import Rule, RuleSpec, Settle, State, Theta, hookimpl, outer
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results import result_folder
@@ -38,11 +39,12 @@ def _compilers(device):
         yield
 
 
-def both(device, **fields):
+def both(device, rules=(), **fields):
     """Return a run on the device, and the reference on the CPU."""
-    fields = {**SMALL, "options": OPTIONS, **fields}
-    there = run(RunSpec(device=device, **fields))
-    here = run(RunSpec(**{**fields, "backend": "eager"}))
+    options = {} if "task" in fields else {"options": OPTIONS}
+    fields = {**SMALL, **options, **fields}
+    there = run(RunSpec(device=device, **fields), rules=rules)
+    here = run(RunSpec(**{**fields, "backend": "eager"}), rules=rules)
     return there, here
 
 
@@ -90,11 +92,74 @@ def test_compiled_gives_the_numbers_of_the_cpu(device, rule):
         {"options": {**OPTIONS, "layer_norm": True}},
         {"options": {"sizes": [64, 20, 20, 10], "residual": True}},
         {"task": "delayed-digits-rnn", "options": {"hidden": 12, "delay": 6, "present": 2}},
+        {"task": "delayed-xor", "options": {"hidden": 9}},
+        {"task": "digits-cnn", "options": {"net": "conv 4 3x3 / pool 2 / dense 12"}},
+        {"task": "digits-attention"},
+        {"settings": {"bp": {"theta": "cosine(0.01)"}}},
     ],
-    ids=["compiled mini-batches", "transforms", "normalisation", "residual", "recurrent"],
+    ids=[
+        *("compiled mini-batches", "transforms", "normalisation", "residual", "recurrent"),
+        *("sequence", "convolution", "attention", "schedule"),
+    ],
 )
 def test_everything_else_gives_the_numbers_of_the_cpu(device, fields):
     assert_same(*both(device, rule="bp+oja", **{"backend": "eager", **fields}))
+
+
+class Perturbed(Rule):
+    """Noise in the second of two passes, and states over a population and over weights."""
+
+    spec = RuleSpec(
+        name="perturbed",
+        summary="of a test",
+        equation="x",
+        reference="none",
+        modifies="forward",
+        reads={"pre", "post", "loss"},
+        theta=Theta(default=0.01),
+        noise={"post"},
+        passes=2,
+        state={"mean": State(over="post"), "trace": State(over="weight")},
+    )
+
+    @hookimpl
+    def plastic_forward(self, s):
+        return s.forward(s.pre) + 0.1 * s.pass_index * s.noise.post
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        clean, noisy = s.passes
+        mean = 0.9 * s.state.mean + 0.1 * clean.post.mean(1, keepdim=True)
+        trace = 0.9 * s.state.trace + 0.1 * torch.bmm(clean.post.mT, clean.pre)
+        row = (noisy.loss - clean.loss) * s.noise.post - 0.1 * (clean.post - s.state.mean)
+        return -outer(row, clean.pre) - 0.01 * trace, {"mean": mean, "trace": trace}
+
+
+class Settled(Rule):
+    spec = RuleSpec(
+        name="settled",
+        summary="of a test",
+        equation="x",
+        reference="none",
+        modifies="forward",
+        reads={"pre", "post"},
+        theta=Theta(default=0.01),
+        settle=Settle(steps=4),
+    )
+
+    @hookimpl
+    def plastic_settle(self, s):
+        nudge = 0.5 * (s.target - s.z) if s.is_output and s.phase == "nudged" else 0 * s.z
+        return s.z + 0.5 * (s.below - s.z) + (0 if s.is_output else 0.1 * s.above) + nudge
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.nudged.post, s.nudged.pre) - outer(s.free.post, s.free.pre)
+
+
+@pytest.mark.parametrize("rule", [Perturbed, Settled])
+def test_the_wider_contract_gives_the_numbers_of_the_cpu(device, rule):
+    assert_same(*both(device, rule=rule.spec.name, backend="eager", rules=[rule]))
 
 
 def test_probes_give_the_numbers_of_the_cpu(device):
