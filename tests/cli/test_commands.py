@@ -61,19 +61,19 @@ HEAVY = (
 @pytest.mark.parametrize(
     ("code", "needed"),
     [
-        ("from plastic_core import RunSpec, run; run(RunSpec(samples=20, seeds=1))", []),
+        (
+            "from plastic_core import RunSpec, run; from plastic_core.cli import execute; "
+            "run(RunSpec(samples=20, seeds=1)); "
+            "execute(['sweep', '--samples', '20', '--seeds', '1', '--rule', 'bp'])",
+            [],
+        ),
         (
             "from plastic_core.cli import execute; "
             "execute(['run', '--samples', '20', '--seeds', '1', '--out', 'run'])",
             ["matplotlib", "netCDF4"],
         ),
-        (
-            "from plastic_core.cli import execute; "
-            "execute(['sweep', '--samples', '20', '--seeds', '1', '--rule', 'bp'])",
-            [],
-        ),
     ],
-    ids=["run from Python", "run", "sweep"],
+    ids=["run from Python and sweep", "run"],
 )
 def test_nothing_is_loaded_that_is_not_needed(tmp_path, code, needed):
     loaded = f"\nimport sys; print('LOADED', [m for m in {HEAVY} if m in sys.modules])"

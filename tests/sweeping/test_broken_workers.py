@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.daily import slow
 from tests.processes import plastic
 
 SMALL = ("sweep", "--rule", "bp", "--seeds", "1", "--samples", "10", "--workers", "1")
@@ -27,7 +28,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [slow("they cannot start"), "they cannot import torch"])
 def test_broken_workers(case, tmp_path):
     how, reason = CASES[case]
     (tmp_path / "sitecustomize.py").write_text(BREAK.format(how=how))
