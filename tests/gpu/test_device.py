@@ -142,7 +142,7 @@ class Settled(Rule):
         equation="x",
         reference="none",
         modifies="forward",
-        reads={"pre", "post"},
+        reads={"pre", "post", "z", "target"},
         theta=Theta(default=0.01),
         settle=Settle(steps=4),
     )
