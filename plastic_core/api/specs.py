@@ -107,9 +107,8 @@ class State(Spec):
             ``[R, n_post, n_post]``, and "post*output", ``[R, n_post, n_L]``.
         initial: the value at the start: a number, "normal" for standard normal numbers, "xavier"
             for those that a matrix of its size is initialised with, uniform up to
-            :math:`\sqrt{6 / (n + m)}`, or "weight" for a copy of W. What is drawn over "post",
-            "post*post" or "post*output" is the same in all projections that are summed in the same
-            population, such as W_x and W_h of a recurrent one.
+            :math:`\sqrt{6 / (n + m)}`, or "weight" for a copy of W. Drawn over "post", "post*post"
+            or "post*output" it is the same in all projections into one population.
     """
 
     over: Literal["post", "pre", "one", "weight", "feedback", "post*post", "post*output"]

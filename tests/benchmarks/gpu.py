@@ -91,6 +91,7 @@ class Other:
         source = torch.Generator().manual_seed(1)
         return torch.randint(0, len(self.inputs), (self.replicas, updates), generator=source)
 
+
 #: Seeds that are drawn; more networks are copies of these, for drawing takes longest.
 DRAWN = 20
 

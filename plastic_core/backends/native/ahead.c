@@ -20,18 +20,6 @@ first-level cache. */
 /* fewer are multiplied one by one, when they are due */
 #define FEW 5
 
-/* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
-typedef struct {
-    char *memory;
-    size_t used;
-} arena_t;
-
-static void *take(arena_t *arena, long bytes) {
-    void *here = arena->memory ? arena->memory + arena->used : 0;
-    arena->used += (size_t)(bytes + 63) / 64 * 64;
-    return here;
-}
-
 typedef struct {
     long count;    /* of the inputs that are taken up */
     vec *inputs;   /* X', [groups of ABREAST][padded(columns)][ABREAST] */

@@ -60,6 +60,18 @@ INLINE void clear_padding(real *x, long units) {
     memset(x + units, 0, (padded(units) - units) * sizeof(real));
 }
 
+/* Hands out zeroed memory at multiples of a cache line; with no memory given it only counts. */
+typedef struct {
+    char *memory;
+    size_t used;
+} arena_t;
+
+static void *take(arena_t *arena, long bytes) {
+    void *here = arena->memory ? arena->memory + arena->used : 0;
+    arena->used += (size_t)(bytes + 63) / 64 * 64;
+    return here;
+}
+
 /* A matrix and the increments that wait. */
 typedef struct {
     long rows, columns;
