@@ -202,11 +202,13 @@ def test_a_seed_is_the_same_bit_for_bit_alone_and_among_twenty_on_two_threads(ba
         assert torch.equal(weights[0][name][:4], value)
 
 
-def test_divergence_is_found_where_eager_finds_it_and_spares_the_others():
+@pytest.mark.parametrize("rule", ["bp", "bp+oja", "bp+oja+0.3*weight-decay"])
+def test_divergence_is_found_where_eager_finds_it_and_spares_the_others(rule):
     thetas = {"bp": torch.tensor([0.01, 1e30, 0.01])}
+    thetas |= {name: torch.full((3,), 0.01) for name in ("oja", "weight-decay") if name in rule}
     failed, finals = [], []
     for backend in (NativeBackend, EagerBackend):
-        made, parameters = make(backend, "bp", (17, 9, 5), seeds=3, thetas=thetas)
+        made, parameters = make(backend, rule, (17, 9, 5), seeds=3, thetas=thetas)
         failed.append(made.advance(order(3, 40)).tolist())
         finals.append([w[2] for w in parameters.weights])
         assert made.advance(order(3, 40))[1] == -1  # frozen from then on

@@ -101,6 +101,7 @@ static int64_t train_replica(job_t *job, network_t *net, int64_t replica) {
     if (net->ahead)
         net->together = least(weight_period(job, net->ahead, job->ahead), job->periods[replica]);
     net->due = 0;
+    net->block.lost_at_once = 0;
     copy_network(job, net, replica, 0);
     copy_own(job, net, replica, 0);
     copy_tangents(net, replica, 0);

@@ -283,7 +283,7 @@ static void bind(network_t *net, long events) {
 
 /* Between the matrices of Python and the tiles, `back` or there. */
 static void copy_matrix(matrix_t *m, real *values, long row_step, long column_step, int back) {
-    m->waiting = 0;
+    nothing_waits(m);
     for (long t = 0; t < tile_count(m); t++) {
         const long begin = m->begins[t], lanes = (m->begins[t + 1] - begin) * LANES;
         real *tile = (real *)tile_at(m, begin);
