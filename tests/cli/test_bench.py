@@ -81,6 +81,7 @@ def test_jax_is_said_to_be_missing(capsys, monkeypatch):
     assert note in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_jax_where_it_is_installed(capsys):
     pytest.importorskip("jax")
     assert execute([*SMALL, "--only", "jax", "--json"]) == 0
