@@ -130,3 +130,24 @@ def test_a_network_that_diverges_within_a_block_leaves_nothing_to_the_next(sizes
         finals.append({name: value[1] for name, value in parameters.named().items()})
     for name, value in finals[0].items():
         assert torch.equal(value, finals[1][name]), name
+
+
+class Alone(Rule):
+    """More products of what is sent back wait than others."""
+
+    spec = spec("alone")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return -outer(s.post, s.recon) - outer(s.error * s.loss, s.weight_error)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_one_layer_where_more_is_sent_back_than_known(batch):
+    finals = []
+    for backend in (NativeBackend, EagerBackend):
+        more = {"batch": batch, "dtype": "float64", "rules": [Alone]}
+        made, parameters = make(backend, "0.01*bp+alone", (8, 9), **more)
+        made.advance(order(1, 40))
+        finals.append(parameters)
+    assert_same(*finals, 1e-9)
