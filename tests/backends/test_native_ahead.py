@@ -114,3 +114,40 @@ def test_sizes(rows, columns):
         made.advance(order(2, 40))
         finals.append(parameters)
     assert_same(*finals, 1e-9)
+
+
+@pytest.mark.parametrize(("sizes", "strength"), [((53, 19, 7, 5), 1e3), ((53, 5), 1e6)])
+def test_a_network_that_diverges_within_a_block_leaves_nothing_to_the_next(sizes, strength):
+    """One leaves vectors that wait, the other in their padding what is no number."""
+    finals = []
+    for of_the_first in (strength, 0.01):
+        thetas = {"oja": torch.tensor([of_the_first, 0.01]), "bp": torch.tensor([0.01, 0.01])}
+        more = {"thetas": thetas, "activation": "relu"}
+        native, parameters = make(NativeBackend, "bp+oja", sizes, seeds=2, **more)
+        failed = native.advance(order(2, 61))
+        assert (failed[0] >= 0) == (of_the_first == strength)
+        assert failed[1] < 0
+        finals.append({name: value[1] for name, value in parameters.named().items()})
+    for name, value in finals[0].items():
+        assert torch.equal(value, finals[1][name]), name
+
+
+class Alone(Rule):
+    """More products of what is sent back wait than others."""
+
+    spec = spec("alone")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return -outer(s.post, s.recon) - outer(s.error * s.loss, s.weight_error)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_one_layer_where_more_is_sent_back_than_known(batch):
+    finals = []
+    for backend in (NativeBackend, EagerBackend):
+        more = {"batch": batch, "dtype": "float64", "rules": [Alone]}
+        made, parameters = make(backend, "0.01*bp+alone", (8, 9), **more)
+        made.advance(order(1, 40))
+        finals.append(parameters)
+    assert_same(*finals, 1e-9)

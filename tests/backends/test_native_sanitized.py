@@ -80,6 +80,18 @@ for sizes in ((1, 1, 2, 1, 2), (7, 17, 3, 2, 6)):
                     NativeBackend, rule, spec, 3, batch=batch, flags={FLAGS!r}
                 )
                 native.advance(order(3, 9))
+from tests.backends.test_native_ahead import RULES, Alone
+
+for rule in (*RULES, Alone):
+    for sizes in ((8, 9), (53, 19, 5)):
+        for batch in (1, 3, 20):
+            thetas = {{"bp": torch.tensor([1e6, 0.01]), rule.spec.name: torch.tensor([1e6, 0.01])}}
+            native, _ = make(
+                NativeBackend, "bp+" + rule.spec.name, sizes, seeds=2, batch=batch, rules=[rule],
+                thetas=thetas, activation="relu", more={{"flags": {FLAGS!r}}},
+            )
+            assert native.advance(order(2, 61))[1] < 0
+
 for sizes in ((1, 1, 2), (7, 17, 1, 3), (33, 100, 2)):
     for batch in (1, 3):
         spec, hooks, thetas, parameters = test_tangents.made(test_tangents.EQUATION_9, sizes)

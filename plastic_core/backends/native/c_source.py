@@ -49,7 +49,8 @@ def emit(program: Program, activations: str, double: bool) -> str:
     texts, entries = zip(
         *(writer.write_kind(i, k) for i, k in enumerate(program.kinds)), strict=True
     )
-    counts = [len(u.products) for k in program.kinds for u in (k.weight, k.feedback) if u]
+    updates = [u for k in program.kinds for u in (k.weight, k.feedback) if u]
+    counts = [len(products) for u in updates for products in (u.products, u.sent_back)]
     own = [*texts, "static const struct kind kinds[] = {\n" + "".join(entries) + "};\n"]
     made = [activations, emit_loss(program.loss)]
     return header(program, writer, counts, double) + join(writer, own, made, "learning")

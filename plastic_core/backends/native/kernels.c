@@ -304,8 +304,7 @@ INLINE void forward_rows(const int rows, const matrix_t *m, long i, const real *
     add_lanes(sum, rows, out);
 }
 
-/* The scalar products of x with so many rows of the tiles, those that wait among them. Four more
-than these are written. */
+/* The scalar products of x with so many rows of the tiles, those that wait among them. */
 static void forward(const matrix_t *m, long first, long count, const real *x, real *out) {
     long i = 0;
     for (; i + ROWS_FORWARD <= count; i += ROWS_FORWARD)

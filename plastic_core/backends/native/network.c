@@ -281,9 +281,11 @@ static void bind(network_t *net, long events) {
     }
 }
 
-/* Between the matrices of Python and the tiles, `back` or there. */
+/* Between the matrices of Python and the tiles, `back` or there. What a network that ended within
+a block left behind is cleared, its padding too, where it may have written what is no number. */
 static void copy_matrix(matrix_t *m, real *values, long row_step, long column_step, int back) {
     nothing_waits(m);
+    memset(m->left, 0, (m->room + m->room_back) * padded(m->rows) * (long)sizeof(real));
     for (long t = 0; t < tile_count(m); t++) {
         const long begin = m->begins[t], lanes = (m->begins[t + 1] - begin) * LANES;
         real *tile = (real *)tile_at(m, begin);

@@ -134,8 +134,8 @@ INLINE void forward_block(const int rows, const int events, const matrix_t *m, l
         }
     }
     for (int e = 0; e < events; e++) {
-        real four[ROWS];
-        add_lanes(sum[e], ROWS, four);
+        quad four;
+        add_lanes(sum[e], ROWS, (real *)&four);
         for (int r = 0; r < rows; r++) z[e * z_pad + i + r] = four[r];
     }
 }
