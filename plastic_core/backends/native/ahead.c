@@ -43,10 +43,11 @@ static void lay_out_ahead(ahead_t *ahead, const matrix_t *m, long events, arena_
 /* Take up so many inputs, which are `x_pad` apart. */
 static void take_up(ahead_t *ahead, const matrix_t *m, long events, const real *x, long x_pad) {
     ahead->count = events;
-    for (long e = 0; e < events && events >= FEW; e++, x += x_pad) {
-        real *to = (real *)ahead->inputs + e / ABREAST * padded(m->columns) * ABREAST;
-        to += e % ABREAST;
-        for (long j = 0; j < m->columns; j++) to[j * ABREAST] = x[j];
+    real *to = (real *)ahead->inputs;
+    for (long g = 0; g < groups(events); g++, x += ABREAST * x_pad) {
+        const long some = least(ABREAST, events - g * ABREAST);
+        for (long j = 0; j < padded(m->columns); j++, to += ABREAST)
+            for (long e = 0; e < some; e++) to[e] = x[e * x_pad + j];
     }
 }
 
