@@ -283,21 +283,28 @@ static void bind(network_t *net, long events) {
 
 /* Between the matrices of Python and the tiles, `back` or there. What a network that ended within
 a block left behind is cleared, its padding too, where it may have written what is no number. */
-static void copy_matrix(matrix_t *m, real *values, long row_step, long column_step, int back) {
+INLINE void copy_steps(matrix_t *m, real *values, long row_step, const long column_step,
+                       const int back) {
     nothing_waits(m);
     memset(m->left, 0, (m->room + m->room_back) * padded(m->rows) * (long)sizeof(real));
     for (long t = 0; t < tile_count(m); t++) {
         const long begin = m->begins[t], lanes = (m->begins[t + 1] - begin) * LANES;
-        real *tile = (real *)tile_at(m, begin);
-        for (long i = 0; i < m->rows; i++)
-            for (long j = 0; j < lanes; j++) {
-                const long column = begin * LANES + j;
-                real *here = tile + i * lanes + j;
-                if (column >= m->columns) *here = 0;
-                else if (back) values[i * row_step + column * column_step] = *here;
-                else *here = values[i * row_step + column * column_step];
-            }
+        const long used = least(lanes, m->columns - begin * LANES);
+        real *tile = (real *)tile_at(m, begin), *there = values + begin * LANES * column_step;
+        for (long i = 0; i < m->rows; i++, tile += lanes, there += row_step) {
+            for (long j = 0; j < used; j++)
+                if (back) there[j * column_step] = tile[j];
+                else tile[j] = there[j * column_step];
+            for (long j = used; j < lanes; j++) tile[j] = 0;
+        }
     }
+}
+
+static void copy_matrix(matrix_t *m, real *values, long row_step, long column_step, int back) {
+    /* numbers that lie side by side are copied many at a time */
+    if (column_step == 1 && back) copy_steps(m, values, row_step, 1, 1);
+    else if (column_step == 1) copy_steps(m, values, row_step, 1, 0);
+    else copy_steps(m, values, row_step, column_step, back);
 }
 
 static void set_matrix_period(matrix_t *m, long most, int count, long wanted) {
