@@ -198,7 +198,7 @@ def test_kills_lose_nothing(tmp_path, seeds, workers, kills):
     ("limit", "backend", "begun"),
     [
         (3, "auto", False),
-        pytest.param(1, "auto", True, marks=pytest.mark.slow),
+        (1, "auto", False),
         pytest.param(3, "eager", True, marks=pytest.mark.slow),
     ],
 )
