@@ -48,6 +48,16 @@ class Square(Rule):
         return -outer(s.error, s.pre) + outer(s.post, s.pre - s.recon.square())
 
 
+class Mixed(Rule):
+    """One of the two is read in sums, the other otherwise."""
+
+    spec = spec("mixed")
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.post, s.pre - s.recon) - outer(s.error, s.pre + s.weight_error.square())
+
+
 class Remembered(Rule):
     spec = spec("remembered", state={"mean": State(over="pre")})
 
@@ -74,7 +84,7 @@ class ByRow(Rule):
 
 
 #: Rules, and how many products of what is sent back wait.
-RULES = {Linear: 2, Square: 0, Remembered: 0, Asked: 0, ByRow: 0}
+RULES = {Linear: 2, Square: 0, Mixed: 0, Remembered: 0, Asked: 0, ByRow: 0}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +112,18 @@ def test_against_the_eager_backend(rule, batch, lost):
         assert_same(ours, reference, 1e-9)
     program = native.code.program
     assert len(program.kinds[program.kind_of[0]].weight.sent_back) == RULES[rule]
+
+
+@pytest.mark.parametrize("propagates", ["bp", "fa"])
+def test_the_error_below_the_first_layer_is_that_of_the_weights_as_they_are(propagates):
+    """It is read by the rule between errors, beside what waits of Oja's."""
+    finals = []
+    for backend in (NativeBackend, EagerBackend):
+        more = {"seeds": 2, "dtype": "float64"}
+        made, parameters = make(backend, f"{propagates}+oja+hebbian-error", (20, 12, 5), **more)
+        made.advance(order(2, 40))
+        finals.append(parameters)
+    assert_same(*finals, 1e-11)
 
 
 @pytest.mark.parametrize("columns", [1, 8, 24, 25, 100])

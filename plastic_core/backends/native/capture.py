@@ -13,8 +13,6 @@ from typing import Any
 
 import torch
 
-from plastic_core.api.circuit import Apply
-from plastic_core.api.maps import Normalise
 from plastic_core.api.plugin import Rule, Transform
 from plastic_core.api.signals import SIGNALS
 from plastic_core.api.site import Site
@@ -283,11 +281,7 @@ class _Capture:
         masked = self.circuit.matrices[first].mask is not None
         shared = self.circuit.places(sends[0].z) > 1
         once = [send.pre for send in sends] == [self.circuit.input]
-        normalised = any(
-            isinstance(o, Apply) and isinstance(o.map, Normalise) for o in self.circuit.operations
-        )
-        plain = not (own_forward or masked or shared or normalised)
-        return first if once and plain else None
+        return first if once and not own_forward and not masked and not shared else None
 
     def _forward(
         self, rule: Rule, function: Callable[[Any], Any], site: Site, pass_index: int

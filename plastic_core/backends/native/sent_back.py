@@ -46,10 +46,14 @@ def send_back_later(kind: Kind, values: Values) -> None:
     others += [value for _, value in (*kind.states, *kind.matrices)]
     others += [v for v in (update.row_decay, kind.forward, kind.propagate) if v is not None]
     read = _all_of(others)
-    if later and not any(value in later or value.operation in _WITH_W for value in read):
+    names = {column.arguments[0] for column in later}
+    needs = kind.needs._replace(**dict.fromkeys(names, False))
+    # what is multiplied by W at each update would lack what waits
+    at_each = needs.recon or needs.weight_error
+    at_each = at_each or any(value in later or value.operation in _WITH_W for value in read)
+    if later and not at_each:
         kind.weight = MatrixUpdate(known, update.row_decay, sent_back=back)
-        names = {column.arguments[0] for column in later}
-        kind.needs = kind.needs._replace(**dict.fromkeys(names, False))
+        kind.needs = needs
 
 
 def _sent_back(value: Value) -> str | None:
