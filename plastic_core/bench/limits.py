@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,47 +20,26 @@ import torch
 
 from plastic_core.backends.native.library import load_library
 
+# what native multiplies by, at work where nothing has to be fetched
 _SOURCE: Final = """\
-#ifdef __AVX512F__
-#define BYTES 64
-#else
-#define BYTES 32
-#endif
-#if defined(__AVX512F__)
-#define IN_REGISTER(x) __asm__("" : "+v"(x))
-#elif defined(__AVX__)
-#define IN_REGISTER(x) __asm__("" : "+x"(x))
-#else
-#define IN_REGISTER(x) (void)0
-#endif
-typedef float vec __attribute__((vector_size(BYTES), may_alias));
-#define LANES (BYTES / (long)sizeof(float))
 #define INNER 128
 
 /* c [4, 3 vectors] += a [INNER, 4] times b [INNER, 3 vectors] */
-void multiply(const float *a, const vec *b, vec *c, long times) {
+void multiply(const real *a, const vec *b, vec *c, long times) {
     for (long time = 0; time < times; time++) {
-        vec sum[4][3] = {0};
-        for (long k = 0; k < INNER; k++) {
-            vec column[3];
-            for (int v = 0; v < 3; v++) {
-                column[v] = b[3 * k + v];
-                IN_REGISTER(column[v]);
-            }
-            for (int r = 0; r < 4; r++)
-                for (int v = 0; v < 3; v++) sum[r][v] += column[v] * a[4 * k + r];
-        }
-        for (int r = 0; r < 4; r++)
-            for (int v = 0; v < 3; v++) c[3 * r + v] += sum[r][v];
+        vec sum[ROWS][WIDEST] = {0};
+        add_products(WIDEST, ROWS, sum, b, WIDEST, a, ROWS, INNER);
+        for (int r = 0; r < ROWS; r++)
+            for (int v = 0; v < WIDEST; v++) c[WIDEST * r + v] += sum[r][v];
         __asm__ volatile("" ::: "memory"); /* each time anew */
     }
 }
 
-double flop(long times) { return 2.0 * 4 * 3 * LANES * INNER * (double)times; }
+double flop(long times) { return 2.0 * ROWS * WIDEST * LANES * INNER * (double)times; }
 
 /* the sum of so many bytes goes into their first vector */
 void read(vec *values, long bytes, long passes) {
-    const long count = bytes / BYTES;
+    const long count = bytes / VECTOR_BYTES;
     for (long pass = 0; pass < passes; pass++) {
         vec sums[8] = {0};
         for (long i = 0; i + 8 <= count; i += 8)
@@ -102,7 +82,8 @@ class Limits:
 
     def measure(self) -> None:
         """Measure for some hundredths of a second each, and keep what was better than before."""
-        library = load_library(_SOURCE, "read").loaded
+        kernels = (files("plastic_core.backends.native") / "kernels.c").read_text()
+        library = load_library(f"typedef float real;\n{kernels}{_SOURCE}", "read").loaded
         library.flop.restype = ctypes.c_double
         memory = torch.zeros(_MOST // 4 + 16)
         start = (memory.data_ptr() + 63) // 64 * 64

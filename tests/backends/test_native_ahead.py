@@ -3,26 +3,19 @@
 import pytest
 import torch
 
-from plastic_core.api import Rule, RuleSpec, State, Theta, decay, hookimpl, outer
+from plastic_core.api import Rule, State, Theta, decay, hookimpl, outer
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
 from tests.backends.trained_parts import assert_same, make, order
 from tests.daily import combined
+from tests.engine.trained_rules import spec_of
 
 pytestmark = pytest.mark.usefixtures("compilers")
 
 
 def spec(name, **more):
-    return RuleSpec(
-        name=name,
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads={"pre", "post", "error", "recon", "weight_error", "loss"},
-        theta=Theta(default=0.02),
-        **more,
-    )
+    reads = {"pre", "post", "error", "recon", "weight_error", "loss"}
+    return spec_of(name, reads, theta=Theta(default=0.02), **more)
 
 
 class Linear(Rule):

@@ -11,7 +11,7 @@ from plastic_core.backends.native.native_tangents import NativeTangents
 from plastic_core.backends.native.program import NotNativeError
 from tests.backends.trained_parts import assert_same, make, order
 from tests.daily import combined, some
-from tests.engine.trained_rules import assert_agree, kill, spec_of
+from tests.engine.trained_rules import assert_agree, killed_and_resumed, small, spec_of
 
 pytestmark = pytest.mark.usefixtures("compilers")
 
@@ -259,20 +259,8 @@ def test_threads_and_pieces_change_no_bit(sizes, dtype):
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path, monkeypatch):
-    spec = RunSpec(
-        task="digits-mlp",
-        rule="0.002*lateral + 0.02*bp",
-        options={"net": "dense 9"},
-        seeds=2,
-        samples=48,
-        evaluations=4,
-        backend="native",
-    )
-    whole = run(spec, rules=[Lateral]).parameters.named()
-    kill(spec, tmp_path, monkeypatch, rules=[Lateral])
-    rest = run(spec, rules=[Lateral], out=tmp_path, resume=True)
-    for key, value in whole.items():
-        assert torch.equal(rest.parameters.named()[key], value), key
+    rule = "0.002*lateral + 0.02*bp"
+    killed_and_resumed(small(rule), tmp_path, monkeypatch, rules=[Lateral])
 
 
 def keeping(update, over="post*post", **more):

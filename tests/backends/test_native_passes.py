@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from plastic_core import RunSpec, run
 from plastic_core.api import Rule, Theta, decay, hookimpl, outer
 from plastic_core.backends.native.native_backend import NativeBackend
 from plastic_core.backends.native.native_tangents import NativeTangents
@@ -11,7 +10,7 @@ from plastic_core.backends.native.program import NotNativeError
 from tests.backends.trained_parts import assert_same, make, order
 from tests.daily import combined
 from tests.engine.test_passes import NodePerturbation, Pepita
-from tests.engine.trained_rules import assert_agree, kill, spec_of
+from tests.engine.trained_rules import assert_agree, killed_and_resumed, small, spec_of
 
 pytestmark = pytest.mark.usefixtures("compilers")
 
@@ -129,20 +128,8 @@ def test_networks_on_two_threads_that_go_on():
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path, monkeypatch):
-    spec = RunSpec(
-        task="digits-mlp",
-        rule="0.001*node-perturbation",
-        options={"net": "dense 9"},
-        seeds=2,
-        samples=30,
-        evaluations=3,
-        backend="native",
-    )
-    whole = run(spec, rules=[NodePerturbation])
-    kill(spec, tmp_path, monkeypatch, rules=[NodePerturbation])
-    rest = run(spec, rules=[NodePerturbation], out=tmp_path, resume=True)
-    for key, value in whole.parameters.named().items():
-        assert torch.equal(rest.parameters.named()[key], value), key
+    rule = "0.001*node-perturbation"
+    killed_and_resumed(small(rule), tmp_path, monkeypatch, rules=[NodePerturbation])
 
 
 def test_only_what_is_read_of_a_pass_is_computed_for_it():

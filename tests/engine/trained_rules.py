@@ -38,6 +38,12 @@ def trained(rule, expression, name, backend, threads=None, **more):
     return result.parameters.named(), result.record
 
 
+def small(rule, backend="native", **more):
+    """Return a short run on the digits, evaluated at multiples of 15 samples."""
+    given = {"task": "digits-mlp", "options": {"net": "dense 9"}, "seeds": 2, **more}
+    return RunSpec(rule=rule, backend=backend, samples=60, evaluations=4, **given)
+
+
 class KilledError(Exception):
     pass
 
@@ -53,6 +59,17 @@ def kill(spec, folder, monkeypatch, **given):
 
     with pytest.raises(KilledError):
         run(spec, out=folder, on_point=kill_it, **given)
+
+
+def killed_and_resumed(spec, folder, monkeypatch, **given):
+    """Return a run that was killed and goes on, which has the bits of one that was not killed."""
+    whole = run(spec, **given)
+    kill(spec, folder, monkeypatch, **given)
+    rest = run(spec, out=folder, resume=True, **given)
+    assert rest.curves.equals(whole.curves)
+    for key, value in whole.parameters.named().items():
+        assert torch.equal(rest.parameters.named()[key], value), key
+    return rest
 
 
 def assert_agree(rule, expression, name, backend, used=None, **more):

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from plastic_core import PlasticError, RunSpec, run
-from plastic_core.api import Rule, RuleSpec, Settle, State, Theta, hookimpl, outer
+from plastic_core.api import Rule, Settle, State, hookimpl, outer
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results import result_folder
 from tests.building import random_points, resolve
 from tests.conftest import compilers_of_the_user
+from tests.engine.trained_rules import spec_of
 
 RULES = sorted(e.name for e in Catalogue().entries("rule") if e.distribution == "plastic-learning")
 PROPAGATES = {e.name for e in Catalogue().entries("rule") if e.plugin and e.plugin.spec.propagates}
@@ -109,14 +110,9 @@ def test_everything_else_gives_the_numbers_of_the_cpu(device, fields):
 class Perturbed(Rule):
     """Noise in the second of two passes, and states over a population and over weights."""
 
-    spec = RuleSpec(
-        name="perturbed",
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads={"pre", "post", "loss"},
-        theta=Theta(default=0.01),
+    spec = spec_of(
+        "perturbed",
+        {"pre", "post", "loss"},
         noise={"post"},
         passes=2,
         state={"mean": State(over="post"), "trace": State(over="weight")},
@@ -136,16 +132,7 @@ class Perturbed(Rule):
 
 
 class Settled(Rule):
-    spec = RuleSpec(
-        name="settled",
-        summary="of a test",
-        equation="x",
-        reference="none",
-        modifies="forward",
-        reads={"pre", "post", "z", "target"},
-        theta=Theta(default=0.01),
-        settle=Settle(steps=4),
-    )
+    spec = spec_of("settled", {"pre", "post", "z", "target"}, settle=Settle(steps=4))
 
     @hookimpl
     def plastic_settle(self, s):

@@ -36,7 +36,7 @@ static void lay_out_ahead(ahead_t *ahead, const matrix_t *m, long events, arena_
     const long columns = padded(m->columns), one = sizeof(real);
     ahead->inputs = take(arena, groups(events) * columns * ABREAST * one);
     ahead->products = take(arena, groups(events) * m->rows * ABREAST * one);
-    ahead->own = take(arena, (padded(m->rows) + 4) * one);
+    ahead->own = take(arena, padded(m->rows) * one);
     ahead->sources = take(arena, m->room_back * padded(m->rows) * one);
 }
 
@@ -61,26 +61,6 @@ static const real *taken_up(const ahead_t *ahead, const matrix_t *m, long event,
     from += event % ABREAST;
     for (long i = 0; i < m->rows; i++) ahead->own[i] = from[i * ABREAST];
     return ahead->own;
-}
-
-/* out[s] = source[s]' tile, of so many sources. */
-INLINE void send_sources_back(const int width, const int count, const vec *tile, const matrix_t *m,
-                              const real *source, vec *out) {
-    const long pad = padded(m->rows);
-    vec sum[ROWS][WIDEST] = {0};
-    for (long i = 0; i < m->rows; i++, tile += width) {
-        vec w[WIDEST];
-        for (int v = 0; v < width; v++) {
-            w[v] = tile[v];
-            IN_REGISTER(w[v]);
-        }
-        for (int s = 0; s < count; s++) {
-            const real factor = source[s * pad + i];
-            for (int v = 0; v < width; v++) sum[s][v] += w[v] * factor;
-        }
-    }
-    for (int s = 0; s < count; s++)
-        for (int v = 0; v < width; v++) out[s * width + v] = sum[s][v];
 }
 
 /* Products of some rows with inputs abreast are added to what other tiles gave. */
@@ -110,13 +90,8 @@ INLINE void multiply_rows(const int width, const int rows, const vec *tile, cons
 INLINE void ahead_tile(const int width, vec *tile, long begin, const matrix_t *m,
                        const ahead_t *ahead, int due) {
     if (due) {
-        const real *source = ahead->sources;
         vec *made = tile + (m->rows + m->room) * width;
-        long s = 0;
-        for (; s + ROWS <= m->waiting_back; s += ROWS)
-            send_sources_back(width, ROWS, tile, m, source + s * padded(m->rows), made + s * width);
-        for (; s < m->waiting_back; s++)
-            send_sources_back(width, 1, tile, m, source + s * padded(m->rows), made + s * width);
+        send_many_back(width, tile, m, m->waiting_back, ahead->sources, made, width);
         for (long i = 0; ahead->lost_at_once != 0 && i < m->rows * width; i++)
             tile[i] -= tile[i] * ahead->lost_at_once;
         update_tile(width, tile, begin, m);

@@ -151,10 +151,11 @@ INLINE void back_tile(const int width, const vec *tile, long begin, const matrix
 /* What waits is added to so many rows at a time. */
 #define ROWS 4
 
-/* The sum of the products of `count` left factors with rows of a tile is added to a. */
+/* The sum of the products of `count` left factors with right ones, some vectors apart, is added
+to a. */
 INLINE void add_products(const int width, const int rows, vec a[ROWS][WIDEST], const vec *right,
-                         const real *left, long left_pad, long count) {
-    for (long k = 0; k < count; k++, right += width, left += left_pad) {
+                         long right_step, const real *left, long left_pad, long count) {
+    for (long k = 0; k < count; k++, right += right_step, left += left_pad) {
         vec column[WIDEST];
         for (int v = 0; v < width; v++) {
             column[v] = right[v];
@@ -174,8 +175,8 @@ INLINE void update_rows(const int width, const int rows, vec *tile, const matrix
     const real *left = m->left + i;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < width; v++) a[r][v] = w[r * width + v];
-    add_products(width, rows, a, right, left, pad, m->waiting);
-    add_products(width, rows, a, right + m->room * width, left + m->room * pad, pad,
+    add_products(width, rows, a, right, width, left, pad, m->waiting);
+    add_products(width, rows, a, right + m->room * width, width, left + m->room * pad, pad,
                  m->waiting_back);
     const real lost = (real)m->lost;
     for (int r = 0; r < rows; r++)
@@ -187,6 +188,37 @@ INLINE void update_tile(const int width, vec *tile, long begin, const matrix_t *
     (void)begin;
     for (; i + ROWS <= m->rows; i += ROWS) update_rows(width, ROWS, tile, m, i);
     for (; i < m->rows; i++) update_rows(width, 1, tile, m, i);
+}
+
+/* out = left' tile of up to ROWS vectors; the results are some vectors apart. */
+INLINE void send_some_back(const int width, const int count, const vec *tile, const matrix_t *m,
+                           const real *left, vec *out, long out_step) {
+    const long pad = padded(m->rows);
+    vec sum[ROWS][WIDEST] = {0};
+    for (long i = 0; i < m->rows; i++, tile += width) {
+        vec w[WIDEST];
+        for (int v = 0; v < width; v++) {
+            w[v] = tile[v];
+            IN_REGISTER(w[v]);
+        }
+        for (int c = 0; c < count; c++) {
+            const real factor = left[c * pad + i];
+            for (int v = 0; v < width; v++) sum[c][v] += w[v] * factor;
+        }
+    }
+    for (int c = 0; c < count; c++)
+        for (int v = 0; v < width; v++) out[c * out_step + v] = sum[c][v];
+}
+
+/* The same of many. */
+INLINE void send_many_back(const int width, const vec *tile, const matrix_t *m, long count,
+                           const real *left, vec *out, long out_step) {
+    const long pad = padded(m->rows);
+    long c = 0;
+    for (; c + ROWS <= count; c += ROWS)
+        send_some_back(width, ROWS, tile, m, left + c * pad, out + c * out_step, out_step);
+    for (; c < count; c++)
+        send_some_back(width, 1, tile, m, left + c * pad, out + c * out_step, out_step);
 }
 
 /* w -= w f, f_i for rows or f_j for columns. Not w *= 1 - f, which would round a small f. */

@@ -164,27 +164,9 @@ static void forward_many(const matrix_t *m, long events, const real *x, real *z)
     for (long e = 0; e < events; e++) clear_padding(z + e * z_pad, m->rows);
 }
 
-INLINE void back_block(const int width, const int events, const vec *tile, long begin,
-                       const matrix_t *m, const real *left, real *out) {
-    const long left_pad = padded(m->rows), out_pad = padded(m->columns);
-    vec sum[ROWS][WIDEST] = {0};
-    for (long i = 0; i < m->rows; i++, tile += width)
-        for (int e = 0; e < events; e++) {
-            const real factor = left[e * left_pad + i];
-            for (int v = 0; v < width; v++) sum[e][v] += tile[v] * factor;
-        }
-    for (int e = 0; e < events; e++)
-        for (int v = 0; v < width; v++) ((vec *)(out + e * out_pad))[begin + v] = sum[e][v];
-}
-
 INLINE void back_many_tile(const int width, const vec *tile, long begin, const matrix_t *m,
-                             long events, const real *left, real *out) {
-    const long left_pad = padded(m->rows), out_pad = padded(m->columns);
-    long e = 0;
-    for (; e + ROWS <= events; e += ROWS)
-        back_block(width, ROWS, tile, begin, m, left + e * left_pad, out + e * out_pad);
-    for (; e < events; e++)
-        back_block(width, 1, tile, begin, m, left + e * left_pad, out + e * out_pad);
+                           long events, const real *left, real *out) {
+    send_many_back(width, tile, m, events, left, (vec *)out + begin, vectors(m->columns));
 }
 
 /* out = M' left for many events. */
@@ -194,12 +176,9 @@ static void back_many(const matrix_t *m, long events, const real *left, real *ou
 
 INLINE void learn_block(const int width, const int rows, vec *tile, long begin, const matrix_t *m,
                         long i, long events, const real *row, const real *column) {
-    const long row_pad = padded(m->rows), column_pad = padded(m->columns);
     vec sum[ROWS][WIDEST] = {0};
-    for (long e = 0; e < events; e++, row += row_pad, column += column_pad)
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < width; v++)
-                sum[r][v] += ((const vec *)column)[begin + v] * row[i + r];
+    add_products(width, rows, sum, (const vec *)column + begin, vectors(m->columns), row + i,
+                 padded(m->rows), events);
     tile += i * width;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < width; v++) tile[r * width + v] += sum[r][v];
