@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -77,8 +78,9 @@ def standard_normal(
     rows, columns = math.prod(shape[:-1]), shape[-1]
     seed, updates = state[:, :, :1], state[:, :, 1:]
     key = _mix(_mix(seed + updates * _G, stored) ^ name_hash(name), stored)
-    places = torch.arange(1, rows * columns + 1, device=state.device).view(1, rows, columns)
-    word = _mix(key + places * _G, stored)
+    place = _multiples(rows, columns, state.device).view(-1, 1)
+    place = place + _multiples(columns + 1, 1, state.device)[1:]
+    word = _mix(key + place, stored)
     above = ((_shifted(word, 32)).to(dtype) + 0.5) / _WORD
     below = (word & (_WORD - 1)).to(dtype) / _WORD
     return (-2 * above.log()).sqrt() * (2 * math.pi * below).cos()
@@ -117,6 +119,17 @@ class NoiseOfUpdate:
                 made = made.view(-1, *one).expand(-1, *shape).flatten(1, 3)
             self._made[name, shape] = made
         return self._made[name, shape]
+
+
+@cache
+def _multiples(count: int, step: int, device: torch.device) -> Tensor:
+    """Return 0, G, 2 G to (count - 1) G, step by step.
+
+    Kept, so that torch.compile sees numbers: as a product of a loop's index it would overflow in
+    C++, where a compiler then leaves out the loop's end, and writes beyond it.
+    """
+    with torch.inference_mode(False):
+        return torch.arange(0, count * step, step, device=device) * _G
 
 
 def _mix(word: Tensor, stored: Callable[[Tensor], Tensor]) -> Tensor:

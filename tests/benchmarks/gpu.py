@@ -127,7 +127,7 @@ def copies(case, device):
     drawn = initial_parameters(case.network, range(min(case.replicas, DRAWN)))
     times = -(-case.replicas // DRAWN)
     weights = [w.repeat(times, 1, 1)[: case.replicas].to(device) for w in drawn.weights]
-    return Parameters(weights, [])
+    return Parameters(weights, [], seeds=tuple(range(case.replicas)))
 
 
 def contenders(case, device):
@@ -189,6 +189,9 @@ def _wait(device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument(
+        "--networks", type=int, nargs="+", help="side by side, by default 20 to 10,000"
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--limit", type=float, default=200.0, help="seconds after which to stop")
     flags = parser.parse_args()
@@ -201,7 +204,7 @@ def main():
     print(
         f"{'case':>11} {'networks':>8} {'contender':>10} {'updates/s':>12} {'of memory':>9}  times first"
     )
-    for replicas in (2, 5) if small else NETWORKS:
+    for replicas in flags.networks or ((2, 5) if small else NETWORKS):
         paper = [Case.make(RULE, layers, replicas) for layers in LAYERS]
         data = paper[0].inputs, paper[0].labels
         cases = {f"{case.depth} layers": case for case in paper}

@@ -265,9 +265,10 @@ class CompiledBackend:
         for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
             now = self._at(thetas, first, chunk)
             finite = run(self._working, now, *self._shown(pick), alive)
-            healthy.append(finite.cpu())
+            # kept there: waiting for a GPU at each call leaves it idle in between
+            healthy.append(finite.clone())
             first += chunk
-        return torch.cat(healthy)[:updates, :count]
+        return torch.cat(healthy)[:updates, :count].cpu()
 
     def _chunk(
         self,
