@@ -16,7 +16,8 @@ from tests.conftest import compilers_of_the_user
 
 @pytest.fixture(scope="module", autouse=True)
 def _really():
-    with compilers_of_the_user():
+    """Compile, each function once."""
+    with compilers_of_the_user(), torch._dynamo.config.patch(error_on_recompile=True):
         yield
 
 

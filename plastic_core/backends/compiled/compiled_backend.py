@@ -260,8 +260,9 @@ class CompiledBackend:
             thetas.append(theta)
         run = self._chunk if by_steps else self._run
         healthy = []
-        # [chunks, updates, R, K], so that the points of each step lie together
-        picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).to(device)
+        # [chunks, updates, R, K], so that the points of each step lie together, as they did when
+        # it was compiled
+        picks = points.view(places, -1, chunk, events).permute(1, 2, 0, 3).contiguous().to(device)
         for pick, alive in zip(picks.unbind(), torch.split(live.to(device), chunk), strict=True):
             now = self._at(thetas, first, chunk)
             finite = run(self._working, now, *self._shown(pick), alive)
