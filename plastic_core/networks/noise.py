@@ -123,10 +123,10 @@ class NoiseOfUpdate:
 
 @cache
 def _multiples(count: int, step: int, device: torch.device) -> Tensor:
-    """Return 0, G, 2 G to (count - 1) G, step by step.
+    """Return k G for k = 0, step, 2 step and so on, `count` of them.
 
-    Kept, so that torch.compile sees numbers: as a product of a loop's index it would overflow in
-    C++, where a compiler then leaves out the loop's end, and writes beyond it.
+    Kept, so that torch.compile finds numbers: it would make them from a loop's index, and as a
+    product that overflows is undefined in C++, a compiler then leaves out the loop's end.
     """
     with torch.inference_mode(False):
         return torch.arange(0, count * step, step, device=device) * _G
