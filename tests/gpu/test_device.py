@@ -13,6 +13,7 @@ from plastic_core.api import Rule, Settle, State, hookimpl, outer
 from plastic_core.backends.dual.tangent_step import TangentStep
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results import result_folder
+from tests.benchmarks import gpu
 from tests.building import random_points, resolve
 from tests.conftest import compilers_of_the_user
 from tests.engine.trained_rules import spec_of
@@ -189,6 +190,17 @@ def test_tangents_are_those_of_the_cpu(device):
         found.append({name: value.cpu() for name, value in step.tangents.items()})
     for name, value in found[1].items():
         torch.testing.assert_close(found[0][name], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_each_contender(device, monkeypatch, capsys):
+    flags = ["--device", device, "--networks", "2", "--seconds", "0.001", "--limit", "10000"]
+    monkeypatch.setattr("sys.argv", ["gpu", *flags])
+    gpu.main()
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 2 * 3 + len(gpu.OTHERS) * 2
+    for row in rows:
+        assert float(row.split()[-1]) > 0, row  # times the first, where others say what failed
 
 
 def test_a_device_that_is_not_there_is_explained():
