@@ -8,8 +8,8 @@ from .experiments.meta.meta_learning import meta_learn as meta_learn
 from .experiments.meta.meta_spec import MetaSpec as MetaSpec
 from .experiments.reporting.report import report as report
 from .experiments.reproducing.reproduce import reproduce as reproduce
-from .experiments.run import RunResult as RunResult
 from .experiments.run import run as run
+from .experiments.run_result import RunResult as RunResult
 from .experiments.searching.search import SearchProgress as SearchProgress
 from .experiments.searching.search import search as search
 from .experiments.searching.search_spec import Range as Range

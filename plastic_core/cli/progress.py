@@ -18,7 +18,7 @@ from plastic_core.plan.plan import Plan
 from plastic_core.plan.planned_rules import PlannedRule
 
 if TYPE_CHECKING:
-    from plastic_core.experiments.run import RunResult
+    from plastic_core.experiments.run_result import RunResult
     from plastic_core.results.curves import Curves
 
 # Without a terminal, a line at most this often.

@@ -21,7 +21,7 @@ from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plugins.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from plastic_core.experiments.run import RunResult
+    from plastic_core.experiments.run_result import RunResult
 
 
 def make_app(arguments: Sequence[str] | None) -> App:

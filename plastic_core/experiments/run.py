@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,12 @@ from numpy.typing import NDArray
 
 from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
-from plastic_core.networks.parameters import Parameters
+from plastic_core.experiments.run_result import RunResult
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.curves import Curves
-from plastic_core.results.labelled_arrays import LabelledArrays
 from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.run_folder import RunFolder
 from plastic_core.results.run_record import RunRecord, RunSummary
@@ -34,41 +32,7 @@ from plastic_core.training.task_data import load_data, with_image
 if TYPE_CHECKING:
     import os
 
-    import xarray as xr
-
 Progress = Callable[[Curves], Any]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The result of a run.
-
-    Attributes:
-        spec: the spec with every theta written out.
-        labelled: what `curves` is made of when it is first asked for.
-        record: what run.json holds: spec, resolved rules, environment, notes, result.
-        run_dir: the folder, or None where nothing was written.
-        parameters: weights, feedback and states after training; None where the result was read
-            from a finished run.
-    """
-
-    spec: RunSpec
-    labelled: LabelledArrays | xr.Dataset
-    record: dict[str, Any]
-    run_dir: Path | None = None
-    parameters: Parameters | None = field(default=None, repr=False)
-
-    @cached_property
-    def curves(self) -> xr.Dataset:
-        """Score and loss over (seed, step), and what probes measured, described and with units."""
-        made = self.labelled
-        return made.dataset() if isinstance(made, LabelledArrays) else made
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What ``plastic run --json`` prints."""
-        folder = None if self.run_dir is None else str(self.run_dir)
-        return {"run_dir": folder, **self.record["result"]}
 
 
 def run(
