@@ -10,6 +10,7 @@ from .experiments.reporting.report import report as report
 from .experiments.reproducing.reproduce import reproduce as reproduce
 from .experiments.run import run as run
 from .experiments.run_result import RunResult as RunResult
+from .experiments.run_result import load as load
 from .experiments.searching.search import SearchProgress as SearchProgress
 from .experiments.searching.search import search as search
 from .experiments.searching.search_spec import Range as Range
@@ -35,4 +36,5 @@ from .results.cell import Cell as Cell
 from .results.store import CellResult as CellResult
 from .results.store import Measured as Measured
 from .results.store import Store as Store
+from .training.trained_networks import TrainedNetworks as TrainedNetworks
 from .version import __version__ as __version__

@@ -12,10 +12,12 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.files import expanded
 from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
+from plastic_core.plan.parent import RUN_FILE
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plugins.catalogue import Catalogue
@@ -49,14 +51,15 @@ def make_app(arguments: Sequence[str] | None) -> App:
         json: Switch = False,
         data_dir: str | None = None,
         threads: int | None = None,
-        save_weights: Switch = False,
+        save_weights: bool | None = None,
         store: str | None = None,
         reuse: Switch = False,
     ) -> None:
         """Train networks by a rule and show their learning curve.
 
         Args:
-            source: a spec (.toml, .json), or the run.json of a run to repeat.
+            source: a spec (.toml, .json), or the run.json of a run to repeat; that of --from
+                unless another is named.
             spec: the fields of the spec.
             task_options: the options of the task.
             set_: RULE.NAME=VALUE, such as oja.theta=1e-4, bp.theta=cosine(0.1) or
@@ -69,13 +72,18 @@ def make_app(arguments: Sequence[str] | None) -> App:
             json: print one JSON object on standard output, everything else on standard error.
             data_dir: data folder, in place of PLASTIC_DATA_DIR; several as in PATH.
             threads: networks trained or evaluated at once; default all cores.
-            save_weights: also write weights.safetensors.
+            save_weights: write weights.safetensors, which is done where it takes at most 100 MB.
             store: folder of finished networks, in place of PLASTIC_STORE.
             reuse: take the networks from the store where all of them are there.
         """
         given, chosen = given_of(spec), given_of(task_options)
         changed = bool(chosen or {"rule", "task"} & given.keys())
-        fields = read_spec_file(Path(source), plugin or (), asked=changed) if source else {}
+        begun = given.get("parent")
+        read = source or (begun and str(expanded(begun) / RUN_FILE))
+        fields = read_spec_file(Path(read), plugin or (), asked=changed) if read else {}
+        if begun and options is not None:  # another task may have other options
+            kept = options.model_fields.keys()
+            fields["options"] = {n: v for n, v in fields.get("options", {}).items() if n in kept}
         fields |= given
         made = assemble(fields, options, chosen, set_, transform, probe, plugin)
         _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
@@ -91,7 +99,7 @@ def _run(
     as_json: bool,
     data_dir: str | None,
     threads: int | None,
-    save_weights: bool,
+    save_weights: bool | None,
     store: str | None,
     reuse: bool,
 ) -> None:

@@ -14,12 +14,17 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.files import expanded
 from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.plan.parent import RUN_FILE
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are written otherwise on the command line.
 COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}
+
+# Fields whose flag is a word that Python keeps for itself.
+_FLAGS = {"parent": "--from"}
 
 
 def attach(
@@ -49,12 +54,13 @@ def task_options(
 ) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
     files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
-    given: dict[str, list[str]] = {"--task": [], "--plugin": []}
+    given: dict[str, list[str]] = {"--task": [], "--plugin": [], "--from": []}
     for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = flag.partition("=")
         if name in given:
             given[name].append(attached if equals else value)
     plugins = given["--plugin"]
+    files = files or [str(expanded(folder) / RUN_FILE) for folder in given["--from"][-1:]]
     if given["--task"]:
         task = given["--task"][-1]
     else:
@@ -77,7 +83,11 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
             continue
         kind: Any = bool if info.annotation is bool else str
         parameter = Parameter(
-            help=_help(info), metavar=_metavar(info), allow_leading_hyphen=kind is str, negative=()
+            name=_FLAGS.get(field),
+            help=_help(info),
+            metavar=_metavar(info),
+            allow_leading_hyphen=kind is str,
+            negative=(),
         )
         fields.append((field, Annotated[kind | None, parameter], dataclasses.field(default=None)))
     flags = dataclasses.make_dataclass(name, fields)

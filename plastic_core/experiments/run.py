@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.run_result import RunResult
+from plastic_core.networks.parameters import Parameters
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.curves import Curves
+from plastic_core.results.labelled_arrays import LabelledArrays
 from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.run_folder import RunFolder
 from plastic_core.results.run_record import RunRecord, RunSummary
@@ -31,6 +33,11 @@ from plastic_core.training.task_data import load_data, with_image
 
 if TYPE_CHECKING:
     import os
+
+    import xarray as xr
+
+# Bytes of weights that are written without being asked for.
+_MOST_WEIGHTS: Final = 100_000_000
 
 Progress = Callable[[Curves], Any]
 
@@ -48,7 +55,7 @@ def run(
     resume: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     threads: int | None = None,
-    save_weights: bool = False,
+    save_weights: bool | None = None,
     store: Store | None = None,
     reuse: bool = False,
     on_plan: Callable[[RunResult], Any] | None = None,
@@ -74,7 +81,8 @@ def run(
             classes and `data` handed over must be those of that run.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
         threads: networks trained or evaluated at once, or threads of torch; None for all cores.
-        save_weights: also write weights.safetensors.
+        save_weights: whether to write weights.safetensors; by default where it takes at most
+            100 MB.
         store: where each finished network is added, but none of classes or `data` handed over.
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
@@ -95,10 +103,12 @@ def run(
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
     if data is not None or plan.handed_over:
         store = None
-    job = _Job(plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun)
+    job = _Job(
+        catalogue, plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun
+    )
     with folder.claimed() if folder is not None else contextlib.nullcontext():
         if folder is not None and folder.state == "finished":
-            return _finished(plan, folder)
+            return job.finished(folder)
         new = folder is None or folder.state == "new"
         reused = job.from_store() if reuse and new else None
         return reused or job.train(on_plan, on_point)
@@ -108,6 +118,7 @@ def run(
 class _Job:
     """A run that is not finished."""
 
+    catalogue: Catalogue
     plan: Plan
     asked: RunSpec
     dataset: Dataset
@@ -115,7 +126,7 @@ class _Job:
     folder: RunFolder | None
     store: Store | None
     threads: int | None
-    save_weights: bool
+    save_weights: bool | None
     notes: list[str]
     begun: float
 
@@ -152,7 +163,7 @@ class _Job:
             folder.write_record(record.plain())
         if on_plan is not None:
             labelled = labelled_curves(plan, block.curves)
-            on_plan(RunResult(plan.spec, labelled, record.plain(), self._path))
+            on_plan(self._result(labelled, record))
 
         def after_point(curves: Curves) -> None:
             if folder is not None and curves.done < len(curves.steps):
@@ -172,7 +183,12 @@ class _Job:
     def _record(self, backend: tuple[str, str]) -> RunRecord:
         return RunRecord.begun(
             self.plan, self.asked, backend, self.sources, self.threads, self.notes
-        ).model_copy(update={"classes": list(self.dataset.names)})
+        ).model_copy(
+            update={
+                "predicts": "classes" if self.dataset.classes else "numbers",
+                "classes": list(self.dataset.names),
+            }
+        )
 
     def _continue(self, folder: RunFolder, block: Block) -> None:
         curves = block.curves
@@ -206,7 +222,7 @@ class _Job:
         written = list(self.notes)
         try:
             if folder is not None:
-                weights = parameters if self.save_weights else None
+                weights = None if parameters is None else self._saved(parameters)
                 folder.write_result(finished(), labelled, weights)
         finally:
             if block is not None and block.repeatable and self.store is not None:
@@ -215,11 +231,41 @@ class _Job:
             self.notes.extend(_draw(plan, folder, curves.steps, curves.score))
             if self.notes != written:
                 folder.write_record(finished().plain())
-        return RunResult(plan.spec, labelled, finished().plain(), self._path, parameters)
+        return self._result(labelled, finished(), parameters)
+
+    def finished(self, folder: RunFolder) -> RunResult:
+        """Return the result of a finished folder; its figure is drawn where a kill prevented it."""
+        record, curves = folder.read_record(), folder.read_curves()
+        if not folder.has_figure and record.result is not None:
+            score = curves[self.plan.score.name]
+            record.result.notes.extend(_draw(self.plan, folder, score["step"].values, score.values))
+        return self._result(curves, record)
+
+    def _result(
+        self,
+        measured: LabelledArrays | xr.Dataset,
+        record: RunRecord,
+        parameters: Parameters | None = None,
+    ) -> RunResult:
+        return RunResult(
+            self.plan.spec, measured, record.plain(), self._path, parameters, self.catalogue
+        )
 
     @property
     def _path(self) -> Path | None:
         return None if self.folder is None else self.folder.path
+
+    def _saved(self, parameters: Parameters) -> Parameters | None:
+        """Return the parameters if they are to be written; say so where they are too large."""
+        if self.save_weights is None:
+            size = parameters.bytes_per_replica * parameters.replicas
+            if size > _MOST_WEIGHTS:
+                self.notes.append(
+                    f"the networks were not saved, for they take {size / 1e6:,.0f} MB; "
+                    "save_weights does"
+                )
+                return None
+        return None if self.save_weights is False else parameters
 
     def _store(self, store: Store, curves: Curves, backend: str) -> None:
         try:
@@ -227,15 +273,6 @@ class _Job:
                 store.add(cell, result)
         except PlasticError as error:
             self.notes.append(f"not added to the store: {error}")
-
-
-def _finished(plan: Plan, folder: RunFolder) -> RunResult:
-    """Return the result that a folder holds; its figure is drawn where a kill came before it."""
-    record, curves = folder.read_record().plain(), folder.read_curves()
-    if not folder.has_figure:
-        score = curves[plan.score.name]
-        record["result"]["notes"] += _draw(plan, folder, score["step"].values, score.values)
-    return RunResult(plan.spec, curves, record, folder.path)
 
 
 def _draw(

@@ -19,9 +19,11 @@ from plastic_core.api.network_spec import AnyNetwork, PartKind
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.api.specs import TaskSpec, When
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
+from plastic_core.base.files import expanded
 from plastic_core.circuits.layers import written_out
 from plastic_core.circuits.network import circuit_of
 from plastic_core.plan.expression import parse
+from plastic_core.plan.parent import Parent, read_parent
 from plastic_core.plan.planned_rules import (
     PlannedRule,
     check_together,
@@ -69,6 +71,7 @@ class Plan:
         spec: the spec with every theta written out, so that repeating it repeats the numbers.
         circuit: what the network is made of.
         parts: the plugins of the network, such as its loss, by kind and name.
+        parent: the run whose networks learn on, or None for new ones.
     """
 
     spec: RunSpec
@@ -80,6 +83,7 @@ class Plan:
     rules: tuple[PlannedRule, ...]
     transforms: tuple[PlannedTransform, ...]
     probes: tuple[PlannedProbe, ...]
+    parent: Parent | None = None
 
     @property
     def entries(self) -> list[Entry]:
@@ -215,6 +219,9 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     _check_setting_names(spec, entries, transforms, probes)
     rules = plan_rules(spec, terms, entries, task, circuit)
     check_together(rules, catalogue, circuit)
+    parent = read_parent(expanded(spec.parent)) if spec.parent else None
+    if parent is not None:
+        parent.rows(spec.seed_list)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
         own = {f"theta.{name}": planned.written(f"{planned.name}.{name}") for name in planned.own}
@@ -236,6 +243,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         rules=rules,
         transforms=tuple(_plan_transform(spec, entry, circuit) for entry in transforms),
         probes=_plan_probes(spec, probes),
+        parent=parent,
     )
 
 

@@ -49,6 +49,9 @@ class RunSpec(Spec):
         "report", description="half of the held-out images: report, or choose for tuning theta"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision")
+    parent: str = Field(
+        "", description="folder of a finished run whose networks learn on, in place of new ones"
+    )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     backend: Literal["auto", "native", "compiled", "eager"] = Field(
         "auto", description="how the steps are computed"

@@ -74,6 +74,8 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
         **{name: getattr(spec, name) for name in ("dtype", "device", "backend")},
         "versions": sources_of(plan, probes=False),
     }
+    if plan.parent is not None:  # its weights are among the versions
+        content["seen"] = plan.parent.samples
     if any(rule.rule.spec.noise for rule in plan.rules):
         content["noise"] = NOISE_VERSION
     if plan.probes:

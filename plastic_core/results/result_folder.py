@@ -17,13 +17,14 @@ from typing import Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeV
 import torch
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from plastic_core.base.errors import PlasticError, differences
 from plastic_core.base.files import explained, write_atomically, write_json
 from plastic_core.base.reading import parse_json, read_json
 from plastic_core.results.claim import claimed
 from plastic_core.results.labelled_arrays import LabelledArrays
+from plastic_core.results.tensor_file import save_tensors
 
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 
@@ -103,15 +104,8 @@ class ResultFolder(Generic[AnyRecord]):
         Raises:
             PlasticError: it is damaged.
         """
-        file = self.path / self.record_file
-        try:
-            return self.model.model_validate(read_json(file))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            reason = " ".join(str(error).split("\n")[:3])
-            raise PlasticError(
-                f"{file}: is no record of a {self.noun} ({reason}); move the folder away, or give "
-                "another --out"
-            ) from None
+        remedy = "move the folder away, or give another --out"
+        return read_record(self.path / self.record_file, self.model, self.noun, remedy)
 
     def write_record(self, content: dict[str, Any]) -> None:
         """Write the record."""
@@ -227,16 +221,17 @@ class ResultFolder(Generic[AnyRecord]):
         write_atomically(self.path / name, write, _REMEDY)
 
 
-def copy_stored(name: str, target: torch.Tensor, stored: torch.Tensor) -> None:
-    """Copy a stored tensor over one that is there.
+def read_record(file: Path, model: type[AnyRecord], noun: str, remedy: str) -> AnyRecord:
+    """Return the content of a record, checked.
 
     Raises:
-        ValueError: it has another shape or type.
+        PlasticError: it cannot be read, or is damaged; ends with `remedy`.
     """
-    if (stored.shape, stored.dtype) != (target.shape, target.dtype):
-        found, expected = ([*one.shape] for one in (stored, target))
-        raise ValueError(f"{name} is {stored.dtype} {found}; expected {target.dtype} {expected}")
-    target.copy_(stored)
+    try:
+        return model.model_validate(read_json(file))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split("\n")[:3])
+        raise PlasticError(f"{file}: is no record of a {noun} ({reason}); {remedy}") from None
 
 
 def whole_number(name: str, value: Any, most: int) -> int:
@@ -248,13 +243,3 @@ def whole_number(name: str, value: Any, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
         raise ValueError(f"{name} = {value!r}; expected a whole number from 0 to {most}")
     return value
-
-
-def save_tensors(
-    tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None
-) -> None:
-    """Write tensors; what the system says becomes the OSError that other writers raise."""
-    try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as error:
-        raise OSError(str(error).removeprefix("Error while serializing: ")) from None

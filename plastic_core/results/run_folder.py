@@ -15,18 +15,18 @@ import torch
 
 from plastic_core.base.files import drawn
 from plastic_core.networks.parameters import Parameters
+from plastic_core.plan.parent import RUN_FILE, WEIGHTS_FILE
 from plastic_core.results.curves import Curves
 from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
 from plastic_core.results.labelled_arrays import LabelledArrays
-from plastic_core.results.result_folder import ResultFolder, copy_stored, save_tensors, whole_number
+from plastic_core.results.result_folder import ResultFolder, whole_number
 from plastic_core.results.run_record import RunRecord
+from plastic_core.results.tensor_file import copy_stored, save_tensors
 
 if TYPE_CHECKING:
     import xarray as xr
 
-RUN_FILE: Final = "run.json"
 FIGURE_FILE: Final = "learning_curve.png"
-WEIGHTS_FILE: Final = "weights.safetensors"
 
 # What every run measures; in a checkpoint the score is called accuracy, whichever it is.
 _MEASURED: Final = {"accuracy": "score", "loss": "loss", "diverged_at": "diverged_at"}

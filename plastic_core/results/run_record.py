@@ -152,6 +152,14 @@ class RunSummary(BaseModel):
         )
 
 
+class ParentRecord(BaseModel):
+    """The run that another began from."""
+
+    folder: str
+    digest: str
+    samples: int
+
+
 class RunRecord(BaseModel):
     """The content of run.json.
 
@@ -161,6 +169,10 @@ class RunRecord(BaseModel):
         layers: number of weight matrices.
         plugins: versions by name.
         sources: versions and digests of what the numbers depend on beside the spec, by name.
+        parent: the run whose networks learned on: its folder, digest of weights, and the points
+            that they had seen; None where they were new.
+        predicts: what the networks are asked for; None in records of before, where it is what
+            their loss is for.
         classes: the labels that the classes stand for, where they are others than 0..K-1.
         notes: what was done otherwise than asked.
         result: None until the run is finished.
@@ -179,6 +191,8 @@ class RunRecord(BaseModel):
     backend_reason: str
     plugins: dict[str, str]
     sources: dict[str, str] = {}
+    parent: ParentRecord | None = None
+    predicts: Literal["classes", "numbers"] | None = None
     classes: list[str] = []
     environment: dict[str, JsonValue]
     notes: list[str]
@@ -255,6 +269,13 @@ class RunRecord(BaseModel):
             backend_reason=backend[1],
             plugins={entry.qualified: entry.version for entry in plan.entries},
             sources=sources,
+            parent=None
+            if plan.parent is None
+            else ParentRecord(
+                folder=str(plan.parent.folder.resolve()),
+                digest=plan.parent.digest,
+                samples=plan.parent.samples,
+            ),
             environment=environment(threads),
             notes=notes,
         )

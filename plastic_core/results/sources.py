@@ -21,7 +21,7 @@ from plastic_core.plugins.catalogue import Entry
 
 
 def sources_of(plan: Plan, probes: bool = True) -> dict[str, str]:
-    """Return the core's version, and version and digest of each plugin, by name.
+    """Return the core's version, and version and digest of each plugin, by name; and of a parent.
 
     Args:
         plan: whose plugins they are.
@@ -36,6 +36,8 @@ def sources_of(plan: Plan, probes: bool = True) -> dict[str, str]:
             found[f"{kind} {entry.qualified}"] = source_of(entry)
     if probes:
         found |= {f"probe {p.entry.qualified}": source_of(p.entry) for p in plan.probes}
+    if plan.parent is not None:
+        found["parent"] = plan.parent.digest
     return {"plastic-learning": version("plastic-learning"), **found}
 
 

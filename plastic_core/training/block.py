@@ -12,13 +12,15 @@ import torch
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
 from plastic_core.base.errors import PlasticError
-from plastic_core.hooks.hooks import Hooks, resolve_hooks
+from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
 from plastic_core.plan.plan import Plan, Replica
 from plastic_core.probes.camera import Camera
 from plastic_core.probes.probing import Probing
 from plastic_core.results.curves import Curves, evaluation_steps
 from plastic_core.training import datasets
+from plastic_core.training.inheritance import inherit
+from plastic_core.training.trained_networks import hooks_of
 from plastic_core.training.trainer import train
 
 # Networks of a group are measured together, which costs least for about ten: fewer do not make up
@@ -54,14 +56,7 @@ class Block:
         self._circuit = plan.circuit
         self._threads = threads or torch.get_num_threads()
         self._loss, self._batch_size = plan.loss, spec.batch_size
-        hooks = resolve_hooks(
-            plan.selected,
-            [t.transform for t in plan.transforms],
-            dtype,
-            plan.theta_layers,
-            plan.circuit,
-            plan.transform_layers,
-        )
+        hooks = hooks_of(plan)
         seeds = [replica.seed for replica in replicas]
         self.parameters: Parameters = initial_parameters(
             plan.circuit, seeds, hooks.feedback, dtype, device
@@ -79,6 +74,10 @@ class Block:
         self._groups = _groups(self.parameters, self._at_once)
         self._held_out = self._evaluated(plan, dataset, dtype)
         self.curves = Curves.empty(len(replicas), self._steps(plan), plan.score.name)
+        seen = 0
+        if plan.parent is not None:
+            self.notes.extend(inherit(self.parameters, plan.parent))
+            seen = plan.parent.samples
         thetas = {
             name: torch.tensor(
                 [replica.thetas[name] for replica in replicas], dtype=dtype, device=device
@@ -93,7 +92,7 @@ class Block:
         self._probing = self._probe(plan, hooks, dataset.shape) if plan.probes else None
         points = len(dataset.labels)
         self._order = torch.from_numpy(
-            np.stack([datasets.training_order(seed, points, spec.samples) for seed in seeds])
+            np.stack([datasets.training_order(seed, points, spec.samples, seen) for seed in seeds])
         )
 
     def train(self, on_point: Callable[[Curves], Any]) -> None:

@@ -119,6 +119,27 @@ def read_arrays(
     return inputs, *_encoded(given)
 
 
+def read_points(given: Any, network: AnyNetwork) -> NDArray[np.float64]:
+    """Return points that a network can be shown, ``[N, n_0]``.
+
+    Args:
+        given: ``[N, n_0]``, or of more dimensions and as many numbers.
+        network: the network.
+
+    Raises:
+        PlasticError: they are no such array, do not fit, or are not finite.
+    """
+    points, inputs = _numbers("X", given), network.ends[0]
+    if points.ndim < 2 or math.prod(points.shape[1:]) != inputs:
+        raise PlasticError(
+            f"data: X has shape {points.shape}; expected [N, {inputs}], or as many numbers a point "
+            "in other dimensions"
+        )
+    if not np.isfinite(points).all():
+        raise PlasticError("data: X holds numbers that are not finite")
+    return points.reshape(len(points), -1)
+
+
 def _numbers(name: str, given: Any) -> NDArray[np.float64]:
     try:
         array = _array(given)
@@ -272,12 +293,14 @@ def targets_of(data: Dataset, labels: NDArray[Any], dtype: torch.dtype) -> Tenso
     return torch.from_numpy(labels).to(dtype)
 
 
-def training_order(seed: int, points: int, samples: int) -> NDArray[np.int64]:
-    """Return the indices of the `samples` training points that the network of `seed` sees.
+def training_order(seed: int, points: int, samples: int, seen: int = 0) -> NDArray[np.int64]:
+    """Return the indices of the training points that the network of `seed` sees.
+
+    They are the `samples` that follow the first `seen`.
 
     Each seed draws its own points without replacement, reshuffled in passes where `samples`
     exceeds `points`. A longer run begins with the same points.
     """
     source = np.random.default_rng(seed_sequence(Purpose.TRAINING_ORDER, seed))
-    passes = [source.permutation(points) for _ in range(-(-samples // points))]
-    return np.concatenate(passes)[:samples].astype(np.int64)
+    passes = [source.permutation(points) for _ in range(-(-(seen + samples) // points))]
+    return np.concatenate(passes)[seen : seen + samples].astype(np.int64)

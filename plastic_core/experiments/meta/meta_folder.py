@@ -15,7 +15,8 @@ from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.results.dataset_file import read_dataset
 from plastic_core.results.labelled_arrays import LabelledArrays
-from plastic_core.results.result_folder import ResultFolder, copy_stored, whole_number
+from plastic_core.results.result_folder import ResultFolder, whole_number
+from plastic_core.results.tensor_file import copy_stored
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,0 +1,90 @@
+"""The run that another one begins from: whose networks they are, and what they have seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from plastic_core.base.errors import PlasticError, reason_of
+from plastic_core.base.reading import read_json
+
+RUN_FILE: Final = "run.json"
+WEIGHTS_FILE: Final = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A finished run whose networks learn on.
+
+    Attributes:
+        folder: of the run.
+        seeds: of its networks, in the order of its file.
+        samples: points that each has seen, in the run and in those before it.
+        digest: of its weights.
+    """
+
+    folder: Path
+    seeds: range
+    samples: int
+    digest: str
+
+    def rows(self, seeds: Sequence[int]) -> list[int]:
+        """Return where the networks of some seeds stand in the file.
+
+        Raises:
+            PlasticError: one of them is not there.
+        """
+        missing = [seed for seed in seeds if seed not in self.seeds]
+        if missing:
+            raise PlasticError(
+                f"--from {self.folder}: holds the networks of the seeds {self.seeds[0]} to "
+                f"{self.seeds[-1]}, and none of {missing[0]}; write seeds and first_seed that are "
+                "among them"
+            )
+        return [self.seeds.index(seed) for seed in seeds]
+
+
+def read_parent(folder: Path) -> Parent:
+    """Return the run that a folder holds.
+
+    Raises:
+        PlasticError: it holds no finished run, or none whose weights were saved.
+    """
+    record = _record_of(folder)
+    try:
+        spec, before = record["spec"], record.get("parent") or {"samples": 0}
+        seeds = range(spec["first_seed"], spec["first_seed"] + spec["seeds"])
+        samples = spec["samples"] + before["samples"]
+        finished = record["state"] == "finished"
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PlasticError(
+            f"--from {folder}: {RUN_FILE} is no record of a run ({type(error).__name__}: {error})"
+        ) from None
+    if not finished:
+        raise PlasticError(
+            f"--from {folder}: this run is not finished; continue it by 'plastic run --resume "
+            f"--out {folder}'"
+        )
+    try:
+        with (folder / WEIGHTS_FILE).open("rb") as file:
+            digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    except OSError as error:
+        raise PlasticError(
+            f"--from {folder}: {WEIGHTS_FILE} cannot be read ({reason_of(error)}); repeat the run "
+            "with --save-weights"
+        ) from None
+    return Parent(folder, seeds, samples, digest)
+
+
+def _record_of(folder: Path) -> Any:
+    try:
+        return read_json(folder / RUN_FILE)
+    except (OSError, ValueError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else error
+        raise PlasticError(
+            f"--from {folder}: expected the folder of a finished run, with its {RUN_FILE} "
+            f"({reason})"
+        ) from None

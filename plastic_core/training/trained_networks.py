@@ -1,0 +1,151 @@
+"""Networks that training is done with: what they answer, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from plastic_core.api.sequence_spec import SequenceSpec
+from plastic_core.backends.step.evaluation import Evaluation
+from plastic_core.base.errors import PlasticError, listing
+from plastic_core.hooks.hooks import Hooks, resolve_hooks
+from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
+from plastic_core.plan.plan import Plan
+from plastic_core.results.tensor_file import copy_stored, read_tensors
+from plastic_core.training.datasets import read_points
+
+
+class TrainedNetworks:
+    """The networks of a run as training left them, one for each seed.
+
+    Args:
+        plan: of the run.
+        parameters: of all its networks.
+        predicts: "classes" or "numbers".
+        labels: what the classes are called; nothing where they are 0..K-1, or there are none.
+
+    Attributes:
+        plan, parameters, predicts, labels: as given.
+        seeds: of the networks.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        parameters: Parameters,
+        predicts: Literal["classes", "numbers"],
+        labels: Sequence[str] = (),
+    ) -> None:
+        self.plan, self.parameters = plan, parameters
+        self.predicts, self.labels = predicts, tuple(labels)
+        self.seeds = parameters.seeds
+
+    @cached_property
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Weights ``[R, n_post, n_pre]`` and biases ``[R, n_post, 1]`` by name, as "weight.1"."""
+        kinds = ("weight.", "bias.")
+        named = self.parameters.named().items()
+        return {name: value.cpu().numpy() for name, value in named if name.startswith(kinds)}
+
+    def predict(self, points: ArrayLike, seed: int | None = None) -> NDArray[Any]:
+        """Return what the networks answer.
+
+        Args:
+            points: ``[N, n]``, or images or sequences in the shape that they were trained on.
+            seed: of one network; None for all.
+
+        Returns:
+            ``[R, N]`` labels of classes, or ``[R, N, m]`` numbers, of one network without R; of
+            networks that answer at each of T steps ``[R, N, T]`` and ``[R, N, T, m]``.
+
+        Raises:
+            PlasticError: the points do not fit the networks, or there is none of this seed.
+        """
+        outputs = self.outputs(points, seed)
+        if self.predicts == "numbers":
+            return outputs
+        found: NDArray[Any] = outputs.argmax(-1)
+        return np.array(self.labels)[found] if self.labels else found
+
+    def outputs(self, points: ArrayLike, seed: int | None = None) -> NDArray[Any]:
+        """Return y_L, ``[R, N, m]`` or ``[R, N, T, m]``; the arguments are those of `predict`."""
+        asked, network = self._asked(seed), self.plan.network
+        found = [layers[-1] for layers in asked._evaluated(points)]
+        outputs = torch.cat(found).cpu().numpy()
+        if isinstance(network, SequenceSpec):
+            outputs = outputs.reshape(len(outputs), -1, network.steps, outputs.shape[-1])
+        return outputs if seed is None else cast(NDArray[Any], outputs[0])
+
+    def activities(self, points: ArrayLike, seed: int | None = None) -> list[NDArray[Any]]:
+        """Return the activities y_0 .. y_L, ``[R, N, n_l]`` each, of one network without R.
+
+        The arguments are those of `predict`.
+        """
+        found = zip(*self._asked(seed)._evaluated(points), strict=True)
+        layers = [torch.cat(of_layer).cpu().numpy() for of_layer in found]
+        return layers if seed is None else [layer[0] for layer in layers]
+
+    def of(self, seed: int) -> TrainedNetworks:
+        """Return the network of one seed by itself.
+
+        Raises:
+            PlasticError: there is none.
+        """
+        if seed not in self.seeds:
+            there = listing(map(str, self.seeds))
+            raise PlasticError(f"seed {seed}: there is no such network; there are {there}")
+        row = self.seeds.index(seed)
+        one = self.parameters.slice(row, row + 1)
+        return TrainedNetworks(self.plan, one, self.predicts, self.labels)
+
+    def _asked(self, seed: int | None) -> TrainedNetworks:
+        return self if seed is None else self.of(seed)
+
+    def _evaluated(self, points: ArrayLike) -> Iterator[list[Tensor]]:
+        """Yield the activities of one network after the other."""
+        inputs, weight = read_points(points, self.plan.network), self.parameters.weights[0]
+        x = torch.from_numpy(inputs).to(weight.device, weight.dtype)[None]
+        evaluation = Evaluation(self.plan.circuit, hooks_of(self.plan), self.parameters)
+        with torch.inference_mode():
+            for row in range(len(self.seeds)):
+                yield evaluation.activities(x, row)
+
+
+def stored_parameters(plan: Plan, file: Path) -> Parameters:
+    """Return the parameters of all networks of a plan from the file of a finished run.
+
+    Raises:
+        PlasticError: it cannot be read, is damaged, or does not fit.
+    """
+    hooks, spec = hooks_of(plan), plan.spec
+    stored = read_tensors(file)
+    made = initial_parameters(
+        plan.circuit, spec.seed_list, hooks.feedback, getattr(torch, spec.dtype)
+    )
+    add_states(made, hooks)
+    add_thetas(made, hooks, plan.thetas)
+    try:
+        for name, tensor in made.named().items():
+            copy_stored(name, tensor, stored[name])
+    except (KeyError, ValueError) as error:
+        raise PlasticError(f"{file}: does not fit the run ({error}); repeat the run") from None
+    return made
+
+
+def hooks_of(plan: Plan) -> Hooks:
+    """Return the resolved hooks of a plan."""
+    return resolve_hooks(
+        plan.selected,
+        [t.transform for t in plan.transforms],
+        getattr(torch, plan.spec.dtype),
+        plan.theta_layers,
+        plan.circuit,
+        plan.transform_layers,
+    )
