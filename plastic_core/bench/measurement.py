@@ -129,7 +129,7 @@ def _pieces(
         for replicas in (1, 20):
             case = Case.make(RULE, depth, replicas)
             for name, make in _makers(case, only, jax).items():
-                say(f"{depth} layers, {replicas} networks: {name}")
+                say(f"{depth} layers, {replicas} network{'s' * (replicas > 1)}: {name}")
                 yield from _ready(name, case, make, scale, notes)
         case = Case.make(EQUATION_9, depth, 1)
         for name in ("native", "eager"):

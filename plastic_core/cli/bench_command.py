@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from itertools import groupby
 from typing import Any
 
 from cyclopts import App
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.cli.flag_types import Switch
+from plastic_core.cli.flag_types import Switch, Whole
 
 app = App(name="bench", help="Measure the backends on this machine, beside PyTorch and JAX.")
 
@@ -17,12 +18,15 @@ app = App(name="bench", help="Measure the backends on this machine, beside PyTor
 @app.default
 def bench(
     *,
-    rounds: int = 9,
+    rounds: Whole = 9,
     scale: float = 1.0,
     only: str | None = None,
     json: Switch = False,
 ) -> None:
     """Measure updates per CPU-second of each backend, beside PyTorch and JAX, on one core.
+
+    All of it takes many minutes, in which torch.compile and JAX compile for long; a short look is
+    --only native,eager --rounds 3 --scale 0.1.
 
     Args:
         rounds: turns of each contender; the medians are shown.
@@ -36,17 +40,20 @@ def bench(
         raise PlasticError(f"scale = {scale:g}: expected a number above 0 and up to 1000")
     from plastic_core.bench.measurement import CONTENDERS
     from plastic_core.bench.measurement import bench as measure
-    from plastic_core.cli.output import print_json
+    from plastic_core.cli.output import interrupted_with, print_json
     from plastic_core.results.environment import environment
 
-    chosen = tuple(only.split(",")) if only else CONTENDERS
+    chosen = CONTENDERS if only is None else tuple(only.split(","))
     for name in chosen:
         if name not in CONTENDERS:
             raise PlasticError(
                 f"only = {name}: there is no such contender{did_you_mean(name, CONTENDERS)}\n"
                 f"  there are {listing(CONTENDERS)}"
             )
-    result = measure(rounds, scale, chosen, lambda text: print(text, file=sys.stderr))
+    with interrupted_with("nothing was written; the same command measures anew"):
+        result = measure(rounds, scale, chosen, lambda text: print(text, file=sys.stderr))
+    if not result["cases"]:
+        raise PlasticError("nothing could be measured: " + "; ".join(result["notes"]))
     result["environment"] = environment(1)
     if json:
         print_json(result)
@@ -72,7 +79,8 @@ def _show(result: dict[str, Any]) -> None:
         print(line)
     for note in result["notes"]:
         print(f"note: {note}")
-    print(", ".join(f"{key} {value}" for key, value in result["environment"].items()))
+    made_with = ", ".join(f"{key} {value}" for key, value in result["environment"].items())
+    print(textwrap.fill(made_with, 80, break_long_words=False))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from cyclopts import App
 
 from plastic_core.base.scores import ACCURACY, heading, number
 from plastic_core.base.streams import stdout_aside
-from plastic_core.cli.flag_types import Switch, Texts
+from plastic_core.cli.flag_types import Switch, Texts, Whole
 
 app = App(name="compare", help="Compare the rules of a sweep, each at its best theta.")
 
@@ -26,7 +26,7 @@ def compare_command(
     store: str | None = None,
     json: Switch = False,
     data_dir: str | None = None,
-    workers: int | None = None,
+    workers: Whole | None = None,
     scheduler: str | None = None,
     slurm: str | None = None,
 ) -> None:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
+
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+    """Return a whole number; fractions are refused, as those of a spec are."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"expected a whole number, found {tokens[0].value!r}") from None
+
+
+#: A whole number.
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 #: A flag without a value, and without a form that denies it.
 Switch = Annotated[bool, Parameter(negative=())]

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.streams import stdout_aside
-from plastic_core.cli.flag_types import Settings, Switch, Texts
+from plastic_core.cli.flag_types import Settings, Switch, Texts, Whole
 from plastic_core.cli.spec_flags import (
     attach,
     given_of,
@@ -54,7 +54,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         resume: Switch = False,
         json: Switch = False,
         data_dir: str | None = None,
-        threads: int | None = None,
+        threads: Whole | None = None,
     ) -> None:
         """Learn the thetas of a rule over episodes, by their gradient.
 

@@ -12,7 +12,7 @@ from cyclopts import App
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.streams import stdout_aside
-from plastic_core.cli.flag_types import Switch
+from plastic_core.cli.flag_types import Switch, Whole
 
 app = App(name="reproduce", help="Reproduce figures of the paper and judge their claims.")
 
@@ -20,8 +20,8 @@ app = App(name="reproduce", help="Reproduce figures of the paper and judge their
 @app.default
 def reproduce_command(
     *figures: str,
-    seeds: int | None = None,
-    samples: int | None = None,
+    seeds: Whole | None = None,
+    samples: Whole | None = None,
     quick: Switch = False,
     search: Switch = False,
     record: str | None = None,
@@ -30,7 +30,7 @@ def reproduce_command(
     store: str | None = None,
     json: Switch = False,
     data_dir: str | None = None,
-    workers: int | None = None,
+    workers: Whole | None = None,
 ) -> None:
     """Reproduce figures of the paper and judge their claims.
 

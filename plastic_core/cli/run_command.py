@@ -15,7 +15,7 @@ from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import expanded
 from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
-from plastic_core.cli.flag_types import Settings, Switch, Texts
+from plastic_core.cli.flag_types import Settings, Switch, Texts, Whole
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.plan.parent import RUN_FILE
 from plastic_core.plan.run_spec import RunSpec
@@ -50,7 +50,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         resume: Switch = False,
         json: Switch = False,
         data_dir: str | None = None,
-        threads: int | None = None,
+        threads: Whole | None = None,
         save_weights: bool | None = None,
         store: str | None = None,
         reuse: Switch = False,
@@ -111,6 +111,8 @@ def _run(
     if resume and out is None:
         raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
     plan = make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
+    if spec.backend == "compiled":
+        print("compiling, for a minute or two where it was not done before", file=sys.stderr)
     from plastic_core.experiments.run import run
     from plastic_core.results.claim import new_folder
     from plastic_core.results.store import Store

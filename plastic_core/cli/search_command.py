@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.scores import ACCURACY, heading, number
 from plastic_core.base.streams import stdout_aside
-from plastic_core.cli.flag_types import Settings, Switch, Texts
+from plastic_core.cli.flag_types import Settings, Switch, Texts, Whole
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.plugins.catalogue import Catalogue
 
@@ -34,7 +34,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
     def search(
         *,
         range_: Annotated[list[str] | None, Parameter(name="--range", negative=())] = None,
-        trials: int = 100,
+        trials: Whole = 100,
         spec: Annotated[Any, Parameter(name="*")] = None,
         task_options: Annotated[Any, Parameter(name="*", group="Options of the task")] = None,
         set_: Settings = None,
@@ -44,7 +44,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         store: str | None = None,
         json: Switch = False,
         data_dir: str | None = None,
-        workers: int = 0,
+        workers: Whole = 0,
         repair: Switch = False,
     ) -> int:
         """Search for the best thetas of a rule within ranges.

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
-from plastic_core.cli.flag_types import Settings, Switch, Texts
+from plastic_core.cli.flag_types import Settings, Switch, Texts, Whole
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
@@ -48,10 +48,10 @@ def make_app(arguments: Sequence[str] | None) -> App:
         store: str | None = None,
         json: Switch = False,
         data_dir: str | None = None,
-        workers: int | None = None,
+        workers: Whole | None = None,
         scheduler: str | None = None,
         slurm: str | None = None,
-        block: int | None = None,
+        block: Whole | None = None,
     ) -> int:
         """Train rules over a grid of thetas, seeds and options.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +22,19 @@ def environment(threads: int | None) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "threads": threads or torch.get_num_threads(),
     }
+
+
+def _processor() -> str | None:
+    """Return what the processor calls itself, where the system says so."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or None
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    return found[1] if found else platform.processor() or None
 
 
 def _git_commit() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from typing import Final
 
 import torch
@@ -72,5 +73,6 @@ def _check_device(name: str) -> None:
     except Exception as error:  # each kind of device fails in its own way
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise PlasticError(
-            f"device = {name!r}: cannot be used here ({reason}); write cpu"
+            f"device = {name!r}: cannot be used here ({textwrap.shorten(reason, 120)}); write cpu, "
+            "or cuda where PyTorch was installed with it and there is a GPU"
         ) from None

@@ -214,7 +214,9 @@ def test_bad_input(case, capsys, tmp_path, monkeypatch):
         assert captured.err.startswith(
             f"plastic: device = '{arguments[-1]}': cannot be used here ("
         )
-        assert captured.err.endswith("); write cpu\n")
+        assert captured.err.endswith(
+            "); write cpu, or cuda where PyTorch was installed with it and there is a GPU\n"
+        )
     assert not (tmp_path / "runs").exists(), "a mistake must leave no folder behind"
 
 

@@ -76,9 +76,17 @@ def test_the_table(capsys):
 
 def test_jax_is_said_to_be_missing(capsys, monkeypatch):
     monkeypatch.setattr(peers_jax, "find_spec", lambda name: None)
-    assert execute([*SMALL, "--only", "jax"]) == 0
-    note = "note: jax: not installed; pip install 'plastic-learning[bench]'"
-    assert note in capsys.readouterr().out
+    assert execute([*SMALL, "--only", "jax"]) == 2  # and nothing is left to be measured
+    said = "nothing could be measured: jax: not installed; pip install 'plastic-learning[bench]'"
+    assert said in capsys.readouterr().err
+
+
+def test_fractions_of_rounds_are_refused(capsys):
+    assert execute(["bench", "--rounds", "1.5"]) == 2
+    assert capsys.readouterr().err == (
+        "plastic: Invalid value for --rounds: expected a whole number, found '1.5'\n"
+        "  'plastic bench --help' shows what is accepted\n"
+    )
 
 
 @pytest.mark.slow

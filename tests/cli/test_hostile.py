@@ -132,7 +132,9 @@ def test_a_device_that_is_not_there(device, capsys):
     assert execute(["run", *FLAGS, "--device", device]) == 2
     message = capsys.readouterr().err
     assert message.startswith(f"plastic: device = '{device}': cannot be used here (")
-    assert message.endswith("); write cpu\n")
+    assert message.endswith(
+        "); write cpu, or cuda where PyTorch was installed with it and there is a GPU\n"
+    )
 
 
 CHECKPOINTS = {

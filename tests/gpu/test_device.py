@@ -205,6 +205,7 @@ def test_the_benchmark_measures_each_contender(device, monkeypatch, capsys):
 
 def test_a_device_that_is_not_there_is_explained():
     with pytest.raises(
-        PlasticError, match=r"^device = 'cuda:77': cannot be used here \(.*\); write cpu$"
+        PlasticError,
+        match=r"^device = 'cuda:77': cannot be used here \(.*\); write cpu, or cuda where ",
     ):
         run(RunSpec(device="cuda:77", seeds=1))
