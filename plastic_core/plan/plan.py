@@ -31,6 +31,7 @@ from plastic_core.plan.planned_rules import (
     parse_layers,
     plan_rules,
 )
+from plastic_core.plan.projections import projections_of, theta_projections_of
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.schedule import Schedule
 from plastic_core.plugins.catalogue import Catalogue, Entry
@@ -99,18 +100,8 @@ class Plan:
 
     @property
     def selected(self) -> list[tuple[Rule, frozenset[int]]]:
-        """Each rule with the projections that it acts on, counted from 0.
-
-        They are its layers; where it propagates the error, those of their biases too.
-        """
-        depth, found = self.circuit.depth, []
-        for planned in self.rules:
-            projections = {layer - 1 for layer in planned.layers}
-            if planned.rule.spec.propagates:
-                of_biases = enumerate(self.circuit.biased, start=depth)
-                projections |= {p for p, layer in of_biases if layer in planned.layers}
-            found.append((planned.rule, frozenset(projections)))
-        return found
+        """Each rule with the projections that it acts on; see `projections_of`."""
+        return projections_of(self.rules, self.circuit)
 
     @property
     def thetas(self) -> dict[str, float]:
@@ -135,12 +126,7 @@ class Plan:
     @property
     def theta_layers(self) -> dict[str, dict[str, frozenset[int]]]:
         """The projections of each theta that is of some layers alone, by rule."""
-        found: dict[str, dict[str, frozenset[int]]] = {}
-        for rule in self.rules:
-            for one in rule.by_layer:
-                here = (p for p, layer in enumerate(self.circuit.layers) if layer in one.layers)
-                found.setdefault(rule.rule.spec.name, {})[one.name] = frozenset(here)
-        return found
+        return theta_projections_of(self.rules, self.circuit)
 
     @property
     def transform_layers(self) -> dict[str, frozenset[int]]:
@@ -241,7 +227,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         circuit=circuit,
         parts=parts,
         rules=rules,
-        transforms=tuple(_plan_transform(spec, entry, circuit) for entry in transforms),
+        transforms=tuple(plan_transform(spec, entry, circuit) for entry in transforms),
         probes=_plan_probes(spec, probes),
         parent=parent,
     )
@@ -340,7 +326,7 @@ def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
             )
 
 
-def _plan_transform(spec: RunSpec, entry: Entry, circuit: Circuit) -> PlannedTransform:
+def plan_transform(spec: RunSpec, entry: Entry, circuit: Circuit) -> PlannedTransform:
     assert entry.plugin is not None
     transform: Transform = entry.plugin()
     settings = dict(spec.settings.get(entry.name, {}))

@@ -112,7 +112,7 @@ def plan_rules(
     spec: RunSpec,
     terms: tuple[Term, ...],
     entries: list[Entry],
-    task: TaskSpec,
+    task: TaskSpec | None,
     circuit: Circuit,
 ) -> tuple[PlannedRule, ...]:
     """Return the rules of an expression, each with its theta and its layers.
@@ -123,7 +123,8 @@ def plan_rules(
     names = frozenset(entry.name for entry in entries)
     if len(names) < len(entries):
         raise PlasticError(f"rule expression {spec.rule!r}: two of its rules have the same name")
-    recommended = next((r.thetas for r in task.recommended if r.applies(names, circuit)), {})
+    recommendations = task.recommended if task else ()
+    recommended = next((r.thetas for r in recommendations if r.applies(names, circuit)), {})
     planned = []
     for term, entry in zip(terms, entries, strict=True):
         assert entry.plugin is not None
@@ -150,7 +151,7 @@ def plan_rules(
             asked, origin = term.coefficient, "expression"
         elif given is not None:
             asked, origin = given, "setting"
-        elif entry.name in recommended:
+        elif task and entry.name in recommended:
             asked, origin = recommended[entry.name], f"recommended by {task.name}"
         else:
             asked, origin = theta.default, "default of the rule"
