@@ -16,7 +16,7 @@ from plastic_core.api.circuit import Circuit
 from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.loss import Loss, Score
 from plastic_core.api.network_spec import AnyNetwork, PartKind
-from plastic_core.api.plugin import Probe, Rule, Transform
+from plastic_core.api.plugin import Probe, Rule
 from plastic_core.api.specs import TaskSpec, When
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.base.files import expanded
@@ -28,23 +28,18 @@ from plastic_core.plan.planned_rules import (
     PlannedRule,
     check_together,
     find_rule,
-    parse_layers,
     plan_rules,
+)
+from plastic_core.plan.planned_transforms import (
+    PlannedTransform,
+    plan_transform,
+    transform_projections_of,
 )
 from plastic_core.plan.projections import projections_of, theta_projections_of
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.schedule import Schedule
 from plastic_core.plugins.catalogue import Catalogue, Entry
 from plastic_core.plugins.params import build_model, set_params
-
-
-@dataclass(frozen=True)
-class PlannedTransform:
-    """One transform of a run, its parameters set, and the layers that it acts on; None for all."""
-
-    entry: Entry
-    transform: Transform
-    layers: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,13 +126,7 @@ class Plan:
     @property
     def transform_layers(self) -> dict[str, frozenset[int]]:
         """The projections of the transforms that do not act on all, biases among them."""
-        return {
-            one.transform.spec.name: frozenset(
-                p for p, layer in enumerate(self.circuit.layers) if layer in one.layers
-            )
-            for one in self.transforms
-            if one.layers is not None
-        }
+        return transform_projections_of(self.transforms, self.circuit)
 
     @property
     def doubts(self) -> list[str]:
@@ -324,16 +313,6 @@ def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
                 f"setting of '{name}': it is no rule, transform or probe of this run{hint}\n"
                 f"  this run has {listing(selected)}"
             )
-
-
-def plan_transform(spec: RunSpec, entry: Entry, circuit: Circuit) -> PlannedTransform:
-    assert entry.plugin is not None
-    transform: Transform = entry.plugin()
-    settings = dict(spec.settings.get(entry.name, {}))
-    given = settings.pop("layers", None)
-    layers = None if given is None else parse_layers(entry.name, given, circuit)
-    set_params(entry, transform, settings, ("layers",))
-    return PlannedTransform(entry, transform, layers)
 
 
 def _find_probes(spec: RunSpec, catalogue: Catalogue, circuit: Circuit) -> list[Entry]:
