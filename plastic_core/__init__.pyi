@@ -29,6 +29,7 @@ from .experiments.sweeping.sweep import sweep as sweep
 from .experiments.sweeping.sweep import train_arms as train_arms
 from .hooks.hooks import Hooks as Hooks
 from .hooks.hooks import resolve_hooks as resolve_hooks
+from .modules.plasticity import Plasticity as Plasticity
 from .networks.parameters import Parameters as Parameters
 from .networks.parameters import initial_parameters as initial_parameters
 from .plan.run_spec import RunSpec as RunSpec

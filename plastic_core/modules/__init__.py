@@ -1,0 +1,1 @@
+"""Rules on the layers of a user's own PyTorch module."""

@@ -1,0 +1,123 @@
+"""A layer of a user's model whose weights learn by rules: what an update sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d
+
+
+class PlasticLayer:
+    """A linear or convolutional layer, with an event for each sample and place.
+
+    Of a convolution pre is the patch that one place reads, and post its channels.
+
+    Args:
+        name: in the model.
+        module: the layer.
+
+    Attributes:
+        name, module: as given.
+        places: of its output in the last call, such as rows and columns; () for a single one.
+        post: what z becomes the activity by, and what that is called; None while it is not known.
+        is_output: whether the model returns z.
+    """
+
+    def __init__(self, name: str, module: Layer) -> None:
+        self.name, self.module = name, module
+        self.places: tuple[int, ...] = ()
+        self.post: tuple[str, Callable[[Tensor], Tensor]] | None = None
+        self.is_output = False
+
+    @staticmethod
+    def fault(module: nn.Module) -> str | None:
+        """Return why a module cannot be taken, or None where it can."""
+        if not isinstance(module, Layer):
+            return "no linear or convolutional layer"
+        if not isinstance(module, nn.Linear):
+            if module.groups != 1:
+                return f"groups={module.groups}, whose weights are no single matrix"
+            if module.padding_mode != "zeros" or module.padding == "same":
+                return f"padding {module.padding!r} of {module.padding_mode!r}; write numbers"
+        if module.weight.dtype not in (torch.float32, torch.float64):
+            return f"weights of {module.weight.dtype}; write float32 or float64"
+        return None
+
+    @property
+    def weight(self) -> Tensor:
+        """W, ``[1, n_post, n_pre]``, a view of the layer's own."""
+        return self.module.weight.detach().view(1, self.module.weight.shape[0], -1)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias, ``[1, n_post, 1]``, a view of the layer's own."""
+        bias = self.module.bias
+        return None if bias is None else bias.detach().view(1, -1, 1)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the rules change."""
+        return [*self.module.parameters(recurse=False)]
+
+    def samples(self, x: Tensor) -> int:
+        """Return the size of the mini-batch that it was called with."""
+        single = x.dim() == 1 or (not isinstance(self.module, nn.Linear) and x.dim() < self._dims)
+        return 1 if single else len(x)
+
+    def pre(self, x: Tensor) -> Tensor:
+        """Return what it was called with by event, ``[1, K, n_pre]``."""
+        if isinstance(self.module, nn.Linear):
+            return x.reshape(1, -1, x.shape[-1])
+        patches = nn.functional.unfold(self._images(x), **self._window)
+        return patches.mT.reshape(1, -1, patches.shape[1])
+
+    def by_event(self, z: Tensor) -> Tensor:
+        """Return what has the shape of its output by event, ``[1, K, n_post]``."""
+        if isinstance(self.module, nn.Linear):
+            return z.reshape(1, -1, z.shape[-1])
+        channels = z.dim() - self._dims + 1
+        return z.movedim(channels, -1).reshape(1, -1, z.shape[channels])
+
+    def to_input(self, error: Tensor, x: Tensor) -> Tensor:
+        """Return an error by event, ``[1, K, n_pre]``, where the input has it."""
+        if isinstance(self.module, nn.Linear):
+            return error.view(x.shape)
+        images = self._images(x)
+        patches = error.view(len(images), -1, error.shape[-1]).mT
+        return nn.functional.fold(patches, images.shape[2:], **self._window).view(x.shape)
+
+    def places_of(self, z: Tensor) -> tuple[int, ...]:
+        """Return the places of an output, such as rows and columns; () for a single one."""
+        if isinstance(self.module, nn.Linear):
+            return tuple(z.shape[1:-1])
+        return tuple(z.shape[2 - self._dims :])
+
+    @property
+    def _dims(self) -> int:
+        """Dimensions of a mini-batch: 3 of sequences, 4 of images."""
+        return self.module.weight.dim()
+
+    def _images(self, x: Tensor) -> Tensor:
+        """Return the input as ``[N, C, H, W]``; of one dimension, in a single row."""
+        images = x if x.dim() == self._dims else x[None]
+        return images if self._dims == 4 else images.unsqueeze(2)
+
+    @property
+    def _window(self) -> dict[str, Any]:
+        module: Any = self.module
+
+        def both(value: Any, of_row: int) -> tuple[int, int]:
+            value = (0, 0) if value == "valid" else value
+            return value if len(value) == 2 else (of_row, *value)
+
+        padding = (0,) * (self._dims - 2) if module.padding == "valid" else module.padding
+        return {
+            "kernel_size": both(module.kernel_size, 1),
+            "dilation": both(module.dilation, 1),
+            "padding": both(padding, 0),
+            "stride": both(module.stride, 1),
+        }
