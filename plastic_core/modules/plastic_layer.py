@@ -72,8 +72,16 @@ class PlasticLayer:
         """Return what it was called with by event, ``[1, K, n_pre]``."""
         if isinstance(self.module, nn.Linear):
             return x.reshape(1, -1, x.shape[-1])
-        patches = nn.functional.unfold(self._images(x), **self._window)
-        return patches.mT.reshape(1, -1, patches.shape[1])
+        window = self._window
+        if len(images := self._images(x)) == 1:  # a view, which nothing has to copy
+            return nn.functional.unfold(images, **window).mT
+        (rows, columns), (above, left) = window["kernel_size"], window["padding"]
+        images = nn.functional.pad(images, (left, left, above, above))
+        for axis, size in ((2, rows), (3, columns)):
+            step, gap = window["stride"][axis - 2], window["dilation"][axis - 2]
+            images = images.unfold(axis, (size - 1) * gap + 1, step)[..., ::gap]
+        # at once in the order of events; nn.functional.unfold has places last, to be copied again
+        return images.permute(0, 2, 3, 1, 4, 5).reshape(1, -1, self.weight.shape[2])
 
     def by_event(self, z: Tensor) -> Tensor:
         """Return what has the shape of its output by event, ``[1, K, n_post]``."""
@@ -81,6 +89,23 @@ class PlasticLayer:
             return z.reshape(1, -1, z.shape[-1])
         channels = z.dim() - self._dims + 1
         return z.movedim(channels, -1).reshape(1, -1, z.shape[channels])
+
+    def back(self, gradient: Tensor, x: Tensor) -> Tensor:
+        """Return W' of an error, which has the shape of its output, as PyTorch computes it."""
+        weight: Tensor = self.module.weight.detach()
+        if isinstance(self.module, nn.Linear):
+            return gradient @ weight
+        window, images = self._window, self._images(x)
+        error = gradient.view(len(images), weight.shape[0], -1, gradient.shape[-1])
+        through = nn.grad.conv2d_input(
+            images.shape,
+            weight if self._dims == 4 else weight.unsqueeze(2),
+            error,
+            window["stride"],
+            window["padding"],
+            window["dilation"],
+        )
+        return through.view(x.shape)
 
     def to_input(self, error: Tensor, x: Tensor) -> Tensor:
         """Return an error by event, ``[1, K, n_pre]``, where the input has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from plastic_core.backends.eager.matrix_learning import MatrixLearning
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
+from plastic_core.hooks.tried_signals import SOMEWHERE
 from plastic_core.modules.following import followings
 from plastic_core.modules.module_circuit import module_circuit
 from plastic_core.modules.module_rules import ModuleRules
@@ -25,8 +26,9 @@ from plastic_core.networks.initialisation import initial_feedback
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE, count_updates, standard_normal
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas
-from plastic_core.networks.products import MatrixProducts
 from plastic_core.plugins.catalogue import Catalogue
+
+_SENT_BACK: Final = frozenset(name for name, signal in SIGNALS.items() if signal.product)
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -219,12 +221,15 @@ class Plasticity:
         )
         every = range(len(parameters.weights))
         masks = masks_of(circuit, hooks.feedback, like.device)
-        self._learning = [MatrixLearning(p, hooks, self._thetas, parameters, masks) for p in every]
+        self._learning = [
+            MatrixLearning(p, hooks, self._thetas, parameters, masks, True) for p in every
+        ]
         self._reads = [
             frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
             for p in every
         ]
         self._propagate = None
+        self._plainly = _is_plain(hooks)
         if hooks.propagate is not None:
             self._propagate = [
                 hooks.propagate_of(circuit.sends[p][0], self._own_tensors)
@@ -298,6 +303,8 @@ class Plasticity:
         s = self._take(call, error if samples == 1 else error * samples)
         if not wanted:
             return None
+        if self._plainly:
+            return layer.back(gradient, call.x)
         self._complete(s, p, self._hooks.propagate_reads)
         through = self._propagate[p](s)
         return layer.to_input(through if samples == 1 else through / samples, call.x)
@@ -316,7 +323,7 @@ class Plasticity:
     def _blank(self, p: int, batch: int) -> Signals:
         weight = self._parameters.weights[p]
         feedback = self._parameters.feedback[p] if self._parameters.feedback else None
-        s = Signals(self._circuit.sites[p], MatrixProducts(weight, feedback))
+        s = Signals(self._circuit.sites[p], _Products(weight, feedback))
         s.batch, s.weight = batch, weight
         if feedback is not None:
             s.feedback = feedback
@@ -332,13 +339,13 @@ class Plasticity:
                     "follows it; call the model that Plasticity was given"
                 )
             s.post = layer.post[1](s.z)
-            if layer.module.bias is not None:
+            if "z" in names and layer.module.bias is not None:
                 s.z = s.z - layer.module.bias.detach()
-        for name, signal in SIGNALS.items():
-            if name in names and signal.product and not hasattr(s, name):
-                matrix, of = signal.product
-                product = s.back if matrix == "weight" else s.feed_back
-                setattr(s, name, product(getattr(s, of)))
+        for name in _SENT_BACK & names:
+            if not hasattr(s, name):
+                matrix, of = SIGNALS[name].product
+                products = s.products.back if matrix == "weight" else s.products.feed_back
+                setattr(s, name, products(getattr(s, of)))
 
     def _learn(self, p: int, s: Signals) -> None:
         """Change the matrices of a layer, and its bias."""
@@ -353,6 +360,32 @@ class Plasticity:
                     setattr(of_bias, name, getattr(s, name))
             self._complete(of_bias, p, self._reads[bias])
             self._learning[bias].update(self._own_tensors, of_bias)
+
+
+class _Products(NamedTuple):
+    """See `plastic_core.api.signals.Products`."""
+
+    weight: Tensor
+    feedback: Tensor | None
+
+    def forward(self, v: Tensor) -> Tensor:
+        return v @ self.weight.mT
+
+    def back(self, v: Tensor) -> Tensor:
+        return v @ self.weight
+
+    def feed_back(self, v: Tensor) -> Tensor:
+        assert self.feedback is not None, "a rule was tried without it"
+        return v @ self.feedback.mT
+
+
+def _is_plain(hooks: Hooks) -> bool:
+    """Return whether the error goes back through W' alone, as PyTorch's own does."""
+    if hooks.propagate is None or hooks.propagate_reads != {"weight_error"}:
+        return False
+    asked = Signals(SOMEWHERE, _Products(torch.empty(0), None))
+    asked.weight_error = torch.zeros(1, 1, 1)
+    return hooks.propagate(asked) is asked.weight_error
 
 
 class _Call(NamedTuple):

@@ -24,6 +24,7 @@ class MatrixLearning:
         thetas: by name, ``[R, 1, 1]``.
         parameters: changed in place.
         masks: by matrix, for each projection the elements that may change.
+        apart: see `MatrixSum`.
     """
 
     def __init__(
@@ -33,13 +34,14 @@ class MatrixLearning:
         thetas: dict[str, Tensor],
         parameters: Parameters,
         masks: dict[str, list[Tensor | None]],
+        apart: bool = False,
     ) -> None:
         self._projection, self._hooks, self._states = projection, hooks, parameters.state
         self._transformed = bool(hooks.transforms_at(projection))
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         here = [rule for rule in hooks.local if projection in rule.layers]
         self._sums: dict[str, MatrixSum] = {
-            matrix: MatrixSum(tensors[matrix][projection], thetas, masks[matrix][projection])
+            matrix: MatrixSum(tensors[matrix][projection], thetas, masks[matrix][projection], apart)
             for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies})
         }
         self._names = " and ".join(rule.name for rule in here)

@@ -21,15 +21,22 @@ class MatrixSum:
         matrix: ``[R, rows, columns]``.
         thetas: by rule, ``[R, 1, 1]``.
         mask: ``[rows, columns]``, the elements that may change, or None for all.
+        apart: whether products are added one after the other, each with a number for its theta.
+            Side by side they are fewer, but copied, which takes long where there are many events.
 
     Attributes:
         matrix: as given.
     """
 
     def __init__(
-        self, matrix: Tensor, thetas: dict[str, Tensor], mask: Tensor | None = None
+        self,
+        matrix: Tensor,
+        thetas: dict[str, Tensor],
+        mask: Tensor | None = None,
+        apart: bool = False,
     ) -> None:
         self.matrix, self._thetas, self._mask = matrix, thetas, mask
+        self._numbers = {name: theta.item() for name, theta in thetas.items()} if apart else None
         self._sizes = matrix.shape[1], matrix.shape[2]
         self._lefts: list[Tensor] = []
         self._rights: list[Tensor] = []
@@ -60,12 +67,18 @@ class MatrixSum:
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
+        lefts, rights, scales = self._lefts, self._rights, self._scales
+        if self._numbers is not None:
+            self._lefts, self._rights, self._scales = [], [], []
         dense, fraction, joined = self._take(batch)
         if fraction is not None:
             # not W *= 1 - fraction: in float32 that would round a fraction of 1e-6 by 5%
             self.matrix.addcmul_(self.matrix, fraction, value=-1)
         if joined is not None:
             joined.add()
+        elif self._numbers is not None:
+            for left, right, (rule, scale) in zip(lefts, rights, scales, strict=True):
+                self.matrix.baddbmm_(left.mT, right, alpha=self._numbers[rule] * scale / batch)
         if dense is not None:
             self.matrix.add_(dense)
         if self._mask is not None:
