@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 
@@ -92,12 +93,12 @@ class PlasticLayer:
 
     def back(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Return W' of an error, which has the shape of its output, as PyTorch computes it."""
-        weight: Tensor = self.module.weight.detach()
+        weight = self.module.weight.detach()
         if isinstance(self.module, nn.Linear):
-            return gradient @ weight
+            return torch.matmul(gradient, weight)
         window, images = self._window, self._images(x)
         error = gradient.view(len(images), weight.shape[0], -1, gradient.shape[-1])
-        through = nn.grad.conv2d_input(
+        through = conv2d_input(  # type: ignore[no-untyped-call]
             images.shape,
             weight if self._dims == 4 else weight.unsqueeze(2),
             error,
@@ -105,7 +106,7 @@ class PlasticLayer:
             window["padding"],
             window["dilation"],
         )
-        return through.view(x.shape)
+        return through.view(x.shape)  # type: ignore[no-any-return]
 
     def to_input(self, error: Tensor, x: Tensor) -> Tensor:
         """Return an error by event, ``[1, K, n_pre]``, where the input has it."""

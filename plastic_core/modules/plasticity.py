@@ -28,7 +28,7 @@ from plastic_core.networks.noise import NOISE, count_updates, standard_normal
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas
 from plastic_core.plugins.catalogue import Catalogue
 
-_SENT_BACK: Final = frozenset(name for name, signal in SIGNALS.items() if signal.product)
+_SENT_BACK: Final = {name: one.product for name, one in SIGNALS.items() if one.product}
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -341,9 +341,9 @@ class Plasticity:
             s.post = layer.post[1](s.z)
             if "z" in names and layer.module.bias is not None:
                 s.z = s.z - layer.module.bias.detach()
-        for name in _SENT_BACK & names:
+        for name in _SENT_BACK.keys() & names:
             if not hasattr(s, name):
-                matrix, of = SIGNALS[name].product
+                matrix, of = _SENT_BACK[name]
                 products = s.products.back if matrix == "weight" else s.products.feed_back
                 setattr(s, name, products(getattr(s, of)))
 
