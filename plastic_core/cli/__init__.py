@@ -18,6 +18,7 @@ from plastic_core.cli import (
     bench_command,
     check_command,
     compare_command,
+    export_command,
     install_command,
     meta_command,
     new_command,
@@ -138,6 +139,7 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(compare_command.app)
     app.command(reproduce_command.app)
     app.command(report_command.app)
+    app.command(export_command.app)
     app.command(search_command.make_app(arguments[1:] if arguments[0] == "search" else None))
     app.command(meta_command.make_app(arguments[1:] if arguments[0] == "meta" else None))
     app.command(store_command.app)

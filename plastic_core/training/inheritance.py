@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plastic_core.base.errors import PlasticError, listing
+from plastic_core.base.errors import PlasticError
 from plastic_core.networks.parameters import Parameters
 from plastic_core.plan.parent import WEIGHTS_FILE, Parent
 from plastic_core.results.tensor_file import read_tensors
@@ -42,7 +42,9 @@ def inherit(parameters: Parameters, parent: Parent) -> list[str]:
         )
     notes = [f"begun with the networks of {parent.folder}, after {parent.samples:,} points"]
     if anew:
-        notes.append(f"not in {parent.folder}, or of another shape, so begun anew: {listing(anew)}")
+        notes.append(
+            f"not in {parent.folder}, or of another shape, so begun anew: {', '.join(anew)}"
+        )
     if rounded:
         notes.append(f"the numbers of {parent.folder} are of another precision, and were rounded")
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from importlib.metadata import version
@@ -101,11 +102,10 @@ def write_program(networks: TrainedNetworks, file: Path) -> list[Path]:
     Raises:
         PlasticError: it cannot be written.
     """
-    program = exported(networks)
+    content = io.BytesIO()
     labels = {"labels.json": json.dumps(networks.labels)}
-    write_atomically(
-        file, lambda path: torch.export.save(program, path, extra_files=labels), _REMEDY
-    )
+    torch.export.save(exported(networks), content, extra_files=labels)
+    write_atomically(file, lambda path: path.write_bytes(content.getvalue()), _REMEDY)
     return [file]
 
 
