@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are written otherwise on the command line.
@@ -49,7 +50,7 @@ def task_options(
 ) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
     files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
-    given: dict[str, list[str]] = {"--task": [], "--plugin": []}
+    given: dict[str, list[str]] = {"--task": [], "--plugin": [], "--data": []}
     for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = flag.partition("=")
         if name in given:
@@ -58,7 +59,10 @@ def task_options(
     if given["--task"]:
         task = given["--task"][-1]
     else:
-        task = (RunSpec.from_file(Path(files[0]), plugins) if files else model()).task
+        fields = read_spec_file(Path(files[0]), plugins) if files else {}
+        if given["--data"]:
+            fields["data"] = given["--data"][-1]
+        task = (RunSpec(**fields) if fields else model()).task
     entry = Catalogue(plugins).find("task", task)
     assert entry.plugin is not None
     options: type[BaseModel] = entry.plugin.spec.options
@@ -76,8 +80,13 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
         if field in skip:
             continue
         kind: Any = bool if info.annotation is bool else str
+        if info.annotation == tuple[str, ...]:  # may be repeated
+            kind = list[str]
         parameter = Parameter(
-            help=_help(info), metavar=_metavar(info), allow_leading_hyphen=kind is str, negative=()
+            help=_help(info),
+            metavar=_metavar(info),
+            allow_leading_hyphen=kind is not bool,
+            negative=(),
         )
         fields.append((field, Annotated[kind | None, parameter], dataclasses.field(default=None)))
     flags = dataclasses.make_dataclass(name, fields)
@@ -104,7 +113,8 @@ def given_of(flags: Any) -> dict[str, Any]:
     """Return the flags that were given, by field."""
     if flags is None:
         return {}
-    return {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
+    found = {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
+    return {k: ",".join(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
 def merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:
