@@ -96,7 +96,7 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
 
 def _help(info: FieldInfo) -> str:
     text = info.description or ""
-    if info.default in (None, PydanticUndefined) or info.annotation is bool:
+    if info.default in (None, PydanticUndefined, "", ()) or info.annotation is bool:
         return text
     return f"{text} [default: {info.default}]"
 

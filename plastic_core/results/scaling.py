@@ -40,11 +40,12 @@ class Scaling(BaseModel):
     def apply(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """Return points ``[N, ...]``, scaled."""
         rows = points.reshape(-1, len(self.shift))
-        scaled = (rows - np.array(self.shift)) * np.array(self.factor)
+        scaled: NDArray[np.float64] = (rows - np.array(self.shift)) * np.array(self.factor)
         return scaled.reshape(points.shape).astype(np.float32)
 
     def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
         """Return points ``[N, ...]`` as they were before; those of a constant column are that."""
         rows, factor = scaled.reshape(-1, len(self.shift)), np.array(self.factor)
         points = np.divide(rows, factor, out=np.zeros(rows.shape), where=factor > 0)
-        return (points + np.array(self.shift)).reshape(scaled.shape)
+        whole: NDArray[np.float64] = points + np.array(self.shift)
+        return whole.reshape(scaled.shape)

@@ -38,6 +38,11 @@ _SPLIT: Final = (
 
 _FORMATS: Final = ".csv, .parquet, .npz, .npy, or a folder of images by class"
 
+_HEADERS: Final[dict[tuple[int, int], Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -230,14 +235,12 @@ def _read_array(stream: IO[bytes], size: int, name: str = "") -> NDArray[Any]:
         ValueError: it is none, is cut off, or holds something else than numbers or labels.
     """
     of = f"the array {name!r} " if name else ""
-    version = np.lib.format.read_magic(stream)
-    headers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in headers:
-        raise ValueError(f"{of}is of version {version} of NumPy's format; expected 1.0 or 2.0")
-    shape, transposed, dtype = headers[version](stream)
+    try:
+        shape, transposed, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+    except zipfile.BadZipFile:
+        raise
+    except Exception:  # of a damaged header Python's own parser raises what it likes
+        raise ValueError(f"{of}is no array in NumPy's format, or its header is damaged") from None
     if dtype.hasobject:
         raise ValueError(
             f"{of}holds Python objects, which may be code and are not read; save numbers, or "

@@ -40,6 +40,7 @@ def read_csv(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> DataFi
             raise ValueError("holds a NUL byte, as no CSV file does; save it as text in UTF-8")
     file.seek(0)
     names = _header(file)
+    check_names(names, target, labelled)
     file.seek(0)
     try:
         frame = pandas.read_csv(
@@ -49,11 +50,7 @@ def read_csv(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> DataFi
         raise _no_text(error) from None
     except pandas.errors.ParserError as error:
         reason = str(error).strip().rpartition("C error: ")[2]
-        raise ValueError(f"is no table: {reason[:1].lower()}{reason[1:]}") from None
-    if not isinstance(frame.index, pandas.RangeIndex):
-        raise ValueError(
-            f"is no table: the first line names {len(names)} columns, and a row has more"
-        )
+        raise ValueError(f"is no table: {reason}") from None
     return of_frame(frame, target, labelled)
 
 
@@ -61,11 +58,13 @@ def _header(file: IO[bytes]) -> list[str]:
     """Return the names in the first line."""
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     try:
-        names = [name.strip() for name in next(csv.reader(text), [])]
+        rows = filter(None, csv.reader(text))
+        names = [name.strip() for name in next(rows, [])]
+        first = next(rows, [])
     except UnicodeDecodeError as error:
         raise _no_text(error) from None
     except csv.Error as error:
-        raise ValueError(f"its first line cannot be read: {error}") from None
+        raise ValueError(f"its first lines cannot be read: {error}") from None
     finally:
         text.detach()
     if not names:
@@ -77,6 +76,10 @@ def _header(file: IO[bytes]) -> list[str]:
     for mark, called in ((";", "semicolons"), ("\t", "tabs")):
         if len(names) == 1 and mark in names[0]:
             raise ValueError(f"is separated by {called}; separate the columns by commas")
+    if len(first) > len(names):  # whose first field pandas would take for the name of the row
+        raise ValueError(
+            f"is no table: the first line names {len(names)} columns, and the next has {len(first)}"
+        )
     return names
 
 
