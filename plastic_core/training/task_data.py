@@ -263,7 +263,8 @@ def _scaled(
     data: Dataset, way: Literal["unit", "standard"]
 ) -> tuple[Dataset, Scaling, Scaling | None]:
     """Return data scaled by their training points: columns each by itself, pixels all alike."""
-    columns = 1 if data.shape else data.inputs.shape[1] // max(1, data.steps)
+    inputs = data.inputs.shape[1]
+    columns = inputs // data.steps if data.steps else 1 if data.shape else inputs
     scaling = Scaling.fitted(data.inputs, way, columns)
     data = replace(
         data,

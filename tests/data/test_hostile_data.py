@@ -54,8 +54,8 @@ def objects(path):
 
 
 def zip_bomb(path):
-    """Write an npz file of 5 MB that unpacks to 5 GB."""
-    size = 5 * 2**30
+    """Write an npz file of 7 MB that unpacks to 1.5 GB."""
+    size = 3 * 2**29
     header = npy_of(f"({size // 8},)")[:-80]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open("X.npy", "w", force_zip64=True) as stream:
@@ -138,7 +138,12 @@ CASES = {
         "by class",
     ),
     "a pipe": (os.mkfifo, "data.csv", KIND, "it is no regular file"),
-    "a device": (lambda path: path.symlink_to("/dev/zero"), "data.npz", (), "it is no regular file"),
+    "a device": (
+        lambda path: path.symlink_to("/dev/zero"),
+        "data.npz",
+        (),
+        "it is no regular file",
+    ),
     "a link to itself": (
         lambda path: path.symlink_to(path.name),
         "data.csv",
@@ -173,7 +178,12 @@ CASES = {
         (),
         "File is not a zip file",
     ),
-    "npz that unpacks to 5 GB": (zip_bomb, "data.npz", (), f"unpacks to 5,120 MB, and {TOO_LARGE}"),
+    "npz that unpacks to 1.5 GB": (
+        zip_bomb,
+        "data.npz",
+        (),
+        f"unpacks to 1,536 MB, and {TOO_LARGE}",
+    ),
     "npz whose directory lies": (
         lying_zip,
         "data.npz",
@@ -466,12 +476,12 @@ CASES = {
         f"the column 'b' holds large_string; {NO_NUMBERS}",
     ),
     "parquet of many rows": (
-        lambda path: pd.DataFrame({"a": np.zeros(2 * 10**8, np.int8), "kind": False}).to_parquet(
+        lambda path: pd.DataFrame({"a": np.zeros(7 * 10**7, np.int8), "kind": False}).to_parquet(
             path
         ),
         "data.parquet",
         KIND,
-        f"unpacks to 3,052 MB, and {TOO_LARGE}",
+        f"unpacks to 1,068 MB, and {TOO_LARGE}",
     ),
     # images
     "one class": (
