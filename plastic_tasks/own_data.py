@@ -15,8 +15,8 @@ from plastic_core.api import (
     TaskSpec,
 )
 
-# The best mean score over the four tables named below, of a grid of eight values for bp, and of four
-# for each of bp and oja; ten seeds, 5,000 samples, on the choosing half.
+# The best mean score over the four tables named below, of a grid of eight values for bp, and of
+# four for each of bp and oja; ten seeds, 5,000 samples, on the choosing half.
 RECOMMENDED: Final = (
     Recommended(thetas={"bp": 0.002}, depth=3),
     Recommended(thetas={"bp": 0.002, "oja": 1e-5}, depth=3),

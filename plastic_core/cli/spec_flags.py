@@ -185,4 +185,10 @@ def assemble(
         fields["probes"] = probes
     if plugins:
         fields["plugins"] = plugins
-    return RunSpec(**fields)
+    spec = RunSpec(**fields)
+    if spec.data and spec.options.get("net"):
+        # else layers would be planned for another shape of images, and perhaps not fit
+        from plastic_core.training.task_data import Source
+
+        spec = Source().with_image(spec, Catalogue(spec.plugins))
+    return spec

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -258,15 +258,3 @@ def _read_array(stream: IO[bytes], size: int, name: str = "") -> NDArray[Any]:
         raise ValueError(f"{of}is cut off or damaged")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if transposed else "C")
     return np.char.decode(array, "utf-8") if dtype.kind == "S" else array
-
-
-def doubts(inputs: NDArray[Any], columns: Sequence[str]) -> Iterator[str]:
-    """Yield what is odd about the training points ``[N, n]`` of a table."""
-    constant = np.flatnonzero((inputs == inputs[:1]).all(0)).tolist()
-    if constant:
-        names = columns or [str(i + 1) for i in range(inputs.shape[1])]
-        one = "column" if len(constant) == 1 else "columns"
-        yield (
-            f"the {one} {listed([names[i] for i in constant], 5)} hold one number in all training "
-            "points, and say nothing of them"
-        )

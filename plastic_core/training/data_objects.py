@@ -58,7 +58,7 @@ def _points_of(data: Any, target: Sequence[str]) -> DataFile:
         return _of_torch(data)
     raise PlasticError(
         f"data: is a {type(data).__name__}; expected a pair (X, y), a Bunch of scikit-learn, a "
-        "DataFrame, an object of xarray, or a Dataset of torch"
+        "DataFrame of pandas, an object of xarray, or a Dataset of torch"
     )
 
 

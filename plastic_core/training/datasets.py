@@ -47,15 +47,14 @@ def split_arrays(
         data: ``(X, y)`` as `read_arrays` takes it.
         in_steps: see there.
         kind: see there.
-        held_out: ``(X, y)`` of points that are held out in place of those 30%.
+        held_out: arrays ``(X, y)`` of points that are held out in place of those 30%.
 
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
     training = 0
     if held_out is not None:
-        training = len(data[0])
-        data = _joined(data, held_out)
+        data, training = _joined(data, held_out)
     points, labels, names = read_arrays(data, in_steps, kind)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         inputs = points.reshape(len(points), -1).astype(np.float32)
@@ -79,30 +78,28 @@ def split_arrays(
     )
 
 
-def _joined(data: Any, held_out: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return training points before held-out ones, so that their labels mean the same.
+def _joined(data: Any, held_out: Any) -> tuple[tuple[NDArray[Any], ...], int]:
+    """Return training points before held-out ones, and how many they are.
+
+    Together their labels mean the same.
 
     Raises:
         PlasticError: they differ in shape, or there are too few to be halved.
     """
-    both = []
     for name, one, other in zip("Xy", data, held_out, strict=True):
-        arrays = _array(one), _array(other)
-        shapes = [array.shape[1:] for array in arrays]
-        if shapes[0] != shapes[1]:
+        if one.shape[1:] != other.shape[1:]:
             raise PlasticError(
-                f"data: {name} of a training point has shape {shapes[0]}, and of a held-out one "
-                f"{shapes[1]}; give both the same"
+                f"data: {name} of a training point has shape {one.shape[1:]}, and of a held-out "
+                f"one {other.shape[1:]}; give both the same"
             )
-        both.append(np.concatenate(arrays))
-    counts = [[len(part) for part in pair] for pair in (data, held_out)]
-    for count in counts:
-        if count[0] != count[1] or count[0] < 2:
+    for x, y in (data, held_out):
+        if x.shape[:1] != y.shape[:1] or not x.ndim or len(x) < 2:
             raise PlasticError(
-                f"data: X and y have {count[0]} and {count[1]} points; expected as many, and at "
-                "least two to train on and two that are held out"
+                f"data: X and y have the shapes {x.shape} and {y.shape}; expected as many points, "
+                "and at least two to train on and two that are held out"
             )
-    return both[0], both[1]
+    pairs = zip(data, held_out, strict=True)
+    return tuple(np.concatenate(pair) for pair in pairs), len(data[0])
 
 
 def read_arrays(

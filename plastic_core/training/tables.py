@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from plastic_core.base.errors import brief, did_you_mean
 from plastic_core.training.data_file import MOST_BYTES, TOO_LARGE, DataFile, listed
 
-# A CSV file of single digits takes several times its size while it is read.
-_MOST_CSV = 2**29
+# A CSV file of single digits takes ten times its size while it is read.
+_MOST_CSV = 2**28
 
 # How pandas calls the rows of a table where it stores them.
 _INDEX = "__index_level_"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self, TypeVar
@@ -22,21 +23,13 @@ from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.run_record import DataRecord
 from plastic_core.results.scaling import Scaling
 from plastic_core.results.sources import digest_of
-from plastic_core.training import data_file, datasets
+from plastic_core.training import datasets
+from plastic_core.training.data_doubts import doubts
 from plastic_core.training.data_file import DataFile, read_table
 from plastic_core.training.data_objects import points_of
 
 # Labels that a note names; the record holds all of them.
 _NAMED: Final = 10
-
-# Pixels are from 0 to 1, or of about that size where they are standardised.
-_BRIGHT: Final = 20
-
-# So many times more points of one class than of another are said.
-_IMBALANCED: Final = 10
-
-# Whole numbers of so many kinds, with fewer points of each, may be no classes.
-_MANY, _FEW = 20, 10
 
 # The loss of numbers that are handed over, unless another is asked for.
 _REGRESSION: Final = "squared-error"
@@ -171,7 +164,8 @@ class Source:
             raise PlasticError(
                 f"data: are handed over, and the spec names the file {spec.data} too; give one"
             )
-        key = (*_state_of(spec.data), spec.target, spec.target_kind, spec.scale, in_steps)
+        state = _state_of(spec.data) if spec.data else ()
+        key = (state, spec.target, spec.target_kind, spec.scale, in_steps)
         kept = self._loaded if self.handed_over else _KEPT
         if key not in kept:
             if self.handed_over:
@@ -198,16 +192,17 @@ def _keep(key: Any, loaded: Loaded, kept: dict[Any, Loaded] = _KEPT) -> None:
 
 
 def _state_of(path: str) -> tuple[Any, ...]:
-    """Return a file, or the files of a folder, with what changes when they do."""
+    """Return a file, or the files of a folder by class, with what changes when they do."""
     place = expanded(path)
-    found = []
-    if path and place.is_dir():
-        for file in sorted(place.rglob("*")):
-            found.append((str(file), file.lstat().st_mtime_ns, file.lstat().st_size))
-    elif path and place.parent.is_dir():  # the y of an npy file lies beside it
-        beside = [place, *place.parent.glob("*.npy")] if place.suffix == ".npy" else [place]
-        found = [(str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in beside if f.exists()]
-    return path, Path.cwd(), tuple(found)
+    files = [place]
+    with contextlib.suppress(OSError, ValueError):  # said where it is read
+        if place.is_dir():
+            files = sorted(place.glob("*/*"))
+        elif place.suffix == ".npy":  # the y lies beside it
+            files = sorted(place.parent.glob("*.npy"))
+        found = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        return path, Path.cwd(), *found
+    return path, Path.cwd()
 
 
 def _of_task(plan: Plan, folder: str | None) -> Dataset:
@@ -233,12 +228,13 @@ def _finished(dataset: Dataset, where: str, spec: RunSpec, points: DataFile | No
     datasets.check_dataset(dataset, where)
     notes, columns = list[str](), () if points is None else points.columns
     if points is not None:
-        notes += [*points.notes, *_doubts(dataset, spec, columns)]
+        notes += [*points.notes, *doubts(dataset, spec, columns)]
         if not spec.data:
             notes.insert(0, "trained on data handed over, which this record does not hold")
     scaling = targets = None
     if spec.scale != "none":
         dataset, scaling, targets = _scaled(dataset, spec.scale)
+        datasets.check_dataset(dataset, f"{where}, scaled")
     if dataset.names:
         shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)
         notes.append(f"the labels {shown} are the classes 0 to {dataset.classes - 1}")
@@ -298,53 +294,6 @@ def _following(plan: Plan, loaded: Loaded, notes: list[str]) -> AnyNetwork:
         network = network.model_copy(update={"loss": _REGRESSION})
         notes.append(f"the loss is {_REGRESSION}, for y holds numbers and no labels")
     return network
-
-
-def _doubts(data: Dataset, spec: RunSpec, columns: tuple[str, ...]) -> Iterator[str]:
-    """Yield what is odd about points that are handed over, and taken as they are."""
-    if len(data.shape) == 3 and data.shape[0] > data.shape[2] in (1, 3):
-        channels, rows, width = data.shape
-        yield (
-            f"images of {channels} channels, {rows} rows and {width} columns, as their shape "
-            f"{list(data.shape)} says; where the channels stand last, move them: "
-            "X.transpose(0, 3, 1, 2)"
-        )
-    if data.labels.ndim == 2 and data.shape[:-1] == data.labels.shape[1:]:
-        yield (
-            "y has a number for each row of a point, and this network answers once for all; where "
-            "rows are steps, take a task whose network answers at each, such as delayed-xor"
-        )
-    largest = float(np.abs(data.inputs).max())
-    if data.shape and largest > _BRIGHT and spec.scale == "none":
-        yield (
-            f"pixels reach {largest:g}, and thetas suit numbers from 0 to 1; divide them by "
-            f"{largest:g}, or search for thetas"
-        )
-    if not data.shape and not data.steps:
-        yield from data_file.doubts(data.inputs, columns)
-    if not data.classes or data.steps:
-        return
-    counts = np.bincount(data.labels, minlength=data.classes)
-    names = data.names or tuple(map(str, range(data.classes)))
-    most, fewest = int(counts.argmax()), int(counts.argmin())
-    single = [names[i] for i in np.flatnonzero(counts == 1)]
-    if single:
-        yield f"of {data_file.listed(single, _NAMED)} there is one training point alone"
-    if counts[fewest] > 1 and counts[most] > _IMBALANCED * counts[fewest]:
-        yield (
-            f"the classes differ in size: {counts[most]} training points are of {names[most]}, "
-            f"and {counts[fewest]} of {names[fewest]}"
-        )
-    if (
-        spec.target_kind == "auto"
-        and data.classes > _MANY
-        and len(data.labels) < _FEW * data.classes
-        and all(name.removeprefix("-").replace(".", "", 1).isdecimal() for name in names)
-    ):
-        yield (
-            f"y holds whole numbers, {data.classes} different ones, which are taken for classes; "
-            "where they are amounts, write target_kind numbers"
-        )
 
 
 class _Asked(Protocol):

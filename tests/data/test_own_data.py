@@ -238,7 +238,7 @@ def test_what_is_odd_is_said(tmp_path):
     for scale in ("none", "standard"):
         spec = RunSpec(data=str(tmp_path / "odd.csv"), target=("kind",), scale=scale, **QUICK)
         notes = run(spec).record["notes"]
-        constant = "the column same hold one number in all training points, and say nothing of them"
+        constant = "constant in all training points, so that nothing is learned of them: the column same"
         assert constant in notes
         train, _ = split_of(frame["kind"].to_numpy())
         often, seldom = ((train == kind).sum() for kind in ("often", "seldom"))
