@@ -31,8 +31,9 @@ FAULTS = {
     "misspelt field": (
         lambda: RunSpec(sede=3),
         "RunSpec: sede = 3: there is no field 'sede'; did you mean 'seeds'? "
-        "The fields are backend, batch_size, device, dtype, eval_half, eval_samples, evaluations, "
-        "first_seed, options, plugins, probe_samples, probes, rule, samples, seeds, settings, task, transforms",
+        "The fields are backend, batch_size, data, device, dtype, eval_half, eval_samples, evaluations, "
+        "first_seed, options, plugins, probe_samples, probes, rule, samples, scale, seeds, settings, target, "
+        "target_kind, task, transforms",
     ),
     "field like no other": (
         lambda: Theta(default=1, zzz=3),

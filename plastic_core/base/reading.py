@@ -7,7 +7,7 @@ import os
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 #: Bytes of the largest file that is read as text; what plastic writes is far smaller.
 MOST_TEXT: Final = 64 * 2**20
@@ -19,6 +19,24 @@ _MOST_LEVELS: Final = 64
 _MOST_DIGITS: Final = 30
 
 
+def open_file(path: Path, most: int) -> BinaryIO:
+    """Return a regular file, opened to be read.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file, such as a pipe or a device, or is larger than `most`.
+    """
+    # else a pipe that nobody writes to would be waited for
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    found = os.fstat(file.fileno())
+    if stat.S_ISREG(found.st_mode) and found.st_size <= most:
+        return file
+    file.close()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no regular file")
+    raise ValueError(f"it is larger than {most / 2**20:,.0f} MB")
+
+
 def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
     """Return the content of a regular file.
 
@@ -26,13 +44,7 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
         OSError: it cannot be read.
         ValueError: it is no regular file, such as a pipe or a device, or is larger than `most`.
     """
-    # else a pipe that nobody writes to would be waited for
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is no regular file")
-        if found.st_size > most:
-            raise ValueError(f"it is larger than {most / 2**20:,.0f} MB")
+    with open_file(path, most) as file:
         return file.read(most)
 
 

@@ -57,8 +57,11 @@ class RunView:
 
     def begin(self, planned: RunResult) -> None:
         """Say what is used, before training."""
-        record, names = planned.record, self._plan.circuit.layer_names
-        network, shape = record["network"], self._plan.network.shape
+        record = planned.record
+        network = record["network"]
+        # its first and last layer may follow the data
+        self._plan = self._plan.on(type(self._plan.network)(**network))
+        names, shape = self._plan.circuit.layer_names, self._plan.network.shape
         lines = [
             f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}"
             + (f", {network['loss']}" if "loss" in network else ""),

@@ -18,6 +18,7 @@ from plastic_core.base.files import expanded
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.plan.parent import RUN_FILE
 from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are written otherwise on the command line.
@@ -54,7 +55,7 @@ def task_options(
 ) -> type[BaseModel]:
     """Return the option model of the task that the arguments, or their spec file, ask for."""
     files = [a for a in arguments if a.endswith((".toml", ".json")) and not a.startswith("-")][:1]
-    given: dict[str, list[str]] = {"--task": [], "--plugin": [], "--from": []}
+    given: dict[str, list[str]] = {"--task": [], "--plugin": [], "--from": [], "--data": []}
     for flag, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = flag.partition("=")
         if name in given:
@@ -64,7 +65,10 @@ def task_options(
     if given["--task"]:
         task = given["--task"][-1]
     else:
-        task = (RunSpec.from_file(Path(files[0]), plugins) if files else model()).task
+        fields = read_spec_file(Path(files[0]), plugins) if files else {}
+        if given["--data"]:
+            fields["data"] = given["--data"][-1]
+        task = (RunSpec(**fields) if fields else model()).task
     entry = Catalogue(plugins).find("task", task)
     assert entry.plugin is not None
     options: type[BaseModel] = entry.plugin.spec.options
@@ -82,11 +86,13 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
         if field in skip:
             continue
         kind: Any = bool if info.annotation is bool else str
+        if info.annotation == tuple[str, ...]:  # may be repeated
+            kind = list[str]
         parameter = Parameter(
             name=_FLAGS.get(field),
             help=_help(info),
             metavar=_metavar(info),
-            allow_leading_hyphen=kind is str,
+            allow_leading_hyphen=kind is not bool,
             negative=(),
         )
         fields.append((field, Annotated[kind | None, parameter], dataclasses.field(default=None)))
@@ -97,7 +103,7 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
 
 def _help(info: FieldInfo) -> str:
     text = info.description or ""
-    if info.default in (None, PydanticUndefined) or info.annotation is bool:
+    if info.default in (None, PydanticUndefined, "", ()) or info.annotation is bool:
         return text
     return f"{text} [default: {info.default}]"
 
@@ -114,7 +120,8 @@ def given_of(flags: Any) -> dict[str, Any]:
     """Return the flags that were given, by field."""
     if flags is None:
         return {}
-    return {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
+    found = {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
+    return {k: ",".join(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
 def merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:
@@ -185,4 +192,10 @@ def assemble(
         fields["probes"] = probes
     if plugins:
         fields["plugins"] = plugins
-    return RunSpec(**fields)
+    spec = RunSpec(**fields)
+    if spec.data and spec.options.get("net"):
+        # else layers would be planned for another shape of images, and perhaps not fit
+        from plastic_core.training.task_data import Source
+
+        spec = Source().with_image(spec, Catalogue(spec.plugins))
+    return spec

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
+from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.run_result import RunResult
 from plastic_core.networks.parameters import Parameters
@@ -25,11 +25,11 @@ from plastic_core.results.labelled_arrays import LabelledArrays
 from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.run_folder import RunFolder
 from plastic_core.results.run_record import RunRecord, RunSummary
-from plastic_core.results.sources import digest_of, sources_of
+from plastic_core.results.sources import sources_of
 from plastic_core.results.store import Store, results_of
 from plastic_core.training import machine
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import load_data, with_image
+from plastic_core.training.task_data import Loaded, Source
 
 if TYPE_CHECKING:
     import os
@@ -50,7 +50,7 @@ def run(
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
     parts: Sequence[type[Part]] = (),
-    data: tuple[Any, Any] | None = None,
+    data: Any = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
@@ -75,7 +75,9 @@ def run(
             the options give sizes. y is labels ``[N]`` of any kind, or numbers ``[N, m]`` (or
             ``[N]`` with fractions), for which the loss is squared-error unless the options name
             another. With a task whose network answers at each step, such as delayed-xor, X is
-            ``[N, T, n]`` and y ``[N, T]`` or ``[N, T, m]``.
+            ``[N, T, n]`` and y ``[N, T]`` or ``[N, T, m]``. In place of the pair a Bunch of
+            scikit-learn, a DataFrame of pandas or an object of xarray with ``spec.target``, or a
+            map-style Dataset of torch. Data in a file are named by ``spec.data``.
         out: the run folder to write; None writes nothing.
         resume: continue the run that `out` holds, or return its result where it is finished;
             classes and `data` handed over must be those of that run.
@@ -94,17 +96,18 @@ def run(
     """
     begun = time.perf_counter()
     catalogue = Catalogue(spec.plugins, rules, probes, transforms, tasks, parts)
-    spec = with_image(spec, data, catalogue)
+    source = Source(data_dir, data)
+    spec = source.with_image(spec, catalogue)
     plan = make_plan(spec, catalogue)
     machine.check(plan, threads)
     notes: list[str] = [*plan.doubts]
-    dataset, plan = load_data(plan, data, data_dir, notes)
-    sources = {**sources_of(plan), "data": digest_of(dataset)}
+    loaded, plan = source.load(plan, notes)
+    sources = {**sources_of(plan), "data": loaded.digest}
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
-    if data is not None or plan.handed_over:
+    if source.handed_over or plan.handed_over:
         store = None
     job = _Job(
-        catalogue, plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun
+        catalogue, plan, spec, loaded, sources, folder, store, threads, save_weights, notes, begun
     )
     with folder.claimed() if folder is not None else contextlib.nullcontext():
         if folder is not None and folder.state == "finished":
@@ -121,7 +124,7 @@ class _Job:
     catalogue: Catalogue
     plan: Plan
     asked: RunSpec
-    dataset: Dataset
+    data: Loaded
     sources: dict[str, str]
     folder: RunFolder | None
     store: Store | None
@@ -154,7 +157,7 @@ class _Job:
     ) -> RunResult:
         """Train from the start, or from the checkpoint of the folder."""
         plan, folder = self.plan, self.folder
-        block = Block(plan, self._replicas(), self.dataset, self.threads)
+        block = Block(plan, self._replicas(), self.data.dataset, self.threads)
         self.notes.extend(block.notes)
         if folder is not None and folder.state == "started":
             self._continue(folder, block)
@@ -185,8 +188,9 @@ class _Job:
             self.plan, self.asked, backend, self.sources, self.threads, self.notes
         ).model_copy(
             update={
-                "predicts": "classes" if self.dataset.classes else "numbers",
-                "classes": list(self.dataset.names),
+                "predicts": "classes" if self.data.dataset.classes else "numbers",
+                "classes": list(self.data.dataset.names),
+                "data": self.data.record,
             }
         )
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import tomli_w
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from plastic_core.base.spec import Plain, Spec
+from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.spec_file import read_spec_file
+
+#: The task of data that come with a run, where none is named.
+OWN_DATA: Final = "own-data"
+
+
+def _names(value: Any) -> Any:
+    """Accept names as text, separated by commas; one that holds a comma stands in quotes."""
+    return tuple(next(csv.reader([value]), ())) if isinstance(value, str) else value
 
 
 class RunSpec(Spec):
@@ -24,6 +33,30 @@ class RunSpec(Spec):
     )
     task: str = Field("digits-mlp", description="name of a task")
     options: Plain = Field({}, description="options of the task")
+    data: str = Field(
+        "",
+        description="file with data of your own (.csv, .parquet, .npz, .npy), or a folder of "
+        f"images by class; the task is then {OWN_DATA} unless another is named",
+        json_schema_extra=LATER,
+    )
+    target: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (),
+        description="what is to be predicted of these data: columns, separated by commas; of "
+        ".npz an array, of .npy a file beside it",
+        json_schema_extra=LATER,
+    )
+    target_kind: Literal["auto", "classes", "numbers"] = Field(
+        "auto",
+        description="what the target is: auto takes fractions, and several columns, for numbers, "
+        "and all else for classes",
+        json_schema_extra=LATER,
+    )
+    scale: Literal["none", "unit", "standard"] = Field(
+        "none",
+        description="scale each column by the training points: unit to 0..1, standard to mean 0 "
+        "and deviation 1; images as a whole; numbers to predict likewise",
+        json_schema_extra=LATER,
+    )
     settings: dict[str, Plain] = Field(
         {},
         description="theta (of one layer: theta.LAYER; over time: a text such as cosine(0.1)), "
@@ -56,6 +89,13 @@ class RunSpec(Spec):
     backend: Literal["auto", "native", "compiled", "eager"] = Field(
         "auto", description="how the steps are computed"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_data(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("data") and "task" not in given:
+            return {**given, "task": OWN_DATA}
+        return given
 
     @classmethod
     def from_file(cls, path: Path, plugins: Sequence[str] = ()) -> Self:

@@ -33,8 +33,8 @@ CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 _CHECKPOINT_SHARE: Final = 0.02
 _FIRST_CHECKPOINT: Final = 0.2
 
-# Fields of a spec that may be others where a result is continued.
-_FREE: Final = {"device"}
+# Fields of a spec that may be others where a result is continued; of data the digest is compared.
+_FREE: Final = {"device", "data"}
 
 _REMEDY: Final = "free or allow it, or give another folder with --out"
 

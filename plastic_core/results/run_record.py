@@ -22,6 +22,7 @@ from plastic_core.plan.plan import Plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.results.curves import Curves
 from plastic_core.results.environment import environment
+from plastic_core.results.scaling import Scaling
 
 
 class RuleRecord(BaseModel):
@@ -160,6 +161,26 @@ class ParentRecord(BaseModel):
     samples: int
 
 
+class DataRecord(BaseModel):
+    """Data that came with the run, or were scaled.
+
+    Attributes:
+        file: as it was given; empty for what was handed over in Python, or is of the task.
+        digest: of the data as networks saw them.
+        columns: of a table, in the order of the inputs.
+        target: what is predicted, by name.
+        scaling: of the inputs; None where they are as they were.
+        target_scaling: of numbers to predict; outputs are of that scale.
+    """
+
+    file: str
+    digest: str
+    columns: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    target_scaling: Scaling | None = None
+
+
 class RunRecord(BaseModel):
     """The content of run.json.
 
@@ -174,6 +195,7 @@ class RunRecord(BaseModel):
         predicts: what the networks are asked for; None in records of before, where it is what
             their loss is for.
         classes: the labels that the classes stand for, where they are others than 0..K-1.
+        data: of data that came with the run, or were scaled; else None.
         notes: what was done otherwise than asked.
         result: None until the run is finished.
     """
@@ -194,6 +216,7 @@ class RunRecord(BaseModel):
     parent: ParentRecord | None = None
     predicts: Literal["classes", "numbers"] | None = None
     classes: list[str] = []
+    data: DataRecord | None = None
     environment: dict[str, JsonValue]
     notes: list[str]
     result: RunSummary | None = None
@@ -286,7 +309,8 @@ class RunRecord(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """Return the record as it is written."""
-        return self.model_dump(mode="json", exclude={"result"} if self.result is None else None)
+        absent = {name for name in ("result", "data") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=absent)
 
 
 def _plain(model: Any) -> dict[str, Any]:

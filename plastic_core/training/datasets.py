@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import platformdirs
@@ -25,6 +25,9 @@ from plastic_core.base.seeds import Purpose, seed_sequence
 _HALVING_SEED: Final = 0
 
 
+TargetKind = Literal["auto", "classes", "numbers"]
+
+
 def data_folders(given: str | os.PathLike[str] | None = None) -> DataDir:
     """Return the data folder: `given`, else PLASTIC_DATA_DIR, else the user's cache folder.
 
@@ -35,26 +38,35 @@ def data_folders(given: str | os.PathLike[str] | None = None) -> DataDir:
     return DataDir(folders or [Path(platformdirs.user_cache_dir("plastic")) / "data"])
 
 
-def split_arrays(data: Any, in_steps: bool = False) -> Dataset:
+def split_arrays(
+    data: Any, in_steps: bool = False, kind: TargetKind = "auto", held_out: Any = None
+) -> Dataset:
     """Return arrays handed over by the user as a data set, 30% of the points held out.
 
     Args:
         data: ``(X, y)`` as `read_arrays` takes it.
         in_steps: see there.
+        kind: see there.
+        held_out: arrays ``(X, y)`` of points that are held out in place of those 30%.
 
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
     """
-    points, labels, names = read_arrays(data, in_steps)
+    training = 0
+    if held_out is not None:
+        data, training = _joined(data, held_out)
+    points, labels, names = read_arrays(data, in_steps, kind)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         inputs = points.reshape(len(points), -1).astype(np.float32)
     if np.isfinite(points).all() and not np.isfinite(inputs).all():
         raise PlasticError("data: X holds numbers that are too large for float32; scale them")
-    held_out = 2 * round(0.15 * len(inputs))
-    if held_out == 0:
+    count = 2 * round(0.15 * len(inputs))
+    if count == 0:
         raise PlasticError(f"data: {len(inputs)} points are too few to split; give at least 4")
     order = np.random.default_rng(_HALVING_SEED).permutation(len(inputs))
-    train, rest = order[held_out:], order[:held_out]
+    train, rest = order[count:], order[:count]
+    if training:
+        train, rest = np.split(np.arange(len(inputs)), [training])
     return Dataset(
         inputs[train],
         labels[train],
@@ -66,8 +78,32 @@ def split_arrays(data: Any, in_steps: bool = False) -> Dataset:
     )
 
 
+def _joined(data: Any, held_out: Any) -> tuple[tuple[NDArray[Any], ...], int]:
+    """Return training points before held-out ones, and how many they are.
+
+    Together their labels mean the same.
+
+    Raises:
+        PlasticError: they differ in shape, or there are too few to be halved.
+    """
+    for name, one, other in zip("Xy", data, held_out, strict=True):
+        if one.shape[1:] != other.shape[1:]:
+            raise PlasticError(
+                f"data: {name} of a training point has shape {one.shape[1:]}, and of a held-out "
+                f"one {other.shape[1:]}; give both the same"
+            )
+    for x, y in (data, held_out):
+        if x.shape[:1] != y.shape[:1] or not x.ndim or len(x) < 2:
+            raise PlasticError(
+                f"data: X and y have the shapes {x.shape} and {y.shape}; expected as many points, "
+                "and at least two to train on and two that are held out"
+            )
+    pairs = zip(data, held_out, strict=True)
+    return tuple(np.concatenate(pair) for pair in pairs), len(data[0])
+
+
 def read_arrays(
-    data: Any, in_steps: bool = False
+    data: Any, in_steps: bool = False, kind: TargetKind = "auto"
 ) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
     """Return points, what is to be predicted, and the labels that classes stand for.
 
@@ -78,6 +114,7 @@ def read_arrays(
     Args:
         data: ``(X, y)``.
         in_steps: whether they are sequences, X ``[N, T, n]`` and y ``[N, T]`` or ``[N, T, m]``.
+        kind: "classes" or "numbers" where y is one of both whatever it looks like.
 
     Raises:
         PlasticError: they are no such pair, or do not fit each other.
@@ -106,7 +143,7 @@ def read_arrays(
         )
     if in_steps:
         each = inputs.reshape(-1, inputs.shape[2]), given.reshape(-1, *given.shape[2:])
-        _, labels, names = read_arrays(each)
+        _, labels, names = read_arrays(each, False, kind)
         return inputs, labels.reshape(*steps, *labels.shape[1:]), names
     fits = len(given) == points if given.ndim == 2 else given.shape == (points,)
     if not fits or 0 in given.shape:
@@ -114,7 +151,13 @@ def read_arrays(
             f"data: y has shape {given.shape}; expected [{points}], a label a point, or "
             f"[{points}, m], m numbers a point"
         )
-    if given.ndim == 2 or (given.dtype.kind == "f" and bool((given % 1 > 0).any())):
+    if kind == "classes" and given.ndim == 2:
+        raise PlasticError(
+            f"data: y has shape {given.shape}, and the target kind is classes; give one label a "
+            "point"
+        )
+    fractions = given.dtype.kind == "f" and bool((given % 1 > 0).any())
+    if kind == "numbers" or given.ndim == 2 or (fractions and kind == "auto"):
         return inputs, _targets(given), ()
     return inputs, *_encoded(given)
 

@@ -1,105 +1,299 @@
-"""The data of a plan: loaded, checked, and kept for the blocks that follow."""
+"""The data of a plan: loaded, split, scaled, checked, and kept for the blocks that follow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol, Self, TypeVar
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 
 from plastic_core.api.layered_spec import LayeredSpec
+from plastic_core.api.network_spec import AnyNetwork
 from plastic_core.api.plugin import Dataset
 from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.files import expanded
 from plastic_core.plan.plan import Plan, call_task, network_of
+from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.run_record import DataRecord
+from plastic_core.results.scaling import Scaling
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
+from plastic_core.training.data_doubts import doubts
+from plastic_core.training.data_file import DataFile, read_table
+from plastic_core.training.data_objects import points_of
 
 # Labels that a note names; the record holds all of them.
 _NAMED: Final = 10
 
-# Pixels are from 0 to 1, or of about that size where they are standardised.
-_BRIGHT: Final = 20
-
 # The loss of numbers that are handed over, unless another is asked for.
 _REGRESSION: Final = "squared-error"
 
-_KEPT: Final[dict[tuple[str, str, str | None], tuple[Dataset, str]]] = {}
+
+@dataclass(frozen=True)
+class Loaded:
+    """Data as networks are trained on them.
+
+    Attributes:
+        dataset: split and scaled.
+        digest: of it.
+        where: what messages call it.
+        record: what the record of a run says of data that no task has loaded as they are.
+        follow: whether the first and last layer of a network follow it.
+        notes: what is odd about it, or was decided.
+    """
+
+    dataset: Dataset
+    digest: str
+    where: str
+    record: DataRecord | None
+    follow: bool
+    notes: tuple[str, ...]
 
 
-def load_data(
-    plan: Plan, data: tuple[Any, Any] | None, data_dir: Any, notes: list[str]
-) -> tuple[Dataset, Plan]:
-    """Return the data, and the plan with the network that fits them.
+_KEPT: Final[dict[Any, Loaded]] = {}
+
+
+class Source:
+    """Where the data of plans come from: their tasks, the files that they name, or Python.
+
+    Args:
+        folder: data folder in place of PLASTIC_DATA_DIR.
+        data: ``(X, y)``, or an object that `points_of` takes, in place of a task's own data.
+
+    Attributes:
+        folder: as given.
+        handed_over: whether they come from Python.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None, data: Any = None) -> None:
+        self.folder = None if folder is None else os.fspath(folder)
+        self._data, self.handed_over = data, data is not None
+        self._loaded: dict[Any, Loaded] = {}
+
+    def with_image(self, spec: RunSpec, catalogue: Catalogue) -> RunSpec:
+        """Return a spec whose layers see the shape of images that do not come from the task.
+
+        Raises:
+            PlasticError: there is no such task, or it takes no such options; or there are no data.
+        """
+        if not self.handed_over and not spec.data:
+            return spec
+        _, network = network_of(catalogue.find("task", spec.task), spec.options, catalogue)
+        if not isinstance(network, LayeredSpec):
+            return spec
+        return with_image(spec, self._given(spec, in_steps=False).dataset.shape, catalogue)
+
+    def load(self, plan: Plan, notes: list[str]) -> tuple[Loaded, Plan]:
+        """Return the data, and the plan with the network that fits them.
+
+        Args:
+            plan: whose data are wanted.
+            notes: what was decided is added to them.
+
+        Raises:
+            PlasticError: there are none, or they fit neither themselves nor the network.
+        """
+        loaded = self._of(plan)
+        dataset, where, network = loaded.dataset, loaded.where, plan.network
+        notes.extend(loaded.notes)
+        if loaded.follow:
+            network = _following(plan, loaded, notes)
+            if network != plan.network:
+                try:
+                    plan = plan.on(network)
+                except PlasticError:  # of layers that need rows and columns
+                    datasets.check_image(plan.network, dataset, where)
+                    raise
+        datasets.check_image(network, dataset, where)
+        datasets.check_fit(network, dataset, where)
+        if _unfit(plan, dataset):
+            raise PlasticError(
+                f"the loss '{network.loss}' is for classes, and {where} are numbers; write "
+                f"loss {_REGRESSION}"
+            )
+        return loaded, plan
+
+    def fitted(self, plan: Plan) -> Plan:
+        """Return the plan with the network that fits the data.
+
+        Raises:
+            PlasticError: there are none, or they do not fit the network.
+        """
+        if not self.handed_over and not plan.spec.data:
+            return plan
+        return self.load(plan, [])[1]
+
+    def of(self, plan: Plan) -> tuple[Dataset, str]:
+        """Return the data of a plan, and their digest.
+
+        Raises:
+            PlasticError: there are none, or they do not fit the network.
+        """
+        loaded, _ = self.load(plan, [])
+        return loaded.dataset, loaded.digest
+
+    def _of(self, plan: Plan) -> Loaded:
+        spec = plan.spec
+        if self.handed_over or spec.data:
+            return self._given(spec, isinstance(plan.network, SequenceSpec))
+        if spec.target or spec.target_kind != "auto":
+            raise PlasticError(
+                "target: is for data of your own, and those of a task say what is predicted; give "
+                "--data FILE"
+            )
+        options = plan.options.model_dump_json()
+        key = (plan.task_entry.qualified, options, self.folder, spec.scale)
+        if key not in _KEPT:
+            dataset = _of_task(plan, self.folder)
+            _keep(key, _finished(dataset, f"the data of {plan.task_entry.name}", spec, None))
+        return _KEPT[key]
+
+    def _given(self, spec: RunSpec, in_steps: bool) -> Loaded:
+        """Return data that do not come from a task.
+
+        Raises:
+            PlasticError: there are none, or they do not fit themselves.
+        """
+        if self.handed_over and spec.data:
+            raise PlasticError(
+                f"data: are handed over, and the spec names the file {spec.data} too; give one"
+            )
+        state = _state_of(spec.data) if spec.data else ()
+        key = (state, spec.target, spec.target_kind, spec.scale, in_steps)
+        kept = self._loaded if self.handed_over else _KEPT
+        if key not in kept:
+            if self.handed_over:
+                points, where = points_of(self._data, spec.target), "the data given"
+            else:
+                points = read_table(spec.data, spec.target, labelled=True)
+                where = f"the data of {spec.data}"
+            try:
+                dataset = datasets.split_arrays(
+                    (points.inputs, points.labels), in_steps, spec.target_kind, points.held_out
+                )
+            except PlasticError as error:
+                if self.handed_over:
+                    raise
+                raise PlasticError(f"{spec.data}: {str(error).removeprefix('data: ')}") from None
+            _keep(key, _finished(dataset, where, spec, points), kept)
+        return kept[key]
+
+
+def _keep(key: Any, loaded: Loaded, kept: dict[Any, Loaded] = _KEPT) -> None:
+    while len(kept) > 1:  # MNIST takes 220 MB
+        kept.pop(next(iter(kept)))
+    kept[key] = loaded
+
+
+def _state_of(path: str) -> tuple[Any, ...]:
+    """Return a file, or the files of a folder by class, with what changes when they do."""
+    place = expanded(path)
+    files = [place]
+    with contextlib.suppress(OSError, ValueError):  # said where it is read
+        if place.is_dir():
+            files = sorted(place.glob("*/*"))
+        elif place.suffix == ".npy":  # the y lies beside it
+            files = sorted(place.parent.glob("*.npy"))
+        found = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        return path, Path.cwd(), *found
+    return path, Path.cwd()
+
+
+def _of_task(plan: Plan, folder: str | None) -> Dataset:
+    name, folders = plan.task_entry.name, datasets.data_folders(folder)
+    dataset = call_task(plan.task_entry, "load", folders, plan.options)
+    if not isinstance(dataset, Dataset):
+        raise PlasticError(f"the task '{name}': load() returned {dataset!r}; expected a Dataset")
+    return dataset
+
+
+def _finished(dataset: Dataset, where: str, spec: RunSpec, points: DataFile | None) -> Loaded:
+    """Return data checked and scaled, with what is to be said of them.
+
+    Args:
+        dataset: split.
+        where: what messages call it.
+        spec: of the run.
+        points: what was read or handed over; None for those of a task.
 
     Raises:
-        PlasticError: there are no data, or they fit neither themselves nor the network.
+        PlasticError: they are not as they must be.
     """
-    name, network = plan.task_entry.name, plan.network
-    if data is not None:
-        notes.append("trained on data handed over, which this record does not hold")
-    if data is None:
-        folders = datasets.data_folders(data_dir)
-        dataset = call_task(plan.task_entry, "load", folders, plan.options)
-        if not isinstance(dataset, Dataset):
-            raise PlasticError(
-                f"the task '{name}': load() returned {dataset!r}; expected a Dataset"
-            )
-        where = f"the data of {name}"
-    else:
-        dataset = datasets.split_arrays(data, isinstance(network, SequenceSpec))
-        where = "the data given"
-        notes.extend(_doubts(dataset))
-        datasets.check_image(network, dataset, where)
-        fitting = network.between(dataset.inputs.shape[1], dataset.outputs)
-        if fitting != network and not plan.spec.options.get("sizes"):
-            network = fitting
-            notes.append(
-                f"the network is {network.shape}: its first and last layer follow the data given"
-            )
-        if _unfit(plan, dataset) and "loss" not in plan.spec.options:
-            network = network.model_copy(update={"loss": _REGRESSION})
-            notes.append(f"the loss is {_REGRESSION}, for y holds numbers and no labels")
-        if network != plan.network:
-            plan = plan.on(network)
     datasets.check_dataset(dataset, where)
-    datasets.check_image(network, dataset, where)
-    datasets.check_fit(network, dataset, where)
-    if _unfit(plan, dataset):
-        raise PlasticError(
-            f"the loss '{network.loss}' is for classes, and {where} are numbers; write "
-            f"loss {_REGRESSION}"
-        )
+    notes, columns = list[str](), () if points is None else points.columns
+    if points is not None:
+        notes += [*points.notes, *doubts(dataset, spec, columns)]
+        if not spec.data:
+            notes.insert(0, "trained on data handed over, which this record does not hold")
+    scaling = targets = None
+    if spec.scale != "none":
+        dataset, scaling, targets = _scaled(dataset, spec.scale)
+        datasets.check_dataset(dataset, f"{where}, scaled")
     if dataset.names:
         shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)
         notes.append(f"the labels {shown} are the classes 0 to {dataset.classes - 1}")
     empty = sorted({*range(dataset.classes)} - {*np.unique(dataset.labels).tolist()})
     if empty:
         notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
-    return dataset, plan
+    digest = digest_of(dataset)
+    record = None
+    if points is not None or scaling is not None:
+        record = DataRecord(
+            file=spec.data,
+            digest=digest,
+            columns=columns,
+            target=spec.target,
+            scaling=scaling,
+            target_scaling=targets,
+        )
+    return Loaded(dataset, digest, where, record, points is not None, tuple(notes))
 
 
-def _doubts(data: Dataset) -> Iterator[str]:
-    """Yield what is odd about images that are handed over, and taken as they are."""
-    if len(data.shape) == 3 and data.shape[0] > data.shape[2] in (1, 3):
-        channels, rows, columns = data.shape
-        yield (
-            f"images of {channels} channels, {rows} rows and {columns} columns, as their shape "
-            f"{list(data.shape)} says; where the channels stand last, move them: "
-            "X.transpose(0, 3, 1, 2)"
+def _scaled(
+    data: Dataset, way: Literal["unit", "standard"]
+) -> tuple[Dataset, Scaling, Scaling | None]:
+    """Return data scaled by their training points: columns each by itself, pixels all alike."""
+    inputs = data.inputs.shape[1]
+    columns = inputs // data.steps if data.steps else 1 if data.shape else inputs
+    scaling = Scaling.fitted(data.inputs, way, columns)
+    data = replace(
+        data,
+        inputs=scaling.apply(data.inputs),
+        held_out_inputs=scaling.apply(data.held_out_inputs),
+    )
+    if data.classes:
+        return data, scaling, None
+    targets = Scaling.fitted(data.labels, way, data.outputs)
+    data = replace(
+        data,
+        labels=targets.apply(data.labels),
+        held_out_labels=targets.apply(data.held_out_labels),
+    )
+    return data, scaling, targets
+
+
+def _following(plan: Plan, loaded: Loaded, notes: list[str]) -> AnyNetwork:
+    """Return the network of a plan between the inputs and outputs that data have."""
+    dataset, options = loaded.dataset, plan.spec.options
+    network = plan.network
+    if "image" in options:
+        datasets.check_image(network, dataset, loaded.where)
+    fitting = network.between(dataset.inputs.shape[1], dataset.outputs)
+    if fitting != network and not options.get("sizes"):
+        network = fitting
+        notes.append(
+            f"the network is {network.shape}: its first and last layer follow the data given"
         )
-    if data.labels.ndim == 2 and data.shape[:-1] == data.labels.shape[1:]:
-        yield (
-            "y has a number for each row of a point, and this network answers once for all; where "
-            "rows are steps, take a task whose network answers at each, such as delayed-xor"
-        )
-    largest = float(np.abs(data.inputs).max())
-    if data.shape and largest > _BRIGHT:
-        yield (
-            f"pixels reach {largest:g}, and thetas suit numbers from 0 to 1; divide them by "
-            f"{largest:g}, or search for thetas"
-        )
+    if _unfit(plan, dataset) and "loss" not in options:
+        network = network.model_copy(update={"loss": _REGRESSION})
+        notes.append(f"the loss is {_REGRESSION}, for y holds numbers and no labels")
+    return network
 
 
 class _Asked(Protocol):
@@ -115,16 +309,12 @@ class _Asked(Protocol):
 Asked = TypeVar("Asked", bound=_Asked)
 
 
-def with_image(spec: Asked, data: tuple[Any, Any] | None, catalogue: Catalogue) -> Asked:
+def with_image(spec: Asked, shape: tuple[int, ...], catalogue: Catalogue) -> Asked:
     """Return a spec whose layers see the shape of images that are handed over.
 
     Raises:
         PlasticError: there is no such task, or it takes no such options.
     """
-    try:
-        shape: tuple[int, ...] = () if data is None else np.shape(data[0])[1:]
-    except (ValueError, TypeError, LookupError):  # no arrays: said where they are read
-        return spec
     if len(shape) not in (2, 3) or 0 in shape or "image" in spec.options:
         return spec
     _, network = network_of(catalogue.find("task", spec.task), spec.options, catalogue)
@@ -133,48 +323,16 @@ def with_image(spec: Asked, data: tuple[Any, Any] | None, catalogue: Catalogue) 
     return spec.model_copy(update={"options": {**spec.options, "image": list(shape)}})
 
 
+def shape_of(data: Any) -> tuple[int, ...]:
+    """Return the shape of a point of ``(X, y)``; nothing where they are no arrays, said later."""
+    try:
+        return () if data is None else tuple(np.shape(data[0])[1:])
+    except (ValueError, TypeError, LookupError):
+        return ()
+
+
 def _unfit(plan: Plan, data: Dataset) -> bool:
     return not data.classes and plan.loss.spec.targets == "classes"
-
-
-class Source:
-    """Where the data of plans come from: their tasks, or arrays handed over.
-
-    Args:
-        folder: data folder in place of PLASTIC_DATA_DIR.
-        arrays: ``(X, y)`` in place of a task's own data.
-
-    Attributes:
-        folder: as given.
-        handed_over: whether they are arrays.
-    """
-
-    def __init__(self, folder: str | None = None, arrays: tuple[Any, Any] | None = None) -> None:
-        self.folder, self._arrays, self.handed_over = folder, arrays, arrays is not None
-        self._known: tuple[Dataset, str] | None = None
-
-    def fitted(self, plan: Plan) -> Plan:
-        """Return the plan with the network that fits the data.
-
-        Raises:
-            PlasticError: there are none, or they do not fit the network.
-        """
-        if not self.handed_over:
-            return plan
-        return load_data(plan, self._arrays, None, [])[1]
-
-    def of(self, plan: Plan) -> tuple[Dataset, str]:
-        """Return the data of a plan, and their digest.
-
-        Raises:
-            PlasticError: there are none, or they do not fit the network.
-        """
-        if not self.handed_over:
-            return data_of(plan, self.folder)
-        if self._known is None:
-            dataset, _ = load_data(plan, self._arrays, None, [])
-            self._known = dataset, digest_of(dataset)
-        return self._known
 
 
 def data_of(plan: Plan, data_dir: str | None) -> tuple[Dataset, str]:
@@ -183,10 +341,4 @@ def data_of(plan: Plan, data_dir: str | None) -> tuple[Dataset, str]:
     Raises:
         PlasticError: there are none, or they do not fit the network.
     """
-    key = (plan.task_entry.qualified, plan.options.model_dump_json(), data_dir)
-    if key not in _KEPT:
-        dataset, _ = load_data(plan, None, data_dir, [])
-        while len(_KEPT) > 1:  # MNIST takes 220 MB
-            _KEPT.pop(next(iter(_KEPT)))
-        _KEPT[key] = dataset, digest_of(dataset)
-    return _KEPT[key]
+    return Source(data_dir).of(plan)

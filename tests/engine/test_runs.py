@@ -211,7 +211,8 @@ def test_own_rule_and_own_data():
         ),
         (
             np.ones((9, 2)),
-            "data: is a ndarray; expected a pair (X, y)",
+            "data: is a ndarray; expected a pair (X, y), a Bunch of scikit-learn, a DataFrame of pandas, "
+            "an object of xarray, or a Dataset of torch",
         ),
         (
             (np.full((9, 2), np.nan), np.arange(9) % 2),

@@ -16,7 +16,7 @@ from plastic_core.plan.plan import Replica, make_plan
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.cell import cell_of
 from plastic_core.training.datasets import training_order
-from plastic_core.training.task_data import load_data
+from plastic_core.training.task_data import Source
 from tests.engine.trained_rules import killed_and_resumed
 from tests.reference import slow
 
@@ -53,7 +53,8 @@ def scaled(rule, by_layer):
 
 def learned_slowly(spec, terms_at, rules=()):
     """Return the weights of each seed after the run, by a loop; `terms_at` gives terms at k / n."""
-    data, plan = load_data(make_plan(spec, Catalogue(rules=rules)), None, None, [])
+    plan = make_plan(spec, Catalogue(rules=rules))
+    data, _ = Source().of(plan)
     initial = initial_parameters(plan.circuit, spec.seed_list, dtype=torch.float64)
     n = -(-spec.samples // spec.batch_size)
     found = []

@@ -28,7 +28,7 @@ from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.environment import environment
 from plastic_core.results.sources import digest_of, sources_of
 from plastic_core.training import datasets, machine
-from plastic_core.training.task_data import with_image
+from plastic_core.training.task_data import shape_of, with_image
 
 if TYPE_CHECKING:
     import os
@@ -94,7 +94,7 @@ def meta_learn(
     """
     begun = time.perf_counter()
     catalogue = Catalogue(spec.plugins, rules, tasks=tasks, parts=parts)
-    spec = with_image(spec, data, catalogue)
+    spec = with_image(spec, shape_of(data), catalogue)
     plan = plan_meta(spec, catalogue)
     machine.check(plan, threads)
     points, plan = _load(plan, data_dir) if data is None else _given(plan, data)

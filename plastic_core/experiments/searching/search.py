@@ -34,7 +34,7 @@ from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.executors import interrupts_held
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.store import Store
-from plastic_core.training.task_data import Source, with_image
+from plastic_core.training.task_data import Source
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -87,7 +87,7 @@ def search(
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
     parts: Sequence[type[Part]] = (),
-    data: tuple[Any, Any] | None = None,
+    data: Any = None,
     repair: bool = False,
     workers: int = 0,
     data_dir: str | None = None,
@@ -108,7 +108,7 @@ def search(
         transforms: transform classes likewise.
         tasks: task classes likewise.
         parts: classes of layers, activation functions, initialisations and losses likewise.
-        data: ``(X, y)`` in place of the task's own data, as `run` takes them.
+        data: in place of the task's own data, as `run` takes them.
         repair: take damaged lines out of the journal first, and keep the rest.
         workers: processes, one thread each; 0 or 1 for none but this, on all cores.
         data_dir: data folder in place of PLASTIC_DATA_DIR.
@@ -122,8 +122,8 @@ def search(
         PlasticError: anything wrong with the spec, the data, the folder or the store.
     """
     catalogue = Catalogue(spec.base.plugins, rules, (), transforms, tasks, parts)
-    spec = spec.model_copy(update={"base": with_image(spec.base, data, catalogue)})
     source = Source(data_dir, data)
+    spec = spec.model_copy(update={"base": source.with_image(spec.base, catalogue)})
     plan = source.fitted(check(spec, catalogue).plan)
     handed_over = source.handed_over or plan.handed_over
     if handed_over and workers > 1:

@@ -20,7 +20,7 @@ from plastic_core.plugins.catalogue import Catalogue
 # Fields of a RunSpec that are no axes: the sweep has its own, or they hold several values.
 _NO_AXES: Final = {
     *("rule", "settings", "options", "plugins", "transforms", "probes"),
-    *("seeds", "first_seed"),
+    *("seeds", "first_seed", "data", "target", "target_kind"),
 }
 
 

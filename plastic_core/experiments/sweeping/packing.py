@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.base.files import expanded
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
@@ -17,7 +18,7 @@ from plastic_core.results.cell import Cell
 from plastic_core.results.sources import sources_of
 from plastic_core.results.store import results_of
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import Source, data_of
+from plastic_core.training.task_data import Source
 
 # Weights, as often as a sample goes through them, of all samples of one block: some ten seconds of
 # one core. A killed worker loses no more, and handing a block over costs little beside it.
@@ -90,8 +91,11 @@ def work_of(one: Pending) -> int:
 def task_of(block: Sequence[Pending], data_dir: str | None) -> BlockTask:
     """Return what a worker needs to train a block."""
     first = block[0]
+    spec = first.plan.spec.model_dump(mode="json")
+    if spec.get("data"):  # workers may have another current folder
+        spec["data"] = str(expanded(spec["data"]).absolute())
     return BlockTask(
-        spec=first.plan.spec.model_dump(mode="json"),
+        spec=spec,
         replicas=tuple((one.replica.seed, dict(one.replica.thetas)) for one in block),
         versions=sources_of(first.plan),
         data=first.cell.content["data"],
@@ -110,7 +114,8 @@ def train_block(task: BlockTask, threads: int | None) -> Trained:
         PlasticError: this process has other versions or other data than the one that asked.
     """
     spec = RunSpec(**task.spec)
-    plan = make_plan(spec, Catalogue(spec.plugins))
+    source = Source(task.data_dir)
+    plan = source.fitted(make_plan(spec, Catalogue(spec.plugins)))
     ours = sources_of(plan)
     if ours != task.versions:
         differs = [
@@ -123,7 +128,12 @@ def train_block(task: BlockTask, threads: int | None) -> Trained:
             + "\n  ".join(differs)
             + "\n  install the same on both, and start the workers again"
         )
-    dataset, digest = data_of(plan, task.data_dir)
+    dataset, digest = source.of(plan)
+    if digest != task.data and spec.data:
+        raise PlasticError(
+            f"{spec.data}: a worker finds other data there than this process; put the same file "
+            "there on both, and change it in no sweep"
+        )
     if digest != task.data:
         raise PlasticError(
             f"a worker has other data for {spec.task} than this process; let --data-dir or "

@@ -30,7 +30,7 @@ from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.store import CellResult, Store
-from plastic_core.training.task_data import Source, with_image
+from plastic_core.training.task_data import Source
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,7 +136,7 @@ def sweep(
     transforms: Sequence[type[Transform]] = (),
     tasks: Sequence[type[Task[Any]]] = (),
     parts: Sequence[type[Part]] = (),
-    data: tuple[Any, Any] | None = None,
+    data: Any = None,
     workers: int | None = None,
     scheduler: str | None = None,
     slurm: str | None = None,
@@ -159,7 +159,7 @@ def sweep(
         transforms: transform classes likewise.
         tasks: task classes likewise.
         parts: classes of layers, activation functions, initialisations and losses likewise.
-        data: ``(X, y)`` in place of the task's own data, as `run` takes them.
+        data: in place of the task's own data, as `run` takes them.
         workers: processes of a local cluster; 0 for none: this process trains on all cores. None
             for one a core, but none where C has done it before they start.
         scheduler: address of a Dask scheduler that runs already.
@@ -172,7 +172,8 @@ def sweep(
         PlasticError: anything wrong with the spec, the data, the store or the workers.
     """
     catalogue = Catalogue(spec.base.plugins, rules, probes, transforms, tasks, parts)
-    spec = spec.model_copy(update={"base": with_image(spec.base, data, catalogue)})
+    source = Source(data_dir, data)
+    spec = spec.model_copy(update={"base": source.with_image(spec.base, catalogue)})
     planned = expand(spec, catalogue)
     return train_arms(
         planned,
@@ -191,7 +192,7 @@ def train_arms(
     planned: Sequence[Arm],
     store: Store,
     *,
-    data: tuple[Any, Any] | None = None,
+    data: Any = None,
     workers: int | None = None,
     scheduler: str | None = None,
     slurm: str | None = None,
