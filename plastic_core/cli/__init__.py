@@ -23,6 +23,7 @@ from plastic_core.cli import (
     meta_command,
     new_command,
     plugins_command,
+    predict_command,
     report_command,
     reproduce_command,
     rules_command,
@@ -139,6 +140,7 @@ def _app(arguments: Sequence[str]) -> App:
     app.command(compare_command.app)
     app.command(reproduce_command.app)
     app.command(report_command.app)
+    app.command(predict_command.app)
     app.command(export_command.app)
     app.command(search_command.make_app(arguments[1:] if arguments[0] == "search" else None))
     app.command(meta_command.make_app(arguments[1:] if arguments[0] == "meta" else None))

@@ -71,8 +71,9 @@ class RunResult:
                     "save_weights, and without taking them from the store"
                 )
             parameters = stored_parameters(plan, file)
-        predicts = self.record.get("predicts") or plan.loss.spec.targets
-        return TrainedNetworks(plan, parameters, predicts, self.record.get("classes", ()))
+        record = RunRecord.model_validate(self.record)
+        predicts = record.predicts or plan.loss.spec.targets
+        return TrainedNetworks(plan, parameters, predicts, record.classes, record.data)
 
     @property
     def _plan(self) -> Plan:

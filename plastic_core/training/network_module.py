@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.files import write_atomically
+from plastic_core.results.scaling import Scaling
 from plastic_core.results.tensor_file import save_tensors
 from plastic_core.training.trained_networks import TrainedNetworks, hooks_of
 
@@ -70,9 +71,31 @@ class NetworkModule(nn.Module):
         named = networks.parameters.named()
         for name, own in self._own.items():
             self.register_parameter(own, nn.Parameter(named[name][0].cpu().clone(), False))
+        data = networks.data
+        self._keep("input", None if data is None else data.scaling)
+        self._keep("target", None if data is None else data.target_scaling)
+
+    def _keep(self, name: str, scaling: Scaling | None) -> None:
+        """Keep shift and factor of a scaling beside the weights."""
+        for part in ("shift", "factor") if scaling is not None else ():
+            value = torch.tensor(getattr(scaling, part), dtype=torch.float64)
+            self.register_parameter(f"{name}_{part}", nn.Parameter(value, False))
+
+    def _scaling(self, name: str) -> tuple[Tensor, Tensor] | None:
+        """Return shift and factor of a scaling, or None where there is none."""
+        if not hasattr(self, f"{name}_shift"):
+            return None
+        return self.get_parameter(f"{name}_shift"), self.get_parameter(f"{name}_factor")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return y_L, ``[N, n_L]`` or at each step ``[N, T, n_L]``, for ``[N, n_0]``."""
+        """Return y_L, ``[N, n_L]`` or at each step ``[N, T, n_L]``, for ``[N, n_0]``.
+
+        Points are scaled as those of training were, and predicted numbers back again.
+        """
+        if (scaling := self._scaling("input")) is not None:
+            shift, factor = scaling
+            rows = x.reshape(x.shape[0], -1, len(shift))
+            x = ((rows - shift) * factor).float().to(x.dtype).flatten(1)
         named = self._whole.named()
         named |= {name: self.get_parameter(own)[None] for name, own in self._own.items()}
         circuit, parameters = self._plan.circuit, self._whole.with_values(named)
@@ -81,6 +104,9 @@ class NetworkModule(nn.Module):
             output = evaluation.activities(x[None], 0)[-1][0]
         else:  # not in tiles, whose number would be that of the points that it is traced with
             output = evaluation.nodes(x[None], 0, [circuit.output])[circuit.output][0]
+        if (scaling := self._scaling("target")) is not None:
+            shift, factor = scaling
+            output = torch.where(factor > 0, output / factor, 0.0) + shift
         network = self._plan.network
         if not isinstance(network, SequenceSpec):
             return output

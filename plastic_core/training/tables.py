@@ -6,16 +6,23 @@ import csv
 import importlib
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plastic_core.base.errors import brief, did_you_mean
+from plastic_core.base.errors import PlasticError, brief, did_you_mean
+from plastic_core.base.files import write_atomically
 from plastic_core.training.data_file import MOST_BYTES, TOO_LARGE, DataFile, listed
 
 # A CSV file of single digits takes ten times its size while it is read.
 _MOST_CSV = 2**28
+
+_PYARROW = (
+    "Parquet needs pyarrow, which is not installed: pip install 'plastic-learning[parquet]', or "
+    "write the table as"
+)
 
 # How pandas calls the rows of a table where it stores them.
 _INDEX = "__index_level_"
@@ -108,10 +115,7 @@ def read_parquet(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> Da
         parquet = importlib.import_module("pyarrow.parquet")
         types = importlib.import_module("pyarrow").types
     except ImportError:
-        raise ValueError(
-            "Parquet is read by pyarrow, which is not installed: pip install "
-            "'plastic-learning[parquet]', or write the table as .csv"
-        ) from None
+        raise ValueError(f"{_PYARROW} .csv") from None
     table = parquet.ParquetFile(file)
     schema, metadata = table.schema_arrow, table.metadata
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
@@ -129,6 +133,25 @@ def read_parquet(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> Da
     frame = table.read(columns=names, use_pandas_metadata=False).to_pandas(ignore_metadata=True)
     notes = [f"the rows' own labels, {name}, were left out" for name in left_out]
     return of_frame(frame, target, labelled, notes)
+
+
+def write_table(table: Any, file: Path) -> None:
+    """Write a data frame of pandas, as CSV or Parquet by its name.
+
+    Raises:
+        PlasticError: it cannot be written, or pyarrow is not there.
+    """
+    remedy = "free or allow it, or write --to another file"
+    if file.suffix == ".csv":
+        text = table.to_csv(index=False)
+        write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"), remedy)
+        return
+    try:
+        importlib.import_module("pyarrow")
+    except ImportError:
+        raise PlasticError(f"{file}: {_PYARROW} .csv") from None
+    content = table.to_parquet(index=False)
+    write_atomically(file, lambda path: path.write_bytes(content), remedy)
 
 
 _CODE_IT = (

@@ -18,6 +18,7 @@ from plastic_core.base.errors import PlasticError, listing
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
 from plastic_core.plan.plan import Plan
+from plastic_core.results.run_record import DataRecord
 from plastic_core.results.tensor_file import copy_stored, read_tensors
 from plastic_core.training.datasets import read_points
 
@@ -30,9 +31,10 @@ class TrainedNetworks:
         parameters: of all its networks.
         predicts: "classes" or "numbers".
         labels: what the classes are called; nothing where they are 0..K-1, or there are none.
+        data: what the run's record says of data that were scaled, or came in a file.
 
     Attributes:
-        plan, parameters, predicts, labels: as given.
+        plan, parameters, predicts, labels, data: as given.
         seeds: of the networks.
     """
 
@@ -42,9 +44,10 @@ class TrainedNetworks:
         parameters: Parameters,
         predicts: Literal["classes", "numbers"],
         labels: Sequence[str] = (),
+        data: DataRecord | None = None,
     ) -> None:
         self.plan, self.parameters = plan, parameters
-        self.predicts, self.labels = predicts, tuple(labels)
+        self.predicts, self.labels, self.data = predicts, tuple(labels), data
         self.seeds = parameters.seeds
 
     @cached_property
@@ -58,7 +61,8 @@ class TrainedNetworks:
         """Return what the networks answer.
 
         Args:
-            points: ``[N, n]``, or images or sequences in the shape that they were trained on.
+            points: ``[N, n]``, or images or sequences in the shape that they were trained on; they
+                are scaled as those were, and so are numbers that are predicted, back again.
             seed: of one network; None for all.
 
         Returns:
@@ -70,12 +74,13 @@ class TrainedNetworks:
         """
         outputs = self.outputs(points, seed)
         if self.predicts == "numbers":
-            return outputs
+            scaling = self.data and self.data.target_scaling
+            return scaling.undo(outputs) if scaling else outputs
         found: NDArray[Any] = outputs.argmax(-1)
         return np.array(self.labels)[found] if self.labels else found
 
     def outputs(self, points: ArrayLike, seed: int | None = None) -> NDArray[Any]:
-        """Return y_L, ``[R, N, m]`` or ``[R, N, T, m]``; the arguments are those of `predict`."""
+        """Return y_L as it is, ``[R, N, m]`` or ``[R, N, T, m]``; see `predict`."""
         asked, network = self._asked(seed), self.plan.network
         found = [layers[-1] for layers in asked._evaluated(points)]
         outputs = torch.cat(found).cpu().numpy()
@@ -103,14 +108,17 @@ class TrainedNetworks:
             raise PlasticError(f"seed {seed}: there is no such network; there are {there}")
         row = self.seeds.index(seed)
         one = self.parameters.slice(row, row + 1)
-        return TrainedNetworks(self.plan, one, self.predicts, self.labels)
+        return TrainedNetworks(self.plan, one, self.predicts, self.labels, self.data)
 
     def _asked(self, seed: int | None) -> TrainedNetworks:
         return self if seed is None else self.of(seed)
 
     def _evaluated(self, points: ArrayLike) -> Iterator[list[Tensor]]:
         """Yield the activities of one network after the other."""
-        inputs, weight = read_points(points, self.plan.network), self.parameters.weights[0]
+        inputs: NDArray[Any] = read_points(points, self.plan.network)
+        weight = self.parameters.weights[0]
+        if self.data is not None and self.data.scaling is not None:
+            inputs = self.data.scaling.apply(inputs)
         x = torch.from_numpy(inputs).to(weight.device, weight.dtype)[None]
         evaluation = Evaluation(self.plan.circuit, hooks_of(self.plan), self.parameters)
         with torch.inference_mode():

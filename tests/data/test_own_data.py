@@ -159,7 +159,7 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     with pytest.raises(PlasticError) as caught:
         run(RunSpec(data=str(tmp_path / "wine.parquet"), target=("target",)))
     assert str(caught.value) == (
-        f"{tmp_path}/wine.parquet: Parquet is read by pyarrow, which is not installed: pip install "
+        f"{tmp_path}/wine.parquet: Parquet needs pyarrow, which is not installed: pip install "
         "'plastic-learning[parquet]', or write the table as .csv"
     )
 
