@@ -1,52 +1,17 @@
-"""Data of one's own, from files and from objects of other libraries, wherever networks are trained."""
+"""Data in files: what is read, scaled, recorded and said."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import xarray as xr
 from PIL import Image
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes
 
 from plastic_core import PlasticError, RunSpec, run
 from plastic_core.cli import execute
 from plastic_core.training.data_file import read_table
-from tests.processes import CHECKPOINTS, dies, plastic
-
-WINE = load_wine(as_frame=True).frame.assign(
-    target=lambda frame: np.array(["barolo", "grignolino", "barbera"])[frame["target"]]
-)
-SMALL = ["--seeds", "2", "--samples", "60", "--evaluations", "2"]
-QUICK = {"seeds": 2, "samples": 60, "evaluations": 2}
-
-
-@pytest.fixture
-def wine(tmp_path):
-    """Return a CSV file with the names of three wines."""
-    file = tmp_path / "wine.csv"
-    WINE.to_csv(file, index=False)
-    return str(file)
-
-
-def arrays():
-    source = np.random.default_rng(0)
-    x = source.random((80, 4))
-    return x, (x[:, 0] > x[:, 1]).astype(int)
-
-
-def split_of(points):
-    """Return the training points and those held out, as `split_arrays` draws them."""
-    order = np.random.default_rng(0).permutation(len(points))
-    count = 2 * round(0.15 * len(points))
-    return points[order[count:]], points[order[:count]]
-
-
-def recorded(capsys, *command):
-    """Return the JSON that a command prints."""
-    assert execute([*command, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+from tests.data.points import QUICK, WINE, arrays, recorded, split_of
 
 
 def test_a_table_is_learned(wine, tmp_path, capsys):
@@ -248,190 +213,6 @@ def test_what_is_odd_is_said(tmp_path):
             f"the classes differ in size: {often} training points are of often, and {seldom} of "
             "seldom"
         ) in notes
-
-
-def objects():
-    """Return objects that hold the same points, with the target that each needs."""
-    x, y = arrays()
-    frame = pd.DataFrame(x, columns=[*"abcd"]).assign(kind=y)
-    tensors = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
-    array = xr.DataArray(x.T, dims=("column", "point"), coords={"kind": ("point", y)})
-    variables = xr.Dataset({"x": (("column", "point"), x.T), "kind": ("point", y)})
-    columns = xr.Dataset(
-        {**{n: ("point", x[:, i]) for i, n in enumerate("abcd")}, "kind": ("point", y)}
-    )
-    bunch = {"data": x, "target": y, "feature_names": [*"abcd"]}
-    return {
-        "a DataFrame": (frame, "kind"),
-        "a Dataset of torch": (tensors, ""),
-        "a DataArray": (array, "kind"),
-        "a Dataset of xarray": (variables, "kind"),
-        "a Dataset of columns": (columns, "kind"),
-        "a Bunch": (bunch, ""),
-    }
-
-
-@pytest.mark.parametrize("kind", objects())
-def test_objects_of_other_libraries(kind):
-    data, target = objects()[kind]
-    spec = RunSpec(task="own-data", target=target, **QUICK)
-    assert run(spec, data=data).curves.equals(run(spec, data=arrays()).curves)
-
-
-def test_a_bunch_names_its_classes_and_holds_numbers():
-    spec = RunSpec(task="own-data", scale="standard", **QUICK)
-    assert run(spec, data=load_wine()).record["classes"] == ["class_0", "class_1", "class_2"]
-    assert "r2" in run(spec, data=load_diabetes()).curves
-
-
-def test_images_of_a_torch_dataset_keep_their_shape():
-    x = torch.rand(20, 3, 9, 8)
-    data = torch.utils.data.TensorDataset(x, torch.arange(20) % 2)
-    spec = RunSpec(task="own-data", options={"net": "conv 3 3x3 / pool 2"}, **QUICK)
-    assert run(spec, data=data).record["network"]["image"] == [3, 9, 8]
-
-
-class Pairs(torch.utils.data.Dataset):
-    def __init__(self, item):
-        self.item = item
-
-    def __len__(self):
-        return 9
-
-    def __getitem__(self, place):
-        return self.item
-
-
-class Stream(torch.utils.data.IterableDataset):
-    def __iter__(self):
-        return iter(())
-
-
-@pytest.mark.parametrize(
-    ("data", "target", "message"),
-    [
-        (Pairs(3), (), "the Pairs: item 0 is a int; expected a pair (x, y)"),
-        (
-            Pairs((Image.new("L", (3, 3)), 1)),
-            (),
-            "the Pairs: x of item 0 is a Image; expected a tensor or an array, such as "
-            "torchvision's ToTensor makes",
-        ),
-        (
-            Stream(),
-            (),
-            "the Stream: cannot be asked for single points; expected a map-style Dataset",
-        ),
-        (
-            WINE,
-            (),
-            "the DataFrame: say which column is to be predicted, by --target NAME; the columns are "
-            + ", ".join(WINE.columns),
-        ),
-        (
-            objects()["a DataArray"][0],
-            ("kinds",),
-            "the DataArray: there is no coordinate 'kinds'; did you mean 'kind'?; there are kind",
-        ),
-        (
-            objects()["a Dataset of xarray"][0],
-            (),
-            "the Dataset: say which variable is to be predicted: RunSpec(target=('NAME',))",
-        ),
-    ],
-)
-def test_objects_that_do_not_hold_points(data, target, message):
-    with pytest.raises(PlasticError) as caught:
-        run(RunSpec(task="own-data", target=target), data=data)
-    assert str(caught.value) == f"data: {message}"
-
-
-def test_networks_come_from_the_store_wherever_the_file_lies(wine, tmp_path, capsys):
-    store = ["--store", str(tmp_path / "store")]
-    flags = ["--target", "target", "--scale", "unit", *SMALL, *store]
-    first = recorded(capsys, "run", "--data", wine, *flags, "--out", str(tmp_path / "first"))
-    elsewhere = tmp_path / "folder" / "other.csv"
-    elsewhere.parent.mkdir()
-    elsewhere.write_bytes((tmp_path / "wine.csv").read_bytes())
-    where = ["--data", str(elsewhere), "--out", str(tmp_path / "second"), "--reuse"]
-    second = recorded(capsys, "run", *where, *flags)
-    assert "all 2 networks were taken from the store, and none was trained" in second["notes"]
-    assert second["accuracy"] == first["accuracy"]
-    where[3] = str(tmp_path / "third")
-    flags[3] = "standard"
-    assert not any("from the store" in n for n in recorded(capsys, "run", *where, *flags)["notes"])
-
-
-def test_a_sweep_and_its_comparison(wine, tmp_path, capsys):
-    where = ["--store", str(tmp_path / "store"), "--workers", "2"]
-    out = tmp_path / "sweep"
-    flags = ["--data", wine, "--target", "target", *SMALL, "--rule", "bp", "--grid", "bp=1e-3,1e-2"]
-    grid = [*flags, "--grid", "scale=none,standard", *where, "--out"]
-    found = recorded(capsys, "sweep", *grid, str(out))
-    assert (found["cells"], found["trained"], found["failed"]) == (8, 8, [])
-    again = recorded(capsys, "sweep", *grid, str(tmp_path / "again"))
-    assert (again["from_store"], again["trained"]) == (8, 0)
-    spec = RunSpec(
-        rule="0.01*bp", data=wine, target=("target",), scale="standard", eval_half="choose", **QUICK
-    )
-    assert found["arms"][-1]["accuracy"] == run(spec).summary["accuracy"]["mean"]
-    compared = recorded(capsys, "compare", str(out), *where)
-    assert [row["conditions"] for row in compared["rules"]] == [
-        {"scale": "none"},
-        {"scale": "standard"},
-    ]
-    report = spec.model_copy(
-        update={"eval_half": "report", "rule": f"{compared['rules'][1]['thetas']['bp']}*bp"}
-    )
-    assert compared["rules"][1]["accuracy"] == run(report).summary["accuracy"]["mean"]
-
-
-def test_a_search(wine, tmp_path, capsys):
-    flags = ["--data", wine, "--target", "target", "--scale", "standard", *SMALL, "--rule", "bp"]
-    flags += ["--range", "bp=1e-3:1e-1log", "--trials", "4", "--out", str(tmp_path / "search")]
-    flags += ["--store", str(tmp_path / "store"), "--workers", "2"]
-    best = recorded(capsys, "search", *flags)["best"]
-    spec = RunSpec(
-        rule=f"{best['point']['bp']!r}*bp", data=wine, target=("target",), scale="standard", **QUICK
-    )
-    assert best["accuracy"] == run(spec).summary["accuracy"]["mean"]
-
-
-def test_a_run_that_was_killed_is_resumed_on_the_same_data_alone(wine, tmp_path):
-    flags = ["--data", wine, "--target", "target", "--seeds", "2", "--samples", "4000"]
-    out = tmp_path / "out"
-    killed = CHECKPOINTS + dies("os.rename .*checkpoint", 4)
-    assert plastic("run", *flags, "--out", str(out), first=killed).returncode < 0
-    moved = tmp_path / "moved.csv"
-    moved.write_bytes((tmp_path / "wine.csv").read_bytes())
-    WINE.iloc[:-1].to_csv(wine, index=False)
-    done = plastic("run", *flags, "--out", str(out), "--resume")
-    assert done.returncode == 2
-    assert (
-        "what this run depends on was changed since, so it cannot be resumed:\n  data: "
-        in done.stderr
-    )
-    flags[1] = str(moved)
-    done = plastic("run", *flags, "--out", str(out), "--resume", "--json")
-    assert done.returncode == 0
-    assert any(note.startswith("resumed at sample") for note in json.loads(done.stdout)["notes"])
-    whole = run(RunSpec.from_file(out / "run.json"))
-    assert json.loads(done.stdout)["accuracy"] == whole.summary["accuracy"]
-
-
-def test_records_of_before_are_resumed(tmp_path):
-    spec = RunSpec(**QUICK)
-    run(spec, out=tmp_path / "out")
-    written = json.loads((tmp_path / "out" / "run.json").read_text())["spec"]
-    assert not {"data", "target", "target_kind", "scale"} & written.keys()
-    assert run(spec, out=tmp_path / "out", resume=True).record["state"] == "finished"
-
-
-def test_a_file_that_changes_is_read_again(wine):
-    spec = RunSpec(data=wine, target=("target",), **QUICK)
-    digests = [run(spec).record["sources"]["data"]]
-    WINE.iloc[:-1].to_csv(wine, index=False)
-    assert run(spec).record["sources"]["data"] not in digests
 
 
 def test_the_task_without_data_and_a_target_without_data(tmp_path, capsys):
