@@ -13,7 +13,7 @@ HELP = "  an expression is a sum of rules with optional numbers: 0.01*bp + oja"
 CASES = {
     "unknown command": (
         ["rum"],
-        'Unknown command "rum". Did you mean "run"? Available commands: run, sweep, compare, reproduce, report, search, meta, store, ...'
+        'Unknown command "rum". Did you mean "run"? Available commands: run, sweep, compare, reproduce, report, predict, export, search, ...'
         "\n  'plastic --help' shows what is accepted",
     ),
     "unknown flag": (
