@@ -15,7 +15,14 @@ from plastic_core.base.errors import PlasticError
 from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
-from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
+from plastic_core.cli.spec_flags import (
+    COLLECTED,
+    assemble,
+    attach,
+    given_of,
+    settings_of,
+    task_options,
+)
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plugins.catalogue import Catalogue
@@ -44,6 +51,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         transform: Texts = None,
         probe: Texts = None,
         plugin: Texts = None,
+        observe: Texts = None,
         out: str | None = None,
         resume: Switch = False,
         json: Switch = False,
@@ -64,6 +72,8 @@ def make_app(arguments: Sequence[str] | None) -> App:
             transform: name of a transform of the summed update; may be repeated.
             probe: name of a probe that measures the networks, or all; may be repeated.
             plugin: file with an unpackaged plugin; may be repeated.
+            observe: name of an observer, such as tensorboard; its parameters by --set; may be
+                repeated.
             out: the run folder; default ./runs/TIME-TASK-RULE.
             resume: continue the run that --out holds.
             json: print one JSON object on standard output, everything else on standard error.
@@ -77,15 +87,34 @@ def make_app(arguments: Sequence[str] | None) -> App:
         changed = bool(chosen or {"rule", "task"} & given.keys())
         fields = read_spec_file(Path(source), plugin or (), asked=changed) if source else {}
         fields |= given
-        made = assemble(fields, options, chosen, set_, transform, probe, plugin)
-        _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
+        observing, others = _of_observers(observe or [], set_ or [])
+        made = assemble(fields, options, chosen, others, transform, probe, plugin)
+        _run(made, observing, out, resume, json, data_dir, threads, save_weights, store, reuse)
 
     attach(run, options, skip=COLLECTED)
     return app
 
 
+def _of_observers(
+    names: list[str], settings: list[str]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the settings of each observer, and those that are of others.
+
+    Raises:
+        PlasticError: a name stands twice, or a setting is malformed.
+    """
+    bare = {name.rpartition(":")[2]: name for name in names}
+    if len(bare) < len(names):
+        raise PlasticError(f"observe {', '.join(names)}: one of them stands twice")
+    own = [text for text in settings if text.partition(".")[0] in bare]
+    found = settings_of(own)
+    observing = {name: found.get(one, {}) for one, name in bare.items()}
+    return observing, [text for text in settings if text not in own]
+
+
 def _run(
     spec: RunSpec,
+    observing: dict[str, dict[str, Any]],
     out: str | None,
     resume: bool,
     as_json: bool,
@@ -96,13 +125,16 @@ def _run(
     reuse: bool,
 ) -> None:
     from plastic_core.cli.progress import RunView
+    from plastic_core.experiments.observing import observer_of
     from plastic_core.plan.plan import make_plan
 
     if reuse and save_weights:
         raise PlasticError("--reuse trains nothing, so that there are no weights to save")
     if resume and out is None:
         raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
-    plan = make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
+    catalogue = Catalogue(spec.plugins)
+    plan = make_plan(spec, catalogue)  # mistakes show before torch is loaded
+    observers = [observer_of(name, own, catalogue) for name, own in observing.items()]
     from plastic_core.experiments.run import run
     from plastic_core.results.claim import new_folder
     from plastic_core.results.store import Store
@@ -122,6 +154,7 @@ def _run(
             reuse=reuse,
             on_plan=view.begin,
             on_point=view.show_point,
+            observers=observers,
         )
     _report(result, as_json)
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plastic_core.api.observer import Observer
 from plastic_core.api.plugin import Dataset, Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.observing import Watch, observers_of
 from plastic_core.experiments.run_result import RunResult
 from plastic_core.plan.plan import Plan, Replica, make_plan
 from plastic_core.plan.run_spec import RunSpec
@@ -53,6 +55,7 @@ def run(
     reuse: bool = False,
     on_plan: Callable[[RunResult], Any] | None = None,
     on_point: Progress | None = None,
+    observers: Sequence[Observer | str] = (),
 ) -> RunResult:
     """Train the networks of a spec and return their learning curves.
 
@@ -79,6 +82,9 @@ def run(
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
+        observers: names of observers, or observers that are made already, which see the run and
+            change nothing of it; one that raises is switched off, which is noted. Of networks from
+            the store they are shown all points at once, of a run that was finished before nothing.
 
     Raises:
         PlasticError: anything wrong with the input; the message says what, where, and what to
@@ -88,6 +94,7 @@ def run(
     catalogue = Catalogue(spec.plugins, rules, probes, transforms, tasks, parts)
     spec = with_image(spec, data, catalogue)
     plan = make_plan(spec, catalogue)
+    watching = observers_of(observers, catalogue)
     machine.check(plan, threads)
     notes: list[str] = [*plan.doubts]
     dataset, plan = load_data(plan, data, data_dir, notes)
@@ -95,7 +102,10 @@ def run(
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
     if data is not None or plan.handed_over:
         store = None
-    job = _Job(plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun)
+    watch = Watch(plan, watching, None if folder is None else folder.path, notes)
+    job = _Job(
+        plan, spec, dataset, sources, folder, store, threads, save_weights, notes, begun, watch
+    )
     with folder.claimed() if folder is not None else contextlib.nullcontext():
         if folder is not None and folder.state == "finished":
             return _finished(plan, folder)
@@ -118,6 +128,7 @@ class _Job:
     save_weights: bool
     notes: list[str]
     begun: float
+    watch: Watch
 
     def from_store(self) -> RunResult | None:
         """Return the result where the store holds all networks, else None."""
@@ -133,8 +144,14 @@ class _Job:
         self.notes.append(
             f"all {len(found)} networks were taken from the store, and none was trained"
         )
-        record = self._record((found[0].backend, "from the store"))
-        return self._finish(record, curves_of(self.plan, found), None)
+        record, curves = (
+            self._record((found[0].backend, "from the store")),
+            curves_of(self.plan, found),
+        )
+        self.watch.on_plan()
+        for point in range(curves.done):
+            self.watch.on_point(curves, point)
+        return self._finish(record, curves, None)
 
     def train(
         self,
@@ -153,12 +170,14 @@ class _Job:
         if on_plan is not None:
             labelled = labelled_curves(plan, block.curves)
             on_plan(RunResult(plan.spec, labelled, record.plain(), self._path))
+        self.watch.on_plan()
 
         def after_point(curves: Curves) -> None:
             if folder is not None and curves.done < len(curves.steps):
                 folder.write_checkpoint(block.parameters, curves)
             if on_point is not None:
                 on_point(curves)
+            self.watch.on_point(curves, curves.done - 1)
 
         block.train(after_point)
         return self._finish(record, block.curves, block)
@@ -191,7 +210,7 @@ class _Job:
     def _finish(self, record: RunRecord, curves: Curves, block: Block | None) -> RunResult:
         """Write what was asked for, then the store, then the figure; return the result.
 
-        What fails of the latter two is a note: the run is whole without them.
+        What fails of the latter two, or of observers, is a note: the run is whole without them.
         """
         plan, folder = self.plan, self.folder
         labelled = labelled_curves(plan, curves)
@@ -213,8 +232,9 @@ class _Job:
                 self._store(self.store, curves, record.backend)
         if folder is not None:
             self.notes.extend(_draw(plan, folder, curves.steps, curves.score))
-            if self.notes != written:
-                folder.write_record(finished().plain())
+        self.watch.on_result(finished().plain()["result"])
+        if folder is not None and self.notes != written:
+            folder.write_record(finished().plain())
         return RunResult(plan.spec, labelled, finished().plain(), self._path, parameters)
 
     @property
