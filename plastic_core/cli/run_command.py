@@ -12,7 +12,6 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
-from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts
 from plastic_core.cli.spec_flags import (
@@ -163,35 +162,12 @@ def _report(result: RunResult, as_json: bool) -> None:
     from rich.console import Console
 
     from plastic_core.cli.output import print_json, print_table
+    from plastic_core.experiments.run_table import run_lines, run_table
 
     summary = result.summary
-    score = summary["score"]
-    console = Console(stderr=as_json)
-    print_table(
-        ("rule", heading(score["name"]), "low", "high", "seeds", "diverged", "seconds"),
-        [
-            (
-                ", ".join((summary["rule"], *summary["transforms"])),
-                *(number(score["name"], score[key]) for key in ("mean", "low", "high")),
-                summary["seeds"],
-                len(summary["diverged"]),
-                f"{summary['seconds']:.1f}",
-            )
-        ],
-        console,
-    )
-    lines = [
-        f"low, high: 98% bootstrap interval of the mean over {summary['seeds']} seeds, "
-        "500 resamples",
-        f"trained at {summary['samples_per_second']:,.0f} samples/s, "
-        f"{summary['updates_per_second']:,.0f} updates/s, of all networks together",
-    ]
-    if summary["diverged"]:
-        where = ", ".join(f"seed {d['seed']} at sample {d['sample']}" for d in summary["diverged"])
-        lines.append(f"diverged, counted at chance level: {where}")
-    lines += [f"note: {note}" for note in summary["notes"]]
-    lines.append(f"written to {summary['run_dir']}")
-    for line in lines:
+    headers, row = run_table(summary)
+    print_table(headers, [row], Console(stderr=as_json))
+    for line in run_lines(summary):
         print(line, file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print_json(summary)
