@@ -40,6 +40,12 @@ class RunResult:
         made = self.labelled
         return made.dataset() if isinstance(made, LabelledArrays) else made
 
+    def _repr_html_(self) -> str:
+        """Return the table that the command prints, and the learning curve, for notebooks."""
+        from plastic_core.experiments.run_page import run_page
+
+        return run_page(self)
+
     @property
     def summary(self) -> dict[str, Any]:
         """What ``plastic run --json`` prints."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from plastic_core.base import html
 from plastic_core.base.scores import heading, number
 from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.experiments.sweeping.arms import SweepSpec
@@ -70,6 +71,19 @@ def best_table(
             numbers = [number(score, row[key]) for key in (score, "low", "high")]
             shown.append((rule, point, *numbers, str(row["seeds"]), str(row["diverged"])))
     return ("rule", "point", heading(score), "low", "high", "seeds", "diverged"), shown
+
+
+def page_of(result: SweepResult) -> str:
+    """Return the table that is shown, for a notebook."""
+    headers, rows = best_table(result, rows_of(result))
+    progress = result.progress
+    lines = [
+        f"the best {SHOWN} points of each rule",
+        f"{progress.total} networks: {progress.found} from the store, {progress.trained} trained, "
+        f"{len(progress.failed)} failed",
+        *(f"failed: {reason}" for reason in dict.fromkeys(progress.failed.values())),
+    ]
+    return html.table(headers, rows) + "".join(html.element("p", line) for line in lines)
 
 
 def _short(value: Any) -> str:
