@@ -173,11 +173,12 @@ class _Job:
         self.watch.on_plan()
 
         def after_point(curves: Curves) -> None:
+            # before the checkpoint: a run that is resumed shows points twice rather than never
+            self.watch.on_point(curves, curves.done - 1)
             if folder is not None and curves.done < len(curves.steps):
                 folder.write_checkpoint(block.parameters, curves)
             if on_point is not None:
                 on_point(curves)
-            self.watch.on_point(curves, curves.done - 1)
 
         block.train(after_point)
         return self._finish(record, block.curves, block)

@@ -14,7 +14,9 @@ from tests.observers.watched import METHODS, Raising, Seen, small
 
 def test_a_run_is_seen_from_its_plan_to_its_result(tmp_path):
     seen = Seen()
-    spec = small(first_seed=3, probes=("weight-norm", "explained-variance"), transforms=("momentum",))
+    spec = small(
+        first_seed=3, probes=("weight-norm", "explained-variance"), transforms=("momentum",)
+    )
     result = run(spec, out=tmp_path / "run", observers=[seen])
     assert seen.methods == ["on_plan", *["on_point"] * 4, "on_result"]
     for _, watched, *_ in seen.calls:
@@ -56,7 +58,7 @@ class Meddling(Observer):
         for array in (point.score, point.loss, *point.probes.values()):
             array[:] = -1
         run.spec.clear()
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)
 
     def on_result(self, run):
         run.result["score"].clear()
@@ -85,17 +87,20 @@ class End(BaseException):
     """None of the exceptions that one thinks of."""
 
 
-class Silent(Exception):
+class SilentError(Exception):
     def __str__(self):
         raise ValueError
 
 
 FAILURES = {
-    "no disk": (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+    "no disk": (
+        OSError(28, "No space left on device"),
+        "OSError: [Errno 28] No space left on device",
+    ),
     "no server": (ConnectionRefusedError("nobody there"), "ConnectionRefusedError: nobody there"),
     "an exit": (SystemExit(3), "SystemExit: 3"),
     "anything": (End("now"), "End: now"),
-    "no text": (Silent(), "Silent: (its text cannot be shown)"),
+    "no text": (SilentError(), "SilentError: (its text cannot be shown)"),
     "lines": (ValueError("a\n  b"), "ValueError: a b"),
     "a message": (PlasticError("not so"), "PlasticError: not so"),
 }
@@ -108,7 +113,9 @@ def test_one_that_raises_is_switched_off_and_the_run_goes_on(tmp_path, capsys, m
     raising, seen = Raising(method, error), Seen()
     plain = run(small())
     watched = run(small(), out=tmp_path, observers=[raising, seen])
-    line = f"observer raising failed at {method} ({described}) and was switched off; the run goes on"
+    line = (
+        f"observer raising failed at {method} ({described}) and was switched off; the run goes on"
+    )
     assert capsys.readouterr().err == f"note: {line}\n"
     assert raising.methods.count("raised") == 1
     assert raising.methods[-1] == "raised", "it is called no more"
@@ -131,7 +138,6 @@ def test_a_standard_error_that_cannot_be_written_harms_nothing(monkeypatch):
     assert "observer raising failed at on_plan (OSError: no)" in watched.record["notes"][-1]
 
 
-
 def test_a_run_that_goes_on_shows_the_points_that_follow(tmp_path, monkeypatch):
     monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
     monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
@@ -145,7 +151,7 @@ def test_a_run_that_goes_on_shows_the_points_that_follow(tmp_path, monkeypatch):
         run(small(), out=tmp_path, on_point=stop, observers=[before])
     resumed = run(small(), out=tmp_path, resume=True, observers=[after])
     assert "resumed at sample 40" in resumed.record["notes"]
-    assert before.methods == ["on_plan", "on_point"]
+    assert before.methods == ["on_plan", "on_point", "on_point"]
     assert after.methods == ["on_plan", "on_point", "on_point", "on_result"]
     assert [point.sample for point in after.points] == [60, 80]
     assert resumed.curves.identical(run(small()).curves)
@@ -235,7 +241,10 @@ REFUSED = {
         "the observer 'lacking' needs the module a_library_that_is_not_there.part, which is not "
         "installed; install it: pip install it",
     ),
-    "an unknown name": (["tensorbord"], "there is no observer 'tensorbord'; did you mean 'tensorboard'?"),
+    "an unknown name": (
+        ["tensorbord"],
+        "there is no observer 'tensorbord'; did you mean 'tensorboard'?",
+    ),
 }
 
 

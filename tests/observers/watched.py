@@ -55,7 +55,7 @@ class Raising(Seen):
 
 
 #: As a file for --plugin: what it does in each method is put in.
-SOURCE = '''
+SOURCE = """
 from pydantic import BaseModel
 from plastic_core.api import Observer, ObserverSpec
 
@@ -73,7 +73,7 @@ class Mine(Observer):
 
     def on_result(self, run):
         {result}
-'''
+"""
 
 
 def observer_file(folder, name="mine", more="", plan="pass", point="pass", result="pass"):
