@@ -98,7 +98,10 @@ def _section(entry: Any) -> list[str]:
         label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
         default = "required" if field.is_required() else f"default ``{field.default!r}``"
         fields.append((label, f"{field.description or ''} ({default})"))
-    lines += [".. list-table::", "   :widths: 1 3", "   :width: 100%", ""]
+    if entry.kind == "observer":
+        fields += [(f"needs ``{module}``", f"``{how}``") for module, how in spec.requires.items()]
+    if fields:
+        lines += [".. list-table::", "   :widths: 1 3", "   :width: 100%", ""]
     for label, text in fields:
         lines += [f"   * - {label}", f"     - {text}"]
     plugin = entry.plugin

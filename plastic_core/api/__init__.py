@@ -22,6 +22,7 @@ from plastic_core.api.network_spec import (
     RecurrentOptions,
     RecurrentSpec,
 )
+from plastic_core.api.observer import ObservedPoint, ObservedRun, Observer, ObserverSpec
 from plastic_core.api.plugin import DataDir, Dataset, Probe, Rule, Task, Transform
 from plastic_core.api.sequence_spec import SequenceOptions, SequenceSpec
 from plastic_core.api.signals import Signals
@@ -76,6 +77,10 @@ __all__ = [
     "NetworkSpec",
     "Node",
     "Normalise",
+    "ObservedPoint",
+    "ObservedRun",
+    "Observer",
+    "ObserverSpec",
     "Patches",
     "PlasticError",
     "PointIncrements",

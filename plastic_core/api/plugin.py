@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel
 
 from plastic_core.api.network_spec import AnyNetwork
+from plastic_core.api.rule_facts import facts_of
 from plastic_core.api.specs import ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 from plastic_core.base.files import expanded
+from plastic_core.base.html import element, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +38,13 @@ class Rule:
 
     def __init__(self) -> None:
         self.params: Any = self.spec.params() if self.spec.params else None
+
+    def _repr_html_(self) -> str:
+        """Return equation, parameters, hooks and source, for notebooks."""
+        rows = [*facts_of(self.spec), *(self.params or ())]
+        rows.append(("hooks", ", ".join(one for one in dir(self) if one.startswith("plastic_"))))
+        title = element("p", f"{self.spec.name}: {self.spec.summary}")
+        return title + element("p", f"$\\displaystyle {self.spec.equation}$") + table((), rows)
 
 
 class Transform:

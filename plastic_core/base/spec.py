@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from plastic_core.base.errors import PlasticError, brief, did_you_mean, listing
+from plastic_core.base.html import element, table
 
 
 class SpecError(PlasticError):
@@ -62,6 +63,15 @@ class Spec(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise SpecError(type(self).__name__, describe_faults(error, type(self))) from None
+
+    def _repr_html_(self) -> str:
+        """Return the fields as a table, for notebooks."""
+        rows = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            of_set = isinstance(value, frozenset)
+            rows.append((name, ", ".join(sorted(map(str, value))) if of_set else value))
+        return element("p", type(self).__name__) + table((), rows)
 
     @field_validator("*", mode="before")
     @classmethod

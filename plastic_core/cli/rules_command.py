@@ -6,6 +6,7 @@ from typing import Any
 
 from cyclopts import App
 
+from plastic_core.api.rule_facts import facts_of
 from plastic_core.api.specs import RuleSpec
 from plastic_core.cli.output import print_json, print_table, usable
 from plastic_core.plugins.catalogue import Catalogue, Entry
@@ -47,23 +48,8 @@ def show(name: str, *, json: bool = False) -> None:
     spec = _spec(entry)
     print(f"{entry.name}: {spec.summary}\n")
     print(f"  {spec.equation}   (times theta)\n")
-    rows = [
-        ("source", spec.reference),
-        ("theta", spec.accepted_thetas),
-        ("modifies", ", ".join(sorted(spec.modifies))),
-        ("reads", ", ".join(sorted(spec.reads)) or "nothing"),
-        ("propagates", "yes" if spec.propagates else "no"),
-        ("feedback", spec.feedback or "none"),
-        ("from", f"{entry.distribution} {entry.version} ({entry.target})"),
-    ]
-    for name, state in spec.state.items():
-        initial = state.initial if isinstance(state.initial, str) else f"{state.initial:g}"
-        rows.append((f"state {name}", f"over {state.over}, initially {initial}"))
-    rows += [(f"noise {name}", "standard normal") for name in sorted(spec.noise)]
-    rows += [("passes", f"{spec.passes} in an update")] if spec.passes > 1 else []
-    if spec.settle is not None:
-        rows.append(("settles", f"{spec.settle.steps} steps of {', '.join(spec.settle.phases)}"))
-    for label, value in rows:
+    origin = f"{entry.distribution} {entry.version} ({entry.target})"
+    for label, value in [*facts_of(spec), ("from", origin)]:
         print(f"  {label:<12}{value}")
     if spec.params is not None:
         print("\n  parameters, by --set:")

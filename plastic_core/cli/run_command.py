@@ -13,10 +13,16 @@ from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import expanded
-from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts, Whole
-from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
+from plastic_core.cli.spec_flags import (
+    COLLECTED,
+    assemble,
+    attach,
+    given_of,
+    settings_of,
+    task_options,
+)
 from plastic_core.plan.parent import RUN_FILE
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.spec_file import read_spec_file
@@ -46,6 +52,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         transform: Texts = None,
         probe: Texts = None,
         plugin: Texts = None,
+        observe: Texts = None,
         out: str | None = None,
         resume: Switch = False,
         json: Switch = False,
@@ -67,6 +74,8 @@ def make_app(arguments: Sequence[str] | None) -> App:
             transform: name of a transform of the summed update; may be repeated.
             probe: name of a probe that measures the networks, or all; may be repeated.
             plugin: file with an unpackaged plugin; may be repeated.
+            observe: name of an observer, such as tensorboard; its parameters by --set; may be
+                repeated.
             out: the run folder; default ./runs/TIME-TASK-RULE.
             resume: continue the run that --out holds.
             json: print one JSON object on standard output, everything else on standard error.
@@ -85,15 +94,34 @@ def make_app(arguments: Sequence[str] | None) -> App:
             kept = options.model_fields.keys()
             fields["options"] = {n: v for n, v in fields.get("options", {}).items() if n in kept}
         fields |= given
-        made = assemble(fields, options, chosen, set_, transform, probe, plugin)
-        _run(made, out, resume, json, data_dir, threads, save_weights, store, reuse)
+        observing, others = _of_observers(observe or [], set_ or [])
+        made = assemble(fields, options, chosen, others, transform, probe, plugin)
+        _run(made, observing, out, resume, json, data_dir, threads, save_weights, store, reuse)
 
     attach(run, options, skip=COLLECTED)
     return app
 
 
+def _of_observers(
+    names: list[str], settings: list[str]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the settings of each observer, and those that are of others.
+
+    Raises:
+        PlasticError: a name stands twice, or a setting is malformed.
+    """
+    bare = {name.rpartition(":")[2]: name for name in names}
+    if len(bare) < len(names):
+        raise PlasticError(f"observe {', '.join(names)}: one of them stands twice")
+    own = [text for text in settings if text.partition(".")[0] in bare]
+    found = settings_of(own)
+    observing = {name: found.get(one, {}) for one, name in bare.items()}
+    return observing, [text for text in settings if text not in own]
+
+
 def _run(
     spec: RunSpec,
+    observing: dict[str, dict[str, Any]],
     out: str | None,
     resume: bool,
     as_json: bool,
@@ -104,13 +132,16 @@ def _run(
     reuse: bool,
 ) -> None:
     from plastic_core.cli.progress import RunView
+    from plastic_core.experiments.observing import observer_of
     from plastic_core.plan.plan import make_plan
 
     if reuse and save_weights:
         raise PlasticError("--reuse trains nothing, so that there are no weights to save")
     if resume and out is None:
         raise PlasticError("--resume needs --out DIR, the folder of the run to continue")
-    plan = make_plan(spec, Catalogue(spec.plugins))  # mistakes show before torch is loaded
+    catalogue = Catalogue(spec.plugins)
+    plan = make_plan(spec, catalogue)  # mistakes show before torch is loaded
+    observers = [observer_of(name, own, catalogue) for name, own in observing.items()]
     if spec.backend == "compiled":
         print("compiling, for a minute or two where it was not done before", file=sys.stderr)
     from plastic_core.experiments.run import run
@@ -132,6 +163,7 @@ def _run(
             reuse=reuse,
             on_plan=view.begin,
             on_point=view.show_point,
+            observers=observers,
         )
     _report(result, as_json)
 
@@ -140,35 +172,12 @@ def _report(result: RunResult, as_json: bool) -> None:
     from rich.console import Console
 
     from plastic_core.cli.output import print_json, print_table
+    from plastic_core.experiments.run_table import run_lines, run_table
 
     summary = result.summary
-    score = summary["score"]
-    console = Console(stderr=as_json)
-    print_table(
-        ("rule", heading(score["name"]), "low", "high", "seeds", "diverged", "seconds"),
-        [
-            (
-                ", ".join((summary["rule"], *summary["transforms"])),
-                *(number(score["name"], score[key]) for key in ("mean", "low", "high")),
-                summary["seeds"],
-                len(summary["diverged"]),
-                f"{summary['seconds']:.1f}",
-            )
-        ],
-        console,
-    )
-    lines = [
-        f"low, high: 98% bootstrap interval of the mean over {summary['seeds']} seeds, "
-        "500 resamples",
-        f"trained at {summary['samples_per_second']:,.0f} samples/s, "
-        f"{summary['updates_per_second']:,.0f} updates/s, of all networks together",
-    ]
-    if summary["diverged"]:
-        where = ", ".join(f"seed {d['seed']} at sample {d['sample']}" for d in summary["diverged"])
-        lines.append(f"diverged, counted at chance level: {where}")
-    lines += [f"note: {note}" for note in summary["notes"]]
-    lines.append(f"written to {summary['run_dir']}")
-    for line in lines:
+    headers, row = run_table(summary)
+    print_table(headers, [row], Console(stderr=as_json))
+    for line in run_lines(summary):
         print(line, file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print_json(summary)

@@ -11,7 +11,6 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel
 
 from plastic_core.base.errors import PlasticError
-from plastic_core.base.scores import heading, number
 from plastic_core.base.streams import stdout_aside
 from plastic_core.cli.flag_types import Settings, Switch, Texts, Whole
 from plastic_core.cli.spec_flags import COLLECTED, assemble, attach, given_of, task_options
@@ -21,9 +20,6 @@ from plastic_core.plugins.catalogue import Catalogue
 if TYPE_CHECKING:
     from plastic_core.experiments.sweeping.arms import SweepSpec
     from plastic_core.experiments.sweeping.sweep import SweepResult
-
-# A table of more arms is in the file; the terminal shows the best of each rule.
-_SHOWN = 5
 
 
 def make_app(arguments: Sequence[str] | None) -> App:
@@ -152,20 +148,12 @@ def _sweep(
 
 def _show(summary: dict[str, Any], result: SweepResult) -> None:
     from plastic_core.cli.output import print_table
+    from plastic_core.experiments.sweeping.table import SHOWN, best_table
 
-    rows, score = [], summary["score"]
-    both = list(zip(summary["arms"], result.arms, strict=True))
-    for rule in dict.fromkeys(arm["rule"] for arm in summary["arms"]):
-        arms = [a for a in both if a[0]["rule"] == rule and a[0]["seeds"]]
-        for arm, one in sorted(arms, key=lambda a: a[1].rank, reverse=True)[:_SHOWN]:
-            shown = one.arm.shown.items()
-            point = "  ".join(f"{axis} {_short(value)}" for axis, value in shown)
-            numbers = [number(score, arm[key]) for key in (score, "low", "high")]
-            rows.append((rule, point, *numbers, arm["seeds"], arm["diverged"]))
-    headers = ("rule", "point", heading(score), "low", "high", "seeds", "diverged")
+    headers, rows = best_table(result, summary["arms"])
     print_table(headers, rows)
     half = summary["spec"]["base"]["eval_half"]
-    print(f"the best {_SHOWN} points of each rule, on the half '{half}' of the held-out points")
+    print(f"the best {SHOWN} points of each rule, on the half '{half}' of the held-out points")
     print(
         f"{summary['cells']} networks: {summary['from_store']} from the store, "
         f"{summary['trained']} trained, {len(summary['failed'])} failed"
@@ -173,7 +161,3 @@ def _show(summary: dict[str, Any], result: SweepResult) -> None:
     for reason in dict.fromkeys(one["reason"] for one in summary["failed"]):
         print(f"failed: {reason}")
     print(f"written to {summary['out']}; store {summary['store']}")
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

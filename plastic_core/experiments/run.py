@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from plastic_core.api.observer import Observer
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.observing import Watch, observers_of
 from plastic_core.experiments.run_result import RunResult
 from plastic_core.networks.parameters import Parameters
 from plastic_core.plan.plan import Plan, Replica, make_plan
@@ -60,6 +62,7 @@ def run(
     reuse: bool = False,
     on_plan: Callable[[RunResult], Any] | None = None,
     on_point: Progress | None = None,
+    observers: Sequence[Observer | str] = (),
 ) -> RunResult:
     """Train the networks of a spec and return their learning curves.
 
@@ -89,6 +92,9 @@ def run(
         reuse: take the networks from the store where all of them are there.
         on_plan: called before training, with a result that holds the record so far.
         on_point: called after each evaluation with the curves so far.
+        observers: names of observers, or observers that are made already, which see the run and
+            change nothing of it; one that raises is switched off, which is noted. Of networks from
+            the store they are shown all points at once, of a run that was finished before nothing.
 
     Raises:
         PlasticError: anything wrong with the input; the message says what, where, and what to
@@ -99,6 +105,7 @@ def run(
     source = Source(data_dir, data)
     spec = source.with_image(spec, catalogue)
     plan = make_plan(spec, catalogue)
+    watching = observers_of(observers, catalogue)
     machine.check(plan, threads)
     notes: list[str] = [*plan.doubts]
     loaded, plan = source.load(plan, notes)
@@ -106,8 +113,20 @@ def run(
     folder = None if out is None else RunFolder(Path(out), plan.spec, resume, sources)
     if source.handed_over or plan.handed_over:
         store = None
+    watch = Watch(plan, watching, None if folder is None else folder.path, notes)
     job = _Job(
-        catalogue, plan, spec, loaded, sources, folder, store, threads, save_weights, notes, begun
+        catalogue,
+        plan,
+        spec,
+        loaded,
+        sources,
+        folder,
+        store,
+        threads,
+        save_weights,
+        notes,
+        begun,
+        watch,
     )
     with folder.claimed() if folder is not None else contextlib.nullcontext():
         if folder is not None and folder.state == "finished":
@@ -132,6 +151,7 @@ class _Job:
     save_weights: bool | None
     notes: list[str]
     begun: float
+    watch: Watch
 
     def from_store(self) -> RunResult | None:
         """Return the result where the store holds all networks, else None."""
@@ -147,8 +167,14 @@ class _Job:
         self.notes.append(
             f"all {len(found)} networks were taken from the store, and none was trained"
         )
-        record = self._record((found[0].backend, "from the store"))
-        return self._finish(record, curves_of(self.plan, found), None)
+        record, curves = (
+            self._record((found[0].backend, "from the store")),
+            curves_of(self.plan, found),
+        )
+        self.watch.on_plan()
+        for point in range(curves.done):
+            self.watch.on_point(curves, point)
+        return self._finish(record, curves, None)
 
     def train(
         self,
@@ -167,8 +193,11 @@ class _Job:
         if on_plan is not None:
             labelled = labelled_curves(plan, block.curves)
             on_plan(self._result(labelled, record))
+        self.watch.on_plan()
 
         def after_point(curves: Curves) -> None:
+            # before the checkpoint: a run that is resumed shows points twice rather than never
+            self.watch.on_point(curves, curves.done - 1)
             if folder is not None and curves.done < len(curves.steps):
                 folder.write_checkpoint(block.parameters, curves)
             if on_point is not None:
@@ -211,7 +240,7 @@ class _Job:
     def _finish(self, record: RunRecord, curves: Curves, block: Block | None) -> RunResult:
         """Write what was asked for, then the store, then the figure; return the result.
 
-        What fails of the latter two is a note: the run is whole without them.
+        What fails of the latter two, or of observers, is a note: the run is whole without them.
         """
         plan, folder = self.plan, self.folder
         labelled = labelled_curves(plan, curves)
@@ -233,8 +262,9 @@ class _Job:
                 self._store(self.store, curves, record.backend)
         if folder is not None:
             self.notes.extend(_draw(plan, folder, curves.steps, curves.score))
-            if self.notes != written:
-                folder.write_record(finished().plain())
+        self.watch.on_result(finished().plain()["result"])
+        if folder is not None and self.notes != written:
+            folder.write_record(finished().plain())
         return self._result(labelled, finished(), parameters)
 
     def finished(self, folder: RunFolder) -> RunResult:

@@ -82,6 +82,12 @@ class RunResult:
         network = type(plan.network).model_validate(self.record["network"])
         return plan if network == plan.network else plan.on(network)
 
+    def _repr_html_(self) -> str:
+        """Return the table that the command prints, and the learning curve, for notebooks."""
+        from plastic_core.experiments.run_page import run_page
+
+        return run_page(self)
+
     @property
     def summary(self) -> dict[str, Any]:
         """What ``plastic run --json`` prints."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +21,7 @@ def draw_learning_curve(
     values: NDArray[np.float64],
     label: str,
     title: str,
-    path: Path,
+    path: Path | BinaryIO,
 ) -> None:
     """Draw the mean score over training points, shaded with its 98% bootstrap interval.
 
@@ -30,7 +31,7 @@ def draw_learning_curve(
         values: ``[seeds, N]``, of the score.
         label: of the line.
         title: above the figure.
-        path: the file to write; its suffix gives the format.
+        path: the file to write; the suffix of a path gives the format, which else is PNG.
     """
     with mpl.rc_context(STYLE):
         figure = Figure()  # not through pyplot, whose state belongs to the user

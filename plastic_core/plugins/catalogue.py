@@ -242,8 +242,9 @@ class Catalogue:
             entry.plugin = plugin
         entry.load()
         if entry.state == "failed":
+            article = "an" if kind[0] in "aio" else "a"
             raise PlasticError(
-                f"{target} cannot be used as a {kind}: {entry.error}\n  {entry.remedy}"
+                f"{target} cannot be used as {article} {kind}: {entry.error}\n  {entry.remedy}"
             )
         self._entries.append(entry)
 

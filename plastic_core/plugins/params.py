@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from plastic_core.api.observer import Observer
 from plastic_core.api.plugin import Probe, Rule, Transform
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.spec import SpecError, describe_faults
@@ -38,7 +39,10 @@ def build_model(model: type[BaseModel], values: Mapping[str, Any], what: str) ->
 
 
 def set_params(
-    entry: Entry, plugin: Rule | Transform | Probe, settings: dict[str, Any], also: tuple[str, ...]
+    entry: Entry,
+    plugin: Rule | Transform | Probe | Observer,
+    settings: Mapping[str, Any],
+    also: tuple[str, ...],
 ) -> None:
     """Set the parameters of a plugin; `also` are settings of the core that it takes too.
 

@@ -17,13 +17,22 @@ from plastic_core.api.hookspecs import ProbeHooks, RuleHooks, TransformHooks
 from plastic_core.api.initialisation import Initialisation, InitialisationSpec
 from plastic_core.api.layer import Layer, LayerSpec
 from plastic_core.api.loss import Loss, LossSpec
+from plastic_core.api.observer import Observer, ObserverSpec
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.api.specs import API_VERSION, ProbeSpec, RuleSpec, TaskSpec, TransformSpec
 from plastic_core.base.errors import describe_exception, did_you_mean
 from plastic_core.base.fault import Fault
 
 Kind = Literal[
-    "rule", "transform", "probe", "task", "layer", "activation", "loss", "initialisation"
+    "rule",
+    "transform",
+    "probe",
+    "task",
+    "layer",
+    "activation",
+    "loss",
+    "initialisation",
+    "observer",
 ]
 
 
@@ -50,6 +59,7 @@ GROUPS: Final[dict[Kind, Group]] = {
     "activation": Group(Activation, ActivationSpec, None),
     "loss": Group(Loss, LossSpec, None),
     "initialisation": Group(Initialisation, InitialisationSpec, None),
+    "observer": Group(Observer, ObserverSpec, None),
 }
 
 
@@ -84,7 +94,7 @@ def plugin_faults(kind: Kind, name: str, plugin: Any) -> list[Fault]:
             )
         ]
     cls = plugin.__name__
-    faults = _hook_faults(group, plugin)
+    faults = observer_faults(plugin) if kind == "observer" else _hook_faults(group, plugin)
     spec = getattr(plugin, "spec", None)
     if not isinstance(spec, group.spec):
         found = f"{cls}.spec is {spec!r}, no {spec_class}"
@@ -125,6 +135,33 @@ def plugin_faults(kind: Kind, name: str, plugin: Any) -> list[Fault]:
             found = f"spec.settle is {spec.settle}, but plastic_settle is {is_not}"
             right = "settle=Settle(steps=20)" if settler else "settle=None"
             faults.append(Fault(f"{cls}.spec", found, f"write {right}", right))
+    return faults
+
+
+def observer_faults(cls: type[Any]) -> list[Fault]:
+    """Return what keeps the methods of an observer from being called."""
+    known = [name for name in vars(Observer) if name.startswith("on_")]
+    written = [n for n in dir(cls) if n.startswith("on_") and callable(getattr(cls, n))]
+    own = [name for name in written if getattr(cls, name) is not getattr(Observer, name, None)]
+    example = "def on_point(self, run, point):"
+    if not own:
+        found = f"{cls.__name__} has no method of its own"
+        return [Fault(cls.__name__, found, f"write one of {', '.join(known)}", example)]
+    faults = []
+    for name in own:
+        place = f"{cls.__name__}.{name}"
+        if name not in known:
+            found = f"there is no method '{name}'{did_you_mean(name, known)}"
+            faults.append(Fault(place, found, f"the methods are {', '.join(known)}", example))
+            continue
+        expected = inspect.signature(getattr(Observer, name)).parameters
+        signature = inspect.signature(getattr(cls, name))
+        try:
+            signature.bind(*expected)
+        except TypeError:
+            taken, names = ", ".join(signature.parameters), ", ".join(expected)
+            found, right = f"{place} takes ({taken}), expected ({names})", f"def {name}({names})"
+            faults.append(Fault(place, found, f"write {right}", f"{right}:"))
     return faults
 
 

@@ -246,6 +246,11 @@ def _try_initialisation(initialisation: type[Initialisation], *_: Any) -> list[F
     return matrices(initialisation) or repeatable(initialisation)
 
 
+def _try_observer(*_: Any) -> list[Fault]:
+    """Find nothing more than what keeps it from being called: its methods may write to a server."""
+    return []
+
+
 _TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report, Effort], list[Fault]]]] = {
     "rule": _try_rule,
     "transform": _try_transform,
@@ -255,6 +260,7 @@ _TRIED: Final[dict[Kind, Callable[[Any, Candidate, Report, Effort], list[Fault]]
     "activation": _try_activation,
     "loss": _try_loss,
     "initialisation": _try_initialisation,
+    "observer": _try_observer,
 }
 
 
@@ -320,6 +326,7 @@ _SPEC_EXAMPLES: Final = {
     '    score=Score(name="accuracy", long_name="accuracy"), targets="classes")',
     "InitialisationSpec": 'spec = InitialisationSpec(name="my-init", summary="...", '
     'equation="...", reference="...")',
+    "ObserverSpec": 'spec = ObserverSpec(name="my-observer", summary="...")',
     "Theta": "theta=Theta(default=1e-4, min=0, max=1)",
     "State": 'state={"trace": State(over="post", initial=0.0)}',
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from plastic_core.api.activation import Activation
 from plastic_core.api.initialisation import Initialisation
 from plastic_core.api.layer import Layer
 from plastic_core.api.loss import Loss
+from plastic_core.api.observer import Observer
 from plastic_core.api.plugin import Probe, Rule, Task, Transform
 from plastic_core.base.fault import Fault
 from plastic_core.testing import (
@@ -16,6 +18,7 @@ from plastic_core.testing import (
     initialisation_checks,
     layer_checks,
     loss_checks,
+    observer_checks,
     probe_checks,
     rule_checks,
     task_checks,
@@ -340,6 +343,29 @@ class TransformConformance:
     def test_compiled_agrees_with_eager(self) -> None:
         """The compiled backend gives the same numbers, where it takes the transform."""
         _none(self.transform, transform_checks.check_compiled(self.transform))
+
+
+class ObserverConformance:
+    """The tests that every observer passes; it is called with a small run that was made up.
+
+    A subclass names the observer::
+
+        class TestMyObserver(ObserverConformance):
+            observer = MyObserver
+
+    Attributes:
+        observer: the class of the observer.
+    """
+
+    observer: ClassVar[type[Observer]]
+
+    def test_class(self) -> None:
+        """The spec and the methods are what the core expects."""
+        _none(self.observer, observer_checks.check_class(self.observer))
+
+    def test_sees_a_run(self, tmp_path: Path) -> None:
+        """No method raises, where a network diverges neither."""
+        _none(self.observer, observer_checks.check_run(self.observer, tmp_path))
 
 
 def _none(plugin: type[Any], faults: list[Fault]) -> None:

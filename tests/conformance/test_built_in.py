@@ -9,6 +9,7 @@ from plastic_core.testing import (
     InitialisationConformance,
     LayerConformance,
     LossConformance,
+    ObserverConformance,
     ProbeConformance,
     RuleConformance,
     TaskConformance,
@@ -25,7 +26,7 @@ def built_in(kind):
 RULES, PROBES, TASKS = built_in("rule"), built_in("probe"), built_in("task")
 ACTIVATIONS, LAYERS = built_in("activation"), built_in("layer")
 LOSSES, INITIALISATIONS = built_in("loss"), built_in("initialisation")
-TRANSFORMS = built_in("transform")
+TRANSFORMS, OBSERVERS = built_in("transform"), built_in("observer")
 
 
 def reference_of(name, params):
@@ -110,6 +111,12 @@ class TestTransforms(TransformConformance):
     @pytest.fixture(autouse=True, params=TRANSFORMS)
     def _each(self, request):
         self.transform = TRANSFORMS[request.param]
+
+
+class TestObservers(ObserverConformance):
+    @pytest.fixture(autouse=True, params=OBSERVERS)
+    def _each(self, request):
+        self.observer = OBSERVERS[request.param]
 
 
 class TestTasks(TaskConformance):

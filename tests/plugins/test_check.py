@@ -198,13 +198,13 @@ def test_a_faulty_probe(tmp_path, capsys):
         (
             "numpy",
             "check numpy {numpy}: numpy has no entry point in plastic.activations, plastic.initialisations, "
-            "plastic.layers, plastic.losses, plastic.probes, plastic.rules, plastic.tasks, plastic.transforms, so that there is nothing to check",
+            "plastic.layers, plastic.losses, plastic.observers, plastic.probes, plastic.rules, plastic.tasks, plastic.transforms, so that there is nothing to check",
         ),
         (
             "{folder}/empty.py",
-            "check {folder}/empty.py: defines no rule, transform, probe, task, layer, activation, loss or "
-            "initialisation; expected a subclass of plastic_core.api.Rule, Transform, Probe, Task, "
-            "Layer, Activation, Loss or Initialisation",
+            "check {folder}/empty.py: defines no rule, transform, probe, task, layer, activation, loss, "
+            "initialisation or observer; expected a subclass of plastic_core.api.Rule, Transform, Probe, Task, "
+            "Layer, Activation, Loss, Initialisation or Observer",
         ),
     ],
 )

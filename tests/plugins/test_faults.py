@@ -289,8 +289,8 @@ def test_a_rule_from_a_file(tmp_path):
     ("content", "message"),
     [
         (None, "--plugin {file}: there is no such file"),
-        ("x = 1", "--plugin {file}: defines no rule, transform, probe, task, layer, activation, loss or initialisation; "
-                  "expected a subclass of plastic_core.api.Rule, Transform, Probe, Task, Layer, Activation, Loss or Initialisation"),
+        ("x = 1", "--plugin {file}: defines no rule, transform, probe, task, layer, activation, loss, initialisation or observer; "
+                  "expected a subclass of plastic_core.api.Rule, Transform, Probe, Task, Layer, Activation, Loss, Initialisation or Observer"),
         ("1/0", "--plugin {file}: importing it raised ZeroDivisionError: division by zero"),
         (
             rule_source(body="return outer(s.post, s.pre)").replace("(self, s)", "(self, x)"),

@@ -126,6 +126,12 @@ class SweepResult:
     arms: list[ArmResult]
     progress: Progress
 
+    def _repr_html_(self) -> str:
+        """Return the table that the command prints, for notebooks."""
+        from plastic_core.experiments.sweeping.table import page_of
+
+        return page_of(self)
+
 
 def sweep(
     spec: SweepSpec,

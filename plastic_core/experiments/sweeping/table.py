@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
+from plastic_core.base import html
+from plastic_core.base.scores import heading, number
 from plastic_core.base.statistics import bootstrap_interval
 from plastic_core.experiments.sweeping.arms import SweepSpec
 from plastic_core.experiments.sweeping.sweep import ArmResult, SweepResult
+
+#: So many points of each rule are shown, the best; a table of all is in the file.
+SHOWN: Final = 5
 
 
 def rows_of(result: SweepResult) -> list[dict[str, Any]]:
@@ -45,6 +51,43 @@ def summary_of(spec: SweepSpec, result: SweepResult, store: str) -> dict[str, An
 def score_of(result: SweepResult) -> str:
     """Return the name of the score of all arms."""
     return result.arms[0].arm.plan.score.name
+
+
+def best_table(
+    result: SweepResult, rows: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers and rows of the table that is shown, the best points of each rule.
+
+    Args:
+        result: of the sweep.
+        rows: what `rows_of` returns of it.
+    """
+    shown, score = [], score_of(result)
+    both = list(zip(rows, result.arms, strict=True))
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        arms = [(row, arm) for row, arm in both if row["rule"] == rule and row["seeds"]]
+        for row, arm in sorted(arms, key=lambda one: one[1].rank, reverse=True)[:SHOWN]:
+            point = "  ".join(f"{axis} {_short(at)}" for axis, at in arm.arm.shown.items())
+            numbers = [number(score, row[key]) for key in (score, "low", "high")]
+            shown.append((rule, point, *numbers, str(row["seeds"]), str(row["diverged"])))
+    return ("rule", "point", heading(score), "low", "high", "seeds", "diverged"), shown
+
+
+def page_of(result: SweepResult) -> str:
+    """Return the table that is shown, for a notebook."""
+    headers, rows = best_table(result, rows_of(result))
+    progress = result.progress
+    lines = [
+        f"the best {SHOWN} points of each rule",
+        f"{progress.total} networks: {progress.found} from the store, {progress.trained} trained, "
+        f"{len(progress.failed)} failed",
+        *(f"failed: {reason}" for reason in dict.fromkeys(progress.failed.values())),
+    ]
+    return html.table(headers, rows) + "".join(html.element("p", line) for line in lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def csv_of(result: SweepResult) -> str:
