@@ -4,6 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
+from sklearn.datasets import load_wine
+
 from plastic_core.cli import execute
 from plastic_core.plugins.catalogue import Catalogue
 
@@ -37,13 +40,27 @@ def test_the_commands_are_understood(tmp_path, capsys, small_mnist):
     commands = [
         shlex.split(line, comments=True)[1:]
         for line in lines
-        if not re.search("SOME-RUN|my-rule", line)
+        if not re.search("SOME-RUN|my-rule|wine", line)
     ]
     assert len(commands) >= 3
     for i, command in enumerate(commands):
         small = ["--samples", "16", "--seeds", "1", "--evaluations", "1"]
         out = ["--data-dir", str(small_mnist), "--out", str(tmp_path / str(i))]
         assert execute([*command, *small, *out]) == 0, capsys.readouterr().err
+
+
+def test_from_a_table_of_ones_own_to_predictions(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = load_wine(as_frame=True)
+    table = found.data.assign(cultivar=found.target_names[found.target])
+    table.to_csv("wine.csv", index=False)
+    table.iloc[::2].to_csv("more.csv", index=False)
+    table.drop(columns="cultivar").to_csv("new.csv", index=False)
+    story = next(text for _, text in BLOCKS if "plastic predict" in text)
+    for line in story.splitlines():
+        assert execute(shlex.split(line, comments=True)[1:]) == 0, capsys.readouterr().err
+    found = pd.read_csv("runs/wine/predictions.csv")["prediction"]
+    assert (found == table["cultivar"]).mean() > 0.97
 
 
 def test_the_tables_list_all_rules_and_tasks():

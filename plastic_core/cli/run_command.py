@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from plastic_core.cli.spec_flags import (
     settings_of,
     task_options,
 )
-from plastic_core.plan.parent import RUN_FILE
+from plastic_core.plan.parent import RUN_FILE, WEIGHTS_FILE
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plugins.catalogue import Catalogue
@@ -179,5 +180,11 @@ def _report(result: RunResult, as_json: bool) -> None:
     print_table(headers, [row], Console(stderr=as_json))
     for line in run_lines(summary):
         print(line, file=sys.stderr if as_json else sys.stdout)
+    if not as_json and result.run_dir and (result.run_dir / WEIGHTS_FILE).exists():
+        folder = shlex.quote(str(result.run_dir))
+        print(
+            f"next: plastic predict {folder} FILE, plastic export {folder} --seed N --to FILE, "
+            f"plastic run --from {folder}, plastic report {folder}"
+        )
     if as_json:
         print_json(summary)

@@ -113,7 +113,12 @@ def test_a_run_leaves_its_record_curves_and_figure(tmp_path, capsys):
         "curves.nc",
         "learning_curve.png",
         "run.json",
+        "weights.safetensors",
     ]
+    assert captured.out.splitlines()[-1] == (
+        f"next: plastic predict {folder} FILE, plastic export {folder} --seed N --to FILE, "
+        f"plastic run --from {folder}, plastic report {folder}"
+    )
     record = json.loads((folder / "run.json").read_text())
     assert record["state"] == "finished"
     assert record["backend"] == "native"
