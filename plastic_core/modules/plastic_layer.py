@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_input
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+from plastic_core.modules.lazy_events import LazyEvents, Term
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 
@@ -83,6 +86,31 @@ class PlasticLayer:
             images = images.unfold(axis, (size - 1) * gap + 1, step)[..., ::gap]
         # at once in the order of events; nn.functional.unfold has places last, to be copied again
         return images.permute(0, 2, 3, 1, 4, 5).reshape(1, -1, self.weight.shape[2])
+
+    def pre_of(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the same, of a convolution without making the patches before they are needed."""
+        if isinstance(self.module, nn.Linear):
+            return self.pre(x)
+        images, window = self._images(x), self._window
+        weight = self.module.weight.detach()
+        shape = weight.shape if self._dims == 4 else weight.unsqueeze(2).shape
+        rows = z.shape[-2] if self._dims == 4 else 1
+
+        def outer(left: Tensor) -> Tensor:
+            output = left.view(len(images), rows, -1, left.shape[-1]).permute(0, 3, 1, 2)
+            gradient = conv2d_weight(  # type: ignore[no-untyped-call]
+                images,
+                (left.shape[-1], *shape[1:]),
+                output,
+                window["stride"],
+                window["padding"],
+                window["dilation"],
+            )
+            return gradient.view(1, left.shape[-1], -1)  # type: ignore[no-any-return]
+
+        events = z.numel() // weight.shape[0]
+        size = (1, events, math.prod(shape[1:]))
+        return LazyEvents([(1.0, Term(lambda: self.pre(x), outer))], size, z)
 
     def by_event(self, z: Tensor) -> Tensor:
         """Return what has the shape of its output by event, ``[1, K, n_post]``."""

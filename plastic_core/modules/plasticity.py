@@ -19,6 +19,7 @@ from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
 from plastic_core.hooks.tried_signals import SOMEWHERE
 from plastic_core.modules.following import followings
+from plastic_core.modules.lazy_events import LazyEvents, through
 from plastic_core.modules.module_circuit import module_circuit
 from plastic_core.modules.module_rules import ModuleRules
 from plastic_core.modules.plastic_layer import PlasticLayer
@@ -313,7 +314,7 @@ class Plasticity:
         """Return the signals of one call, and keep them for the next step."""
         layer, p = call.layer, self._place[id(call.layer)]
         s = self._blank(p, layer.samples(call.x))
-        s.pre = s.source = layer.pre(call.x)
+        s.pre = s.source = layer.pre_of(call.x, call.z)
         s.z = layer.by_event(call.z)
         if error is not None:
             s.error = error
@@ -344,8 +345,14 @@ class Plasticity:
         for name in _SENT_BACK.keys() & names:
             if not hasattr(s, name):
                 matrix, of = _SENT_BACK[name]
-                products = s.products.back if matrix == "weight" else s.products.feed_back
-                setattr(s, name, products(getattr(s, of)))
+                v = getattr(s, of)
+                if matrix == "feedback":
+                    setattr(s, name, s.products.feed_back(v))
+                elif v.shape[1] > v.shape[2]:  # more events than units
+                    size = (1, v.shape[1], s.weight.shape[2])
+                    setattr(s, name, LazyEvents([(1.0, through(v, s.weight))], size, v))
+                else:
+                    setattr(s, name, s.products.back(v))
 
     def _learn(self, p: int, s: Signals) -> None:
         """Change the matrices of a layer, and its bias."""
@@ -354,7 +361,7 @@ class Plasticity:
         if p + 1 in self._circuit.biased:
             bias = len(self.layers) + self._circuit.biased.index(p + 1)
             of_bias = self._blank(bias, s.batch)
-            of_bias.pre = of_bias.source = s.pre.new_ones(1, s.pre.shape[1], 1)
+            of_bias.pre = of_bias.source = s.z.new_ones(1, s.pre.shape[1], 1)
             for name in ("post", "z", "error"):
                 if hasattr(s, name):
                     setattr(of_bias, name, getattr(s, name))

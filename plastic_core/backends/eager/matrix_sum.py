@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Container
+from collections.abc import Callable, Container
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,22 +69,36 @@ class MatrixSum:
 
     def add(self, batch: int) -> None:
         """Add what was collected, factors divided by the batch, to the matrix."""
-        lefts, rights, scales = self._lefts, self._rights, self._scales
-        if self._numbers is not None:
-            self._lefts, self._rights, self._scales = [], [], []
+        one_by_one = [] if self._numbers is None else self._products(batch)
         dense, fraction, joined = self._take(batch)
         if fraction is not None:
             # not W *= 1 - fraction: in float32 that would round a fraction of 1e-6 by 5%
             self.matrix.addcmul_(self.matrix, fraction, value=-1)
         if joined is not None:
             joined.add()
-        elif self._numbers is not None:
-            for left, right, (rule, scale) in zip(lefts, rights, scales, strict=True):
-                self.matrix.baddbmm_(left.mT, right, alpha=self._numbers[rule] * scale / batch)
+        for add in one_by_one:
+            add()
         if dense is not None:
             self.matrix.add_(dense)
         if self._mask is not None:
             self.matrix.mul_(self._mask)
+
+    def _products(self, batch: int) -> list[Callable[[], Any]]:
+        """Take the factors, and return what adds the product of each to the matrix.
+
+        A factor that knows how it is multiplied (`outer_with`) does it, before anything is added.
+        """
+        assert self._numbers is not None
+        found: list[Callable[[], Any]] = []
+        for left, right, (rule, scale) in zip(self._lefts, self._rights, self._scales, strict=True):
+            factor = self._numbers[rule] * scale / batch
+            own = getattr(right, "outer_with", None)
+            if own is None:
+                found.append(partial(self.matrix.baddbmm_, left.mT, right, alpha=factor))
+            else:
+                found.append(partial(self.matrix.add_, own(left), alpha=factor))
+        self._lefts, self._rights, self._scales = [], [], []
+        return found
 
     def change(self, increment: Tensor) -> None:
         """Add an increment as a matrix of its own, such as one that was transformed."""
