@@ -32,7 +32,7 @@ FAULTS = {
         lambda: RunSpec(sede=3),
         "RunSpec: sede = 3: there is no field 'sede'; did you mean 'seeds'? "
         "The fields are backend, batch_size, data, device, dtype, eval_half, eval_samples, evaluations, "
-        "first_seed, options, plugins, probe_samples, probes, rule, samples, scale, seeds, settings, target, "
+        "first_seed, options, parent, plugins, probe_samples, probes, rule, samples, scale, seeds, settings, target, "
         "target_kind, task, transforms",
     ),
     "field like no other": (

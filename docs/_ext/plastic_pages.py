@@ -26,6 +26,8 @@ COMMANDS = (
     "compare",
     "reproduce",
     "report",
+    "predict",
+    "export",
     "search",
     "meta",
     "store",

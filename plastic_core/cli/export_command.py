@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import expanded
 from plastic_core.cli.flag_types import Texts, Whole
+from plastic_core.plan.parent import WEIGHTS_FILE
 
 app = App(name="export", help="Write one trained network for PyTorch alone.")
 
@@ -36,6 +37,19 @@ def export(
             f"--to {to}: expected .safetensors, with a module of PyTorch beside it, or .pt2, of "
             "torch.export"
         )
+    if file.suffix == ".safetensors" and not file.stem.isidentifier():
+        raise PlasticError(
+            f"--to {to}: beside it comes a module of the same name, and {file.stem!r} is none that "
+            "Python imports; write letters, digits and underscores"
+        )
+    if file.resolve() == (expanded(run) / WEIGHTS_FILE).resolve():
+        raise PlasticError(f"--to {to}: holds all networks of the run; write another name")
+    module = file.with_suffix(".py")
+    if file.suffix == ".safetensors" and module.exists() and not file.exists():
+        raise PlasticError(
+            f"--to {to}: beside it comes the module {module.name}, and there is a file of this "
+            "name; write another name"
+        )
     from plastic_core.experiments.run_result import load
     from plastic_core.training.network_module import write_program, write_state
 
@@ -46,5 +60,7 @@ def export(
             f"{', '.join(map(str, networks.seeds))}"
         )
     one = networks.of(networks.seeds[0] if seed is None else seed)
+    if one.seeds[0] in networks.diverged:
+        raise PlasticError(f"the network of seed {one.seeds[0]} diverged; write another --seed")
     for written in (write_program if file.suffix == ".pt2" else write_state)(one, file):
         print(f"written to {written}")

@@ -39,6 +39,8 @@ def predict(
     file = expanded(run) / "predictions.csv" if to is None else expanded(to)
     if file.suffix not in (".csv", ".parquet"):
         raise PlasticError(f"--to {to}: expected a table, .csv or .parquet")
+    if file.resolve() == expanded(data).resolve():
+        raise PlasticError(f"--to {to}: is the file with the points; write another name")
     from plastic_core.experiments.prediction import predict as predict_points
     from plastic_core.experiments.run_result import load
     from plastic_core.training.tables import write_table
@@ -46,6 +48,6 @@ def predict(
     networks = load(run, plugins=plugin or ()).networks
     prediction = predict_points(networks if seed is None else networks.of(seed), data)
     write_table(prediction.table, file)
-    if prediction.compared is not None:
-        print(prediction.compared)
+    for note in prediction.notes:
+        print(note)
     print(f"{len(prediction.table):,} points, written to {file}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plastic_core.base.errors import PlasticError
-from plastic_core.training.data_file import DataFile, read_table
+from plastic_core.training.data_file import DataFile, listed, read_table
+from plastic_core.training.datasets import names_of
 from plastic_core.training.trained_networks import TrainedNetworks
 
 if TYPE_CHECKING:
@@ -20,42 +23,52 @@ class Prediction(NamedTuple):
 
     Attributes:
         table: a row for each point: what all answer together, how far they agree, and each.
-        compared: how good it is, where the file says what is to be predicted.
+        notes: how good it is, where the file says what is to be predicted; what was left out.
     """
 
     table: pd.DataFrame
-    compared: str | None
+    notes: list[str]
 
 
 def predict(networks: TrainedNetworks, path: str) -> Prediction:
-    """Return what networks answer to the points of a file.
+    """Return what networks answer to the points of a file; those that diverged are not asked.
 
     Args:
         networks: of a run.
-        path: of a table, of arrays, or of a folder of images by class.
+        path: of a table, of arrays, or of a folder of images.
 
     Raises:
-        PlasticError: it cannot be read, or does not fit the networks.
+        PlasticError: it cannot be read, or does not fit the networks; or all of them diverged.
     """
     columns = networks.data.columns if networks.data else ()
-    target = networks.data.target if networks.data and columns else ()
-    found = read_table(path, target)
-    try:
-        points = found.ordered(columns)
-    except PlasticError as error:
-        raise PlasticError(f"{path}: {error}") from None
-    answers = networks.predict(points)
+    tabular = Path(path).suffix.lower() in (".csv", ".parquet")
+    target = networks.data.target if networks.data and tabular else ()
+    found = read_table(path, target, columns=columns if tabular else ())
+    notes = [*found.notes]
+    seeds = [seed for seed in networks.seeds if seed not in networks.diverged]
+    if not seeds:
+        raise PlasticError(
+            "all of these networks diverged; train them with smaller thetas, or --scale standard"
+        )
+    if gone := [seed for seed in networks.seeds if seed not in seeds]:
+        notes.append(f"left out, for they diverged: the seeds {', '.join(map(str, gone))}")
+    answers = np.stack([networks.predict(found.inputs, seed) for seed in seeds])
     if networks.predicts == "classes" and answers.ndim == 2:
-        return Prediction(_of_classes(networks, answers), _accuracy(answers, found))
-    if networks.predicts == "numbers" and answers.ndim == 3:
-        return Prediction(_of_numbers(networks, answers, target), None)
-    raise PlasticError(
-        f"{path}: these networks answer at each step, which is no table; predict in Python: "
-        "plastic_core.load(RUN).networks.predict(X)"
-    )
+        table = _of_classes(seeds, answers)
+        notes += _accuracy(networks, answers, found)
+    elif networks.predicts == "numbers" and answers.ndim == 3:
+        table = _of_numbers(seeds, answers, target)
+    else:
+        raise PlasticError(
+            f"{path}: these networks answer at each step, which is no table; predict in Python: "
+            "plastic_core.load(RUN).networks.predict(X)"
+        )
+    if found.names:
+        table.insert(0, "file", found.names)
+    return Prediction(table, notes)
 
 
-def _of_classes(networks: TrainedNetworks, answers: NDArray[Any]) -> pd.DataFrame:
+def _of_classes(seeds: Sequence[int], answers: NDArray[Any]) -> pd.DataFrame:
     import pandas as pd
 
     kinds, which = np.unique(answers, return_inverse=True)
@@ -64,12 +77,12 @@ def _of_classes(networks: TrainedNetworks, answers: NDArray[Any]) -> pd.DataFram
     table = {"prediction": kinds[votes.argmax(0)]}
     if len(answers) > 1:
         table["agreement"] = votes.max(0) / len(answers)
-        table |= {f"seed_{s}": one for s, one in zip(networks.seeds, answers, strict=True)}
+        table |= {f"seed_{seed}": one for seed, one in zip(seeds, answers, strict=True)}
     return pd.DataFrame(table)
 
 
 def _of_numbers(
-    networks: TrainedNetworks, answers: NDArray[Any], target: tuple[str, ...]
+    seeds: Sequence[int], answers: NDArray[Any], target: tuple[str, ...]
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -81,13 +94,18 @@ def _of_numbers(
         table[f"prediction{end}"] = each.mean(0)
         if len(answers) > 1:
             table[f"std{end}"] = each.std(0)
-            table |= {f"seed_{s}{end}": one for s, one in zip(networks.seeds, each, strict=True)}
+            table |= {f"seed_{seed}{end}": one for seed, one in zip(seeds, each, strict=True)}
     return pd.DataFrame(table)
 
 
-def _accuracy(answers: NDArray[Any], found: DataFile) -> str | None:
-    """Return how often each network, and all together, are right, where labels are there."""
+def _accuracy(networks: TrainedNetworks, answers: NDArray[Any], found: DataFile) -> Iterator[str]:
+    """Yield how often networks are right in the mean, where labels are there."""
     if found.labels is None:
-        return None
-    right = (answers.astype(str) == np.asarray(found.labels).astype(str)).mean(1)
-    return f"accuracy at the {len(found.labels):,} points of the file: {100 * right.mean():.2f}%"
+        return
+    given = [names_of(label) for label in np.asarray(found.labels).tolist()]
+    said = answers.astype(str).tolist()
+    right = [str(one) in names for row in said for one, names in zip(row, given, strict=True)]
+    yield f"accuracy at the {len(given):,} points of the file: {100 * np.mean(right):.2f}%"
+    known = networks.labels or tuple(map(str, range(networks.plan.network.ends[1])))
+    if unknown := sorted({names[0] for names in given if not {*names} & {*known}}):
+        yield f"labels that the networks do not know: {listed(unknown, 10)}"

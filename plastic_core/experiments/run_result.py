@@ -43,8 +43,8 @@ class RunResult:
     """
 
     spec: RunSpec
-    labelled: LabelledArrays | xr.Dataset
-    record: dict[str, Any]
+    labelled: LabelledArrays | xr.Dataset = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
     run_dir: Path | None = None
     parameters: Parameters | None = field(default=None, repr=False)
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False)
@@ -73,7 +73,9 @@ class RunResult:
             parameters = stored_parameters(plan, file)
         record = RunRecord.model_validate(self.record)
         predicts = record.predicts or plan.loss.spec.targets
-        return TrainedNetworks(plan, parameters, predicts, record.classes, record.data)
+        ended = () if record.result is None else record.result.diverged
+        diverged = [one.seed for one in ended]
+        return TrainedNetworks(plan, parameters, predicts, record.classes, record.data, diverged)
 
     @property
     def _plan(self) -> Plan:

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from plastic_core.api.loss import Loss
+from plastic_core.base.errors import PlasticError
+from plastic_core.modules.plastic_layer import PlasticLayer
+
 Function = Callable[[Tensor], Tensor]
 
 # By the name of the node that autograd leaves: the name of the function, and the function, whose
@@ -55,6 +59,14 @@ _KNOWN: Final[dict[str, tuple[str, Callable[[Any], Function]]]] = {
 _COMPILED: Final = "CompiledFunctionBackward"
 
 
+_SOFTMAX: Final = ("SoftmaxBackward0", "LogSoftmaxBackward0")
+
+
+def _last(dimensions: int) -> tuple[int, ...]:
+    """Return how the last dimension may be called; autograd has negative numbers without sign."""
+    return dimensions - 1, -1, 2**64 - 1
+
+
 class Following(NamedTuple):
     """What follows a layer.
 
@@ -96,7 +108,45 @@ def followings(outputs: Iterable[Tensor], layers: Mapping[Any, Any]) -> dict[Any
 
 def _following(node: Any) -> Following:
     name = type(node).__name__
+    if name in _SOFTMAX and node._saved_dim not in _last(node._saved_result.dim()):
+        return Following()  # of another dimension than the units
     if name in _KNOWN:
         called, make = _KNOWN[name]
         return Following((called, make(node)))
     return Following(hidden=name == _COMPILED)
+
+
+def find_posts(
+    layers: Iterable[PlasticLayer],
+    found: Mapping[Any, Following],
+    given: Mapping[str, tuple[str, Function]],
+    loss: Loss,
+) -> None:
+    """Say of each layer what its activity is, and whether it is the output.
+
+    Args:
+        layers: that were called.
+        found: what follows each.
+        given: names and functions of activations that are not to be looked for, by layer.
+        loss: makes the activity of the output.
+
+    Raises:
+        PlasticError: what follows a layer was compiled.
+    """
+    for layer in layers:
+        following = found.get(layer, Following())
+        layer.is_output = following.returned
+        if layer.name in given:
+            layer.post = given[layer.name]
+        elif following.returned:
+            layer.post = (f"what {loss.spec.name} makes of it", loss.output)
+        elif following.hidden:
+            raise PlasticError(
+                f"what follows {layer.name} is compiled, so that its activation function cannot be "
+                f"seen; write post={{'{layer.name}': torch.relu}}, or whichever it is"
+            )
+        else:
+            layer.post = following.post or _NOTHING
+
+
+_NOTHING: Final = ("what the layer gives, for no activation function follows it", lambda z: z)

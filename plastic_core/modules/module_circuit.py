@@ -12,7 +12,10 @@ from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.loss import Loss
 from plastic_core.api.maps import Constant, Map, Output
 from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.hooks.hooks import Hooks
 from plastic_core.modules.plastic_layer import PlasticLayer
+from plastic_core.networks.initialisation import initial_feedback
+from plastic_core.networks.parameters import Parameters, add_states
 from plastic_core.plugins.catalogue import installed
 
 
@@ -78,3 +81,20 @@ def module_circuit(layers: Sequence[PlasticLayer], loss: Loss) -> Circuit:
         input_activation=None,
         spec=NetworkSpec(sizes=(1, layers[-1].weight.shape[1])),
     )
+
+
+def module_parameters(
+    layers: Sequence[PlasticLayer],
+    biased: tuple[int, ...],
+    hooks: Hooks,
+    circuit: Circuit,
+    seed: int,
+) -> Parameters:
+    """Return views of the model's weights, and feedback and states beside them."""
+    weights = [layer.weight for layer in layers]
+    weights += [one for layer in layers if (one := layer.bias) is not None]
+    drawn = initial_feedback(circuit, hooks.feedback, seed) if hooks.feedback else []
+    feedback = [one[None].to(weights[0].device, weights[0].dtype) for one in drawn]
+    made = Parameters(weights, feedback, {}, biased, (seed,), circuit.first_into)
+    add_states(made, hooks)
+    return made

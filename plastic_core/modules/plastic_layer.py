@@ -29,6 +29,7 @@ class PlasticLayer:
         places: of its output in the last call, such as rows and columns; () for a single one.
         post: what z becomes the activity by, and what that is called; None while it is not known.
         is_output: whether the model returns z.
+        address: where its weights lie.
     """
 
     def __init__(self, name: str, module: Layer) -> None:
@@ -36,12 +37,26 @@ class PlasticLayer:
         self.places: tuple[int, ...] = ()
         self.post: tuple[str, Callable[[Tensor], Tensor]] | None = None
         self.is_output = False
+        self.address = module.weight.data_ptr()
 
     @staticmethod
     def fault(module: nn.Module) -> str | None:
         """Return why a module cannot be taken, or None where it can."""
         if not isinstance(module, Layer):
             return "no linear or convolutional layer"
+        if type(module).forward not in (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward):
+            return f"{type(module).__name__} has a forward pass of its own"
+        weight = module._parameters.get("weight")
+        if weight is None:
+            return "its weights are made of others, as those that are pruned or normalised"
+        if isinstance(weight, nn.UninitializedParameter):
+            return "its shape is not known before the model was called once"
+        if not weight.requires_grad:
+            return "it is frozen (requires_grad=False)"
+        if not weight.is_contiguous():
+            return "its weights do not lie row by row, as with channels_last"
+        if module._forward_hooks:
+            return "it has forward hooks, which may change what it gives"
         if not isinstance(module, nn.Linear):
             if module.groups != 1:
                 return f"groups={module.groups}, whose weights are no single matrix"

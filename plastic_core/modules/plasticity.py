@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from dataclasses import is_dataclass
+from typing import Any, Final, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,19 +19,23 @@ from plastic_core.backends.eager.matrix_learning import MatrixLearning
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
-from plastic_core.hooks.tried_signals import SOMEWHERE
-from plastic_core.modules.following import followings
+from plastic_core.modules.following import find_posts, followings
+from plastic_core.modules.layer_call import LayerCall, LayerProducts, Sent, is_plain, joined
 from plastic_core.modules.lazy_events import LazyEvents, through
-from plastic_core.modules.module_circuit import module_circuit
+from plastic_core.modules.module_circuit import module_circuit, module_parameters
 from plastic_core.modules.module_rules import ModuleRules
 from plastic_core.modules.plastic_layer import PlasticLayer
-from plastic_core.networks.initialisation import initial_feedback
+from plastic_core.modules.taken_layers import TAKEN, given_posts, taken_layers
 from plastic_core.networks.masks import masks_of
 from plastic_core.networks.noise import NOISE, count_updates, standard_normal
-from plastic_core.networks.parameters import Parameters, add_states, add_thetas
+from plastic_core.networks.parameters import add_thetas
 from plastic_core.plugins.catalogue import Catalogue
 
 _SENT_BACK: Final = {name: one.product for name, one in SIGNALS.items() if one.product}
+_MOVED: Final = (
+    "the weights lie elsewhere than when this Plasticity was made; move the model to its device "
+    "and precision first"
+)
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -52,7 +58,7 @@ class Plasticity:
     A rule reads of a layer: pre, what it is called with (of a convolution the patch of a place);
     post, the activity behind the activation function that directly follows, and where none does,
     what the layer gives; of the layer whose output the model returns, what the loss makes of it.
-    ``print(plasticity)`` says which it is, once the model was called.
+    It is printed once the model was called.
 
     Args:
         model: whose layers learn. It must be called as a whole, on one device, not under autocast.
@@ -73,6 +79,7 @@ class Plasticity:
     Attributes:
         layers: those that learn, in the order of the model.
         others: names of the parameters that are left alone.
+        thetas: by name; `set_thetas` changes them.
 
     Raises:
         PlasticError: the rule is none, needs what a module cannot give, or no layer can be taken.
@@ -97,30 +104,28 @@ class Plasticity:
         if reduction not in ("mean", "sum"):
             raise PlasticError(f"reduction = {reduction!r}: expected 'mean' or 'sum'")
         catalogue = Catalogue(tuple(plugins), rules=rules, transforms=transform_classes)
-        self.layers = _taken(model, layers)
+        self.layers = taken_layers(model, layers)
         taken = {id(parameter) for layer in self.layers for parameter in layer.parameters}
         self.others = [name for name, one in model.named_parameters() if id(one) not in taken]
-        self._mean = reduction == "mean"
+        self._model, self._mean = model, reduction == "mean"
         self._loss: Loss = catalogue.class_of("loss", loss)()
-        self._given = _posts(post or {}, self.layers)
+        self._given = given_posts(post or {}, self.layers)
         self._rules = ModuleRules(rule, settings or {}, transforms, catalogue)
         self._place = {id(layer): p for p, layer in enumerate(self.layers)}
         circuit = module_circuit(self.layers, self._loss)
         hooks = self._rules.hooks(circuit, self.layers[0].module.weight.dtype)
-        self._parameters = _parameters(self.layers, circuit.biased, hooks, circuit, seed)
-        add_thetas(self._parameters, hooks, self._rules.thetas)
+        self._parameters = module_parameters(self.layers, circuit.biased, hooks, circuit, seed)
+        self.thetas = dict(self._rules.thetas)
+        add_thetas(self._parameters, hooks, self.thetas)
         like = self._parameters.weights[0]
-        self._thetas = {
-            name: torch.full((1, 1, 1), theta, dtype=like.dtype, device=like.device)
-            for name, theta in self._rules.thetas.items()
-        }
-        self._addresses = self._addresses_now()
+        self._columns = {name: like.new_full((1, 1, 1), one) for name, one in self.thetas.items()}
         self._anchor = torch.zeros((), device=like.device, requires_grad=True)
         self._nodes: dict[Any, PlasticLayer] = {}
         self._events: dict[int, list[Signals]] = {}
         self._known = False
         self._bind(hooks, circuit)
         for layer in self.layers:
+            TAKEN.add(layer.module)
             for parameter in layer.parameters:
                 parameter.requires_grad_(False)
         self._handles = [
@@ -149,22 +154,46 @@ class Plasticity:
                 "nothing to learn from: call the model, then step(loss), or loss.backward() and "
                 "step()"
             )
-        if self._addresses != self._addresses_now():
-            raise PlasticError(
-                "the weights lie elsewhere than when this Plasticity was made; move the model to "
-                "its device and precision first"
-            )
         with torch.no_grad():
             for p in sorted(self._events):
-                self._learn(p, _joined(self._events[p][::-1]))
+                self._learn(p, joined(self._events[p][::-1]))
         count_updates(self._parameters.state)
+        self._events = {}
+
+    def set_thetas(self, **thetas: float) -> None:
+        """Set thetas for the steps that follow, as a schedule of learning rates does.
+
+        >>> plasticity.set_thetas(bp=0.001)  # doctest: +SKIP
+
+        Args:
+            thetas: by name, as `thetas` has them; ``**{"abcd.a": 0.1}`` where it has a dot.
+
+        Raises:
+            PlasticError: there is none of this name, or it is no finite number.
+        """
+        for name, theta in thetas.items():
+            if name not in self.thetas:
+                raise PlasticError(
+                    f"there is no theta '{name}'{did_you_mean(name, self.thetas)}; there are "
+                    f"{listing(self.thetas)}"
+                )
+            if not isinstance(theta, int | float) or not math.isfinite(theta):
+                raise PlasticError(f"theta of '{name}' = {theta!r}: expected a finite number")
+            self.thetas[name] = float(theta)
+            self._columns[name].fill_(theta)
+        add_thetas(self._parameters, self._hooks, self.thetas)
+
+    def forget(self) -> None:
+        """Learn nothing from what came back so far, such as after ``torch.autograd.grad``."""
         self._events = {}
 
     def remove(self) -> None:
         """Let go of the model: its parameters need gradients again, and nothing is hooked."""
+        self.forget()
         for handle in self._handles:
             handle.remove()
         for layer in self.layers:
+            TAKEN.discard(layer.module)
             for parameter in layer.parameters:
                 parameter.requires_grad_(True)
 
@@ -190,7 +219,8 @@ class Plasticity:
 
     def __repr__(self) -> str:
         """Say which layers learn by what, what post is, and what is left alone."""
-        lines = [f"Plasticity({self._rules.text!r})"]
+        shown = ", ".join(f"{name} {theta:g}" for name, theta in self.thetas.items())
+        lines = [f"Plasticity({self._rules.text!r}): theta {shown}"]
         for layer in self.layers:
             n_post, n_pre = layer.weight.shape[1:]
             known = "known once the model was called" if layer.post is None else layer.post[0]
@@ -207,9 +237,6 @@ class Plasticity:
             if not name.startswith(("weight.", "bias.", "state.theta."))
         }
 
-    def _addresses_now(self) -> list[int]:
-        return [one.data_ptr() for layer in self.layers for one in layer.parameters]
-
     def _bind(self, hooks: Hooks, circuit: Circuit) -> None:
         """Take up hooks of a circuit whose places and output are known."""
         self._hooks, self._circuit = hooks, circuit
@@ -223,14 +250,14 @@ class Plasticity:
         every = range(len(parameters.weights))
         masks = masks_of(circuit, hooks.feedback, like.device)
         self._learning = [
-            MatrixLearning(p, hooks, self._thetas, parameters, masks, True) for p in every
+            MatrixLearning(p, hooks, self._columns, parameters, masks, self.thetas) for p in every
         ]
         self._reads = [
             frozenset[str]().union(*(rule.reads for rule in hooks.local if p in rule.layers))
             for p in every
         ]
         self._propagate = None
-        self._plainly = _is_plain(hooks)
+        self._plainly = is_plain(hooks)
         if hooks.propagate is not None:
             self._propagate = [
                 hooks.propagate_of(circuit.sends[p][0], self._own_tensors)
@@ -239,9 +266,16 @@ class Plasticity:
 
     def _hook_of(self, layer: PlasticLayer) -> Callable[..., Tensor | None]:
         def called(module: nn.Module, args: Any, kwargs: Any, z: Tensor) -> Tensor | None:
-            if not torch.is_grad_enabled():
+            # a copy of the model has copies of the hooks, and learns nothing here
+            if not torch.is_grad_enabled() or module is not layer.module:
                 return None
+            if layer.module.weight.data_ptr() != layer.address:
+                raise PlasticError(_MOVED)
             x = args[0] if args else kwargs["input"]
+            if not z.numel():
+                return None
+            if layer.post is None:
+                self._known = False
             if torch.is_autocast_enabled(x.device.type):
                 raise PlasticError(
                     "Plasticity is not for autocast, under which a layer's output has another "
@@ -249,8 +283,8 @@ class Plasticity:
                 )
             if (places := layer.places_of(z)) != layer.places:
                 layer.places, self._known = places, False
-            call = _Call(layer, x.detach(), z.detach())
-            out: Tensor = _Sent.apply(x, self._anchor, self, call)  # type: ignore[no-untyped-call]
+            call = LayerCall(layer, x.detach(), z.detach(), x._version)
+            out: Tensor = Sent.apply(x, self._anchor, self._came_back, call)  # type: ignore[no-untyped-call]
             self._nodes[out.grad_fn] = layer
             if self._propagate is None:
                 self._take(call, None)
@@ -259,46 +293,37 @@ class Plasticity:
         return _uncompiled(called)
 
     def _begin(self, model: nn.Module, args: Any) -> None:
+        if model is not self._model:
+            return
         self._nodes.clear()
         if self._propagate is None:
             self._events = {}
 
     def _look(self, model: nn.Module, args: Any, outputs: Any) -> None:
         """Find out what follows each layer, and which is the output."""
-        if not self._nodes or self._known:
+        if model is not self._model or not self._nodes or self._known:
             self._nodes.clear()
             return
-        returned = [one for one in tree_leaves(outputs) if isinstance(one, Tensor)]
+        leaves = tree_leaves(outputs)
+        leaves += [value for one in leaves if is_dataclass(one) for value in vars(one).values()]
+        returned = [one for one in leaves if isinstance(one, Tensor)]
         found = followings(returned, self._nodes)
-        for layer in self._nodes.values():
-            if layer.name in self._given:
-                layer.post = self._given[layer.name]
-                layer.is_output = layer in found and found[layer].returned
-                continue
-            following = found.get(layer)
-            if following is None or (following.post is None and not following.returned):
-                if following is not None and following.hidden:
-                    raise PlasticError(
-                        f"what follows {layer.name} is compiled, so that its activation function "
-                        f"cannot be seen; write post={{'{layer.name}': torch.relu}}, or whichever "
-                        "it is"
-                    )
-                layer.post = ("what the layer gives, for no activation function follows it", _same)
-            elif following.returned:
-                layer.is_output = True
-                layer.post = (f"what {self._loss.spec.name} makes of it", self._loss.output)
-            else:
-                layer.post = following.post
+        find_posts(self._nodes.values(), found, self._given, self._loss)
         self._nodes.clear()
         circuit = module_circuit(self.layers, self._loss)
         self._bind(self._rules.hooks(circuit, self._parameters.weights[0].dtype), circuit)
         self._known = True
 
-    def came_back(self, call: _Call, gradient: Tensor, wanted: bool) -> Tensor | None:
+    def _came_back(self, call: LayerCall, gradient: Tensor, wanted: bool) -> Tensor | None:
         """Take an error up; return what goes on to the layers below, where anybody wants it."""
         layer, p = call.layer, self._place[id(call.layer)]
         if self._propagate is None:
             return None
+        if call.x._version != call.version:
+            raise PlasticError(
+                f"what {layer.name} was called with was changed in place since, and is needed to "
+                "learn from; write a new tensor in its place"
+            )
         samples = layer.samples(call.x) if self._mean else 1
         error = layer.by_event(gradient)
         s = self._take(call, error if samples == 1 else error * samples)
@@ -310,7 +335,7 @@ class Plasticity:
         through = self._propagate[p](s)
         return layer.to_input(through if samples == 1 else through / samples, call.x)
 
-    def _take(self, call: _Call, error: Tensor | None) -> Signals:
+    def _take(self, call: LayerCall, error: Tensor | None) -> Signals:
         """Return the signals of one call, and keep them for the next step."""
         layer, p = call.layer, self._place[id(call.layer)]
         s = self._blank(p, layer.samples(call.x))
@@ -324,7 +349,7 @@ class Plasticity:
     def _blank(self, p: int, batch: int) -> Signals:
         weight = self._parameters.weights[p]
         feedback = self._parameters.feedback[p] if self._parameters.feedback else None
-        s = Signals(self._circuit.sites[p], _Products(weight, feedback))
+        s = Signals(self._circuit.sites[p], LayerProducts(weight, feedback))
         s.batch, s.weight = batch, weight
         if feedback is not None:
             s.feedback = feedback
@@ -369,130 +394,7 @@ class Plasticity:
             self._learning[bias].update(self._own_tensors, of_bias)
 
 
-class _Products(NamedTuple):
-    """See `plastic_core.api.signals.Products`."""
-
-    weight: Tensor
-    feedback: Tensor | None
-
-    def forward(self, v: Tensor) -> Tensor:
-        return v @ self.weight.mT
-
-    def back(self, v: Tensor) -> Tensor:
-        return v @ self.weight
-
-    def feed_back(self, v: Tensor) -> Tensor:
-        assert self.feedback is not None, "a rule was tried without it"
-        return v @ self.feedback.mT
-
-
-def _is_plain(hooks: Hooks) -> bool:
-    """Return whether the error goes back through W' alone, as PyTorch's own does."""
-    if hooks.propagate is None or hooks.propagate_reads != {"weight_error"}:
-        return False
-    asked = Signals(SOMEWHERE, _Products(torch.empty(0), None))
-    asked.weight_error = torch.zeros(1, 1, 1)
-    return hooks.propagate(asked) is asked.weight_error
-
-
-class _Call(NamedTuple):
-    """A call of a layer: with what, and what came of it."""
-
-    layer: PlasticLayer
-    x: Tensor
-    z: Tensor
-
-
-class _Sent(torch.autograd.Function):
-    """What a layer gives; its error comes back through the rule, and not through the layer."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, anchor: Tensor, plasticity: Plasticity, call: _Call) -> Tensor:
-        """Return z; a copy, for what follows may write over it."""
-        ctx.plasticity, ctx.call = plasticity, call
-        return call.z.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:
-        """Return the error of what the layer was called with."""
-        through = ctx.plasticity.came_back(ctx.call, gradient, ctx.needs_input_grad[0])
-        return through, None, None, None
-
-
 def _uncompiled(hook: Hook) -> Hook:
     """Return a hook that torch.compile leaves as it is, and compiles what lies between."""
     kept: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
     return kept
-
-
-def _same(z: Tensor) -> Tensor:
-    return z
-
-
-def _joined(calls: list[Signals]) -> Signals:
-    """Return the signals of several calls, one after the other."""
-    first = calls[0]
-    if len(calls) > 1:
-        for name, signal in SIGNALS.items():
-            if signal.over in ("pre", "post") and hasattr(first, name):
-                setattr(first, name, torch.cat([getattr(one, name) for one in calls], 1))
-    return first
-
-
-def _taken(model: nn.Module, names: Sequence[str] | None) -> list[PlasticLayer]:
-    """Return the layers that are asked for, or all that can be taken."""
-    modules = dict(model.named_modules())
-    called = {name: name or type(model).__name__ for name in modules}
-    possible = {called[name]: one for name, one in modules.items() if not PlasticLayer.fault(one)}
-    for name in names or ():
-        if name not in {*called.values()}:
-            raise PlasticError(
-                f"layers: the model has no module '{name}'{did_you_mean(name, possible)}\n"
-                f"  there are {listing(possible)}"
-            )
-        module = next(one for own, one in modules.items() if called[own] == name)
-        if fault := PlasticLayer.fault(module):
-            raise PlasticError(f"layers: '{name}' cannot be taken: {fault}")
-    chosen = possible if names is None else {n: m for n, m in possible.items() if n in names}
-    if not chosen:
-        raise PlasticError(
-            "the model has no linear or convolutional layer that could be taken; Plasticity takes "
-            "nn.Linear, nn.Conv1d and nn.Conv2d, without groups and with a padding of zeros"
-        )
-    kinds = {(one.weight.dtype, one.weight.device) for one in chosen.values()}
-    if len(kinds) > 1:
-        raise PlasticError(f"the layers are of several kinds, {listing(map(str, kinds))}; take one")
-    return [PlasticLayer(name, module) for name, module in chosen.items()]
-
-
-def _posts(
-    given: Mapping[str, Callable[[Tensor], Tensor]], layers: Sequence[PlasticLayer]
-) -> dict[str, tuple[str, Callable[[Tensor], Tensor]]]:
-    """Return the activation functions that are given, with what they are called."""
-    names = [layer.name for layer in layers]
-    for name, function in given.items():
-        if name not in names:
-            raise PlasticError(
-                f"post: no layer '{name}' learns{did_you_mean(name, names)}; there are "
-                f"{listing(names)}"
-            )
-        if not callable(function):
-            raise PlasticError(f"post of '{name}' = {function!r}: expected a function of z")
-    return {name: (getattr(one, "__name__", repr(one)), one) for name, one in given.items()}
-
-
-def _parameters(
-    layers: Sequence[PlasticLayer],
-    biased: tuple[int, ...],
-    hooks: Hooks,
-    circuit: Circuit,
-    seed: int,
-) -> Parameters:
-    """Return views of the model's weights, and feedback and states beside them."""
-    weights = [layer.weight for layer in layers]
-    weights += [one for layer in layers if (one := layer.bias) is not None]
-    drawn = initial_feedback(circuit, hooks.feedback, seed) if hooks.feedback else []
-    feedback = [one[None].to(weights[0].device, weights[0].dtype) for one in drawn]
-    made = Parameters(weights, feedback, {}, biased, (seed,), circuit.first_into)
-    add_states(made, hooks)
-    return made

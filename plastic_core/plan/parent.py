@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError, reason_of
-from plastic_core.base.reading import read_json
+from plastic_core.base.reading import open_file, read_json
 
 RUN_FILE: Final = "run.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
+
+# Larger than what any machine trains.
+_MOST_WEIGHTS: Final = 2**40
+
+# All of them are counted anew, pass by pass.
+_MOST_SAMPLES: Final = 10**11
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,18 @@ class Parent:
         seeds: of its networks, in the order of its file.
         samples: points that each has seen, in the run and in those before it.
         digest: of its weights.
+        labels: what its classes are called, in their order; nothing where it predicts numbers.
+        data: what its record says of data in a file, or that were scaled.
+        diverged: the seeds of the networks that did.
     """
 
     folder: Path
     seeds: range
     samples: int
     digest: str
+    labels: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    diverged: tuple[int, ...] = ()
 
     def rows(self, seeds: Sequence[int]) -> list[int]:
         """Return where the networks of some seeds stand in the file.
@@ -57,9 +69,14 @@ def read_parent(folder: Path) -> Parent:
     try:
         spec, before = record["spec"], record.get("parent") or {"samples": 0}
         seeds = range(spec["first_seed"], spec["first_seed"] + spec["seeds"])
-        samples = spec["samples"] + before["samples"]
+        samples = int(spec["samples"]) + int(before["samples"])
+        if not 0 < samples <= _MOST_SAMPLES:
+            raise ValueError(f"samples = {samples}")
         finished = record["state"] == "finished"
-    except (KeyError, TypeError, AttributeError) as error:
+        labels = _labels_of(record)
+        data = record.get("data") or {}
+        diverged = tuple(one["seed"] for one in (record.get("result") or {}).get("diverged", ()))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PlasticError(
             f"--from {folder}: {RUN_FILE} is no record of a run ({type(error).__name__}: {error})"
         ) from None
@@ -69,14 +86,23 @@ def read_parent(folder: Path) -> Parent:
             f"--out {folder}'"
         )
     try:
-        with (folder / WEIGHTS_FILE).open("rb") as file:
-            digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
-    except OSError as error:
+        with open_file(folder / WEIGHTS_FILE, _MOST_WEIGHTS) as file:
+            digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]  # type: ignore[arg-type]
+    except (OSError, ValueError) as error:
         raise PlasticError(
             f"--from {folder}: {WEIGHTS_FILE} cannot be read ({reason_of(error)}); repeat the run "
             "with --save-weights"
         ) from None
-    return Parent(folder, seeds, samples, digest)
+    return Parent(folder, seeds, samples, digest, labels, data, diverged)
+
+
+def _labels_of(record: Any) -> tuple[str, ...]:
+    """Return what the classes of a run are called; 0, 1, ... where nothing else is said."""
+    if record.get("predicts") != "classes":
+        return ()
+    network = record["network"]
+    outputs = network.get("outputs") or network.get("classes") or network["sizes"][-1]
+    return tuple(record["classes"]) or tuple(map(str, range(outputs)))
 
 
 def _record_of(folder: Path) -> Any:

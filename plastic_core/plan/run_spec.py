@@ -83,7 +83,9 @@ class RunSpec(Spec):
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision")
     parent: str = Field(
-        "", description="folder of a finished run whose networks learn on, in place of new ones"
+        "",
+        description="folder of a finished run whose networks learn on, in place of new ones",
+        json_schema_extra=LATER,
     )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     backend: Literal["auto", "native", "compiled", "eager"] = Field(

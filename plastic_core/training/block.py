@@ -76,7 +76,7 @@ class Block:
         self.curves = Curves.empty(len(replicas), self._steps(plan), plan.score.name)
         seen = 0
         if plan.parent is not None:
-            self.notes.extend(inherit(self.parameters, plan.parent))
+            self.notes.extend(inherit(self.parameters, plan.parent, _labels_of(dataset)))
             seen = plan.parent.samples
         thetas = {
             name: torch.tensor(
@@ -205,6 +205,11 @@ class Block:
             )
         targets = datasets.targets_of(dataset, labels, dtype)
         return torch.from_numpy(inputs).to(spec.device, dtype), targets.to(spec.device)
+
+
+def _labels_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return what the classes are called, if only by their numbers."""
+    return dataset.names or tuple(map(str, range(dataset.classes)))
 
 
 def _factors(plan: Plan, dtype: torch.dtype) -> dict[str, torch.Tensor]:

@@ -54,6 +54,11 @@ def doubts(data: Dataset, spec: RunSpec, columns: tuple[str, ...]) -> Iterator[s
         )
     if not data.shape and not data.steps:
         yield from _constant(data.inputs, columns)
+        if largest > _BRIGHT and spec.scale == "none":
+            yield (
+                f"inputs reach {largest:g}, and thetas suit numbers of about 1; write --scale "
+                "standard, or search for thetas"
+            )
     if data.classes and not data.steps:
         yield from _of_classes(data, spec)
 
@@ -90,5 +95,5 @@ def _of_classes(data: Dataset, spec: RunSpec) -> Iterator[str]:
     ):
         yield (
             f"y holds whole numbers, {data.classes} different ones, which are taken for classes; "
-            "where they are amounts, write target_kind numbers"
+            "where they are amounts, write --target-kind numbers"
         )

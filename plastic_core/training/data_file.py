@@ -55,6 +55,7 @@ class DataFile:
         target: names of the columns that are to be predicted.
         held_out: points and labels that are held out already; None where none are.
         notes: what was left out, or decided.
+        names: of the points, such as those of files; nothing where they have none.
     """
 
     inputs: Any
@@ -63,6 +64,7 @@ class DataFile:
     target: tuple[str, ...] = ()
     held_out: tuple[Any, Any] | None = None
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def ordered(self, columns: Sequence[str]) -> NDArray[Any]:
         """Return the points with these columns, in this order; others are left out.
@@ -81,7 +83,12 @@ class DataFile:
         return points[:, [self.columns.index(name) for name in columns]] if columns else points
 
 
-def read_table(path: str, target: Sequence[str] = (), labelled: bool = False) -> DataFile:
+def read_table(
+    path: str,
+    target: Sequence[str] = (),
+    labelled: bool = False,
+    columns: Sequence[str] = (),
+) -> DataFile:
     """Return the points that a file holds, or a folder of images by class.
 
     Args:
@@ -89,13 +96,14 @@ def read_table(path: str, target: Sequence[str] = (), labelled: bool = False) ->
         target: the columns that are to be predicted; of .npz the name of an array, of .npy a file
             beside it.
         labelled: whether what is to be predicted must be there.
+        columns: those of a table that are wanted, in their order; others may hold anything.
 
     Raises:
         PlasticError: it cannot be read, or holds something else.
     """
     place = expanded(path)
     try:
-        found = _read(place, tuple(target), labelled)
+        found = _read(place, tuple(target), labelled, tuple(columns))
         if labelled and found.labels is None:
             raise ValueError(_unlabelled(found, place))
         for part in (found.inputs, *(found.held_out or ())[:1]):
@@ -111,11 +119,13 @@ def read_table(path: str, target: Sequence[str] = (), labelled: bool = False) ->
         raise PlasticError(f"{path}: {reason[0]}") from None
 
 
-def _read(place: Path, target: tuple[str, ...], labelled: bool) -> DataFile:
+def _read(
+    place: Path, target: tuple[str, ...], labelled: bool, columns: tuple[str, ...]
+) -> DataFile:
     if place.is_dir():
         from plastic_core.training.image_folder import read_images
 
-        return read_images(place)
+        return read_images(place, labelled)
     kind = place.suffix.lower()
     if kind not in (".csv", ".parquet", ".npz", ".npy"):
         place.stat()  # what is not there is said before what it is called
@@ -127,7 +137,7 @@ def _read(place: Path, target: tuple[str, ...], labelled: bool) -> DataFile:
             return _read_npz(file, target)
         from plastic_core.training.tables import read_csv, read_parquet
 
-        return (read_csv if kind == ".csv" else read_parquet)(file, target, labelled)
+        return (read_csv if kind == ".csv" else read_parquet)(file, target, labelled, columns)
 
 
 def _unlabelled(found: DataFile, place: Path) -> str:

@@ -39,7 +39,11 @@ def data_folders(given: str | os.PathLike[str] | None = None) -> DataDir:
 
 
 def split_arrays(
-    data: Any, in_steps: bool = False, kind: TargetKind = "auto", held_out: Any = None
+    data: Any,
+    in_steps: bool = False,
+    kind: TargetKind = "auto",
+    held_out: Any = None,
+    known: tuple[str, ...] = (),
 ) -> Dataset:
     """Return arrays handed over by the user as a data set, 30% of the points held out.
 
@@ -48,6 +52,7 @@ def split_arrays(
         in_steps: see there.
         kind: see there.
         held_out: arrays ``(X, y)`` of points that are held out in place of those 30%.
+        known: see there.
 
     Raises:
         PlasticError: they are no such pair, do not fit each other, or are too small to split.
@@ -55,7 +60,7 @@ def split_arrays(
     training = 0
     if held_out is not None:
         data, training = _joined(data, held_out)
-    points, labels, names = read_arrays(data, in_steps, kind)
+    points, labels, names = read_arrays(data, in_steps, kind, known)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         inputs = points.reshape(len(points), -1).astype(np.float32)
     if np.isfinite(points).all() and not np.isfinite(inputs).all():
@@ -103,7 +108,10 @@ def _joined(data: Any, held_out: Any) -> tuple[tuple[NDArray[Any], ...], int]:
 
 
 def read_arrays(
-    data: Any, in_steps: bool = False, kind: TargetKind = "auto"
+    data: Any,
+    in_steps: bool = False,
+    kind: TargetKind = "auto",
+    known: tuple[str, ...] = (),
 ) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
     """Return points, what is to be predicted, and the labels that classes stand for.
 
@@ -115,6 +123,7 @@ def read_arrays(
         data: ``(X, y)``.
         in_steps: whether they are sequences, X ``[N, T, n]`` and y ``[N, T]`` or ``[N, T, m]``.
         kind: "classes" or "numbers" where y is one of both whatever it looks like.
+        known: labels of classes, in an order that is kept where y holds no others.
 
     Raises:
         PlasticError: they are no such pair, or do not fit each other.
@@ -143,7 +152,7 @@ def read_arrays(
         )
     if in_steps:
         each = inputs.reshape(-1, inputs.shape[2]), given.reshape(-1, *given.shape[2:])
-        _, labels, names = read_arrays(each, False, kind)
+        _, labels, names = read_arrays(each, False, kind, known)
         return inputs, labels.reshape(*steps, *labels.shape[1:]), names
     fits = len(given) == points if given.ndim == 2 else given.shape == (points,)
     if not fits or 0 in given.shape:
@@ -159,7 +168,7 @@ def read_arrays(
     fractions = given.dtype.kind == "f" and bool((given % 1 > 0).any())
     if kind == "numbers" or given.ndim == 2 or (fractions and kind == "auto"):
         return inputs, _targets(given), ()
-    return inputs, *_encoded(given)
+    return inputs, *_encoded(given, known)
 
 
 def read_points(given: Any, network: AnyNetwork) -> NDArray[np.float64]:
@@ -180,7 +189,7 @@ def read_points(given: Any, network: AnyNetwork) -> NDArray[np.float64]:
         )
     if not np.isfinite(points).all():
         raise PlasticError("data: X holds numbers that are not finite")
-    return points.reshape(len(points), -1)
+    return points.reshape(len(points), inputs)
 
 
 def _numbers(name: str, given: Any) -> NDArray[np.float64]:
@@ -202,8 +211,10 @@ def _targets(given: NDArray[Any]) -> NDArray[np.float32]:
     return numbers
 
 
-def _encoded(labels: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return labels as classes 0..K-1, in sorted order, and what each class is called."""
+def _encoded(
+    labels: NDArray[Any], known: tuple[str, ...] = ()
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels as classes 0..K-1, in sorted or known order, and what each class is called."""
     values: list[Any] = labels.tolist()
     if any(value != value or (isinstance(value, float) and value % 1) for value in values):
         raise PlasticError(
@@ -214,10 +225,18 @@ def _encoded(labels: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         kinds = sorted(set(values))
     except TypeError:  # of kinds that have no common order
         kinds = list(dict.fromkeys(values))
+    places = {one: known.index(name) for one in kinds for name in names_of(one) if name in known}
+    if len(places) == len(kinds):
+        return np.array([places[value] for value in values], np.int64), known
     if len(kinds) < 2:
         raise PlasticError(f"data: y holds {len(kinds)} label; expected two classes at least")
     number = {kind: i for i, kind in enumerate(kinds)}
     return np.array([number[value] for value in values], np.int64), tuple(map(str, kinds))
+
+
+def names_of(label: Any) -> tuple[str, ...]:
+    """Return what a class may be called; 1.0 is 1 too."""
+    return (str(int(label)), str(label)) if isinstance(label, float) else (str(label),)
 
 
 def _array(given: Any) -> NDArray[Any]:
@@ -345,5 +364,10 @@ def training_order(seed: int, points: int, samples: int, seen: int = 0) -> NDArr
     exceeds `points`. A longer run begins with the same points.
     """
     source = np.random.default_rng(seed_sequence(Purpose.TRAINING_ORDER, seed))
-    passes = [source.permutation(points) for _ in range(-(-(seen + samples) // points))]
-    return np.concatenate(passes)[seen : seen + samples].astype(np.int64)
+    first = seen // points
+    for _ in range(first):
+        source.permutation(points)
+    last = -(-(seen + samples) // points)
+    passes = np.concatenate([source.permutation(points) for _ in range(first, last)])
+    begin = seen - first * points
+    return passes[begin : begin + samples].astype(np.int64)

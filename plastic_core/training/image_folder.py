@@ -27,14 +27,20 @@ class _UnfitError(ValueError):
     """An image that can be read, and is not one of those that are wanted."""
 
 
-def read_images(folder: Path) -> DataFile:
+def read_images(folder: Path, labelled: bool = True) -> DataFile:
     """Return images with pixels from 0 to 1, grey ones as ``[N, H, W]``, others ``[N, 3, H, W]``.
+
+    Args:
+        folder: its folders are the classes; or it holds images themselves.
+        labelled: whether there must be classes.
 
     Raises:
         ValueError: there are not two classes, an image cannot be read, or two differ in size.
     """
     classes = sorted(one for one in folder.iterdir() if one.is_dir() and one.name[:1] != ".")
-    if len(classes) < 2:
+    if not labelled and not classes:
+        classes = [folder]
+    elif len(classes) < 2:
         raise ValueError(
             f"is a folder with {len(classes)} folders in it; expected one of images for each "
             "class, two at least"
@@ -56,7 +62,9 @@ def read_images(folder: Path) -> DataFile:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow warns of images too large to be unpacked
         pixels = _pixels(folder, [file for file, _ in files], notes)
-    return DataFile(pixels, np.array([name for _, name in files]), notes=tuple(notes))
+    labels = None if classes == [folder] else np.array([name for _, name in files])
+    names = tuple(str(file.relative_to(folder)) for file, _ in files)
+    return DataFile(pixels, labels, notes=tuple(notes), names=names)
 
 
 def _pixels(folder: Path, files: list[Path], notes: list[str]) -> Any:

@@ -8,7 +8,7 @@ from plastic_core.plan.parent import WEIGHTS_FILE, Parent
 from plastic_core.results.tensor_file import read_tensors
 
 
-def inherit(parameters: Parameters, parent: Parent) -> list[str]:
+def inherit(parameters: Parameters, parent: Parent, labels: tuple[str, ...]) -> list[str]:
     """Put the parent's weights, feedback and states in place of new ones, by seed and name.
 
     What the parent does not have, or has of another shape, begins anew; the last layer does where
@@ -17,6 +17,8 @@ def inherit(parameters: Parameters, parent: Parent) -> list[str]:
     Args:
         parameters: of new networks.
         parent: the run.
+        labels: what the classes are called now; of others than the parent's the last layer, and
+            its biases, begin anew.
 
     Returns:
         What is to be noted.
@@ -27,9 +29,12 @@ def inherit(parameters: Parameters, parent: Parent) -> list[str]:
     rows = parent.rows(parameters.seeds)
     stored = read_tensors(parent.folder / WEIGHTS_FILE)
     anew, rounded = [], False
+    depth = len(parameters.weights) - len(parameters.biased)
+    other = labels != parent.labels and bool(labels and parent.labels)
+    last = (f"weight.{depth}", f"bias.{depth}") if other else ()
     for name, tensor in parameters.named().items():
         there = stored.get(name)
-        if there is None or there.shape != (len(parent.seeds), *tensor.shape[1:]):
+        if name in last or there is None or there.shape != (len(parent.seeds), *tensor.shape[1:]):
             anew.append(name)
             continue
         rounded |= there.dtype != tensor.dtype
@@ -42,9 +47,11 @@ def inherit(parameters: Parameters, parent: Parent) -> list[str]:
         )
     notes = [f"begun with the networks of {parent.folder}, after {parent.samples:,} points"]
     if anew:
-        notes.append(
-            f"not in {parent.folder}, or of another shape, so begun anew: {', '.join(anew)}"
-        )
+        why = "of other classes, not there, or of another shape"
+        notes.append(f"begun anew, being {why} in {parent.folder}: {', '.join(anew)}")
+    if diverged := [seed for seed in parameters.seeds if seed in parent.diverged]:
+        seeds = ", ".join(map(str, diverged))
+        notes.append(f"diverged in {parent.folder}: the networks of the seeds {seeds}")
     if rounded:
         notes.append(f"the numbers of {parent.folder} are of another precision, and were rounded")
     return notes

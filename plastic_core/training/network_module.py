@@ -28,7 +28,7 @@ _SOURCE: Final = '''"""{title}
     network = load("{file}")
     outputs = network(points)
 
-Points are [N, {inputs}] of {dtype}, and outputs [N, *{outputs}].
+Points are [N, {inputs}] of {dtype}, and outputs [N, {outputs}].
 Written by plastic {version}; needs torch and safetensors alone.
 """
 
@@ -166,7 +166,7 @@ def _source_of(
         module=file.stem,
         version=version("plastic-learning"),
         inputs=plan.network.ends[0],
-        outputs=list(_output(program).shape[1:]),
+        outputs=", ".join(map(str, _output(program).shape[1:])),
         dtype=plan.spec.dtype,
         labels=networks.labels,
         state=indent("\n".join(lines), " " * 8),

@@ -28,7 +28,9 @@ _PYARROW = (
 _INDEX = "__index_level_"
 
 
-def read_csv(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> DataFile:
+def read_csv(
+    file: IO[bytes], target: tuple[str, ...], labelled: bool, columns: tuple[str, ...]
+) -> DataFile:
     """Return the table of a CSV file, whose first line names the columns.
 
     Raises:
@@ -58,7 +60,7 @@ def read_csv(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> DataFi
     except pandas.errors.ParserError as error:
         reason = str(error).strip().rpartition("C error: ")[2]
         raise ValueError(f"is no table: {reason}") from None
-    return of_frame(frame, target, labelled)
+    return of_frame(frame, target, labelled, columns=columns)
 
 
 def _header(file: IO[bytes]) -> list[str]:
@@ -105,7 +107,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def read_parquet(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> DataFile:
+def read_parquet(
+    file: IO[bytes], target: tuple[str, ...], labelled: bool, columns: tuple[str, ...]
+) -> DataFile:
     """Return the table of a Parquet file.
 
     Raises:
@@ -128,11 +132,12 @@ def read_parquet(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> Da
     check_names(names, target, labelled)
     for field in schema:
         plain = types.is_integer(field.type) or types.is_floating(field.type)
-        if not (plain or types.is_boolean(field.type) or field.name in (*target, *left_out)):
+        skipped = field.name in (*target, *left_out) or (columns and field.name not in columns)
+        if not (plain or types.is_boolean(field.type) or skipped):
             raise ValueError(f"the column {field.name!r} holds {field.type}; {_CODE_IT}")
     frame = table.read(columns=names, use_pandas_metadata=False).to_pandas(ignore_metadata=True)
     notes = [f"the rows' own labels, {name}, were left out" for name in left_out]
-    return of_frame(frame, target, labelled, notes)
+    return of_frame(frame, target, labelled, notes, columns)
 
 
 def write_table(table: Any, file: Path) -> None:
@@ -190,7 +195,11 @@ def check_names(names: Sequence[str], target: Sequence[str], labelled: bool) -> 
 
 
 def of_frame(
-    frame: Any, target: Sequence[str], labelled: bool = True, notes: Sequence[str] = ()
+    frame: Any,
+    target: Sequence[str],
+    labelled: bool = True,
+    notes: Sequence[str] = (),
+    columns: Sequence[str] = (),
 ) -> DataFile:
     """Return the points of a data frame of pandas.
 
@@ -202,6 +211,15 @@ def of_frame(
     if not len(frame):
         raise ValueError("holds the names of columns, and no point")
     features = [name for name in names if name not in target]
+    if columns:
+        if absent := [name for name in columns if name not in names]:
+            raise ValueError(
+                f"there is no column {', '.join(map(repr, absent))}; the columns are "
+                f"{listed(names)}"
+            )
+        if others := [name for name in features if name not in columns]:
+            notes = [*notes, f"left out, for the networks do not know them: {listed(others)}"]
+        features = [*columns]
     series = {name: frame.iloc[:, place] for place, name in enumerate(names)}
     for name in features:
         if series[name].dtype.kind not in "biuf":

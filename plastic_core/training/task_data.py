@@ -17,6 +17,7 @@ from plastic_core.api.plugin import Dataset
 from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import expanded
+from plastic_core.plan.parent import Parent
 from plastic_core.plan.plan import Plan, call_task, network_of
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
@@ -25,7 +26,7 @@ from plastic_core.results.scaling import Scaling
 from plastic_core.results.sources import digest_of
 from plastic_core.training import datasets
 from plastic_core.training.data_doubts import doubts
-from plastic_core.training.data_file import DataFile, read_table
+from plastic_core.training.data_file import DataFile, listed, read_table
 from plastic_core.training.data_objects import points_of
 
 # Labels that a note names; the record holds all of them.
@@ -141,21 +142,22 @@ class Source:
     def _of(self, plan: Plan) -> Loaded:
         spec = plan.spec
         if self.handed_over or spec.data:
-            return self._given(spec, isinstance(plan.network, SequenceSpec))
+            return self._given(spec, isinstance(plan.network, SequenceSpec), plan.parent)
         if spec.target or spec.target_kind != "auto":
             raise PlasticError(
                 "target: is for data of your own, and those of a task say what is predicted; give "
                 "--data FILE"
             )
         options = plan.options.model_dump_json()
-        key = (plan.task_entry.qualified, options, self.folder, spec.scale)
+        key = (plan.task_entry.qualified, options, self.folder, spec.scale, _key_of(plan.parent))
         if key not in _KEPT:
             dataset = _of_task(plan, self.folder)
-            _keep(key, _finished(dataset, f"the data of {plan.task_entry.name}", spec, None))
+            where = f"the data of {plan.task_entry.name}"
+            _keep(key, _finished(dataset, where, spec, None, plan.parent))
         return _KEPT[key]
 
-    def _given(self, spec: RunSpec, in_steps: bool) -> Loaded:
-        """Return data that do not come from a task.
+    def _given(self, spec: RunSpec, in_steps: bool, parent: Parent | None = None) -> Loaded:
+        """Return data that do not come from a task; columns and classes are those of a parent.
 
         Raises:
             PlasticError: there are none, or they do not fit themselves.
@@ -165,7 +167,7 @@ class Source:
                 f"data: are handed over, and the spec names the file {spec.data} too; give one"
             )
         state = _state_of(spec.data) if spec.data else ()
-        key = (state, spec.target, spec.target_kind, spec.scale, in_steps)
+        key = (state, spec.target, spec.target_kind, spec.scale, in_steps, _key_of(parent))
         kept = self._loaded if self.handed_over else _KEPT
         if key not in kept:
             if self.handed_over:
@@ -174,14 +176,19 @@ class Source:
                 points = read_table(spec.data, spec.target, labelled=True)
                 where = f"the data of {spec.data}"
             try:
+                points = _in_order(points, parent)
                 dataset = datasets.split_arrays(
-                    (points.inputs, points.labels), in_steps, spec.target_kind, points.held_out
+                    (points.inputs, points.labels),
+                    in_steps,
+                    spec.target_kind,
+                    points.held_out,
+                    () if parent is None else parent.labels,
                 )
             except PlasticError as error:
                 if self.handed_over:
                     raise
                 raise PlasticError(f"{spec.data}: {str(error).removeprefix('data: ')}") from None
-            _keep(key, _finished(dataset, where, spec, points), kept)
+            _keep(key, _finished(dataset, where, spec, points, parent), kept)
         return kept[key]
 
 
@@ -213,7 +220,33 @@ def _of_task(plan: Plan, folder: str | None) -> Dataset:
     return dataset
 
 
-def _finished(dataset: Dataset, where: str, spec: RunSpec, points: DataFile | None) -> Loaded:
+def _key_of(parent: Parent | None) -> str | None:
+    return None if parent is None else parent.digest
+
+
+def _in_order(points: DataFile, parent: Parent | None) -> DataFile:
+    """Return points whose columns are those of a parent, in its order.
+
+    Raises:
+        PlasticError: one is not there.
+    """
+    columns = () if parent is None else tuple(parent.data.get("columns", ()))
+    if parent is None or not columns or not points.columns or points.columns == columns:
+        return points
+    try:
+        inputs = points.ordered(columns)
+    except PlasticError as error:
+        raise PlasticError(f"{error}; the networks of {parent.folder} take it") from None
+    others = [name for name in points.columns if name not in columns]
+    note = f"the columns are those of {parent.folder}, in its order"
+    if others:
+        note += f"; left out: {listed(others)}"
+    return replace(points, inputs=inputs, columns=columns, notes=(*points.notes, note))
+
+
+def _finished(
+    dataset: Dataset, where: str, spec: RunSpec, points: DataFile | None, parent: Parent | None
+) -> Loaded:
     """Return data checked and scaled, with what is to be said of them.
 
     Args:
@@ -221,6 +254,7 @@ def _finished(dataset: Dataset, where: str, spec: RunSpec, points: DataFile | No
         where: what messages call it.
         spec: of the run.
         points: what was read or handed over; None for those of a task.
+        parent: the run whose networks learn on.
 
     Raises:
         PlasticError: they are not as they must be.
@@ -233,7 +267,10 @@ def _finished(dataset: Dataset, where: str, spec: RunSpec, points: DataFile | No
             notes.insert(0, "trained on data handed over, which this record does not hold")
     scaling = targets = None
     if spec.scale != "none":
-        dataset, scaling, targets = _scaled(dataset, spec.scale)
+        before = {} if parent is None else parent.data
+        dataset, scaling, targets = _scaled(dataset, spec.scale, before)
+        if parent is not None and before.get("scaling") == scaling.model_dump():
+            notes.append(f"scaled as the points of {parent.folder} were")
         datasets.check_dataset(dataset, f"{where}, scaled")
     if dataset.names:
         shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)
@@ -256,12 +293,21 @@ def _finished(dataset: Dataset, where: str, spec: RunSpec, points: DataFile | No
 
 
 def _scaled(
-    data: Dataset, way: Literal["unit", "standard"]
+    data: Dataset, way: Literal["unit", "standard"], before: Mapping[str, Any]
 ) -> tuple[Dataset, Scaling, Scaling | None]:
-    """Return data scaled by their training points: columns each by itself, pixels all alike."""
+    """Return data scaled by their training points: columns each by itself, pixels all alike.
+
+    Networks that learn on have been scaled for before, where it was in the same way.
+    """
+
+    def fitted(points: Any, columns: int, kept: Any) -> Scaling:
+        if kept and kept["way"] == way and len(kept["shift"]) == columns:
+            return Scaling(**kept)
+        return Scaling.fitted(points, way, columns)
+
     inputs = data.inputs.shape[1]
     columns = inputs // data.steps if data.steps else 1 if data.shape else inputs
-    scaling = Scaling.fitted(data.inputs, way, columns)
+    scaling = fitted(data.inputs, columns, before.get("scaling"))
     data = replace(
         data,
         inputs=scaling.apply(data.inputs),
@@ -269,7 +315,7 @@ def _scaled(
     )
     if data.classes:
         return data, scaling, None
-    targets = Scaling.fitted(data.labels, way, data.outputs)
+    targets = fitted(data.labels, data.outputs, before.get("target_scaling"))
     data = replace(
         data,
         labels=targets.apply(data.labels),

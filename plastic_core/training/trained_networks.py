@@ -14,7 +14,7 @@ from torch import Tensor
 
 from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.backends.step.evaluation import Evaluation
-from plastic_core.base.errors import PlasticError, listing
+from plastic_core.base.errors import PlasticError
 from plastic_core.hooks.hooks import Hooks, resolve_hooks
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
 from plastic_core.plan.plan import Plan
@@ -32,9 +32,10 @@ class TrainedNetworks:
         predicts: "classes" or "numbers".
         labels: what the classes are called; nothing where they are 0..K-1, or there are none.
         data: what the run's record says of data that were scaled, or came in a file.
+        diverged: the seeds of the networks that did.
 
     Attributes:
-        plan, parameters, predicts, labels, data: as given.
+        plan, parameters, predicts, labels, data, diverged: as given.
         seeds: of the networks.
     """
 
@@ -45,10 +46,11 @@ class TrainedNetworks:
         predicts: Literal["classes", "numbers"],
         labels: Sequence[str] = (),
         data: DataRecord | None = None,
+        diverged: Sequence[int] = (),
     ) -> None:
         self.plan, self.parameters = plan, parameters
         self.predicts, self.labels, self.data = predicts, tuple(labels), data
-        self.seeds = parameters.seeds
+        self.seeds, self.diverged = parameters.seeds, tuple(diverged)
 
     @cached_property
     def weights(self) -> dict[str, NDArray[Any]]:
@@ -57,12 +59,21 @@ class TrainedNetworks:
         named = self.parameters.named().items()
         return {name: value.cpu().numpy() for name, value in named if name.startswith(kinds)}
 
+    def __repr__(self) -> str:
+        """Say how many there are, and what they predict."""
+        called = f" {', '.join(self.labels)}" if self.labels else ""
+        return (
+            f"TrainedNetworks({len(self.seeds)} of {self.plan.network.shape}, "
+            f"{self.predicts}{called})"
+        )
+
     def predict(self, points: ArrayLike, seed: int | None = None) -> NDArray[Any]:
         """Return what the networks answer.
 
         Args:
-            points: ``[N, n]``, or images or sequences in the shape that they were trained on; they
-                are scaled as those were, and so are numbers that are predicted, back again.
+            points: ``[N, n]``, or images or sequences in the shape that they were trained on; or
+                a data frame with the columns of the run, in any order. They are scaled as those of
+                training were, and so are numbers that are predicted, back again.
             seed: of one network; None for all.
 
         Returns:
@@ -72,12 +83,21 @@ class TrainedNetworks:
         Raises:
             PlasticError: the points do not fit the networks, or there is none of this seed.
         """
-        outputs = self.outputs(points, seed)
+        asked = self._asked(seed)
+        outputs = asked.outputs(points)
         if self.predicts == "numbers":
             scaling = self.data and self.data.target_scaling
-            return scaling.undo(outputs) if scaling else outputs
-        found: NDArray[Any] = outputs.argmax(-1)
-        return np.array(self.labels)[found] if self.labels else found
+            found: NDArray[Any] = scaling.undo(outputs) if scaling else outputs
+        else:
+            strange = [s for s, y in zip(asked.seeds, outputs, strict=True) if not _finite(y)]
+            if strange:
+                raise PlasticError(
+                    f"the outputs of the seeds {', '.join(map(str, strange))} are not finite at "
+                    "some points; ask another by seed=, or other points"
+                )
+            found = outputs.argmax(-1)
+            found = np.array(self.labels)[found] if self.labels else found
+        return found if seed is None else cast(NDArray[Any], found[0])
 
     def outputs(self, points: ArrayLike, seed: int | None = None) -> NDArray[Any]:
         """Return y_L as it is, ``[R, N, m]`` or ``[R, N, T, m]``; see `predict`."""
@@ -103,18 +123,27 @@ class TrainedNetworks:
         Raises:
             PlasticError: there is none.
         """
-        if seed not in self.seeds:
-            there = listing(map(str, self.seeds))
+        if isinstance(seed, bool) or seed not in self.seeds:
+            there = ", ".join(map(str, self.seeds))
             raise PlasticError(f"seed {seed}: there is no such network; there are {there}")
         row = self.seeds.index(seed)
         one = self.parameters.slice(row, row + 1)
-        return TrainedNetworks(self.plan, one, self.predicts, self.labels, self.data)
+        return TrainedNetworks(self.plan, one, self.predicts, self.labels, self.data, self.diverged)
 
     def _asked(self, seed: int | None) -> TrainedNetworks:
         return self if seed is None else self.of(seed)
 
     def _evaluated(self, points: ArrayLike) -> Iterator[list[Tensor]]:
         """Yield the activities of one network after the other."""
+        columns = () if self.data is None else self.data.columns
+        if columns and hasattr(points, "columns"):
+            if missing := [name for name in columns if name not in points.columns]:
+                raise PlasticError(
+                    f"data: there is no column {', '.join(map(repr, missing))}, which these "
+                    "networks take"
+                )
+            frame: Any = points
+            points = frame[[*columns]]
         inputs: NDArray[Any] = read_points(points, self.plan.network)
         weight = self.parameters.weights[0]
         if self.data is not None and self.data.scaling is not None:
@@ -124,6 +153,10 @@ class TrainedNetworks:
         with torch.inference_mode():
             for row in range(len(self.seeds)):
                 yield evaluation.activities(x, row)
+
+
+def _finite(outputs: NDArray[Any]) -> bool:
+    return bool(np.isfinite(outputs).all())
 
 
 def stored_parameters(plan: Plan, file: Path) -> Parameters:

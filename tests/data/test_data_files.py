@@ -191,7 +191,7 @@ def test_whole_numbers_are_amounts_where_that_is_said(tmp_path):
     assert "accuracy" in classes.curves
     assert (
         "y holds whole numbers, 214 different ones, which are taken for classes; where they are "
-        "amounts, write target_kind numbers"
+        "amounts, write --target-kind numbers"
     ) in classes.record["notes"]
 
 

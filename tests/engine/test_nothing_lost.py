@@ -91,6 +91,7 @@ def test_a_folder_belongs_to_one_process(tmp_path, capsys):
         "curves.nc",
         "learning_curve.png",
         "run.json",
+        "weights.safetensors",
     ]
 
 

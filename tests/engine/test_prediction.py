@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_wine
 
-from plastic_core import load
+from plastic_core import PlasticError, load
 from plastic_core.cli import execute
 from tests.processes import plastic
 
@@ -64,6 +64,83 @@ def test_where_the_file_says_it_they_are_compared(wine, capsys):
     assert [*found] == ["prediction"]
     right = 100 * (found["prediction"] == table["cultivar"]).mean()
     assert f"accuracy at the 178 points of the file: {right:.2f}%\n" in capsys.readouterr().out
+
+
+def test_a_data_frame_is_read_by_name(wine):
+    folder, table = wine
+    networks = load(folder / "run").networks
+    points = table.drop(columns="cultivar")
+    expected = networks.predict(points.to_numpy())
+    assert np.array_equal(networks.predict(table.iloc[:, ::-1]), expected)
+    with pytest.raises(
+        PlasticError, match=r"^data: there is no column 'ash', which these networks"
+    ):
+        networks.predict(points.drop(columns="ash"))
+
+
+def test_other_columns_may_hold_anything(wine, capsys):
+    folder, table = wine
+    table.assign(name="a wine").to_csv(folder / "named.csv", index=False)
+    assert execute(["predict", str(folder / "run"), str(folder / "named.csv")]) == 0
+    assert "left out, for the networks do not know them: name\n" in capsys.readouterr().out
+
+
+def test_labels_are_compared_whatever_they_are_written_as(tmp_path, capsys):
+    found = load_wine(as_frame=True)
+    found.frame.to_csv(tmp_path / "wine.csv", index=False)
+    command = ["run", "--data", f"{tmp_path}/wine.csv", "--target", "target", "--scale", "unit"]
+    assert execute([*command, *SMALL, "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    said = []
+    for labels in (found.target, found.target.astype(float), found.target.replace(2, 7)):
+        found.data.assign(target=labels).to_csv(tmp_path / "new.csv", index=False)
+        assert execute(["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")]) == 0
+        said.append(capsys.readouterr().out.splitlines()[:-1])
+    assert said[0] == said[1] != said[2]
+    assert said[2][-1] == "labels that the networks do not know: 7"
+
+
+def test_images_are_named(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    source = np.random.default_rng(0)
+    for kind, light in (("dark", 60), ("light", 200)):
+        for number in range(10):
+            file = tmp_path / "photographs" / kind / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = source.integers(light - 40, light + 40, (6, 6)).astype(np.uint8)
+            Image.fromarray(pixels).save(file)
+    assert execute(["run", "--data", "photographs", *SMALL, "--out", "run"]) == 0
+    assert execute(["predict", "run", "photographs/light", "--to", "light.csv"]) == 0
+    found = pd.read_csv("light.csv")
+    assert sorted(found["file"]) == [f"{number}.png" for number in range(10)]
+    assert (found["prediction"] == "light").mean() > 0.8
+
+
+def test_what_learns_on_is_scaled_and_ordered_as_before(wine, tmp_path):
+    folder, table = wine
+    hot = table[table["alcohol"] > 12.5].iloc[:, ::-1]
+    hot.to_csv(tmp_path / "hot.csv", index=False)
+    command = ["run", "--from", str(folder / "run"), "--data", str(tmp_path / "hot.csv")]
+    assert execute([*command, "--rule", "0*bp", "--out", str(tmp_path / "second")]) == 0
+    first, second = load(folder / "run"), load(tmp_path / "second")
+    assert second.record["data"]["scaling"] == first.record["data"]["scaling"]
+    points = table.drop(columns="cultivar")
+    assert np.array_equal(second.networks.predict(points), first.networks.predict(points))
+    notes = second.record["result"]["notes"]
+    assert f"the columns are those of {folder / 'run'}, in its order" in notes
+    assert f"scaled as the points of {folder / 'run'} were" in notes
+
+
+def test_nothing_is_written_over(wine, capsys):
+    folder, _ = wine
+    data = str(folder / "wine.csv")
+    assert execute(["predict", str(folder / "run"), data, "--to", data]) == 2
+    assert capsys.readouterr().err.endswith("is the file with the points; write another name\n")
+    weights = str(folder / "run" / "weights.safetensors")
+    assert execute(["export", str(folder / "run"), "--seed", "0", "--to", weights]) == 2
+    assert capsys.readouterr().err.endswith("holds all networks of the run; write another name\n")
 
 
 def test_numbers_have_the_scale_that_they_had(diabetes):

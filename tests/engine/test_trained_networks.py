@@ -1,6 +1,7 @@
 """Networks that are trained: what they answer, how they learn on, and how they leave."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -122,11 +123,11 @@ def test_what_does_not_fit_begins_anew(tmp_path, digits):
     parent = RunSpec(rule="bp", **SMALL)
     first = run(parent, out=tmp_path / "first")
     spec = parent.model_copy(update={"rule": "0*fa", "parent": str(tmp_path / "first"), "seeds": 2})
-    second = run(spec, data=(points, labels % 3))
+    second = run(spec, data=(points, np.array(list("abc"))[labels % 3]))
     here = tmp_path / "first"
     assert (
-        f"not in {here}, or of another shape, so begun anew: weight.5, feedback.1, feedback.2, "
-        "feedback.3, feedback.4, feedback.5"
+        f"begun anew, being of other classes, not there, or of another shape in {here}: weight.5, "
+        "feedback.1, feedback.2, feedback.3, feedback.4, feedback.5"
     ) in second.summary["notes"]
     for layer in range(1, 5):
         name = f"weight.{layer}"
@@ -135,6 +136,37 @@ def test_what_does_not_fit_begins_anew(tmp_path, digits):
     other = parent.model_copy(update={"options": {"sizes": [64, 7, 10]}, "parent": str(here)})
     with pytest.raises(PlasticError, match=r"^--from .*: no weights of this run fit the network, "):
         run(other)
+
+
+def test_classes_that_are_known_keep_their_places(tmp_path, digits):
+    points, labels = digits
+    names = np.array(["zero", "one", "two", "three"])[labels % 4]
+    first = RunSpec(rule="bp", **{**SMALL, "samples": 1000})
+    run(first, data=(points, names), out=tmp_path / "first")
+    spec = first.model_copy(update={"rule": "0*bp", "parent": str(tmp_path / "first")})
+    some = np.isin(names, ["two", "one"])
+    second = run(spec, data=(points[some], names[some]), out=tmp_path / "second")
+    assert second.record["classes"] == ["one", "three", "two", "zero"]
+    assert (second.networks.predict(points) == names).mean() > 0.7
+    assert not any("begun anew" in note for note in second.summary["notes"])
+    others = np.where(names == "two", "dos", names)
+    third = run(spec, data=(points, others))
+    assert any(note.endswith("first: weight.5") for note in third.summary["notes"])
+
+
+def test_a_run_of_before_goes_on(tmp_path):
+    spec = RunSpec(rule="bp", **SMALL)
+    run(spec, out=tmp_path / "old")
+    file = tmp_path / "old" / "run.json"
+    record = json.loads(file.read_text())
+    for name in ("parent", "predicts", "data"):
+        record.pop(name, None)
+    for name in ("parent", "data", "target", "target_kind", "scale"):
+        for of in ("spec", "asked"):
+            record[of].pop(name, None)
+    file.write_text(json.dumps(record))
+    assert run(spec, out=tmp_path / "old", resume=True).record["state"] == "finished"
+    assert load(tmp_path / "old").networks.predict(np.zeros((1, 64))).shape == (3, 1)
 
 
 def test_the_command_takes_the_spec_of_the_run_that_it_begins_from(tmp_path, capsys, monkeypatch):
@@ -189,6 +221,8 @@ REFUSED = {
     "nowhere": "expected the folder of a finished run, with its run.json (No such file or "
     "directory)",
     "started": "this run is not finished; continue it by 'plastic run --resume --out {}'",
+    "a pipe": "weights.safetensors cannot be read (it is no regular file); repeat the run with "
+    "--save-weights",
     "without": "weights.safetensors cannot be read (No such file or directory); repeat the run "
     "with --save-weights",
     "damaged": "run.json is no record of a run (KeyError: 'spec')",
@@ -204,6 +238,9 @@ def test_a_parent_that_is_none(tmp_path, kind, said):
     if kind == "started":
         content = json.loads(record.read_text())
         record.write_text(json.dumps({**content, "state": "started", "result": None}))
+    if kind == "a pipe":
+        (folder / "weights.safetensors").unlink()
+        os.mkfifo(folder / "weights.safetensors")
     if kind == "damaged":
         record.write_text("{}")
     with pytest.raises(PlasticError) as caught:
@@ -233,6 +270,27 @@ MISTAKES = {
     ),
     "not finite": (np.full((1, 64), np.nan), "data: X holds numbers that are not finite"),
 }
+
+
+def test_no_points_are_no_answers(finished):
+    assert finished[0].networks.predict(np.zeros((0, 64))).shape == (3, 0)
+
+
+def test_what_diverged_is_not_asked(tmp_path, capsys, digits):
+    spec = RunSpec(rule="9*bp", **SMALL)
+    result = run(spec, out=tmp_path / "run")
+    assert [one["seed"] for one in result.record["result"]["diverged"]] == [0, 1, 2]
+    np.save(tmp_path / "x.npy", digits[0])
+    assert execute(["predict", str(tmp_path / "run"), str(tmp_path / "x.npy")]) == 2
+    assert capsys.readouterr().err == (
+        "plastic: all of these networks diverged; train them with smaller thetas, or --scale "
+        "standard\n"
+    )
+    to = ["--seed", "1", "--to", str(tmp_path / "n.pt2")]
+    assert execute(["export", str(tmp_path / "run"), *to]) == 2
+    assert capsys.readouterr().err == (
+        "plastic: the network of seed 1 diverged; write another --seed\n"
+    )
 
 
 @pytest.mark.parametrize(("points", "message"), MISTAKES.values(), ids=MISTAKES)
@@ -312,6 +370,11 @@ EXPORTS = {
         "seed 9: there is no such network; there are 0, 1, 2",
     ),
     "which": (["--to", "n.pt2"], "the run has the networks of 3 seeds; write --seed N, of 0, 1, 2"),
+    "no module": (
+        ["--to", 'my "network".safetensors', "--seed", "0"],
+        '--to my "network".safetensors: beside it comes a module of the same name, and \'my '
+        '"network"\' is none that Python imports; write letters, digits and underscores',
+    ),
     "no such folder": (
         ["--to", "no/such/n.pt2", "--seed", "0"],
         "no/such/n.pt2: cannot be written: No such file or directory; free or allow it, or write "

@@ -1,11 +1,13 @@
 """Rules on a user's own model: the increments of the engine, in a loop of the user's own."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from plastic_core import Plasticity
+from plastic_core import PlasticError, Plasticity
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from tests.modules.models import (
     NET,
@@ -197,7 +199,7 @@ def test_it_says_what_learns_and_what_the_activity_is():
     model = LeNet()
     plasticity = Plasticity(model, "0.01*bp + 1e-4*oja", layers=["conv1", "fc3"])
     assert repr(plasticity).splitlines() == [
-        "Plasticity('0.01*bp + 1e-4*oja')",
+        "Plasticity('0.01*bp + 1e-4*oja'): theta bp 0.01, oja 0.0001",
         "  conv1: 6 x 25, post: known once the model was called",
         "  fc3: 10 x 84, post: known once the model was called",
         "  left alone: conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
@@ -276,7 +278,7 @@ def test_feedback_and_states_are_kept_beside_the_weights(tmp_path):
     again.load_state_dict(own)
     learn(other, again, 2)
     assert all(map(torch.equal, model.parameters(), other.parameters()))
-    with pytest.raises(Exception, match=r"^this state has .*; load it with the same rules"):
+    with pytest.raises(PlasticError, match=r"^this state has .*; load it with the same rules"):
         Plasticity(LeNet(), "0.01*fa").load_state_dict(own)
 
 
@@ -307,3 +309,67 @@ def test_layers_are_found_wherever_they_stand():
     model = nn.ModuleDict({"a": nn.Sequential(nn.Linear(3, 2)), "b": nn.Conv1d(2, 2, 3)})
     assert [one.name for one in Plasticity(model, "bp").layers] == ["a.0", "b"]
     assert len(layers_of(model)) == 2
+
+
+def test_a_copy_of_the_model_is_a_model_of_its_own():
+    model = LeNet()
+    plasticity = Plasticity(model, "0.01*bp")
+    x, y = mini_batch(2, dtype=torch.float32)
+    before = model.fc3.weight.clone()
+    copy.deepcopy(model)(x)
+    with pytest.raises(PlasticError, match=r"^nothing to learn from"):
+        plasticity.step()
+    functional.cross_entropy(model(x), y).backward()
+    plasticity.forget()
+    with pytest.raises(PlasticError, match=r"^nothing to learn from"):
+        plasticity.step()
+    assert torch.equal(model.fc3.weight, before)
+
+
+def test_thetas_are_changed_on_the_way():
+    x, y = mini_batch(4, dtype=torch.float32)
+    changes = []
+    for theta in (0.01, 0.02):
+        torch.manual_seed(0)
+        model = LeNet()
+        before = model.fc2.weight.clone()
+        plasticity = Plasticity(model, "bp + 0*oja")
+        plasticity.set_thetas(bp=theta)
+        assert plasticity.thetas["bp"] == theta
+        plasticity.step(functional.cross_entropy(model(x), y))
+        changes.append(model.fc2.weight - before)
+    assert torch.allclose(2 * changes[0], changes[1], atol=1e-7)
+    with pytest.raises(PlasticError, match=r"^there is no theta 'oj'; did you mean 'oja'\?"):
+        plasticity.set_thetas(oj=1)
+    with pytest.raises(PlasticError, match=r"^theta of 'bp' = nan: expected a finite number$"):
+        plasticity.set_thetas(bp=float("nan"))
+
+
+def test_branches_are_found_when_they_are_called():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x, first):
+            return {"y": self.c(torch.tanh((self.a if first else self.b)(x)))}
+
+    model = Branches()
+    plasticity = Plasticity(model, "0.1*bp + 0.1*oja", loss="squared-error")
+    for first in (True, False, True):
+        plasticity.step(model(torch.rand(3, 4), first)["y"].square().sum())
+    assert [layer.post[0] for layer in plasticity.layers] == [
+        "tanh",
+        "tanh",
+        "what squared-error makes of it",
+    ]
+
+
+def test_attention_is_left_to_an_optimiser():
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    plasticity = Plasticity(model, "0.01*bp", loss="squared-error")
+    assert [layer.name for layer in plasticity.layers] == ["linear1", "linear2"]
+    assert "self_attn.out_proj.weight" in plasticity.others
+    model(torch.rand(2, 5, 8)).square().mean().backward()
+    plasticity.step()
+    assert model.self_attn.out_proj.weight.grad is not None

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.utils.prune
 from torch import nn
 
 from plastic_core import PlasticError, Plasticity
@@ -71,6 +72,12 @@ MODULES = {
     ),
     "same": (nn.Conv2d(4, 4, 3, padding="same"), "padding 'same' of 'zeros'; write numbers"),
     "half": (nn.Linear(3, 2).bfloat16(), "weights of torch.bfloat16; write float32 or float64"),
+    "frozen": (nn.Linear(3, 2).requires_grad_(False), "it is frozen (requires_grad=False)"),
+    "pruned": (
+        torch.nn.utils.prune.l1_unstructured(nn.Linear(3, 2), "weight", 0.5),
+        "its weights are made of others, as those that are pruned or normalised",
+    ),
+    "lazy": (nn.LazyLinear(2), "its shape is not known before the model was called once"),
     "another": (nn.LayerNorm(3), "no linear or convolutional layer"),
 }
 
@@ -110,3 +117,60 @@ def test_autocast():
         pytest.raises(PlasticError, match=r"^Plasticity is not for autocast, .*; switch it off$"),
     ):
         model(mini_batch(2, dtype=torch.float32)[0])
+
+
+class Masked(nn.Linear):
+    """Not all of its weights count."""
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight * 0.5, self.bias)
+
+
+def hooked(module):
+    module.register_forward_hook(lambda module, args, z: 2 * z)
+    return module
+
+
+MODULES_OF_THEIR_OWN = {
+    "a forward pass": (Masked(3, 2), "Masked has a forward pass of its own"),
+    "hooks": (hooked(nn.Linear(3, 2)), "it has forward hooks, which may change what it gives"),
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "fault"), MODULES_OF_THEIR_OWN.values(), ids=MODULES_OF_THEIR_OWN
+)
+def test_layers_that_compute_something_else(module, fault):
+    with pytest.raises(PlasticError) as caught:
+        Plasticity(nn.Sequential(module), "bp", layers=["0"])
+    assert str(caught.value) == f"layers: '0' cannot be taken: {fault}"
+
+
+def test_two_that_share_a_layer():
+    model = LeNet()
+    first = Plasticity(model, "bp", layers=["fc1"])
+    with pytest.raises(PlasticError) as caught:
+        Plasticity(model, "fa")
+    assert str(caught.value) == (
+        "layers: 'fc1' cannot be taken: it learns by another Plasticity already; remove() that one"
+    )
+    first.remove()
+    Plasticity(model, "fa")
+
+
+def test_an_input_that_is_written_over():
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    plasticity = Plasticity(model, "bp")
+    x = torch.rand(2, 3)
+    outputs = model(x)
+    x.zero_()
+    with pytest.raises(PlasticError, match=r"^what 0 was called with was changed in place since"):
+        plasticity.step(outputs.sum())
+
+
+def test_mini_batches_of_two_sizes_in_a_step():
+    model = nn.Sequential(nn.Linear(3, 2))
+    plasticity = Plasticity(model, "bp")
+    loss = model(torch.rand(2, 3)).sum() + model(torch.rand(4, 3)).sum()
+    with pytest.raises(PlasticError, match=r"^layer 1 was called with mini-batches of different"):
+        plasticity.step(loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ class MatrixLearning:
         thetas: by name, ``[R, 1, 1]``.
         parameters: changed in place.
         masks: by matrix, for each projection the elements that may change.
-        apart: see `MatrixSum`.
+        numbers: see `MatrixSum`.
     """
 
     def __init__(
@@ -34,14 +34,16 @@ class MatrixLearning:
         thetas: dict[str, Tensor],
         parameters: Parameters,
         masks: dict[str, list[Tensor | None]],
-        apart: bool = False,
+        numbers: Mapping[str, float] | None = None,
     ) -> None:
         self._projection, self._hooks, self._states = projection, hooks, parameters.state
         self._transformed = bool(hooks.transforms_at(projection))
         tensors = {"forward": parameters.weights, "feedback": parameters.feedback}
         here = [rule for rule in hooks.local if projection in rule.layers]
         self._sums: dict[str, MatrixSum] = {
-            matrix: MatrixSum(tensors[matrix][projection], thetas, masks[matrix][projection], apart)
+            matrix: MatrixSum(
+                tensors[matrix][projection], thetas, masks[matrix][projection], numbers
+            )
             for matrix in sorted({matrix for rule in here for matrix in rule.spec.modifies})
         }
         self._names = " and ".join(rule.name for rule in here)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,8 @@ class MatrixSum:
         matrix: ``[R, rows, columns]``.
         thetas: by rule, ``[R, 1, 1]``.
         mask: ``[rows, columns]``, the elements that may change, or None for all.
-        apart: whether products are added one after the other, each with a number for its theta.
-            Side by side they are fewer, but copied, which takes long where there are many events.
+        numbers: the thetas as numbers, where products are added one after the other. Side by side
+            they are fewer, but copied, which takes long where there are many events.
 
     Attributes:
         matrix: as given.
@@ -35,10 +35,10 @@ class MatrixSum:
         matrix: Tensor,
         thetas: dict[str, Tensor],
         mask: Tensor | None = None,
-        apart: bool = False,
+        numbers: Mapping[str, float] | None = None,
     ) -> None:
         self.matrix, self._thetas, self._mask = matrix, thetas, mask
-        self._numbers = {name: theta.item() for name, theta in thetas.items()} if apart else None
+        self._numbers = numbers
         self._sizes = matrix.shape[1], matrix.shape[2]
         self._lefts: list[Tensor] = []
         self._rights: list[Tensor] = []
