@@ -71,7 +71,7 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"plastic_core\.(results\.curves\.Curves|networks\.circuit\.Circuit|api\.update\.Part|plan\.plan\.Plan|experiments\.meta\.history\.History)",
+        r"plastic_core\.(results\.curves\.Curves|results\.run_record\.DataRecord|networks\.circuit\.Circuit|api\.update\.Part|plan\.plan\.Plan|experiments\.meta\.history\.History)",
     ),
 ]
 

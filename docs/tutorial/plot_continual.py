@@ -86,4 +86,4 @@ axes.legend()
 figure.tight_layout()
 
 # %%
-# Whatever it says, five networks are few: `plastic sweep` and `plastic compare` give intervals.
+# Whichever forgets more here, five networks are few: `plastic sweep` and `plastic compare` give intervals.

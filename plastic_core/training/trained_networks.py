@@ -35,7 +35,12 @@ class TrainedNetworks:
         diverged: the seeds of the networks that did.
 
     Attributes:
-        plan, parameters, predicts, labels, data, diverged: as given.
+        plan: as given.
+        parameters: as given.
+        predicts: as given.
+        labels: as given.
+        data: as given.
+        diverged: as given.
         seeds: of the networks.
     """
 
