@@ -48,7 +48,7 @@ def make_model(seed):
 from plastic_core import Plasticity
 
 model = make_model(0)
-plasticity = Plasticity(model, "0.05*bp + 1e-4*oja")
+plasticity = Plasticity(model, "0.02*bp + 1e-4*oja")
 plasticity.step(functional.cross_entropy(model(images[:8]), classes[:8]))
 print(plasticity)
 
@@ -59,7 +59,7 @@ print(plasticity)
 # weights: the backward pass of the layers is changed, and nothing of the model.
 
 
-def learn(rule, seed, passes=4, batch=8):
+def learn(rule, seed, passes=8, batch=8):
     model = make_model(seed)
     plasticity = Plasticity(model, rule, seed=seed)
     shuffled, found = torch.Generator().manual_seed(seed), []
@@ -73,7 +73,7 @@ def learn(rule, seed, passes=4, batch=8):
 
 
 figure, axes = plt.subplots(figsize=(6, 3.5))
-for place, rule in enumerate(("0.05*bp", "0.05*fa", "0.05*fa + 1e-4*oja")):
+for place, rule in enumerate(("0.02*bp", "0.02*fa")):
     curves = torch.tensor([learn(rule, seed) for seed in range(3)])
     passes = torch.arange(1, curves.shape[1] + 1)
     axes.plot(passes, curves.mean(0), color=f"C{place}", label=rule)
@@ -89,7 +89,7 @@ figure.tight_layout()
 # backward pass.
 
 model = make_model(0)
-plasticity = Plasticity(model, "0.05*fa + 1e-4*oja", layers=["0", "3"])
+plasticity = Plasticity(model, "0.02*fa + 1e-4*oja", layers=["0", "3"])
 optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
 for chosen in train.split(32):
     optimiser.zero_grad()

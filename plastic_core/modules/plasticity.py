@@ -365,7 +365,8 @@ class Plasticity:
                     "follows it; call the model that Plasticity was given"
                 )
             s.post = layer.post[1](s.z)
-            if "z" in names and layer.module.bias is not None:
+            read = self._reads[p] | self._hooks.propagate_reads
+            if "z" in read and layer.module.bias is not None:
                 s.z = s.z - layer.module.bias.detach()
         for name in _SENT_BACK.keys() & names:
             if not hasattr(s, name):

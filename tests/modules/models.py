@@ -34,7 +34,7 @@ def layers_of(model):
     return [one for one in model.modules() if isinstance(one, nn.Linear | nn.Conv2d | nn.Conv1d)]
 
 
-def engine_of(model, rule, options, transforms=(), settings=None):
+def engine_of(model, rule, options, transforms=(), settings=None, rules=()):
     """Return an engine of the same network in float64, whose weights the model takes over."""
     spec = RunSpec(
         rule=rule,
@@ -44,7 +44,7 @@ def engine_of(model, rule, options, transforms=(), settings=None):
         transforms=transforms,
         settings=settings or {},
     )
-    plan = make_plan(spec, Catalogue())
+    plan = make_plan(spec, Catalogue(rules=rules))
     hooks = resolve_hooks(
         plan.selected,
         [one.transform for one in plan.transforms],

@@ -71,6 +71,33 @@ def test_states_thetas_of_layers_and_transforms_too():
     assert any(name.startswith("state.adam") for name in plasticity.state_dict())
 
 
+class OfZ(Rule):
+    """What comes in times z, which is known before the bias."""
+
+    spec = RuleSpec(
+        name="of-z",
+        summary="what comes in times z",
+        equation=r"z\, y^\top",
+        reference="none",
+        modifies="forward",
+        reads={"z", "pre"},
+        theta=Theta(default=0.01),
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        """Return it."""
+        return outer(s.z, s.pre)
+
+
+@pytest.mark.parametrize("rule", ["0.01*bp + 1e-3*of-z", "0.01*fa + 1e-3*of-z"])
+def test_z_is_before_the_bias(rule):
+    model = LeNet().double()
+    options = {"net": NET, "activation": "relu", "bias": True}
+    engine = engine_of(model, rule, options, rules=[OfZ])
+    assert_same(model, Plasticity(model, rule, rules=[OfZ]), engine)
+
+
 class Noisy(Rule):
     """Noise times what came in."""
 
