@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from plastic_core.base.errors import PlasticError, differences
+from plastic_core.base.errors import PlasticError, differences, reason_of
 from plastic_core.base.files import explained, write_atomically, write_json
 from plastic_core.base.reading import parse_json, read_json
 from plastic_core.results.claim import claimed
@@ -230,7 +230,7 @@ def read_record(file: Path, model: type[AnyRecord], noun: str, remedy: str) -> A
     try:
         return model.model_validate(read_json(file))
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split("\n")[:3])
+        reason = " ".join(reason_of(error).split("\n")[:3])
         raise PlasticError(f"{file}: is no record of a {noun} ({reason}); {remedy}") from None
 
 
