@@ -374,7 +374,7 @@ class Plasticity:
                 v = getattr(s, of)
                 if matrix == "feedback":
                     setattr(s, name, s.products.feed_back(v))
-                elif v.shape[1] > v.shape[2]:  # more events than units
+                elif isinstance(s.pre, LazyEvents):
                     size = (1, v.shape[1], s.weight.shape[2])
                     setattr(s, name, LazyEvents([(1.0, through(v, s.weight))], size, v))
                 else:
