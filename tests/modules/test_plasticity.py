@@ -222,54 +222,6 @@ def test_an_optimiser_changes_what_is_left_alone():
         assert torch.allclose(own, expected, atol=1e-6)
 
 
-def test_it_says_what_learns_and_what_the_activity_is():
-    model = LeNet()
-    plasticity = Plasticity(model, "0.01*bp + 1e-4*oja", layers=["conv1", "fc3"])
-    assert repr(plasticity).splitlines() == [
-        "Plasticity('0.01*bp + 1e-4*oja'): theta bp 0.01, oja 0.0001",
-        "  conv1: 6 x 25, post: known once the model was called",
-        "  fc3: 10 x 84, post: known once the model was called",
-        "  left alone: conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
-    ]
-    model(mini_batch(2, dtype=torch.float32)[0])
-    assert repr(plasticity).splitlines()[1:3] == [
-        "  conv1: 6 x 25, post: relu",
-        "  fc3: 10 x 84, post: what cross-entropy makes of it",
-    ]
-
-
-FUNCTIONS = {
-    "relu": nn.ReLU(),
-    "relu in place": nn.ReLU(inplace=True),
-    "tanh": nn.Tanh(),
-    "sigmoid": nn.Sigmoid(),
-    "silu": nn.SiLU(),
-    "gelu": nn.GELU("tanh"),
-    "softplus": nn.Softplus(beta=3, threshold=5),
-    "elu": nn.ELU(alpha=0.7),
-    "selu": nn.SELU(),
-    "leaky relu": nn.LeakyReLU(0.2),
-    "relu6": nn.ReLU6(),
-    "softmax": nn.Softmax(-1),
-    "log softmax": nn.LogSoftmax(-1),
-}
-
-
-@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_the_activity_is_behind_the_activation_function(function):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 5), function, nn.Linear(5, 3)).double()
-    first, before = model[0], model[0].weight.clone()
-    x = torch.randn(4, 6, dtype=torch.float64) * 3
-    with torch.no_grad():
-        activity = function(first(x))
-        activity = activity.exp() if isinstance(function, nn.LogSoftmax) else activity
-    plasticity = Plasticity(model, "0.1*hebbian", layers=["0"])
-    model(x)
-    plasticity.step()
-    assert (first.weight - before - 0.1 * activity.T @ x / 4).abs().max() <= 1e-12
-
-
 def test_evaluation_leaves_nothing_to_learn_from():
     model = LeNet()
     plasticity = Plasticity(model, "0.01*bp")
@@ -370,26 +322,6 @@ def test_thetas_are_changed_on_the_way():
         plasticity.set_thetas(oj=1)
     with pytest.raises(PlasticError, match=r"^theta of 'bp' = nan: expected a finite number$"):
         plasticity.set_thetas(bp=float("nan"))
-
-
-def test_branches_are_found_when_they_are_called():
-    class Branches(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
-
-        def forward(self, x, first):
-            return {"y": self.c(torch.tanh((self.a if first else self.b)(x)))}
-
-    model = Branches()
-    plasticity = Plasticity(model, "0.1*bp + 0.1*oja", loss="squared-error")
-    for first in (True, False, True):
-        plasticity.step(model(torch.rand(3, 4), first)["y"].square().sum())
-    assert [layer.post[0] for layer in plasticity.layers] == [
-        "tanh",
-        "tanh",
-        "what squared-error makes of it",
-    ]
 
 
 def test_attention_is_left_to_an_optimiser():
