@@ -167,10 +167,8 @@ class _Job:
         self.notes.append(
             f"all {len(found)} networks were taken from the store, and none was trained"
         )
-        record, curves = (
-            self._record((found[0].backend, "from the store")),
-            curves_of(self.plan, found),
-        )
+        record = self._record((found[0].backend, "from the store"))
+        curves = curves_of(self.plan, found)
         self.watch.on_plan()
         for point in range(curves.done):
             self.watch.on_point(curves, point)

@@ -73,18 +73,29 @@ class LazyEvents(Tensor):
             self._known = sum(parts[1:], start=parts[0])
         return self._known
 
-    def outer_with(self, left: Tensor) -> Tensor:
-        """Return the sum over events of a factor times this, ``[1, m, n]``."""
-        parts = [factor * term.outer(left) for factor, term in self._terms]
-        total: Tensor = sum(parts[1:], start=parts[0])
-        return total
+    @staticmethod
+    def outer_sum(products: Sequence[tuple[float, Tensor, LazyEvents]]) -> Tensor:
+        """Return the sum of products, ``[1, m, n]``: a number, a factor ``[1, K, m]``, and events.
 
-    def __repr__(self) -> str:  # type: ignore[override]
-        """Return that of the value."""
-        return repr(self.value)
+        Factors of the same term are added before they are multiplied by it.
+        """
+        factors: dict[Term, Tensor] = {}
+        for number, left, events in products:
+            for factor, term in events._terms:
+                one = left if number * factor == 1 else left * (number * factor)
+                factors[term] = factors[term] + one if term in factors else one
+        parts = [term.outer(factor) for term, factor in factors.items()]
+        return sum(parts[1:], start=parts[0])
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Leave everything to `__torch_dispatch__`; results are plain tensors."""
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **(kwargs or {}))
 
+    # PyTorch calls it so, and its stub leaves the function out
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None

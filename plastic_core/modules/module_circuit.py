@@ -12,6 +12,7 @@ from plastic_core.api.initialisation import MatrixShape
 from plastic_core.api.loss import Loss
 from plastic_core.api.maps import Constant, Map, Output
 from plastic_core.api.network_spec import NetworkSpec
+from plastic_core.base.errors import PlasticError
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.modules.plastic_layer import PlasticLayer
 from plastic_core.networks.initialisation import initial_feedback
@@ -23,8 +24,12 @@ class Unknown(Map):
     """What a model computes between its layers, which only the model knows."""
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
-        """Nobody carries out such a circuit."""
-        raise NotImplementedError("the model itself computes what lies between its layers")
+        """Refuse: such a circuit says what there is, and is never carried out.
+
+        Raises:
+            PlasticError: always.
+        """
+        raise PlasticError("the model itself computes what lies between its layers")
 
 
 def module_circuit(layers: Sequence[PlasticLayer], loss: Loss) -> Circuit:

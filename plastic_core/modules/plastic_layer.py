@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from plastic_core.modules.lazy_events import LazyEvents, Term
 
@@ -106,27 +105,17 @@ class PlasticLayer:
         """Return the same, of a convolution without making the patches before they are needed."""
         if isinstance(self.module, nn.Linear):
             return self.pre(x)
-        images, window = self._images(x), self._window
+        images = self._images(x)
         if len(images) == 1:  # whose patches are few, and soon made
             return self.pre(x)
-        weight = self.module.weight.detach()
-        shape = weight.shape if self._dims == 4 else weight.unsqueeze(2).shape
         rows = z.shape[-2] if self._dims == 4 else 1
 
         def outer(left: Tensor) -> Tensor:
-            output = left.view(len(images), rows, -1, left.shape[-1]).permute(0, 3, 1, 2)
-            gradient = conv2d_weight(  # type: ignore[no-untyped-call]
-                images,
-                (left.shape[-1], *shape[1:]),
-                output,
-                window["stride"],
-                window["padding"],
-                window["dilation"],
-            )
-            return gradient.view(1, left.shape[-1], -1)  # type: ignore[no-any-return]
+            places = left.view(len(images), rows, -1, left.shape[-1])
+            _, gradient, _ = self._convolution_back(places.permute(0, 3, 1, 2), images, 1)
+            return gradient.reshape(1, left.shape[-1], -1)
 
-        events = z.numel() // weight.shape[0]
-        size = (1, events, math.prod(shape[1:]))
+        size = (1, z.numel() // self.weight.shape[1], self.weight.shape[2])
         return LazyEvents([(1.0, Term(lambda: self.pre(x), outer))], size, z)
 
     def by_event(self, z: Tensor) -> Tensor:
@@ -138,20 +127,38 @@ class PlasticLayer:
 
     def back(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Return W' of an error, which has the shape of its output, as PyTorch computes it."""
-        weight = self.module.weight.detach()
         if isinstance(self.module, nn.Linear):
-            return torch.matmul(gradient, weight)
-        window, images = self._window, self._images(x)
-        error = gradient.view(len(images), weight.shape[0], -1, gradient.shape[-1])
-        through = conv2d_input(  # type: ignore[no-untyped-call]
-            images.shape,
-            weight if self._dims == 4 else weight.unsqueeze(2),
+            return torch.matmul(gradient, self.module.weight.detach())
+        images = self._images(x)
+        error = gradient.view(len(images), self.weight.shape[1], -1, gradient.shape[-1])
+        back, _, _ = self._convolution_back(error, images, 0)
+        return back.view(x.shape)
+
+    def _convolution_back(
+        self, error: Tensor, images: Tensor, of: Literal[0, 1]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what PyTorch sends back through a convolution, of which one is computed.
+
+        Args:
+            error: of what it gives, ``[N, C, H, W]``.
+            images: that it was given.
+            of: 0 for the images, 1 for the weights.
+        """
+        weight, window = self.module.weight.detach(), self._window
+        made: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
             error,
+            images,
+            weight if self._dims == 4 else weight.unsqueeze(2),
+            None,
             window["stride"],
             window["padding"],
             window["dilation"],
+            False,
+            (0, 0),
+            1,
+            (of == 0, of == 1, False),
         )
-        return through.view(x.shape)  # type: ignore[no-any-return]
+        return made
 
     def to_input(self, error: Tensor, x: Tensor) -> Tensor:
         """Return an error by event, ``[1, K, n_pre]``, where the input has it."""
@@ -177,8 +184,9 @@ class PlasticLayer:
         images = x if x.dim() == self._dims else x[None]
         return images if self._dims == 4 else images.unsqueeze(2)
 
-    @property
+    @cached_property
     def _window(self) -> dict[str, Any]:
+        """Sizes of a convolution by rows and columns, as PyTorch calls them."""
         module: Any = self.module
 
         def both(value: Any, of_row: int) -> tuple[int, int]:

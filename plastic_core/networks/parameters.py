@@ -66,6 +66,18 @@ class Parameters:
             self.first_into,
         )
 
+    def select(self, rows: Sequence[int]) -> Parameters:
+        """Return copies of some replicas."""
+        rows = list(rows)
+        return Parameters(
+            [w[rows] for w in self.weights],
+            [b[rows] for b in self.feedback],
+            {name: value[rows] for name, value in self.state.items()},
+            self.biased,
+            tuple(self.seeds[row] for row in rows),
+            self.first_into,
+        )
+
     def named(self) -> dict[str, Tensor]:
         """Return all tensors by name.
 

@@ -122,18 +122,20 @@ class TrainedNetworks:
         layers = [torch.cat(of_layer).cpu().numpy() for of_layer in found]
         return layers if seed is None else [layer[0] for layer in layers]
 
-    def of(self, seed: int) -> TrainedNetworks:
-        """Return the network of one seed by itself.
+    def of(self, *seeds: int) -> TrainedNetworks:
+        """Return the networks of some seeds by themselves.
 
         Raises:
-            PlasticError: there is none.
+            PlasticError: there is none of one of them.
         """
-        if isinstance(seed, bool) or seed not in self.seeds:
-            there = ", ".join(map(str, self.seeds))
-            raise PlasticError(f"seed {seed}: there is no such network; there are {there}")
-        row = self.seeds.index(seed)
-        one = self.parameters.slice(row, row + 1)
-        return TrainedNetworks(self.plan, one, self.predicts, self.labels, self.data, self.diverged)
+        for seed in seeds:
+            if isinstance(seed, bool) or seed not in self.seeds:
+                there = ", ".join(map(str, self.seeds))
+                raise PlasticError(f"seed {seed}: there is no such network; there are {there}")
+        some = self.parameters.select([self.seeds.index(seed) for seed in seeds])
+        return TrainedNetworks(
+            self.plan, some, self.predicts, self.labels, self.data, self.diverged
+        )
 
     def _asked(self, seed: int | None) -> TrainedNetworks:
         return self if seed is None else self.of(seed)

@@ -86,17 +86,19 @@ class MatrixSum:
     def _products(self, batch: int) -> list[Callable[[], Any]]:
         """Take the factors, and return what adds the product of each to the matrix.
 
-        A factor that knows how it is multiplied (`outer_with`) does it, before anything is added.
+        Factors that know how they are multiplied (`outer_sum`) are, before anything is added.
         """
         assert self._numbers is not None
         found: list[Callable[[], Any]] = []
+        own: list[tuple[float, Tensor, Any]] = []
         for left, right, (rule, scale) in zip(self._lefts, self._rights, self._scales, strict=True):
             factor = self._numbers[rule] * scale / batch
-            own = getattr(right, "outer_with", None)
-            if own is None:
-                found.append(partial(self.matrix.baddbmm_, left.mT, right, alpha=factor))
+            if hasattr(right, "outer_sum"):
+                own.append((factor, left, right))
             else:
-                found.append(partial(self.matrix.add_, own(left), alpha=factor))
+                found.append(partial(self.matrix.baddbmm_, left.mT, right, alpha=factor))
+        if own:
+            found.append(partial(self.matrix.add_, own[0][2].outer_sum(own)))
         self._lefts, self._rights, self._scales = [], [], []
         return found
 
