@@ -148,6 +148,8 @@ def _show(compared: dict[str, Any], folder: Path) -> None:
             ],
         )
         print("paired by seed; p: two-sided permutation test of the signs")
+    for note in compared["notes"]:
+        print(f"note: {note}")
     print(f"written to {folder}")
 
 

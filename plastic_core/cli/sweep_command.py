@@ -160,4 +160,6 @@ def _show(summary: dict[str, Any], result: SweepResult) -> None:
     )
     for reason in dict.fromkeys(one["reason"] for one in summary["failed"]):
         print(f"failed: {reason}")
+    for note in summary["notes"]:
+        print(f"note: {note}")
     print(f"written to {summary['out']}; store {summary['store']}")

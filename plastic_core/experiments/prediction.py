@@ -45,6 +45,11 @@ def predict(networks: TrainedNetworks, path: str) -> Prediction:
     target = networks.data.target if networks.data and tabular else ()
     found = read_table(path, target, columns=columns if tabular else ())
     notes = [*found.notes]
+    if networks.plan.judged_by_readout:
+        notes.append(
+            "the score of this run was that of a readout, which is not kept; these are the "
+            "networks' own outputs"
+        )
     seeds = [seed for seed in networks.seeds if seed not in networks.diverged]
     if not seeds:
         raise PlasticError(

@@ -24,6 +24,7 @@ from plastic_core.circuits.layers import written_out
 from plastic_core.circuits.network import circuit_of
 from plastic_core.plan.expression import parse
 from plastic_core.plan.parent import Parent, read_parent
+from plastic_core.plan.planned_readout import readout_notes, readout_of
 from plastic_core.plan.planned_rules import (
     PlannedRule,
     check_together,
@@ -129,8 +130,18 @@ class Plan:
         return transform_projections_of(self.transforms, self.circuit)
 
     @property
+    def judged_by_readout(self) -> bool:
+        """Whether the score is that of a readout, and not of the networks' own outputs."""
+        return self.spec.readout in ("linear", "knn")
+
+    @property
     def doubts(self) -> list[str]:
-        """What is to be said of its thetas: defaults where increments of many places are summed."""
+        """What is to be said of what it is judged by, and of its thetas."""
+        return [*readout_notes([(self.spec, self.rules)]), *self._theta_doubts]
+
+    @property
+    def _theta_doubts(self) -> list[str]:
+        """What is to be said of defaults where increments of many places are summed."""
         circuit = self.circuit
         places = {p: circuit.places(circuit.sends[p][0].z) for p in range(circuit.depth)}
         shared = max(places, key=places.__getitem__)
@@ -208,6 +219,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     given = {name: understood.get(name, value) for name, value in spec.options.items()}
     names = tuple(e.name for e in probes) if spec.probes == ("all",) else spec.probes
     decided = {"settings": settings, "options": given, "probes": names}
+    decided["readout"] = readout_of(spec.readout, rules)
     return Plan(
         spec=spec.model_copy(update=decided),
         task_entry=task_entry,

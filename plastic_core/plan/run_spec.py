@@ -81,6 +81,24 @@ class RunSpec(Spec):
     eval_half: Literal["report", "choose"] = Field(
         "report", description="half of the held-out images: report, or choose for tuning theta"
     )
+    readout: Literal["auto", "none", "linear", "knn"] = Field(
+        "auto",
+        description="what networks are judged by in place of their own outputs: ridge regression "
+        "or nearest neighbours from their activity; auto takes linear where no rule reads an "
+        "error or a target, else none",
+        json_schema_extra=LATER,
+    )
+    readout_layers: Literal["last", "all"] = Field(
+        "last",
+        description="whose activity a readout sees: the last hidden layer, or all of them",
+        json_schema_extra=LATER,
+    )
+    readout_samples: PositiveInt = Field(
+        1000,
+        le=10**9,
+        description="training points that a readout is fitted to",
+        json_schema_extra=LATER,
+    )
     dtype: Literal["float32", "float64"] = Field("float32", description="precision")
     parent: str = Field(
         "",

@@ -35,9 +35,12 @@ def read_spec_file(path: Path, plugins: Sequence[str] = (), asked: bool = False)
             f"{path}: expected the fields of a RunSpec, found {type(content).__name__}"
         )
     # a run's record holds what was asked for beside the spec with all thetas written out
-    spec = content.get("asked" if asked else "spec", content.get("spec", content))
+    is_record, name = "spec" in content, "asked" if asked else "spec"
+    spec: Any = content.get(name, content.get("spec", content))
     if not isinstance(spec, Mapping):
         raise PlasticError(f"{path}: 'spec' must hold the fields of a RunSpec")
+    if is_record and not asked:  # a record of before there were readouts names none
+        spec = {"readout": "none", **dict(spec)}
     return with_trusted_plugins(path, spec, plugins)
 
 

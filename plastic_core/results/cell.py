@@ -76,6 +76,8 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
     }
     if plan.parent is not None:  # its weights are among the versions
         content["seen"] = plan.parent.samples
+    if plan.judged_by_readout:
+        content["readout"] = [spec.readout, spec.readout_layers, spec.readout_samples]
     if any(rule.rule.spec.noise for rule in plan.rules):
         content["noise"] = NOISE_VERSION
     if plan.probes:

@@ -28,6 +28,7 @@ def labelled_curves(
         seeds: of the networks; None for those of the plan.
     """
     half, loss = plan.spec.eval_half, plan.loss.spec
+    read = f" of a {plan.spec.readout} readout" if plan.judged_by_readout else ""
     rules = [rule.name for rule in plan.rules]
     weighted = " + ".join(map(_weighted, plan.rules))
     probes = dict(_probe_variables(plan, curves))
@@ -62,7 +63,7 @@ def labelled_curves(
                 curves.score,
                 {
                     "units": "1",
-                    "long_name": f"{plan.score.long_name} on held-out points (half '{half}')",
+                    "long_name": f"{plan.score.long_name}{read} on held-out points (half '{half}')",
                     "comment": "chance level from the evaluation after divergence on",
                 },
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ from plastic_core.probes.probing import Probing
 from plastic_core.results.curves import Curves, evaluation_steps
 from plastic_core.training import datasets
 from plastic_core.training.inheritance import inherit
+from plastic_core.training.readout import Readout
 from plastic_core.training.trained_networks import hooks_of
 from plastic_core.training.trainer import train
 
@@ -90,6 +92,7 @@ class Block:
         self._hooks, self._thetas = hooks, thetas
         self._thetas_now = {name: theta.clone() for name, theta in thetas.items()}
         self._probing = self._probe(plan, hooks, dataset.shape) if plan.probes else None
+        self._readout = self._read(plan, dataset, dtype) if plan.judged_by_readout else None
         points = len(dataset.labels)
         self._order = torch.from_numpy(
             np.stack([datasets.training_order(seed, points, spec.samples, seen) for seed in seeds])
@@ -97,20 +100,22 @@ class Block:
 
     def train(self, on_point: Callable[[Curves], Any]) -> None:
         """Train from the first point of the curves that is not measured yet to the last."""
-        train(
-            self.chosen.backend,
-            self.parameters,
-            self._order,
-            self._batch_size,
-            self._held_out,
-            self._loss,
-            self.curves,
-            self._groups,
-            self._at_once,
-            on_point,
-            self._probing,
-            self._set_thetas,
-        )
+        with self._readout or contextlib.nullcontext():
+            train(
+                self.chosen.backend,
+                self.parameters,
+                self._order,
+                self._batch_size,
+                self._held_out,
+                self._loss,
+                self.curves,
+                self._groups,
+                self._at_once,
+                on_point,
+                self._probing,
+                self._set_thetas,
+                self._readout,
+            )
 
     def _set_thetas(self, updates: int) -> None:
         """Let evaluations and probes see the thetas after so many updates."""
@@ -176,6 +181,22 @@ class Block:
         probing = Probing(plan.probes, cameras, evaluate)
         self.curves.probes = probing.empty(self.parameters.replicas, len(self.curves.steps))
         return probing
+
+    def _read(self, plan: Plan, dataset: Dataset, dtype: torch.dtype) -> Readout:
+        """Return what networks are judged by in place of their own outputs."""
+        spec = plan.spec
+        inputs, labels = datasets.training_points(dataset, spec.readout_samples)
+        if len(labels) < spec.readout_samples:
+            self.notes.append(
+                f"readouts are fitted to {len(labels)} points, all that there are for training, in "
+                f"place of {spec.readout_samples}"
+            )
+        return Readout(
+            spec,
+            lambda x, replica: [y[0] for y in self.chosen.backend.activities(x, replica)],
+            torch.from_numpy(inputs).to(spec.device, dtype),
+            datasets.targets_of(dataset, labels, dtype).to(spec.device),
+        )
 
     def _steps(self, plan: Plan) -> np.ndarray[Any, np.dtype[np.int64]]:
         spec = plan.spec

@@ -345,6 +345,12 @@ def held_out_half(data: Dataset, half: str, limit: int) -> tuple[NDArray[Any], N
     return data.held_out_inputs[chosen], data.held_out_labels[chosen]
 
 
+def training_points(data: Dataset, limit: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return inputs and labels of the same `limit` training points for all networks."""
+    chosen = np.random.default_rng(_HALVING_SEED).permutation(len(data.labels))[:limit]
+    return data.inputs[chosen], data.labels[chosen]
+
+
 def targets_of(data: Dataset, labels: NDArray[Any], dtype: torch.dtype) -> Tensor:
     """Return the targets of some points, ``[N, outputs]``: one-hot for classes, else numbers.
 

@@ -23,6 +23,7 @@ from plastic_core.results.curves import Curves
 if TYPE_CHECKING:
     from plastic_core.probes.camera import Film
     from plastic_core.probes.probing import Probing
+    from plastic_core.training.readout import Readout
 
 
 def train(
@@ -38,6 +39,7 @@ def train(
     on_point: Callable[[Curves], Any],
     probing: Probing | None = None,
     set_thetas: Callable[[int], Any] = lambda updates: None,
+    readout: Readout | None = None,
 ) -> None:
     """Train all replicas, evaluating at the steps of `curves`, from the first one not yet done.
 
@@ -55,6 +57,7 @@ def train(
         on_point: called after each evaluation.
         probing: measures at each evaluation, if anything is to be measured.
         set_thetas: called before each evaluation with the number of updates so far.
+        readout: what networks are judged by in place of their own outputs, if anything.
     """
     before = torch.get_num_threads()
     # One thread of torch each: small operations are fastest so, threads that share one operation
@@ -86,7 +89,7 @@ def train(
             curves.updates += int(np.ceil(trained / batch_size).sum())
             curves.diverged_at[alive] = failed[alive]
             set_thetas(-(-stop // batch_size))
-            _evaluate(backend, held_out, loss, curves, point, groups, pool, probing)
+            _evaluate(backend, held_out, loss, curves, point, groups, pool, probing, readout)
             for name, value in kept.items():
                 parameters.named()[name].copy_(value)
             curves.done, curves.trained_to = point + 1, go_on
@@ -122,6 +125,7 @@ def _evaluate(
     groups: Sequence[range],
     pool: Executor,
     probing: Probing | None,
+    readout: Readout | None,
 ) -> None:
     """Evaluate and measure all replicas, those of several groups at once."""
     inputs, targets = held_out[0], held_out[1].flatten(0, -2)
@@ -130,7 +134,9 @@ def _evaluate(
     def evaluate(replica: int, film: Film | None) -> None:
         activities = [y[0] for y in backend.activities(inputs.unsqueeze(0), replica)]
         output, target = activities[-1].unsqueeze(0), targets.unsqueeze(0)
-        score = loss.score(output, target).item()
+        read = output if readout is None else readout.outputs(replica, activities).unsqueeze(0)
+        # infinite activity leaves nothing to be read
+        score = loss.score(read, target).item() if read.isfinite().all() else math.nan
         # held-out points may lead further than those that it was trained on
         curves.score[replica, point] = score if math.isfinite(score) else chance
         curves.loss[replica, point] = loss.value(output, target).double().mean().item()

@@ -134,6 +134,7 @@ def compare(choices: Sequence[Choice], reported: SweepResult) -> dict[str, Any]:
         "score": score.name,
         "rules": table,
         "differences": pairs,
+        "notes": reported.notes,
     }
 
 

@@ -26,6 +26,7 @@ from plastic_core.experiments.sweeping.packing import (
     work_of,
 )
 from plastic_core.plan.plan import Replica
+from plastic_core.plan.planned_readout import readout_notes
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, labelled_curves
@@ -125,6 +126,12 @@ class SweepResult:
 
     arms: list[ArmResult]
     progress: Progress
+
+    @property
+    def notes(self) -> list[str]:
+        """What its rules are judged by, where that is no matter of course."""
+        plans = [arm.arm.plan for arm in self.arms]
+        return readout_notes([(plan.spec, plan.rules) for plan in plans])
 
     def _repr_html_(self) -> str:
         """Return the table that the command prints, for notebooks."""

@@ -32,6 +32,7 @@ def summary_of(spec: SweepSpec, result: SweepResult, store: str) -> dict[str, An
         "spec": spec.model_dump(mode="json"),
         "score": score_of(result),
         "store": store,
+        "notes": result.notes,
         "cells": progress.total,
         "from_store": progress.found,
         "trained": progress.trained,
@@ -82,6 +83,7 @@ def page_of(result: SweepResult) -> str:
         f"{progress.total} networks: {progress.found} from the store, {progress.trained} trained, "
         f"{len(progress.failed)} failed",
         *(f"failed: {reason}" for reason in dict.fromkeys(progress.failed.values())),
+        *(f"note: {note}" for note in result.notes),
     ]
     return html.table(headers, rows) + "".join(html.element("p", line) for line in lines)
 

@@ -1,0 +1,107 @@
+"""A readout: how much of what is asked for can be read from the activity of a network.
+
+Where no rule is told what is right, the network's own outputs say nothing of what was learned
+below them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self
+
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from plastic_core.plan.run_spec import RunSpec
+
+#: What a linear readout and one by neighbours are made by, with scikit-learn's defaults.
+NEIGHBOURS: Final = 5
+
+
+class Readout:
+    r"""Fitted anew to each network at each evaluation, by scikit-learn, on training points alone.
+
+    "linear" is ridge regression of the targets, one-hot for classes, on activities that are scaled
+    to mean 0 and deviation 1 by the same training points:
+
+    .. math:: \min_{V, b} \sum_k \lVert t_k - V \tilde y_k - b \rVert^2 + \lVert V \rVert^2
+
+    "knn" is the mean of the targets of the five nearest training points. A class is right where its
+    number is the greatest, so that they are the `RidgeClassifier` and `KNeighborsClassifier`.
+
+    Args:
+        spec: what is fitted, to which layers.
+        activities: computes y_0 .. y_L of one network at points ``[1, N, n_0]``.
+        inputs: training points, ``[N, n_0]``.
+        targets: of these, ``[N, n_L]``, or ``[N, T, n_L]`` where there is one at each step.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        activities: Callable[[Tensor, int], Sequence[Tensor]],
+        inputs: Tensor,
+        targets: Tensor,
+    ) -> None:
+        self._kind, self._all = spec.readout, spec.readout_layers == "all"
+        self._activities, self._inputs = activities, inputs.unsqueeze(0)
+        self._targets = targets.flatten(0, -2)
+        self._limited = False
+        self._starting, self._one_thread = threading.Lock(), contextlib.ExitStack()
+        # importing scikit-learn takes a second, in which networks can be trained
+        threading.Thread(target=_scikit_learn, args=(self._kind,)).start()
+
+    def __enter__(self) -> Self:
+        """Let sums have one order from the first fit on, whatever else runs beside it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the libraries their threads back."""
+        self._one_thread.close()
+
+    def outputs(self, replica: int, held_out: Sequence[Tensor]) -> Tensor:
+        """Return what is read from one network, ``[M, n_L]``; NaN where its activity is infinite.
+
+        Args:
+            replica: the network.
+            held_out: its y_0 .. y_L at held-out points, ``[M, n_l]``.
+        """
+        fitted = self._seen(self._activities(self._inputs, replica), len(self._targets))
+        asked = self._seen(held_out, len(held_out[-1]))
+        if not (fitted.isfinite().all() and asked.isfinite().all()):
+            return self._targets.new_full((len(asked), self._targets.shape[1]), torch.nan)
+        model, libraries = _scikit_learn(self._kind)
+        with self._starting:  # of BLAS there is one number for all threads, of OpenMP one for each
+            if not self._limited:
+                self._one_thread.enter_context(libraries.limit(limits=1, user_api="blas"))
+            self._limited = True
+        with libraries.limit(limits=1, user_api="openmp"):
+            model.fit(fitted.numpy(), self._targets.double().cpu().numpy())
+            return torch.from_numpy(model.predict(asked.numpy())).to(self._targets)
+
+    def _seen(self, activities: Sequence[Tensor], points: int) -> Tensor:
+        """Return what is read from: hidden activities, or the inputs where there are none."""
+        hidden = activities[1:-1] or activities[:1]
+        layers = hidden if self._all else hidden[-1:]
+        return torch.cat([y.reshape(points, -1) for y in layers], 1).double().cpu()
+
+
+def _scikit_learn(kind: str) -> tuple[Any, ThreadpoolController]:
+    """Return a model that is not fitted, and the libraries that it multiplies with."""
+    from sklearn.linear_model import Ridge
+    from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if kind == "knn":
+        return KNeighborsRegressor(NEIGHBOURS), _libraries()
+    return make_pipeline(StandardScaler(), Ridge()), _libraries()
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
