@@ -12,6 +12,7 @@ import torch
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import BackendRequest, Chosen, choose_backend
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.base.errors import PlasticError
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.parameters import Parameters, add_states, add_thetas, initial_parameters
@@ -191,11 +192,14 @@ class Block:
                 f"readouts are fitted to {len(labels)} points, all that there are for training, in "
                 f"place of {spec.readout_samples}"
             )
+        targets = datasets.targets_of(dataset, labels, dtype).to(spec.device)
         return Readout(
             spec,
+            plan.circuit,
             lambda x, replica: [y[0] for y in self.chosen.backend.activities(x, replica)],
-            torch.from_numpy(inputs).to(spec.device, dtype),
-            datasets.targets_of(dataset, labels, dtype).to(spec.device),
+            Evaluation(plan.circuit, self._hooks, self.parameters),
+            (torch.from_numpy(inputs).to(spec.device, dtype), targets),
+            self._held_out[0],
         )
 
     def _steps(self, plan: Plan) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -16,6 +16,8 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from plastic_core.api.circuit import Circuit, Node
+from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.plan.run_spec import RunSpec
 
 #: What a linear readout and one by neighbours are made by, with scikit-learn's defaults.
@@ -35,21 +37,27 @@ class Readout:
 
     Args:
         spec: what is fitted, to which layers.
+        circuit: of the networks.
         activities: computes y_0 .. y_L of one network at points ``[1, N, n_0]``.
-        inputs: training points, ``[N, n_0]``.
-        targets: of these, ``[N, n_L]``, or ``[N, T, n_L]`` where there is one at each step.
+        evaluation: of the same networks.
+        training: inputs ``[N, n_0]`` and targets ``[N, n_L]``, or ``[N, T, n_L]`` where there is
+            one at each step.
+        held_out: inputs of the points that are asked, ``[M, n_0]``.
     """
 
     def __init__(
         self,
         spec: RunSpec,
+        circuit: Circuit,
         activities: Callable[[Tensor, int], Sequence[Tensor]],
-        inputs: Tensor,
-        targets: Tensor,
+        evaluation: Evaluation,
+        training: tuple[Tensor, Tensor],
+        held_out: Tensor,
     ) -> None:
         self._kind, self._all = spec.readout, spec.readout_layers == "all"
-        self._activities, self._inputs = activities, inputs.unsqueeze(0)
-        self._targets = targets.flatten(0, -2)
+        self._circuit, self._activities, self._evaluation = circuit, activities, evaluation
+        self._inputs, self._asked = training[0].unsqueeze(0), held_out.unsqueeze(0)
+        self._targets = training[1].flatten(0, -2)
         self._limited = False
         self._starting, self._one_thread = threading.Lock(), contextlib.ExitStack()
         # importing scikit-learn takes a second, in which networks can be trained
@@ -63,15 +71,15 @@ class Readout:
         """Give the libraries their threads back."""
         self._one_thread.close()
 
-    def outputs(self, replica: int, held_out: Sequence[Tensor]) -> Tensor:
+    def outputs(self, replica: int, activities: Sequence[Tensor]) -> Tensor:
         """Return what is read from one network, ``[M, n_L]``; NaN where its activity is infinite.
 
         Args:
             replica: the network.
-            held_out: its y_0 .. y_L at held-out points, ``[M, n_l]``.
+            activities: its y_0 .. y_L at held-out points, ``[M, n_l]``.
         """
-        fitted = self._seen(self._activities(self._inputs, replica), len(self._targets))
-        asked = self._seen(held_out, len(held_out[-1]))
+        fitted = self._seen(replica, self._inputs, self._activities(self._inputs, replica))
+        asked = self._seen(replica, self._asked, activities)
         if not (fitted.isfinite().all() and asked.isfinite().all()):
             return self._targets.new_full((len(asked), self._targets.shape[1]), torch.nan)
         model, libraries = _scikit_learn(self._kind)
@@ -83,11 +91,20 @@ class Readout:
             model.fit(fitted.numpy(), self._targets.double().cpu().numpy())
             return torch.from_numpy(model.predict(asked.numpy())).to(self._targets)
 
-    def _seen(self, activities: Sequence[Tensor], points: int) -> Tensor:
+    def _seen(self, replica: int, x: Tensor, activities: Sequence[Tensor]) -> Tensor:
         """Return what is read from: hidden activities, or the inputs where there are none."""
+        if self._circuit.kind == "sequence":
+            return self._at_each_step(replica, x)
         hidden = activities[1:-1] or activities[:1]
         layers = hidden if self._all else hidden[-1:]
-        return torch.cat([y.reshape(points, -1) for y in layers], 1).double().cpu()
+        return torch.cat([y.reshape(x.shape[1], -1) for y in layers], 1).double().cpu()
+
+    def _at_each_step(self, replica: int, x: Tensor) -> Tensor:
+        """Return the hidden activity at each step, ``[N T, n]``."""
+        last = self._circuit.populations[1]
+        steps = [Node(last.series, step) for step in range(last.step + 1)]
+        nodes = self._evaluation.nodes(x, replica, steps)
+        return torch.stack([nodes[step][0] for step in steps], 1).flatten(0, 1).double().cpu()
 
 
 def _scikit_learn(kind: str) -> tuple[Any, ThreadpoolController]:

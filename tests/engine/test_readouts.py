@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plastic_core import RunSpec, load, run
-from plastic_core.cli import main
+from plastic_core.cli import execute
 from plastic_core.results.store import Store
 from plastic_core.training.datasets import held_out_half
 from plastic_tasks.datasets import load_digits
@@ -165,9 +165,9 @@ def test_the_command_judges_and_says_so(tmp_path, capsys):
     options = ["--sizes", "64,20,10", "--samples", "100", "--seeds", "2", "--evaluations", "1"]
     where = ["--store", str(tmp_path / "store")]
     out = ["--out", str(tmp_path / "run")]
-    assert main(["run", "--rule", "0.001*oja", "--readout", "knn", *options, *where, *out]) == 0
+    assert execute(["run", "--rule", "0.001*oja", "--readout", "knn", *options, *where, *out]) == 0
     assert "the five nearest neighbours" in " ".join(capsys.readouterr().out.split())
-    assert main(["sweep", "--rule", "0.001*oja", "--rule", "bp", *options, *where]) == 0
+    assert execute(["sweep", "--rule", "0.001*oja", "--rule", "bp", *options, *where]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "note: no rule of '0.001*oja' is told what is right; the score is that of" in said
     assert (
@@ -177,10 +177,10 @@ def test_the_command_judges_and_says_so(tmp_path, capsys):
     points = tmp_path / "points.npz"
     np.savez(points, X=DIGITS.inputs[:5])
     table = str(tmp_path / "table.csv")
-    assert main(["predict", str(tmp_path / "run"), str(points), "--to", table]) == 0
+    assert execute(["predict", str(tmp_path / "run"), str(points), "--to", table]) == 0
     assert "the score of this run was that of a readout, which is not kept" in " ".join(
         "".join(capsys.readouterr()).split()
     )
-    assert main(["run", "--readout", "svm", *options]) == 2
+    assert execute(["run", "--readout", "svm", *options, *where]) == 2
     assert "accepted are 'auto', 'none', 'linear' or 'knn'" in capsys.readouterr().err
     assert load(tmp_path / "run").spec.readout == "knn"
