@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import keyword
+import sys
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
@@ -10,6 +12,9 @@ from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import expanded
 from plastic_core.cli.flag_types import Texts, Whole
 from plastic_core.plan.parent import WEIGHTS_FILE
+
+# Names that an import would find elsewhere, or in place of them.
+_MODULES: Final = {*sys.stdlib_module_names, "numpy", "safetensors", "torch"}
 
 app = App(name="export", help="Write one trained network for PyTorch alone.")
 
@@ -37,10 +42,11 @@ def export(
             f"--to {to}: expected .safetensors, with a module of PyTorch beside it, or .pt2, of "
             "torch.export"
         )
-    if file.suffix == ".safetensors" and not file.stem.isidentifier():
+    taken = keyword.iskeyword(file.stem) or file.stem in _MODULES
+    if file.suffix == ".safetensors" and (taken or not file.stem.isidentifier()):
         raise PlasticError(
             f"--to {to}: beside it comes a module of the same name, and {file.stem!r} is none that "
-            "Python imports; write letters, digits and underscores"
+            "Python imports, or another's; write letters, digits and underscores"
         )
     if file.resolve() == (expanded(run) / WEIGHTS_FILE).resolve():
         raise PlasticError(f"--to {to}: holds all networks of the run; write another name")

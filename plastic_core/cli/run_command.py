@@ -182,9 +182,10 @@ def _report(result: RunResult, as_json: bool) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout)
     if not as_json and result.run_dir and (result.run_dir / WEIGHTS_FILE).exists():
         folder = shlex.quote(str(result.run_dir))
+        files = "".join(f" --plugin {shlex.quote(file)}" for file in result.spec.plugins)
         print(
-            f"next: plastic predict {folder} FILE, plastic export {folder} --seed N --to FILE, "
-            f"plastic run --from {folder}, plastic report {folder}"
+            f"next: plastic predict {folder} FILE{files}, plastic export {folder} --seed N --to "
+            f"FILE{files}, plastic run --from {folder}{files}, plastic report {folder}"
         )
     if as_json:
         print_json(summary)

@@ -87,6 +87,7 @@ class Watch:
     ) -> None:
         self._plan, self._folder, self._notes = plan, folder, notes
         self._observers = list(observers)
+        self._names = {id(one): one.spec.name for one in observers}
 
     def on_plan(self) -> None:
         """Show the run before it is trained."""
@@ -104,13 +105,14 @@ class Watch:
         for observer in tuple(self._observers):
             seen = given()  # each has its own copies
             try:
-                getattr(observer, method)(*seen)
+                with contextlib.chdir("."):  # and back, wherever it goes
+                    getattr(observer, method)(*seen)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # an observer may do anything, and the run goes on
                 self._observers = [one for one in self._observers if one is not observer]
                 self._note(
-                    f"observer {observer.spec.name} failed at {method} "
+                    f"observer {self._names[id(observer)]} failed at {method} "
                     f"({describe_exception(error)}) and was switched off; the run goes on"
                 )
 

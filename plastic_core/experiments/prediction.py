@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plastic_core.base.errors import PlasticError
+from plastic_core.training.arrays import names_of
 from plastic_core.training.data_file import DataFile, listed, read_table
-from plastic_core.training.datasets import names_of
 from plastic_core.training.trained_networks import TrainedNetworks
 
 if TYPE_CHECKING:
@@ -42,9 +43,17 @@ def predict(networks: TrainedNetworks, path: str) -> Prediction:
     """
     columns = networks.data.columns if networks.data else ()
     tabular = Path(path).suffix.lower() in (".csv", ".parquet")
-    target = networks.data.target if networks.data and tabular else ()
+    named = tabular or Path(path).suffix.lower() == ".npz"
+    target = networks.data.target if networks.data and named else ()
     found = read_table(path, target, columns=columns if tabular else ())
     notes = [*found.notes]
+    if found.held_out is not None:
+        notes.append(
+            f"the {len(found.inputs):,} points to train on come first, then the "
+            f"{len(found.held_out[0]):,} that are held out"
+        )
+        x, y = zip((found.inputs, found.labels), found.held_out, strict=True)
+        found = replace(found, inputs=np.concatenate(x), labels=np.concatenate(y))
     if networks.plan.judged_by_readout:
         notes.append(
             "the score of this run was that of a readout, which is not kept; these are the "
@@ -57,12 +66,16 @@ def predict(networks: TrainedNetworks, path: str) -> Prediction:
         )
     if gone := [seed for seed in networks.seeds if seed not in seeds]:
         notes.append(f"left out, for they diverged: the seeds {', '.join(map(str, gone))}")
-    answers = networks.of(*seeds).predict(found.inputs)
+    try:
+        answers = networks.of(*seeds).predict(found.inputs)
+    except PlasticError as error:
+        raise PlasticError(f"{path}: {str(error).removeprefix('data: ')}") from None
     if networks.predicts == "classes" and answers.ndim == 2:
         table = _of_classes(seeds, answers)
         notes += _accuracy(networks, answers, found)
     elif networks.predicts == "numbers" and answers.ndim == 3:
         table = _of_numbers(seeds, answers, target)
+        notes += _explained(answers, found)
     else:
         raise PlasticError(
             f"{path}: these networks answer at each step, which is no table; predict in Python: "
@@ -101,6 +114,17 @@ def _of_numbers(
             table[f"std{end}"] = each.std(0)
             table |= {f"seed_{seed}{end}": one for seed, one in zip(seeds, each, strict=True)}
     return pd.DataFrame(table)
+
+
+def _explained(answers: NDArray[Any], found: DataFile) -> Iterator[str]:
+    """Yield how close the mean of all networks comes, where the numbers are there."""
+    if found.labels is None:
+        return
+    given = np.asarray(found.labels, float).reshape(len(found.labels), -1)
+    spread = np.square(given - given.mean(0)).sum()
+    if given.shape == answers.shape[1:] and spread > 0:
+        left = np.square(given - answers.mean(0)).sum()
+        yield f"r2 at the {len(given):,} points of the file: {1 - left / spread:.3f}"
 
 
 def _accuracy(networks: TrainedNetworks, answers: NDArray[Any], found: DataFile) -> Iterator[str]:

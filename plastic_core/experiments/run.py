@@ -31,7 +31,8 @@ from plastic_core.results.sources import sources_of
 from plastic_core.results.store import Store, results_of
 from plastic_core.training import machine
 from plastic_core.training.block import Block
-from plastic_core.training.task_data import Loaded, Source
+from plastic_core.training.loaded_data import Loaded
+from plastic_core.training.task_data import Source
 
 if TYPE_CHECKING:
     import os

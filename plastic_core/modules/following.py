@@ -51,6 +51,15 @@ _KNOWN: Final[dict[str, tuple[str, Callable[[Any], Function]]]] = {
             functional.hardtanh, min_val=node._saved_min_val, max_val=node._saved_max_val
         ),
     ),
+    "MishBackward0": ("mish", lambda node: functional.mish),
+    "HardswishBackward0": ("hardswish", lambda node: functional.hardswish),
+    "HardsigmoidBackward0": ("hardsigmoid", lambda node: functional.hardsigmoid),
+    "LogSigmoidBackward0": ("log sigmoid", lambda node: functional.logsigmoid),
+    "CeluBackward0": ("celu", lambda node: partial(functional.celu, alpha=node._saved_alpha)),
+    "SoftshrinkBackward0": (
+        "softshrink",
+        lambda node: partial(functional.softshrink, lambd=node._saved_lambd),
+    ),
     "SoftmaxBackward0": ("softmax", lambda node: partial(torch.softmax, dim=-1)),
     "LogSoftmaxBackward0": ("softmax", lambda node: partial(torch.softmax, dim=-1)),
 }
@@ -58,6 +67,10 @@ _KNOWN: Final[dict[str, tuple[str, Callable[[Any], Function]]]] = {
 # What stands for a compiled part, in which nothing can be seen.
 _COMPILED: Final = "CompiledFunctionBackward"
 
+
+# What hooks of others leave, and copies; and what gives the same numbers another shape.
+_SAME: Final = ("BackwardHookFunctionBackward", "CloneBackward0")
+_RESHAPED: Final = ("ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0")
 
 _SOFTMAX: Final = ("SoftmaxBackward0", "LogSoftmaxBackward0")
 
@@ -88,27 +101,43 @@ def followings(outputs: Iterable[Tensor], layers: Mapping[Any, Any]) -> dict[Any
         outputs: of the model.
         layers: by the node that a layer left in the graph.
     """
-    roots = [one.grad_fn for one in outputs if one.grad_fn is not None]
-    found = {layers[node]: Following(returned=True) for node in roots if node in layers}
+    roots, found = [], dict[Any, Following]()
+    for one in outputs:
+        if one.grad_fn is None:
+            continue
+        roots.append(one.grad_fn)
+        layer = layers.get(_beneath(one.grad_fn)[0])
+        if layer is not None and one.shape[-1] == layer.weight.shape[1]:
+            found[layer] = Following(returned=True)
     seen, waiting = set(roots), list(roots)
     while waiting:
         node = waiting.pop()
         for child, _ in node.next_functions:
             if child is None:
                 continue
-            if child in layers:
-                known = _following(node)
-                if known.post or known.hidden or layers[child] not in found:
-                    found[layers[child]] = known
+            below, reshaped = _beneath(child)
+            if below in layers:
+                known = _following(node, reshaped)
+                if known.post or known.hidden or layers[below] not in found:
+                    found[layers[below]] = known
             if child not in seen:
                 seen.add(child)
                 waiting.append(child)
     return found
 
 
-def _following(node: Any) -> Following:
+def _beneath(node: Any) -> tuple[Any, bool]:
+    """Return the node below those that change no number, and whether one changed the shape."""
+    reshaped = False
+    while type(node).__name__ in (*_SAME, *_RESHAPED) and node.next_functions[0][0] is not None:
+        reshaped |= type(node).__name__ in _RESHAPED
+        node = node.next_functions[0][0]
+    return node, reshaped
+
+
+def _following(node: Any, reshaped: bool) -> Following:
     name = type(node).__name__
-    if name in _SOFTMAX and node._saved_dim not in _last(node._saved_result.dim()):
+    if name in _SOFTMAX and (reshaped or node._saved_dim not in _last(node._saved_result.dim())):
         return Following()  # of another dimension than the units
     if name in _KNOWN:
         called, make = _KNOWN[name]
@@ -149,4 +178,7 @@ def find_posts(
             layer.post = following.post or _NOTHING
 
 
-_NOTHING: Final = ("what the layer gives, for no activation function follows it", lambda z: z)
+_NOTHING: Final = (
+    "what the layer gives, for no activation function that is known follows it",
+    lambda z: z,
+)

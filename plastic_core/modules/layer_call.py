@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from plastic_core.api.signals import SIGNALS, Signals
+from plastic_core.api.signals import Signals
 from plastic_core.base.errors import PlasticError
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.tried_signals import SOMEWHERE
@@ -74,21 +74,15 @@ class Sent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:
-        """Return the error of what the layer was called with."""
+        """Return the error of what the layer was called with.
+
+        Raises:
+            PlasticError: it is to be differentiated once more.
+        """
+        if torch.is_grad_enabled():
+            raise PlasticError(
+                f"a backward pass with create_graph=True goes through {ctx.call.layer.name}, and "
+                "what a rule sends back has no derivative; leave such layers out by layers="
+            )
         through = ctx.came_back(ctx.call, gradient, ctx.needs_input_grad[0])
         return through, None, None, None
-
-
-def joined(calls: list[Signals]) -> Signals:
-    """Return the signals of several calls, one after the other."""
-    first = calls[0]
-    if len({s.batch for s in calls}) > 1:
-        raise PlasticError(
-            f"layer {first.layer} was called with mini-batches of different sizes, "
-            f"{', '.join(str(s.batch) for s in calls)}; take a step for each"
-        )
-    if len(calls) > 1:
-        for name, signal in SIGNALS.items():
-            if signal.over in ("pre", "post") and hasattr(first, name):
-                setattr(first, name, torch.cat([getattr(one, name) for one in calls], 1))
-    return first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Final
 
 import torch
@@ -16,7 +17,7 @@ from plastic_core.backends.eager.matrix_learning import MatrixLearning
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.hooks.own import Own
-from plastic_core.modules.layer_call import LayerCall, LayerProducts, is_plain, joined
+from plastic_core.modules.layer_call import LayerCall, LayerProducts, is_plain
 from plastic_core.modules.lazy_events import LazyEvents, through
 from plastic_core.modules.module_circuit import module_circuit, module_parameters
 from plastic_core.modules.module_rules import ModuleRules
@@ -55,7 +56,7 @@ class ModuleLearning:
     ) -> None:
         self._layers, self._rules, self._loss, self._mean = layers, rules, loss, mean
         self._place = {id(layer): p for p, layer in enumerate(layers)}
-        self._events: dict[int, list[Signals]] = {}
+        self._taken: dict[int, tuple[LayerCall, Signals]] = {}
         self._dtype = layers[0].module.weight.dtype
         circuit = module_circuit(layers, loss)
         hooks = rules.hooks(circuit, self._dtype)
@@ -118,7 +119,7 @@ class ModuleLearning:
                 f"there is no theta '{name}'{did_you_mean(name, self.thetas)}; there are "
                 f"{listing(self.thetas)}"
             )
-        if not isinstance(theta, int | float) or not math.isfinite(theta):
+        if not isinstance(theta, Real) or isinstance(theta, bool) or not math.isfinite(theta):
             raise PlasticError(f"theta of '{name}' = {theta!r}: expected a finite number")
         self.thetas[name] = float(theta)
         self._columns[name].fill_(theta)
@@ -126,7 +127,7 @@ class ModuleLearning:
 
     def forget(self) -> None:
         """Learn nothing from what came so far."""
-        self._events = {}
+        self._taken = {}
 
     def step(self) -> None:
         """Let every layer learn from what came since the last step.
@@ -134,30 +135,33 @@ class ModuleLearning:
         Raises:
             PlasticError: nothing came.
         """
-        if not self._events:
+        taken = [*self._taken.values()]
+        self.forget()
+        if not taken:
             raise PlasticError(
                 "nothing to learn from: call the model, then step(loss), or loss.backward() and "
-                "step()"
+                "step(); calls under torch.no_grad() teach nothing"
             )
+        of_layer: dict[int, list[tuple[LayerCall, Signals]]] = {}
+        for call, s in taken:
+            _check_unchanged(call)
+            of_layer.setdefault(self._place[id(call.layer)], []).insert(0, (call, s))
         with torch.no_grad():
-            for p in sorted(self._events):
-                self._learn(p, joined(self._events[p][::-1]))
+            together = {p: self._joined(p, of_layer[p]) for p in sorted(of_layer)}
+            for p, s in together.items():
+                self._learn(p, s)
         count_updates(self._parameters.state)
-        self.forget()
 
     def came_back(self, call: LayerCall, gradient: Tensor, wanted: bool) -> Tensor | None:
         """Take an error up; return what goes on to the layers below, where anybody wants it."""
         layer, p = call.layer, self._place[id(call.layer)]
         if self._propagate is None:
             return None
-        if call.x._version != call.version:
-            raise PlasticError(
-                f"what {layer.name} was called with was changed in place since, and is needed to "
-                "learn from; write a new tensor in its place"
-            )
+        _check_unchanged(call)
         samples = layer.samples(call.x) if self._mean else 1
         error = layer.by_event(gradient)
-        s = self.take(call, error if samples == 1 else error * samples)
+        s = self._signals(call, error if samples == 1 else error * samples)
+        self.take(call, s)
         if not wanted:
             return None
         if self._plainly:
@@ -166,15 +170,46 @@ class ModuleLearning:
         through = self._propagate[p](s)
         return layer.to_input(through if samples == 1 else through / samples, call.x)
 
-    def take(self, call: LayerCall, error: Tensor | None) -> Signals:
-        """Return the signals of one call, and keep them for the next step."""
+    def take(self, call: LayerCall, s: Signals | None = None) -> None:
+        """Keep the signals of one call for the next step.
+
+        Where an error came back to the same call before, the two add up.
+        """
+        s = self._signals(call) if s is None else s
+        _, first = self._taken.setdefault(id(call), (call, s))
+        if first is not s and hasattr(first, "error"):
+            self._taken[id(call)] = call, self._signals(call, first.error + s.error)
+
+    def _joined(self, p: int, taken: Sequence[tuple[LayerCall, Signals]]) -> Signals:
+        """Return the signals of several calls of a layer, one after the other.
+
+        Raises:
+            PlasticError: their mini-batches differ in size, so that they have no common mean.
+        """
+        sizes = [s.batch for _, s in taken]
+        if len({*sizes}) > 1:
+            raise PlasticError(
+                f"{self._layers[p].name} was called with mini-batches of different sizes, "
+                f"{', '.join(map(str, sizes))}; take a step for each, or leave a smaller last one "
+                "out (DataLoader(drop_last=True)); what came back so far is forgotten"
+            )
+        if len(taken) == 1:
+            return taken[0][1]
+        layer, s = self._layers[p], self._blank(p, sizes[0])
+        s.pre = s.source = torch.cat([one.pre for _, one in taken], 1)
+        s.z = torch.cat([layer.by_event(call.z) for call, _ in taken], 1)
+        if hasattr(taken[0][1], "error"):
+            s.error = torch.cat([one.error for _, one in taken], 1)
+        return s
+
+    def _signals(self, call: LayerCall, error: Tensor | None = None) -> Signals:
+        """Return the signals of one call."""
         layer, p = call.layer, self._place[id(call.layer)]
         s = self._blank(p, layer.samples(call.x))
         s.pre = s.source = layer.pre_of(call.x, call.z)
         s.z = layer.by_event(call.z)
         if error is not None:
             s.error = error
-        self._events.setdefault(p, []).append(s)
         return s
 
     def _blank(self, p: int, batch: int) -> Signals:
@@ -193,7 +228,8 @@ class ModuleLearning:
             if layer.post is None:
                 raise PlasticError(
                     f"{layer.name} was called without its model, so that it is not known what "
-                    "follows it; call the model that Plasticity was given"
+                    "follows it; call the model that Plasticity was given, and in it no checkpoint "
+                    "but with use_reentrant=False"
                 )
             s.post = layer.post[1](s.z)
             read = self._reads[p] | self._hooks.propagate_reads
@@ -224,3 +260,11 @@ class ModuleLearning:
                     setattr(of_bias, name, getattr(s, name))
             self._complete(of_bias, p, self._reads[bias])
             self._learning[bias].update(self._own, of_bias)
+
+
+def _check_unchanged(call: LayerCall) -> None:
+    if call.x._version != call.version:
+        raise PlasticError(
+            f"what {call.layer.name} was called with was changed in place since, and is needed to "
+            "learn from; write a new tensor in its place"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from plastic_core.modules.lazy_events import LazyEvents, Term
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
+
+#: Why a layer cannot be taken yet.
+UNSHAPED: Final = "its shape is not known before the model was called once"
 
 
 class PlasticLayer:
@@ -28,7 +31,6 @@ class PlasticLayer:
         places: of its output in the last call, such as rows and columns; () for a single one.
         post: what z becomes the activity by, and what that is called; None while it is not known.
         is_output: whether the model returns z.
-        address: where its weights lie.
     """
 
     def __init__(self, name: str, module: Layer) -> None:
@@ -36,7 +38,8 @@ class PlasticLayer:
         self.places: tuple[int, ...] = ()
         self.post: tuple[str, Callable[[Tensor], Tensor]] | None = None
         self.is_output = False
-        self.address = module.weight.data_ptr()
+        self._learned = [one for one in module.parameters(recurse=False) if one.requires_grad]
+        self._addresses = [one.data_ptr() for one in self._learned]
 
     @staticmethod
     def fault(module: nn.Module) -> str | None:
@@ -49,7 +52,7 @@ class PlasticLayer:
         if weight is None:
             return "its weights are made of others, as those that are pruned or normalised"
         if isinstance(weight, nn.UninitializedParameter):
-            return "its shape is not known before the model was called once"
+            return UNSHAPED
         if not weight.requires_grad:
             return "it is frozen (requires_grad=False)"
         if not weight.is_contiguous():
@@ -66,20 +69,26 @@ class PlasticLayer:
         return None
 
     @property
+    def moved(self) -> bool:
+        """Whether what it learns lies elsewhere than it did."""
+        return [one.data_ptr() for one in self._learned] != self._addresses
+
+    @property
     def weight(self) -> Tensor:
         """W, ``[1, n_post, n_pre]``, a view of the layer's own."""
         return self.module.weight.detach().view(1, self.module.weight.shape[0], -1)
 
     @property
     def bias(self) -> Tensor | None:
-        """The bias, ``[1, n_post, 1]``, a view of the layer's own."""
+        """The bias, ``[1, n_post, 1]``, a view of the layer's own; None where it is frozen."""
         bias = self.module.bias
-        return None if bias is None else bias.detach().view(1, -1, 1)
+        learned = any(one is bias for one in self._learned)
+        return bias.detach().view(1, -1, 1) if bias is not None and learned else None
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What the rules change."""
-        return [*self.module.parameters(recurse=False)]
+        return self._learned
 
     def samples(self, x: Tensor) -> int:
         """Return the size of the mini-batch that it was called with."""

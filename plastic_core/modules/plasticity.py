@@ -26,6 +26,9 @@ _MOVED: Final = (
     "and precision first"
 )
 
+# In a state_dict, before the name of a theta.
+_THETA: Final = "theta."
+
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
@@ -91,6 +94,16 @@ class Plasticity:
     ) -> None:
         if reduction not in ("mean", "sum"):
             raise PlasticError(f"reduction = {reduction!r}: expected 'mean' or 'sum'")
+        if not isinstance(model, nn.Module):
+            raise PlasticError(f"model is a {type(model).__name__}; expected the nn.Module itself")
+        if not isinstance(loss, str):
+            raise PlasticError(
+                f"loss is a {type(loss).__name__}; expected the name of one, such as "
+                "'cross-entropy' or 'squared-error', which says what post of the output is"
+            )
+        for name, names in (("layers", layers), ("transforms", transforms)):
+            if isinstance(names, str):
+                raise PlasticError(f"{name} = {names!r}: expected a list of names: [{names!r}]")
         catalogue = Catalogue(tuple(plugins), rules=rules, transforms=transform_classes)
         self.layers = taken_layers(model, layers)
         taken = {id(parameter) for layer in self.layers for parameter in layer.parameters}
@@ -129,7 +142,15 @@ class Plasticity:
             PlasticError: the model was not called before, or was moved since.
         """
         if loss is not None:
-            loss.backward()  # type: ignore[no-untyped-call]
+            try:
+                loss.backward()  # type: ignore[no-untyped-call]
+            except BaseException as error:
+                self.forget()
+                if "second time" not in str(error):
+                    raise
+                raise PlasticError(
+                    "loss: its backward pass was taken already; write step() without it"
+                ) from None
         self._learning.step()
 
     def set_thetas(self, **thetas: float) -> None:
@@ -166,8 +187,10 @@ class Plasticity:
                 parameter.requires_grad_(True)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return feedback and states; the weights are the model's own."""
-        return {name: value.clone() for name, value in self._learning.kept.items()}
+        """Return feedback, states and thetas; the weights are the model's own."""
+        kept = {name: value.clone() for name, value in self._learning.kept.items()}
+        thetas = {name: torch.tensor(one, dtype=torch.float64) for name, one in self.thetas.items()}
+        return kept | {f"{_THETA}{name}": theta for name, theta in thetas.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take up what `state_dict` returned.
@@ -175,15 +198,28 @@ class Plasticity:
         Raises:
             PlasticError: it is of other rules or layers.
         """
-        own = self._learning.kept
+        own = self.state_dict()
         shapes = ({name: one.shape for name, one in of.items()} for of in (own, state))
         if len({str(sorted(one.items())) for one in shapes}) > 1:
             raise PlasticError(
                 f"this state has {listing(state)}, and these rules have {listing(own)}, or they "
                 "have other shapes; load it with the same rules, layers and model"
             )
-        for name, value in own.items():
+        for name, value in self._learning.kept.items():
             value.copy_(state[name])
+        for name in self.thetas:
+            self._learning.set_theta(name, state[f"{_THETA}{name}"].item())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be pickled or copied, which would part it from its model.
+
+        Raises:
+            PlasticError: always.
+        """
+        raise PlasticError(
+            "Plasticity is tied to its model, and cannot be copied or pickled; make a new one for "
+            "a copy of the model, and keep state_dict() of both"
+        )
 
     def __repr__(self) -> str:
         """Say which layers learn by what, what post is, and what is left alone."""
@@ -202,7 +238,7 @@ class Plasticity:
             # a copy of the model has copies of the hooks, and learns nothing here
             if not torch.is_grad_enabled() or module is not layer.module:
                 return None
-            if layer.module.weight.data_ptr() != layer.address:
+            if layer.moved:
                 raise PlasticError(_MOVED)
             x = args[0] if args else kwargs["input"]
             if not z.numel():
@@ -219,8 +255,9 @@ class Plasticity:
             call = LayerCall(layer, x.detach(), z.detach(), x._version)
             out: Tensor = Sent.apply(x, self._anchor, self._learning.came_back, call)  # type: ignore[no-untyped-call]
             self._nodes[out.grad_fn] = layer
-            if not self._learning.of_errors:
-                self._learning.take(call, None)
+            # a checkpoint calls it again in its backward pass
+            if not self._learning.of_errors and torch._C._current_graph_task_id() == -1:
+                self._learning.take(call)
             return out
 
         return _uncompiled(called)

@@ -9,7 +9,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.modules.plastic_layer import PlasticLayer
+from plastic_core.modules.plastic_layer import UNSHAPED, PlasticLayer
 
 #: Layers that learn already.
 TAKEN: Final[weakref.WeakSet[nn.Module]] = weakref.WeakSet()
@@ -31,6 +31,9 @@ def taken_layers(model: nn.Module, names: Sequence[str] | None) -> list[PlasticL
     taken = [name for name, module in modules.items() if module in TAKEN]
     if names is None and taken:
         raise PlasticError(f"layers: '{taken[0]}' cannot be taken: {faults[taken[0]]}")
+    lazy = [name for name, fault in faults.items() if fault == UNSHAPED]
+    if names is None and lazy:
+        raise PlasticError(f"layers: '{lazy[0]}' cannot be taken: {UNSHAPED}; call it once before")
     chosen = {name: modules[name] for name in possible if names is None or name in names}
     if not chosen:
         raise PlasticError(

@@ -33,6 +33,7 @@ class Parent:
         labels: what its classes are called, in their order; nothing where it predicts numbers.
         data: what its record says of data in a file, or that were scaled.
         diverged: the seeds of the networks that did.
+        predicts: "classes" or "numbers"; None in records of before.
     """
 
     folder: Path
@@ -42,6 +43,22 @@ class Parent:
     labels: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     diverged: tuple[int, ...] = ()
+    predicts: str | None = None
+
+    def answers_differ(self, predicts: str, labels: Sequence[str], target: Sequence[str]) -> bool:
+        """Return whether other things are predicted, as far as its record says what.
+
+        Args:
+            predicts: "classes" or "numbers".
+            labels: what the classes are called.
+            target: what the columns are called that hold what is to be predicted.
+        """
+        if self.predicts is None or self.predicts != predicts:
+            return self.predicts is not None
+        if predicts == "classes":
+            return bool(self.labels) and tuple(labels) != self.labels
+        before = tuple(self.data.get("target", ()))
+        return bool(before and target) and tuple(target) != before
 
     def rows(self, seeds: Sequence[int]) -> list[int]:
         """Return where the networks of some seeds stand in the file.
@@ -93,7 +110,7 @@ def read_parent(folder: Path) -> Parent:
             f"--from {folder}: {WEIGHTS_FILE} cannot be read ({reason_of(error)}); repeat the run "
             "with --save-weights"
         ) from None
-    return Parent(folder, seeds, samples, digest, labels, data, diverged)
+    return Parent(folder, seeds, samples, digest, labels, data, diverged, record.get("predicts"))
 
 
 def _labels_of(record: Any) -> tuple[str, ...]:

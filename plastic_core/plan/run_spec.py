@@ -19,6 +19,8 @@ OWN_DATA: Final = "own-data"
 
 def _names(value: Any) -> Any:
     """Accept names as text, separated by commas; one that holds a comma stands in quotes."""
+    if isinstance(value, int) and not isinstance(value, bool):  # a column may be called 0
+        return (str(value),)
     return tuple(next(csv.reader([value]), ())) if isinstance(value, str) else value
 
 
@@ -113,7 +115,10 @@ class RunSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _task_of_data(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("data") and "task" not in given:
+        own = isinstance(given, dict) and (
+            given.get("data") or given.get("target") not in (None, ())
+        )
+        if own and "task" not in given:
             return {**given, "task": OWN_DATA}
         return given
 

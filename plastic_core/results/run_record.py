@@ -171,6 +171,7 @@ class DataRecord(BaseModel):
         target: what is predicted, by name.
         scaling: of the inputs; None where they are as they were.
         target_scaling: of numbers to predict; outputs are of that scale.
+        shape: of a point, such as that of an image; nothing where they are lists of numbers.
     """
 
     file: str
@@ -179,6 +180,7 @@ class DataRecord(BaseModel):
     target: tuple[str, ...] = ()
     scaling: Scaling | None = None
     target_scaling: Scaling | None = None
+    shape: tuple[int, ...] = ()
 
 
 class RunRecord(BaseModel):

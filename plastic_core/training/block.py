@@ -79,7 +79,9 @@ class Block:
         self.curves = Curves.empty(len(replicas), self._steps(plan), plan.score.name)
         seen = 0
         if plan.parent is not None:
-            self.notes.extend(inherit(self.parameters, plan.parent, _labels_of(dataset)))
+            predicts = "classes" if dataset.classes else "numbers"
+            others = plan.parent.answers_differ(predicts, _labels_of(dataset), spec.target)
+            self.notes.extend(inherit(self.parameters, plan.parent, others))
             seen = plan.parent.samples
         thetas = {
             name: torch.tensor(

@@ -134,7 +134,7 @@ def _read(
         return _read_npy_pair(place, target)
     with open_file(place, MOST_BYTES) as file:
         if kind == ".npz":
-            return _read_npz(file, target)
+            return _read_npz(file, target, labelled)
         from plastic_core.training.tables import read_csv, read_parquet
 
         return (read_csv if kind == ".csv" else read_parquet)(file, target, labelled, columns)
@@ -177,7 +177,7 @@ def check_numbers(inputs: NDArray[Any], columns: Sequence[str] = ()) -> None:
     )
 
 
-def _read_npz(file: IO[bytes], target: tuple[str, ...]) -> DataFile:
+def _read_npz(file: IO[bytes], target: tuple[str, ...], labelled: bool) -> DataFile:
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         total = sum(info.file_size for info in members.values())
@@ -193,7 +193,10 @@ def _read_npz(file: IO[bytes], target: tuple[str, ...]) -> DataFile:
             if set(names) <= arrays.keys() and not target:
                 x, y, held_out_x, held_out_y = map(read, names)
                 return DataFile(x, y, held_out=(held_out_x, held_out_y))
-        points, labels = _pair(tuple(arrays), target)
+        asked = target if labelled or {*target} <= arrays.keys() else ()
+        points, labels = _pair(tuple(arrays), asked)
+        if asked != target:  # what stands there is not what was learned
+            labels = None
         return DataFile(read(points), None if labels is None else read(labels))
 
 

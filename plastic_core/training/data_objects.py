@@ -43,7 +43,9 @@ def _points_of(data: Any, target: Sequence[str]) -> DataFile:
             raise PlasticError(
                 f"data: is a {type(data).__name__} of {len(data)}; expected a pair (X, y)"
             )
-        return DataFile(data[0], data[1])
+        named = hasattr(data[0], "columns") and hasattr(data[0], "iloc")
+        columns = tuple(map(str, data[0].columns)) if named else ()
+        return DataFile(data[0], data[1], columns)
     if isinstance(data, Mapping) and {"data", "target"} <= {*data}:
         return _of_bunch(data)
     if hasattr(data, "data_vars"):

@@ -19,6 +19,9 @@ _SUFFIXES: Final = (
 )
 _GREY: Final = ("1", "L")
 
+# What folders are called that hold the classes once to train on, and once to be held out.
+_SPLITS: Final = ({"train", "test"}, {"train", "val"})
+
 # Modes of 8 bits whose colours Pillow converts.
 _CONVERTED: Final = ("P", "RGBA", "LA", "CMYK", "YCbCr")
 
@@ -31,13 +34,16 @@ def read_images(folder: Path, labelled: bool = True) -> DataFile:
     """Return images with pixels from 0 to 1, grey ones as ``[N, H, W]``, others ``[N, 3, H, W]``.
 
     Args:
-        folder: its folders are the classes; or it holds images themselves.
+        folder: its folders are the classes; or they are train and test (or val), which hold the
+            classes each; or it holds images itself.
         labelled: whether there must be classes.
 
     Raises:
         ValueError: there are not two classes, an image cannot be read, or two differ in size.
     """
     classes = sorted(one for one in folder.iterdir() if one.is_dir() and one.name[:1] != ".")
+    if {one.name.lower() for one in classes} in _SPLITS and not any(map(_images_in, classes)):
+        return _split(folder, classes)
     if not labelled and not classes:
         classes = [folder]
     elif len(classes) < 2:
@@ -45,10 +51,12 @@ def read_images(folder: Path, labelled: bool = True) -> DataFile:
             f"is a folder with {len(classes)} folders in it; expected one of images for each "
             "class, two at least"
         )
+    if strange := [one for one in folder.rglob("*") if not _is_text(one.name)]:
+        raise ValueError(f"the name {strange[0].name!a} in it is no text in UTF-8; rename it")
     files, left_out = list[tuple[Path, str]](), list[str]()
     for one in classes:
         beside = sorted(file for file in one.iterdir() if file.name[:1] != ".")
-        images = [file for file in beside if file.suffix.lower() in _SUFFIXES]
+        images = _images_in(one)
         if not images:
             raise ValueError(
                 f"the folder {one.name!r} holds no image ({listed(_SUFFIXES)}); name the folder "
@@ -65,6 +73,37 @@ def read_images(folder: Path, labelled: bool = True) -> DataFile:
     labels = None if classes == [folder] else np.array([name for _, name in files])
     names = tuple(str(file.relative_to(folder)) for file, _ in files)
     return DataFile(pixels, labels, notes=tuple(notes), names=names)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.iterdir() if file.name[:1] != ".")
+    return [file for file in files if file.suffix.lower() in _SUFFIXES]
+
+
+def _split(folder: Path, parts: list[Path]) -> DataFile:
+    """Return the images of FOLDER/train/CLASS, and those of the other part as held out."""
+    first, other = sorted(parts, key=lambda one: one.name.lower() != "train")
+    train, held_out = read_images(first), read_images(other)
+    names = [
+        f"{part.name}/{name}"
+        for part, of in ((first, train), (other, held_out))
+        for name in of.names
+    ]
+    return DataFile(
+        train.inputs,
+        train.labels,
+        held_out=(held_out.inputs, held_out.labels),
+        notes=(f"held out are the images in {folder / other.name}", *train.notes, *held_out.notes),
+        names=tuple(names),
+    )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _pixels(folder: Path, files: list[Path], notes: list[str]) -> Any:

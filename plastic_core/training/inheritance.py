@@ -8,17 +8,17 @@ from plastic_core.plan.parent import WEIGHTS_FILE, Parent
 from plastic_core.results.tensor_file import read_tensors
 
 
-def inherit(parameters: Parameters, parent: Parent, labels: tuple[str, ...]) -> list[str]:
+def inherit(parameters: Parameters, parent: Parent, others: bool) -> list[str]:
     """Put the parent's weights, feedback and states in place of new ones, by seed and name.
 
     What the parent does not have, or has of another shape, begins anew; the last layer does where
-    there are other classes.
+    something else is predicted.
 
     Args:
         parameters: of new networks.
         parent: the run.
-        labels: what the classes are called now; of others than the parent's the last layer, and
-            its biases, begin anew.
+        others: whether other classes or numbers are predicted, so that the last layer and its
+            biases begin anew.
 
     Returns:
         What is to be noted.
@@ -30,8 +30,7 @@ def inherit(parameters: Parameters, parent: Parent, labels: tuple[str, ...]) -> 
     stored = read_tensors(parent.folder / WEIGHTS_FILE)
     anew, rounded = [], False
     depth = len(parameters.weights) - len(parameters.biased)
-    other = labels != parent.labels and bool(labels and parent.labels)
-    last = (f"weight.{depth}", f"bias.{depth}") if other else ()
+    last = (f"weight.{depth}", f"bias.{depth}") if others else ()
     for name, tensor in parameters.named().items():
         there = stored.get(name)
         if name in last or there is None or there.shape != (len(parent.seeds), *tensor.shape[1:]):
@@ -47,7 +46,7 @@ def inherit(parameters: Parameters, parent: Parent, labels: tuple[str, ...]) -> 
         )
     notes = [f"begun with the networks of {parent.folder}, after {parent.samples:,} points"]
     if anew:
-        why = "of other classes, not there, or of another shape"
+        why = "of something else that is predicted, not there, or of another shape"
         notes.append(f"begun anew, being {why} in {parent.folder}: {', '.join(anew)}")
     if diverged := [seed for seed in parameters.seeds if seed in parent.diverged]:
         seeds = ", ".join(map(str, diverged))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import warnings
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,14 +54,26 @@ def read_csv(
     check_names(names, target, labelled)
     file.seek(0)
     try:
-        frame = pandas.read_csv(
-            file, names=names, header=0, encoding="utf-8-sig", low_memory=False, memory_map=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # of fields that are lost
+            frame = pandas.read_csv(
+                file,
+                names=names,
+                header=0,
+                index_col=False,
+                encoding="utf-8-sig",
+                low_memory=False,
+                memory_map=False,
+            )
     except UnicodeDecodeError as error:
         raise _no_text(error) from None
     except pandas.errors.ParserError as error:
         reason = str(error).strip().rpartition("C error: ")[2]
         raise ValueError(f"is no table: {reason}") from None
+    except pandas.errors.ParserWarning:
+        raise ValueError(
+            f"is no table: the first line names {len(names)} columns, and another line has more"
+        ) from None
     return of_frame(frame, target, labelled, columns=columns)
 
 
@@ -120,7 +134,8 @@ def read_parquet(
         types = importlib.import_module("pyarrow").types
     except ImportError:
         raise ValueError(f"{_PYARROW} .csv") from None
-    table = parquet.ParquetFile(file)
+    # texts that stand in many rows are kept once, and so cannot unpack to more than the file says
+    table = parquet.ParquetFile(file, read_dictionary=[*target])
     schema, metadata = table.schema_arrow, table.metadata
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
     held = sum(group.total_byte_size for group in groups)
@@ -130,11 +145,14 @@ def read_parquet(
     left_out = [name for name in schema.names if name.startswith(_INDEX)]
     names = [name for name in schema.names if name not in left_out]
     check_names(names, target, labelled)
+    others = []
     for field in schema:
         plain = types.is_integer(field.type) or types.is_floating(field.type)
         skipped = field.name in (*target, *left_out) or (columns and field.name not in columns)
         if not (plain or types.is_boolean(field.type) or skipped):
-            raise ValueError(f"the column {field.name!r} holds {field.type}; {_CODE_IT}")
+            others.append(f"{field.name!r} holds {field.type}")
+    if others:
+        raise ValueError(f"the column {listed(others)}; {_CODE_IT}")
     frame = table.read(columns=names, use_pandas_metadata=False).to_pandas(ignore_metadata=True)
     notes = [f"the rows' own labels, {name}, were left out" for name in left_out]
     return of_frame(frame, target, labelled, notes, columns)
@@ -173,7 +191,10 @@ def check_names(names: Sequence[str], target: Sequence[str], labelled: bool) -> 
     """
     for place, name in enumerate(names):
         if not name:
-            raise ValueError(f"column {place + 1} has no name; the first line must name each")
+            raise ValueError(
+                f"column {place + 1} has no name; name it in the first line, or leave it out: "
+                "pandas writes no index by to_csv(index=False)"
+            )
         if name in names[:place]:
             raise ValueError(f"two columns are called {name!r}; give each a name of its own")
     missing = [name for name in target if name not in names]
@@ -189,7 +210,7 @@ def check_names(names: Sequence[str], target: Sequence[str], labelled: bool) -> 
         )
     if labelled and not target:
         raise ValueError(
-            f"say which column is to be predicted, by --target NAME; the columns are "
+            "say which column is to be predicted, by target (--target NAME); the columns are "
             f"{listed(names)}"
         )
 
@@ -221,13 +242,19 @@ def of_frame(
             notes = [*notes, f"left out, for the networks do not know them: {listed(others)}"]
         features = [*columns]
     series = {name: frame.iloc[:, place] for place, name in enumerate(names)}
-    for name in features:
-        if series[name].dtype.kind not in "biuf":
-            raise ValueError(f"the column {name!r} holds {_text_in(series[name])}; {_CODE_IT}")
+    if wrong := [name for name in features if series[name].dtype.kind not in "biuf"]:
+        also = f"; and so do {listed(list(map(repr, wrong[1:])))}" if wrong[1:] else ""
+        raise ValueError(
+            f"the column {wrong[0]!r} holds {_text_in(series[wrong[0]])}{also}; {_CODE_IT}"
+        )
     inputs = np.empty((len(frame), len(features)))
     for place, name in enumerate(features):
         inputs[:, place] = series[name].to_numpy(np.float64, na_value=np.nan)
     known = [name for name in target if name in series]
+    empty = [name for name in known if series[name].isna().any()]
+    if empty and not labelled:  # points that are to be predicted, as most are
+        notes = [*notes, f"nothing is compared, for {listed(empty)} is empty in some points"]
+        known = []
     for name in known:
         missing = np.flatnonzero(series[name].isna().to_numpy())
         if len(missing):
@@ -238,6 +265,8 @@ def of_frame(
     labels: NDArray[Any] | None = None
     if len(known) == 1:
         labels = series[known[0]].to_numpy()
+        if labels.dtype == object and all(isinstance(one, Decimal) for one in labels):
+            labels = labels.astype(np.float64)
     elif known:
         for name in known:
             if series[name].dtype.kind not in "biuf":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -21,40 +21,13 @@ from plastic_core.plan.parent import Parent
 from plastic_core.plan.plan import Plan, call_task, network_of
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
-from plastic_core.results.run_record import DataRecord
-from plastic_core.results.scaling import Scaling
-from plastic_core.results.sources import digest_of
-from plastic_core.training import datasets
-from plastic_core.training.data_doubts import doubts
+from plastic_core.training import arrays, datasets
 from plastic_core.training.data_file import DataFile, listed, read_table
 from plastic_core.training.data_objects import points_of
-
-# Labels that a note names; the record holds all of them.
-_NAMED: Final = 10
+from plastic_core.training.loaded_data import Loaded, finished
 
 # The loss of numbers that are handed over, unless another is asked for.
 _REGRESSION: Final = "squared-error"
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Data as networks are trained on them.
-
-    Attributes:
-        dataset: split and scaled.
-        digest: of it.
-        where: what messages call it.
-        record: what the record of a run says of data that no task has loaded as they are.
-        follow: whether the first and last layer of a network follow it.
-        notes: what is odd about it, or was decided.
-    """
-
-    dataset: Dataset
-    digest: str
-    where: str
-    record: DataRecord | None
-    follow: bool
-    notes: tuple[str, ...]
 
 
 _KEPT: Final[dict[Any, Loaded]] = {}
@@ -149,11 +122,13 @@ class Source:
                 "--data FILE"
             )
         options = plan.options.model_dump_json()
-        key = (plan.task_entry.qualified, options, self.folder, spec.scale, _key_of(plan.parent))
+        # the class itself, for one that was edited or defined anew is another
+        task = plan.task_entry.plugin
+        key = (task, options, self.folder, spec.scale, _key_of(plan.parent))
         if key not in _KEPT:
             dataset = _of_task(plan, self.folder)
             where = f"the data of {plan.task_entry.name}"
-            _keep(key, _finished(dataset, where, spec, None, plan.parent))
+            _keep(key, finished(dataset, where, spec, None, plan.parent))
         return _KEPT[key]
 
     def _given(self, spec: RunSpec, in_steps: bool, parent: Parent | None = None) -> Loaded:
@@ -177,18 +152,19 @@ class Source:
                 where = f"the data of {spec.data}"
             try:
                 points = _in_order(points, parent)
-                dataset = datasets.split_arrays(
+                dataset = arrays.split_arrays(
                     (points.inputs, points.labels),
                     in_steps,
                     spec.target_kind,
                     points.held_out,
                     () if parent is None else parent.labels,
+                    exact=spec.scale != "none",
                 )
             except PlasticError as error:
                 if self.handed_over:
                     raise
                 raise PlasticError(f"{spec.data}: {str(error).removeprefix('data: ')}") from None
-            _keep(key, _finished(dataset, where, spec, points, parent), kept)
+            _keep(key, finished(dataset, where, spec, points, parent), kept)
         return kept[key]
 
 
@@ -204,7 +180,7 @@ def _state_of(path: str) -> tuple[Any, ...]:
     files = [place]
     with contextlib.suppress(OSError, ValueError):  # said where it is read
         if place.is_dir():
-            files = sorted(place.glob("*/*"))
+            files = sorted(place.rglob("*"))
         elif place.suffix == ".npy":  # the y lies beside it
             files = sorted(place.parent.glob("*.npy"))
         found = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
@@ -242,86 +218,6 @@ def _in_order(points: DataFile, parent: Parent | None) -> DataFile:
     if others:
         note += f"; left out: {listed(others)}"
     return replace(points, inputs=inputs, columns=columns, notes=(*points.notes, note))
-
-
-def _finished(
-    dataset: Dataset, where: str, spec: RunSpec, points: DataFile | None, parent: Parent | None
-) -> Loaded:
-    """Return data checked and scaled, with what is to be said of them.
-
-    Args:
-        dataset: split.
-        where: what messages call it.
-        spec: of the run.
-        points: what was read or handed over; None for those of a task.
-        parent: the run whose networks learn on.
-
-    Raises:
-        PlasticError: they are not as they must be.
-    """
-    datasets.check_dataset(dataset, where)
-    notes, columns = list[str](), () if points is None else points.columns
-    if points is not None:
-        notes += [*points.notes, *doubts(dataset, spec, columns)]
-        if not spec.data:
-            notes.insert(0, "trained on data handed over, which this record does not hold")
-    scaling = targets = None
-    if spec.scale != "none":
-        before = {} if parent is None else parent.data
-        dataset, scaling, targets = _scaled(dataset, spec.scale, before)
-        if parent is not None and before.get("scaling") == scaling.model_dump():
-            notes.append(f"scaled as the points of {parent.folder} were")
-        datasets.check_dataset(dataset, f"{where}, scaled")
-    if dataset.names:
-        shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)
-        notes.append(f"the labels {shown} are the classes 0 to {dataset.classes - 1}")
-    empty = sorted({*range(dataset.classes)} - {*np.unique(dataset.labels).tolist()})
-    if empty:
-        notes.append(f"no training point is of the classes {', '.join(map(str, empty))}")
-    digest = digest_of(dataset)
-    record = None
-    if points is not None or scaling is not None:
-        record = DataRecord(
-            file=spec.data,
-            digest=digest,
-            columns=columns,
-            target=spec.target,
-            scaling=scaling,
-            target_scaling=targets,
-        )
-    return Loaded(dataset, digest, where, record, points is not None, tuple(notes))
-
-
-def _scaled(
-    data: Dataset, way: Literal["unit", "standard"], before: Mapping[str, Any]
-) -> tuple[Dataset, Scaling, Scaling | None]:
-    """Return data scaled by their training points: columns each by itself, pixels all alike.
-
-    Networks that learn on have been scaled for before, where it was in the same way.
-    """
-
-    def fitted(points: Any, columns: int, kept: Any) -> Scaling:
-        if kept and kept["way"] == way and len(kept["shift"]) == columns:
-            return Scaling(**kept)
-        return Scaling.fitted(points, way, columns)
-
-    inputs = data.inputs.shape[1]
-    columns = inputs // data.steps if data.steps else 1 if data.shape else inputs
-    scaling = fitted(data.inputs, columns, before.get("scaling"))
-    data = replace(
-        data,
-        inputs=scaling.apply(data.inputs),
-        held_out_inputs=scaling.apply(data.held_out_inputs),
-    )
-    if data.classes:
-        return data, scaling, None
-    targets = fitted(data.labels, data.outputs, before.get("target_scaling"))
-    data = replace(
-        data,
-        labels=targets.apply(data.labels),
-        held_out_labels=targets.apply(data.held_out_labels),
-    )
-    return data, scaling, targets
 
 
 def _following(plan: Plan, loaded: Loaded, notes: list[str]) -> AnyNetwork:

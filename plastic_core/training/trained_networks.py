@@ -20,7 +20,7 @@ from plastic_core.networks.parameters import Parameters, add_states, add_thetas,
 from plastic_core.plan.plan import Plan
 from plastic_core.results.run_record import DataRecord
 from plastic_core.results.tensor_file import copy_stored, read_tensors
-from plastic_core.training.datasets import read_points
+from plastic_core.training.arrays import read_points
 
 
 class TrainedNetworks:
@@ -144,14 +144,16 @@ class TrainedNetworks:
         """Yield the activities of one network after the other."""
         columns = () if self.data is None else self.data.columns
         if columns and hasattr(points, "columns"):
-            if missing := [name for name in columns if name not in points.columns]:
+            frame: Any = points
+            there = {str(name): place for place, name in enumerate(frame.columns)}
+            if missing := [name for name in columns if name not in there]:
                 raise PlasticError(
                     f"data: there is no column {', '.join(map(repr, missing))}, which these "
                     "networks take"
                 )
-            frame: Any = points
-            points = frame[[*columns]]
-        inputs: NDArray[Any] = read_points(points, self.plan.network)
+            points = frame.iloc[:, [there[name] for name in columns]]
+        shape = () if self.data is None else self.data.shape
+        inputs: NDArray[Any] = read_points(points, self.plan.network, shape)
         weight = self.parameters.weights[0]
         if self.data is not None and self.data.scaling is not None:
             inputs = self.data.scaling.apply(inputs)

@@ -86,7 +86,7 @@ class Stream(torch.utils.data.IterableDataset):
         (
             WINE,
             (),
-            "the DataFrame: say which column is to be predicted, by --target NAME; the columns are "
+            "the DataFrame: say which column is to be predicted, by target (--target NAME); the columns are "
             + ", ".join(WINE.columns),
         ),
         (

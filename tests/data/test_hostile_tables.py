@@ -31,7 +31,7 @@ CASES = {
         text(CSV),
         "data.csv",
         (),
-        "say which column is to be predicted, by --target NAME; the columns are a, b, kind",
+        "say which column is to be predicted, by target (--target NAME); the columns are a, b, kind",
     ),
     "csv with another target": (
         text(CSV),
@@ -136,7 +136,8 @@ CASES = {
         text(CSV.replace("a,b", "a,")),
         "data.csv",
         KIND,
-        "column 2 has no name; the first line must name each",
+        "column 2 has no name; name it in the first line, or leave it out: pandas writes no index "
+        "by to_csv(index=False)",
     ),
     "csv without names": (
         text("1,2,0\n3,4,1\n"),

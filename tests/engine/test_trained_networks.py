@@ -126,8 +126,8 @@ def test_what_does_not_fit_begins_anew(tmp_path, digits):
     second = run(spec, data=(points, np.array(list("abc"))[labels % 3]))
     here = tmp_path / "first"
     assert (
-        f"begun anew, being of other classes, not there, or of another shape in {here}: weight.5, "
-        "feedback.1, feedback.2, feedback.3, feedback.4, feedback.5"
+        f"begun anew, being of something else that is predicted, not there, or of another "
+        f"shape in {here}: weight.5, feedback.1, feedback.2, feedback.3, feedback.4, feedback.5"
     ) in second.summary["notes"]
     for layer in range(1, 5):
         name = f"weight.{layer}"
@@ -373,7 +373,7 @@ EXPORTS = {
     "no module": (
         ["--to", 'my "network".safetensors', "--seed", "0"],
         '--to my "network".safetensors: beside it comes a module of the same name, and \'my '
-        '"network"\' is none that Python imports; write letters, digits and underscores',
+        "\"network\"' is none that Python imports, or another's; write letters, digits and underscores",
     ),
     "no such folder": (
         ["--to", "no/such/n.pt2", "--seed", "0"],

@@ -74,3 +74,31 @@ def test_branches_are_found_when_they_are_called():
         "tanh",
         "what squared-error makes of it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("layers", "post"),
+    [
+        ([nn.Linear(3, 4), nn.Mish(), nn.Linear(4, 2)], "mish"),
+        ([nn.Linear(3, 4), nn.CELU(0.5), nn.Linear(4, 2)], "celu"),
+        ([nn.Linear(3, 4), nn.Softshrink(0.2), nn.Linear(4, 2)], "softshrink"),
+        ([nn.Conv1d(1, 4, 2), nn.Flatten(), nn.ReLU(), nn.Linear(8, 2)], "relu"),
+        ([nn.Linear(3, 4), nn.Softsign(), nn.Linear(4, 2)], "what the layer gives, for no"),
+    ],
+)
+def test_more_activation_functions_are_found(layers, post):
+    model = nn.Sequential(*layers)
+    plasticity = Plasticity(model, "oja")
+    model(torch.rand(5, 3) if isinstance(layers[0], nn.Linear) else torch.rand(5, 1, 3))
+    name, _ = plasticity.layers[0].post
+    assert name.startswith(post)
+
+
+def test_hooks_of_others_hide_nothing():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 6), nn.Flatten())
+    plasticity = Plasticity(model, "0.1*bp + 0.01*oja")
+    for layer in model:
+        layer.register_full_backward_hook(lambda *given: None)
+    plasticity.step(model(torch.rand(5, 3, requires_grad=True)).square().mean())
+    assert plasticity.layers[0].post[0] == "relu"
+    assert plasticity.layers[1].post[0] == "what cross-entropy makes of it"

@@ -85,11 +85,13 @@ MODULES = {
 @pytest.mark.parametrize(("module", "fault"), MODULES.values(), ids=MODULES)
 def test_layers_that_cannot_be_taken(module, fault):
     model = nn.Sequential(module, nn.Linear(3, 2))
-    assert [one.name for one in Plasticity(model, "bp").layers] == ["1"]
+    if not isinstance(module, nn.LazyLinear):  # which waits for the first call
+        assert [one.name for one in Plasticity(model, "bp").layers] == ["1"]
     with pytest.raises(PlasticError) as caught:
         Plasticity(model, "bp", layers=["0"])
     assert str(caught.value) == f"layers: '0' cannot be taken: {fault}"
-    with pytest.raises(PlasticError, match=r"^the model has no linear or convolutional layer that"):
+    none = r"^the model has no linear or convolutional layer that|.*; call it once before$"
+    with pytest.raises(PlasticError, match=none):
         Plasticity(nn.Sequential(module), "bp")
 
 
@@ -172,5 +174,6 @@ def test_mini_batches_of_two_sizes_in_a_step():
     model = nn.Sequential(nn.Linear(3, 2))
     plasticity = Plasticity(model, "bp")
     loss = model(torch.rand(2, 3)).sum() + model(torch.rand(4, 3)).sum()
-    with pytest.raises(PlasticError, match=r"^layer 1 was called with mini-batches of different"):
+    with pytest.raises(PlasticError, match=r"^0 was called with mini-batches of different"):
         plasticity.step(loss)
+    plasticity.step(model(torch.rand(2, 3)).sum())  # nothing of the others is left

@@ -27,7 +27,7 @@ from plastic_core.plan.plan import Plan, call_task, make_plan
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.environment import environment
 from plastic_core.results.sources import digest_of, sources_of
-from plastic_core.training import datasets, machine
+from plastic_core.training import arrays, datasets, machine
 from plastic_core.training.task_data import shape_of, with_image
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _given(plan: Plan, data: tuple[Any, Any]) -> tuple[Dataset, Plan]:
     """Return points handed over, divided as the options say, and the plan that fits them."""
     options = plan.options
     assert isinstance(options, FewShotOptions)
-    inputs, labels, names = datasets.read_arrays(data)
+    inputs, labels, names = arrays.read_arrays(data)
     if not names:
         raise PlasticError("data: y holds numbers; episodes are of classes: give labels [N]")
     divided = divide(inputs.astype(np.float32), labels, len(names), options)
