@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -21,6 +20,7 @@ from plastic_core.probes.camera import Camera
 from plastic_core.probes.probing import Probing
 from plastic_core.results.curves import Curves, evaluation_steps
 from plastic_core.training import datasets
+from plastic_core.training.evaluator import Evaluator
 from plastic_core.training.inheritance import inherit
 from plastic_core.training.readout import Readout
 from plastic_core.training.trained_networks import hooks_of
@@ -103,22 +103,26 @@ class Block:
 
     def train(self, on_point: Callable[[Curves], Any]) -> None:
         """Train from the first point of the curves that is not measured yet to the last."""
-        with self._readout or contextlib.nullcontext():
-            train(
-                self.chosen.backend,
-                self.parameters,
-                self._order,
-                self._batch_size,
-                self._held_out,
-                self._loss,
-                self.curves,
-                self._groups,
-                self._at_once,
-                on_point,
-                self._probing,
-                self._set_thetas,
-                self._readout,
-            )
+        evaluator = Evaluator(
+            self.chosen.backend,
+            self._held_out,
+            self._loss,
+            self._groups,
+            self._at_once,
+            self._probing,
+            self._readout,
+        )
+        train(
+            self.chosen.backend,
+            self.parameters,
+            self._order,
+            self._batch_size,
+            self.curves,
+            range(len(self.curves.steps)),
+            evaluator,
+            on_point,
+            self._set_thetas,
+        )
 
     def _set_thetas(self, updates: int) -> None:
         """Let evaluations and probes see the thetas after so many updates."""
