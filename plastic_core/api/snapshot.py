@@ -5,6 +5,7 @@ It loads no torch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,7 +101,10 @@ class Snapshot:
             it sees patches, of the image where it sees all of one; one row where that is no image.
         feedback_kind: "layer" (a B for each layer), "output" (from the output to each layer), or
             None where no rule has feedback matrices.
+        all_targets: of all M points, ``[M, n_L]``.
         subject: gives what is copied or computed; read the properties in its place.
+        parts: places among the M points of those that stages of the run train on, by their
+            classes, such as "0-4"; nothing where all train on all points.
     """
 
     network: AnyNetwork
@@ -110,7 +114,9 @@ class Snapshot:
     targets: Tensor
     field: tuple[int, int, int]
     feedback_kind: Literal["layer", "output"] | None
+    all_targets: Tensor
     subject: Subject
+    parts: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def evaluated(self) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -66,12 +67,21 @@ class RunView:
             f"task {self._spec.task}: network {shape}, {network['activation']}, {network['init']}"
             + (f", {network['loss']}" if "loss" in network else ""),
             *(
-                f"rule {r.name}: {_theta(r)} ({r.origin})"
-                + _layers(r.layers, record["layers"])
-                + "".join(
-                    f", {names[i - 1]} {r.shown(o.name)}" for o in r.by_layer for i in o.layers
+                line
+                for place, stage in enumerate(self._plan.each)
+                for line in (
+                    *self._stage_line(place),
+                    *(
+                        f"rule {r.name}: {_theta(r)} ({r.origin})"
+                        + _layers(r.layers, record["layers"])
+                        + "".join(
+                            f", {names[i - 1]} {r.shown(o.name)}"
+                            for o in r.by_layer
+                            for i in o.layers
+                        )
+                        for r in stage.rules
+                    ),
                 )
-                for r in self._plan.rules
             ),
             *(
                 f"transform {t['name']}"
@@ -87,6 +97,12 @@ class RunView:
         if self._plan.circuit.shared:
             print_layers(layer_table(self._plan.circuit), self._console)
         self._progress.start()
+
+    def _stage_line(self, place: int) -> Iterator[str]:
+        if self._spec.stages:
+            stage = self._plan.spec.stages[place]
+            points = f" of {stage.classes}" if stage.classes else ""
+            yield f"stage {place + 1}: {stage.samples:,} points{points}"
 
     def show_point(self, curves: Curves) -> None:
         """Show the state after an evaluation."""

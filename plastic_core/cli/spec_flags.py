@@ -25,7 +25,7 @@ from plastic_core.plugins.catalogue import Catalogue
 COLLECTED = {"options", "settings", "transforms", "probes", "plugins"}
 
 # Fields whose flag is a word that Python keeps for itself.
-_FLAGS = {"parent": "--from"}
+_FLAGS = {"parent": "--from", "stages": "--stage"}
 
 
 def attach(
@@ -86,7 +86,7 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
         if field in skip:
             continue
         kind: Any = bool if info.annotation is bool else str
-        if info.annotation == tuple[str, ...]:  # may be repeated
+        if getattr(info.annotation, "__origin__", None) is tuple:  # may be repeated
             kind = list[str]
         parameter = Parameter(
             name=_FLAGS.get(field),
@@ -121,7 +121,8 @@ def given_of(flags: Any) -> dict[str, Any]:
     if flags is None:
         return {}
     found = {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
-    return {k: ",".join(v) if isinstance(v, list) else v for k, v in found.items()}
+    joined = ("target",)  # names that may stand in one text too
+    return {k: ",".join(v) if k in joined else v for k, v in found.items()}
 
 
 def merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:

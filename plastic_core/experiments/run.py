@@ -233,8 +233,6 @@ class _Job:
                 )
             if before.spec["device"] != device:
                 self.notes.append(f"resumed on {device}; it was begun on {before.spec['device']}")
-            for replica in np.flatnonzero(curves.diverged_at >= 0).tolist():
-                block.chosen.backend.freeze(replica)
 
     def _finish(self, record: RunRecord, curves: Curves, block: Block | None) -> RunResult:
         """Write what was asked for, then the store, then the figure; return the result.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -16,14 +16,15 @@ from plastic_core.api.circuit import Circuit
 from plastic_core.api.layered_spec import LayeredSpec
 from plastic_core.api.loss import Loss, Score
 from plastic_core.api.network_spec import AnyNetwork, PartKind
-from plastic_core.api.plugin import Probe, Rule
-from plastic_core.api.specs import TaskSpec, When
+from plastic_core.api.plugin import Rule
+from plastic_core.api.specs import TaskSpec
 from plastic_core.base.errors import PlasticError, describe_exception, did_you_mean, listing
 from plastic_core.base.files import expanded
 from plastic_core.circuits.layers import written_out
 from plastic_core.circuits.network import circuit_of
 from plastic_core.plan.expression import parse
 from plastic_core.plan.parent import Parent, read_parent
+from plastic_core.plan.planned_probes import PlannedProbe, find_probes, plan_probes
 from plastic_core.plan.planned_readout import readout_notes, readout_of
 from plastic_core.plan.planned_rules import (
     PlannedRule,
@@ -39,17 +40,9 @@ from plastic_core.plan.planned_transforms import (
 from plastic_core.plan.projections import projections_of, theta_projections_of
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.schedule import Schedule
+from plastic_core.plan.staged_spec import settings_of_rules, specs_of_stages
 from plastic_core.plugins.catalogue import Catalogue, Entry
-from plastic_core.plugins.params import build_model, set_params
-
-
-@dataclass(frozen=True)
-class PlannedProbe:
-    """One probe of a run, its parameters set, and when it measures."""
-
-    entry: Entry
-    probe: Probe
-    when: When
+from plastic_core.plugins.params import build_model
 
 
 @dataclass(frozen=True)
@@ -69,6 +62,8 @@ class Plan:
         circuit: what the network is made of.
         parts: the plugins of the network, such as its loss, by kind and name.
         parent: the run whose networks learn on, or None for new ones.
+        stages: a plan for each, the last with the same rules as this one; nothing where there is
+            one stage alone.
     """
 
     spec: RunSpec
@@ -81,13 +76,24 @@ class Plan:
     transforms: tuple[PlannedTransform, ...]
     probes: tuple[PlannedProbe, ...]
     parent: Parent | None = None
+    stages: tuple[Plan, ...] = ()
 
     @property
     def entries(self) -> list[Entry]:
         """The plugins that it uses: rules, transforms, probes, parts of the network, the task."""
-        entries = [r.entry for r in self.rules] + [t.entry for t in self.transforms]
+        entries = [r.entry for r in self.all_rules] + [t.entry for t in self.transforms]
         entries += [p.entry for p in self.probes]
         return [*entries, *self.parts.values(), self.task_entry]
+
+    @property
+    def each(self) -> tuple[Plan, ...]:
+        """The stages, or the one that it is."""
+        return self.stages or (self,)
+
+    @property
+    def all_rules(self) -> tuple[PlannedRule, ...]:
+        """The rules of all stages; one that stands in several is there several times."""
+        return tuple(rule for stage in self.each for rule in stage.rules)
 
     @property
     def loss(self) -> Loss:
@@ -137,7 +143,8 @@ class Plan:
     @property
     def doubts(self) -> list[str]:
         """What is to be said of what it is judged by, and of its thetas."""
-        return [*readout_notes([(self.spec, self.rules)]), *self._theta_doubts]
+        doubts = (doubt for stage in self.each for doubt in stage._theta_doubts)
+        return [*readout_notes([(self.spec, self.all_rules)]), *dict.fromkeys(doubts)]
 
     @property
     def _theta_doubts(self) -> list[str]:
@@ -165,7 +172,8 @@ class Plan:
         parts, circuit = _plan_circuit(
             network, lambda kind, name: self.parts.get((kind, name)) or Catalogue().find(kind, name)
         )
-        return replace(self, network=network, circuit=circuit, parts=parts)
+        stages = tuple(stage.on(network) for stage in self.stages)
+        return replace(self, network=network, circuit=circuit, parts=parts, stages=stages)
 
     @property
     def handed_over(self) -> bool:
@@ -180,7 +188,7 @@ class Plan:
     @property
     def feedback(self) -> str | None:
         """The kind of feedback matrices that the rules need."""
-        return next((r.rule.spec.feedback for r in self.rules if r.rule.spec.feedback), None)
+        return next((r.rule.spec.feedback for r in self.all_rules if r.rule.spec.feedback), None)
 
 
 def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
@@ -190,6 +198,28 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         PlasticError: an unknown or unusable plugin, a malformed expression, a theta out of
             bounds, a setting of nothing, rules that do not go together.
     """
+    if not spec.stages:
+        return _plan_stage(spec, catalogue)
+    planned = [_plan_stage(one, catalogue) for one in specs_of_stages(spec)]
+    kinds = {plan.feedback for plan in planned} - {None}
+    if len(kinds) > 1:
+        raise PlasticError(
+            f"stages: their rules have feedback of two kinds, {listing(map(str, kinds))}; a "
+            "network has matrices of one kind"
+        )
+    rules = tuple(rule for plan in planned for rule in plan.rules)
+    decided: dict[str, Any] = {"readout": readout_of(spec.readout, rules)}
+    stages = tuple(replace(plan, spec=plan.spec.model_copy(update=decided)) for plan in planned)
+    last = stages[-1].spec
+    decided |= {"options": last.options, "probes": last.probes}
+    decided["stages"] = tuple(
+        one.model_copy(update={"settings": settings_of_rules(plan.spec, plan.rules)})
+        for one, plan in zip(spec.stages, stages, strict=True)
+    )
+    return replace(stages[-1], spec=spec.model_copy(update=decided), stages=stages)
+
+
+def _plan_stage(spec: RunSpec, catalogue: Catalogue) -> Plan:
     terms = parse(spec.rule)
     entries = [find_rule(catalogue, term.name) for term in terms]
     transforms = [catalogue.find("transform", name) for name in spec.transforms]
@@ -197,7 +227,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
     assert task_entry.plugin is not None
     task: TaskSpec = task_entry.plugin.spec
     options, network, parts, circuit = plan_network(task_entry, spec.options, catalogue)
-    probes = _find_probes(spec, catalogue, circuit)
+    probes = find_probes(spec, catalogue, circuit)
     for what, found in (("transforms", transforms), ("probes", probes)):
         if len({entry.name for entry in found}) < len(found):
             twice = listing(entry.name for entry in found)
@@ -229,7 +259,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         parts=parts,
         rules=rules,
         transforms=tuple(plan_transform(spec, entry, circuit) for entry in transforms),
-        probes=_plan_probes(spec, probes),
+        probes=plan_probes(spec, probes),
         parent=parent,
     )
 
@@ -325,43 +355,3 @@ def _check_setting_names(spec: RunSpec, *chosen: list[Entry]) -> None:
                 f"setting of '{name}': it is no rule, transform or probe of this run{hint}\n"
                 f"  this run has {listing(selected)}"
             )
-
-
-def _find_probes(spec: RunSpec, catalogue: Catalogue, circuit: Circuit) -> list[Entry]:
-    if not spec.probes:
-        return []
-    usable = [entry for entry in catalogue.entries("probe") if entry.state == "ok"]
-    fitting = [e for e in usable if e.plugin and circuit.kind in e.plugin.spec.networks]
-    if spec.probes == ("all",):
-        return fitting
-    found = [catalogue.find("probe", name) for name in spec.probes]
-    for entry in found:
-        assert entry.plugin is not None
-        if circuit.kind not in entry.plugin.spec.networks:
-            kinds = listing(entry.plugin.spec.networks)
-            raise PlasticError(
-                f"the probe '{entry.name}' measures {kinds} networks, and that of "
-                f"'{spec.task}' is {circuit.kind}; there are {listing(e.name for e in fitting)}"
-            )
-    return found
-
-
-def _plan_probes(spec: RunSpec, entries: list[Entry]) -> tuple[PlannedProbe, ...]:
-    planned, owners = [], dict[str, str]()
-    for entry in entries:
-        assert entry.plugin is not None
-        probe: Probe = entry.plugin()
-        settings = dict(spec.settings.get(entry.name, {}))
-        when: Any = settings.pop("when", probe.spec.when)
-        if when not in get_args(When):
-            raise PlasticError(f"when of '{entry.name}' = {when!r}: expected every or last")
-        set_params(entry, probe, settings, ("when",))
-        for measure in probe.spec.measures:
-            if measure in owners:
-                raise PlasticError(
-                    f"the probes '{owners[measure]}' and '{entry.name}' both measure '{measure}'; "
-                    "keep one of them"
-                )
-            owners[measure] = entry.name
-        planned.append(PlannedProbe(entry, probe, when))
-    return tuple(planned)

@@ -42,9 +42,9 @@ def readout_notes(runs: Iterable[tuple[RunSpec, Sequence[PlannedRule]]]) -> list
     Args:
         runs: spec and rules of each; those of the same expression are judged alike.
     """
-    runs = {spec.rule: (spec, rules) for spec, rules in runs}.values()
+    runs = {spec.learned_by: (spec, rules) for spec, rules in runs}.values()
     notes = [note for spec, rules in runs for note in _notes(spec, supervised(rules))]
-    own = [spec.rule for spec, _ in runs if spec.readout not in _METHODS]
+    own = [spec.learned_by for spec, _ in runs if spec.readout not in _METHODS]
     if own and len(own) < len(runs):
         notes.append(
             f"other than these, {listing(own)} {'is' if len(own) == 1 else 'are'} judged by the "
@@ -55,7 +55,7 @@ def readout_notes(runs: Iterable[tuple[RunSpec, Sequence[PlannedRule]]]) -> list
 
 def _notes(spec: RunSpec, told: bool) -> Iterator[str]:
     if spec.readout in _METHODS:
-        why = "" if told else f"no rule of '{spec.rule}' is told what is right; "
+        why = "" if told else f"no rule of '{spec.learned_by}' is told what is right; "
         layers = "all hidden layers" if spec.readout_layers == "all" else "the last hidden layer"
         yield (
             f"{why}the score is that of a readout: {_METHODS[spec.readout]} of {layers}, fitted to "
@@ -64,6 +64,6 @@ def _notes(spec: RunSpec, told: bool) -> Iterator[str]:
         )
     elif not told and spec.readout == "none":
         yield (
-            f"no rule of '{spec.rule}' is told what is right, and the score is that of the "
+            f"no rule of '{spec.learned_by}' is told what is right, and the score is that of the "
             "networks' own outputs; readout linear judges what can be read from them"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -12,6 +13,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.spec_file import read_spec_file
+from plastic_core.plan.stage import Stage, in_proportion, read_stage
 
 #: The task of data that come with a run, where none is named.
 OWN_DATA: Final = "own-data"
@@ -75,6 +77,13 @@ class RunSpec(Spec):
     samples: PositiveInt = Field(
         5000, le=10**12, description="training points that each network sees"
     )
+    stages: tuple[Annotated[Stage, BeforeValidator(read_stage)], ...] = Field(
+        (),
+        description="stages of the run, one after the other, RULE: SAMPLES on CLASSES, such as "
+        "'0.01*oja: 3000' and 'bp.layers=5: 2000'; without RULE that of the run, without CLASSES "
+        "all points; samples, where given, are divided among them",
+        json_schema_extra=LATER,
+    )
     batch_size: PositiveInt = Field(1, le=10**9, description="training points in one update")
     evaluations: PositiveInt = Field(20, le=10**6, description="points of the learning curve")
     eval_samples: PositiveInt = Field(
@@ -112,6 +121,20 @@ class RunSpec(Spec):
         "auto", description="how the steps are computed"
     )
 
+    @model_validator(mode="after")
+    def _samples_are_those_of_stages(self) -> Self:
+        given = self.rule != type(self).model_fields["rule"].default
+        if given and self.stages and all(stage.rule for stage in self.stages):
+            raise ValueError(
+                f"rule = {self.rule!r}: each stage has a rule of its own; leave one out"
+            )
+        whole = sum(stage.samples for stage in self.stages)
+        if self.stages and "samples" not in self.model_fields_set:
+            object.__setattr__(self, "samples", whole)
+        elif self.stages and self.samples != whole:
+            object.__setattr__(self, "stages", in_proportion(self.stages, self.samples))
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _task_of_data(cls, given: Any) -> Any:
@@ -141,9 +164,19 @@ class RunSpec(Spec):
         return tomli_w.dumps(self.model_dump(mode="json"))
 
     @property
+    def expressions(self) -> tuple[str, ...]:
+        """The rule of each stage; of a run without stages the one."""
+        return tuple(stage.rule or self.rule for stage in self.stages) or (self.rule,)
+
+    @property
+    def learned_by(self) -> str:
+        """The rules in their order, each as often as it changes."""
+        return " then ".join(rule for rule, _ in itertools.groupby(self.expressions))
+
+    @property
     def label(self) -> str:
-        """The rule and the transforms, as a run is called in tables and figures."""
-        return ", ".join((self.rule, *self.transforms))
+        """The rules and the transforms, as a run is called in tables and figures."""
+        return ", ".join((self.learned_by, *self.transforms))
 
     @property
     def seed_list(self) -> list[int]:

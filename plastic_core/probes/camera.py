@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plastic_core.api.circuit import Circuit, Node, Send
@@ -85,6 +87,7 @@ class Camera:
         targets: ``[M, n_L]``, of all points that are evaluated.
         points: number of probe points, N, the first of those.
         image: rows and columns of the inputs, with channels before them or not, or nothing.
+        parts: places among the M points of those that stages train on, by name.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Camera:
         targets: Tensor,
         points: int,
         image: tuple[int, ...] = (),
+        parts: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> None:
         self.circuit = circuit_of(network)
         self._field = _field(self.circuit, image)
@@ -104,6 +108,8 @@ class Camera:
         self.network = self.circuit.spec
         self.parameters = parameters
         self._hooks, self._thetas, self._targets = hooks, dict(thetas), targets[:points]
+        self._all_targets = targets
+        self._parts = {name: torch.from_numpy(one) for name, one in (parts or {}).items()}
         self._learner: Learner | None = None
         self._look_at_all: Look | None = None
         self._evaluation = Evaluation(self.circuit, hooks, parameters)
@@ -143,6 +149,8 @@ class Camera:
             rules=self.rules,
             activities=activities,
             targets=self._targets.clone(),
+            all_targets=self._all_targets,
+            parts=self._parts,
             field=self._field,
             feedback_kind=kind,
             subject=_Subject(self, networks, activities[0][0], evaluate),

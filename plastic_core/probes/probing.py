@@ -22,7 +22,7 @@ from plastic_core.api.snapshot import Snapshot
 from plastic_core.api.specs import RESERVED_VARIABLES, Measure
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception, listing
 from plastic_core.base.fault import Fault
-from plastic_core.plan.plan import PlannedProbe
+from plastic_core.plan.planned_probes import PlannedProbe
 from plastic_core.probes.camera import Camera, Film
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,18 +43,7 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
     """Return the cell of one network of a plan, trained on data with the digest `data`."""
     spec = plan.spec
     content = {
-        "rules": [
-            {
-                "name": rule.entry.qualified,
-                "theta": replica.thetas[rule.name],
-                "layers": list(rule.layers),
-                "params": _plain(rule.rule.params),
-                **_by_layer(rule, replica),
-                **_own(rule, replica),
-                **_schedules(rule),
-            }
-            for rule in plan.rules
-        ],
+        "rules": _rules(plan, replica.thetas),
         "transforms": [
             {
                 "name": planned.entry.qualified,
@@ -76,9 +66,19 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
     }
     if plan.parent is not None:  # its weights are among the versions
         content["seen"] = plan.parent.samples
+    if plan.stages:
+        # the rules of the last one are above, with the thetas of this network
+        content["stages"] = [
+            {
+                "samples": one.samples,
+                "classes": one.classes,
+                **({} if of is plan.stages[-1] else {"stage_rules": _rules(of, of.thetas)}),
+            }
+            for one, of in zip(spec.stages, plan.stages, strict=True)
+        ]
     if plan.judged_by_readout:
         content["readout"] = [spec.readout, spec.readout_layers, spec.readout_samples]
-    if any(rule.rule.spec.noise for rule in plan.rules):
+    if any(rule.rule.spec.noise for rule in plan.all_rules):
         content["noise"] = NOISE_VERSION
     if plan.probes:
         content["probes"] = {
@@ -102,15 +102,31 @@ def key_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _by_layer(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
+def _rules(plan: Plan, thetas: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the rules of a stage, with these thetas."""
+    return [
+        {
+            "name": rule.entry.qualified,
+            "theta": thetas[rule.name],
+            "layers": list(rule.layers),
+            "params": _plain(rule.rule.params),
+            **_by_layer(rule, thetas),
+            **_own(rule, thetas),
+            **_schedules(rule),
+        }
+        for rule in plan.rules
+    ]
+
+
+def _by_layer(rule: PlannedRule, thetas: Mapping[str, float]) -> dict[str, Any]:
     """Return the thetas that some layers have for themselves; nothing where none has."""
-    own = sorted([list(one.layers), replica.thetas[one.name]] for one in rule.by_layer)
+    own = sorted([list(one.layers), thetas[one.name]] for one in rule.by_layer)
     return {"by_layer": own} if own else {}
 
 
-def _own(rule: PlannedRule, replica: Replica) -> dict[str, Any]:
+def _own(rule: PlannedRule, thetas: Mapping[str, float]) -> dict[str, Any]:
     """Return the thetas by which a rule multiplies itself; nothing where it does not."""
-    own = {name: replica.thetas[f"{rule.name}.{name}"] for name in rule.own}
+    own = {name: thetas[f"{rule.name}.{name}"] for name in rule.own}
     return {"thetas": own} if own else {}
 
 

@@ -30,7 +30,7 @@ def labelled_curves(
     half, loss = plan.spec.eval_half, plan.loss.spec
     read = f" of a {plan.spec.readout} readout" if plan.judged_by_readout else ""
     rules = [rule.name for rule in plan.rules]
-    weighted = " + ".join(map(_weighted, plan.rules))
+    weighted = " then ".join(" + ".join(map(_weighted, one.rules)) for one in plan.each)
     probes = dict(_probe_variables(plan, curves))
     sizes = {
         dim: size
@@ -49,10 +49,17 @@ def labelled_curves(
             {"units": "samples", "long_name": "training points seen"},
         ),
     }
+    if plan.stages:
+        ends = np.cumsum([one.samples for one in plan.spec.stages])
+        stage = np.searchsorted(ends, curves.steps) + 1
+        coordinates["stage"] = (("step",), stage, {"long_name": "stage that ended here or later"})
     for dim, size in sizes.items():
         if dim not in coordinates:
             values = rules if dim == "rule" else np.arange(1, size + 1)
             coordinates[dim] = ((dim,), values, {"long_name": dim})
+    on = [*dict.fromkeys(one.classes for one in plan.spec.stages if one.classes)]
+    if on and sizes.get("part") == len(on):
+        coordinates["part"] = (("part",), on, {"long_name": "classes that a stage trains on"})
     if "layer" in sizes:
         names = list(plan.circuit.layer_names)
         coordinates["layer_name"] = (("layer",), names, {"long_name": "name of the layer"})
@@ -102,7 +109,7 @@ def _weighted(rule: PlannedRule) -> str:
 
 def _thetas(plan: Plan, curves: Curves) -> dict[str, Variable]:
     """Return the thetas that change over the run, and their names; nothing where none does."""
-    if not plan.schedules:
+    if not plan.schedules or plan.stages:  # of stages the record says it
         return {}
     parts = -(-curves.steps // plan.spec.batch_size) / plan.updates
     values = [[plan.thetas[n] * one.factor(x) for x in parts] for n, one in plan.schedules.items()]

@@ -4,6 +4,7 @@ by this one model.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -41,6 +42,23 @@ class RuleRecord(BaseModel):
     thetas_by_layer: dict[str, FiniteFloat] = {}
     thetas: dict[str, FiniteFloat] = {}
     schedules: dict[str, str] = {}
+
+
+class StageRecord(BaseModel):
+    """One stage of a run.
+
+    Attributes:
+        rule: the expression.
+        rules: as those of the run, which are those of its last stage.
+        first, last: training points that each network has seen before, and after it.
+        classes: of its points; empty for all.
+    """
+
+    rule: str
+    rules: list[RuleRecord]
+    first: int
+    last: int
+    classes: str
 
 
 class TransformRecord(BaseModel):
@@ -127,7 +145,7 @@ class RunSummary(BaseModel):
         spec, last = plan.spec, curves.score[:, -1]
         low, high = bootstrap_interval(last)
         return cls(
-            rule=spec.rule,
+            rule=spec.learned_by,
             transforms=list(spec.transforms),
             thetas=plan.written_thetas,
             task=spec.task,
@@ -194,6 +212,7 @@ class RunRecord(BaseModel):
         sources: versions and digests of what the numbers depend on beside the spec, by name.
         parent: the run whose networks learned on: its folder, digest of weights, and the points
             that they had seen; None where they were new.
+        stages: one after the other; nothing where there is one alone.
         predicts: what the networks are asked for; None in records of before, where it is what
             their loss is for.
         classes: the labels that the classes stand for, where they are others than 0..K-1.
@@ -209,6 +228,7 @@ class RunRecord(BaseModel):
     network: dict[str, JsonValue]
     layers: int
     rules: list[RuleRecord]
+    stages: list[StageRecord] = []
     transforms: list[TransformRecord] = []
     probes: list[ProbeRecord] = []
     backend: str
@@ -254,23 +274,21 @@ class RunRecord(BaseModel):
             asked=asked.model_dump(mode="json"),
             network=plan.network.model_dump(mode="json"),
             layers=plan.circuit.depth,
-            rules=[
-                RuleRecord(
-                    name=r.name,
-                    distribution=r.entry.distribution,
-                    theta=r.theta,
-                    theta_from=r.origin,
-                    thetas=dict(r.own),
-                    layers=list(r.layers),
-                    params=_plain(r.rule.params),
-                    thetas_by_layer={
-                        plan.circuit.layer_names[layer - 1]: one.theta
-                        for one in r.by_layer
-                        for layer in one.layers
-                    },
-                    schedules={n: one.text(r.thetas[n]) for n, one in r.schedules.items()},
+            rules=_rules(plan),
+            stages=[
+                StageRecord(
+                    rule=stage.spec.rule,
+                    rules=_rules(stage),
+                    first=last - stage.spec.samples,
+                    last=last,
+                    classes=one.classes,
                 )
-                for r in plan.rules
+                for stage, one, last in zip(
+                    plan.stages,
+                    plan.spec.stages,
+                    accumulate(one.samples for one in plan.spec.stages),
+                    strict=True,
+                )
             ],
             transforms=[
                 TransformRecord(
@@ -312,7 +330,29 @@ class RunRecord(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Return the record as it is written."""
         absent = {name for name in ("result", "data") if getattr(self, name) is None}
+        absent |= set() if self.stages else {"stages"}
         return self.model_dump(mode="json", exclude=absent)
+
+
+def _rules(plan: Plan) -> list[RuleRecord]:
+    return [
+        RuleRecord(
+            name=r.name,
+            distribution=r.entry.distribution,
+            theta=r.theta,
+            theta_from=r.origin,
+            thetas=dict(r.own),
+            layers=list(r.layers),
+            params=_plain(r.rule.params),
+            thetas_by_layer={
+                plan.circuit.layer_names[layer - 1]: one.theta
+                for one in r.by_layer
+                for layer in one.layers
+            },
+            schedules={n: one.text(r.thetas[n]) for n, one in r.schedules.items()},
+        )
+        for r in plan.rules
+    ]
 
 
 def _plain(model: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def sources_of(plan: Plan, probes: bool = True) -> dict[str, str]:
         plan: whose plugins they are.
         probes: whether those of the probes, which change no network, are among them.
     """
-    chosen = [r.entry for r in plan.rules] + [t.entry for t in plan.transforms]
+    chosen = [r.entry for r in plan.all_rules] + [t.entry for t in plan.transforms]
     found = {entry.qualified: source_of(entry) for entry in chosen}
     # of a task the network and the digest of its data say all that its helpers decide
     found[plan.task_entry.qualified] = source_of(plan.task_entry, helpers=False)

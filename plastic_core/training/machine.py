@@ -32,7 +32,7 @@ def check(plan: Plan, threads: int | None) -> None:
 
 def _check_range(plan: Plan) -> None:
     largest = torch.finfo(getattr(torch, plan.spec.dtype)).max
-    for name, theta in plan.thetas.items():
+    for name, theta in (one for stage in plan.each for one in stage.thetas.items()):
         if abs(theta) > largest:
             raise PlasticError(
                 f"theta of '{name}' = {theta:g}: expected at most {largest:.3g}, the "

@@ -11,16 +11,16 @@ from pydantic import Field, JsonValue
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.spec import Spec
-from plastic_core.plan.expression import parse
 from plastic_core.plan.plan import Plan, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.schedule import with_theta
+from plastic_core.plan.staged_spec import rule_names
 from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are no axes: the sweep has its own, or they hold several values.
 _NO_AXES: Final = {
     *("rule", "settings", "options", "plugins", "transforms", "probes"),
-    *("seeds", "first_seed", "data", "target", "target_kind"),
+    *("seeds", "first_seed", "data", "target", "target_kind", "stages"),
 }
 
 
@@ -77,7 +77,7 @@ def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:
     """
     if len(set(sweep.rules)) < len(sweep.rules):
         raise PlasticError(f"rules {listing(sweep.rules)}: one of them stands twice")
-    owners = {term.name for rule in sweep.rules for term in parse(rule)}
+    owners = {name for rule in sweep.rules for name in _names(sweep, rule)}
     arms = [arm for rule in sweep.rules for arm in _arms_of(sweep, rule, owners, catalogue)]
     scores = {arm.plan.score.name for arm in arms}
     if len(scores) > 1:
@@ -89,7 +89,7 @@ def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:
 
 
 def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue) -> Iterator[Arm]:
-    names = {term.name for term in parse(rule)}
+    names = _names(sweep, rule)
     axes = {
         axis: values
         for axis, values in sweep.grid.items()
@@ -106,6 +106,11 @@ def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue
         for axis, value in point.items():
             _set(fields, axis, value, names | {*sweep.base.transforms}, sweep, catalogue)
         yield Arm(rule, point, make_plan(RunSpec(**fields), catalogue))
+
+
+def _names(sweep: SweepSpec, rule: str) -> set[str]:
+    """Return the names of the rules of all stages, of which some may have the rule of the sweep."""
+    return rule_names(sweep.base.model_copy(update={"rule": rule}))
 
 
 def _set(

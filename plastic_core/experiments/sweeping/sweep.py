@@ -131,7 +131,7 @@ class SweepResult:
     def notes(self) -> list[str]:
         """What its rules are judged by, where that is no matter of course."""
         plans = [arm.arm.plan for arm in self.arms]
-        return readout_notes([(plan.spec, plan.rules) for plan in plans])
+        return readout_notes([(plan.spec, plan.all_rules) for plan in plans])
 
     def _repr_html_(self) -> str:
         """Return the table that the command prints, for notebooks."""

@@ -1,0 +1,33 @@
+"""The specs of the stages of a run, each as if it were a run by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from plastic_core.base.spec import Plain
+from plastic_core.plan.expression import parse
+from plastic_core.plan.planned_rules import PlannedRule
+from plastic_core.plan.run_spec import RunSpec
+
+
+def rule_names(spec: RunSpec) -> set[str]:
+    """Return the names of the rules of all stages, as they are written."""
+    return {term.name for rule in spec.expressions for term in parse(rule)}
+
+
+def specs_of_stages(spec: RunSpec) -> Iterator[RunSpec]:
+    """Yield the spec of each stage; settings of rules that it does not have are left out."""
+    every = {name.rpartition(":")[2] for name in rule_names(spec)}
+    for stage, rule in zip(spec.stages, spec.expressions, strict=True):
+        own = {term.name.rpartition(":")[2] for term in parse(rule)}
+        settings = {n: dict(one) for n, one in spec.settings.items() if n not in every - own}
+        for name, values in stage.settings.items():
+            settings[name] = {**settings.get(name, {}), **values}
+        yield spec.model_copy(
+            update={"rule": rule, "samples": stage.samples, "settings": settings, "stages": ()}
+        )
+
+
+def settings_of_rules(spec: RunSpec, rules: Sequence[PlannedRule]) -> dict[str, Plain]:
+    """Return the settings of a stage's rules, all thetas written out."""
+    return {rule.name: dict(own) for rule in rules if (own := spec.settings.get(rule.name))}

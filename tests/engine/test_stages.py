@@ -1,0 +1,277 @@
+"""Stages: one rule after the other, and the same rule on some classes after others."""
+
+import json
+
+import numpy as np
+import pytest
+
+from plastic_core import PlasticError, RunSpec, SweepSpec, load, run, sweep
+from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.cli import execute
+from plastic_core.plan.plan import make_plan
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.store import Store
+from plastic_core.training.datasets import held_out_half
+from plastic_core.training.stage_points import points_of_stages
+from plastic_tasks.datasets import load_digits
+
+DIGITS = load_digits()
+SMALL = {"seeds": 2, "evaluations": 3, "options": {"sizes": [64, 20, 15, 10]}}
+
+
+def spec_of(*stages, **fields):
+    return RunSpec(stages=stages, **{**SMALL, **fields})
+
+
+def weights_of(result):
+    return {name: value.clone().numpy() for name, value in result.parameters.named().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], name)
+
+
+class Jitter(Rule):
+    """Learns by noise, whose numbers are counted."""
+
+    spec = RuleSpec(
+        name="jitter",
+        summary="noise by what comes in",
+        equation="n x",
+        reference="none",
+        modifies="forward",
+        reads={"pre"},
+        theta=Theta(default=1e-3),
+        noise={"post"},
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.noise.post, s.pre)
+
+
+@pytest.mark.parametrize("backend", ["native", "eager"])
+@pytest.mark.parametrize(
+    ("rule", "batch"),
+    [("0.01*bp + 1e-3*oja", 1), ("0.01*fa", 3), ("0.01*kolen-pollack", 1), ("0.01*bp+jitter", 1)],
+)
+def test_two_stages_of_one_rule_are_one_run(rule, batch, backend):
+    shared = {"batch_size": batch, "backend": backend}
+    whole = run(RunSpec(rule=rule, samples=480, **SMALL, **shared), rules=[Jitter])
+    stages = run(spec_of("288", "192", rule=rule, **shared), rules=[Jitter])
+    assert_same(weights_of(stages), weights_of(whole))
+    last = [one.curves["accuracy"].values[:, -1] for one in (whole, stages)]
+    np.testing.assert_array_equal(*last)
+
+
+@pytest.mark.parametrize("transforms", [(), ("momentum",)])
+def test_stages_are_runs_that_learn_on(tmp_path, transforms):
+    fields = {**SMALL, "transforms": transforms}
+    first = RunSpec(rule="0.01*fa + 1e-3*oja", samples=240, **fields)
+    run(first, out=tmp_path / "first")
+    on = RunSpec(rule="0.02*bp", samples=150, parent=str(tmp_path / "first"), **fields)
+    on = on.model_copy(update={"settings": {"bp": {"layers": "3"}}})
+    chain = weights_of(run(on))
+    staged = spec_of("0.01*fa + 1e-3*oja: 240", "0.02*bp.layers=3: 150", transforms=transforms)
+    result = weights_of(run(staged))
+    for name, value in chain.items():
+        np.testing.assert_array_equal(value, result[name], name)
+
+
+def test_layers_of_a_stage():
+    one = weights_of(run(spec_of("0.01*oja: 100", readout="none")))
+    both = run(spec_of("0.01*oja: 100", "bp.layers=3: 80"))
+    after = weights_of(both)
+    for name in ("weight.1", "weight.2"):
+        np.testing.assert_array_equal(after[name], one[name])
+    assert (after["weight.3"] != one["weight.3"]).any()
+    assert [rule["layers"] for rule in both.record["rules"]] == [[3]]
+    assert [
+        (one["rule"], one["first"], one["last"], one["classes"]) for one in both.record["stages"]
+    ] == [("0.01*oja", 0, 100, ""), ("bp", 100, 180, "")]
+    assert both.curves.attrs["rule"] == "0.01*oja then 0.005*bp"
+    assert both.curves["step"].values.tolist() == [60, 100, 120, 180]
+    assert both.curves["stage"].values.tolist() == [1, 1, 2, 2]
+    assert both.summary["rule"] == "0.01*oja then bp"
+
+
+def test_a_stage_sees_its_classes_alone():
+    plan = make_plan(spec_of("500 on 0-4", "400 on 7, 9", "300 on 0-4", "200"), Catalogue())
+    _, labels = held_out_half(DIGITS, "report", 250)
+    points = points_of_stages(plan, DIGITS, labels)
+    orders = [one.order([0, 3], 0) for one in points]
+    seen = [{*DIGITS.labels[order].ravel().tolist()} for order in orders]
+    assert seen == [{0, 1, 2, 3, 4}, {7, 9}, {0, 1, 2, 3, 4}, {*range(10)}]
+    assert [order.shape for order in orders] == [(2, 500), (2, 400), (2, 300), (2, 200)]
+    # a part goes on where it was left, so that no point is seen twice before all were seen
+    count = len(points[0].training)
+    first = np.concatenate([orders[0][0], orders[2][0]])[:count]
+    assert len({*first.tolist()}) == count
+    np.testing.assert_array_equal(points[0].parts["7, 9"], np.flatnonzero(np.isin(labels, [7, 9])))
+
+
+def test_what_is_forgotten_is_measured():
+    spec = spec_of("1500 on 0-4", "1500 on 5-9", rule="0.02*bp", probes=("part-accuracy",))
+    result = run(spec)
+    points, labels = held_out_half(DIGITS, "report", 250)
+    right = result.networks.predict(points) == labels
+    assert result.curves["part"].values.tolist() == ["0-4", "5-9"]
+    measured = result.curves["part_accuracy"]
+    for place, part in enumerate((labels < 5, labels >= 5)):
+        np.testing.assert_allclose(measured[:, -1, place], right[:, part].mean(1), rtol=1e-6)
+    at_end = measured.sel(step=1500).values[:, 0] - measured.isel(step=-1).values[:, 0]
+    assert (at_end > 0.3).all()
+
+
+def test_without_stages_each_class_is_a_part():
+    result = run(RunSpec(rule="0.02*bp", samples=500, probes=("part-accuracy",), **SMALL))
+    points, labels = held_out_half(DIGITS, "report", 250)
+    right = result.networks.predict(points) == labels
+    measured = result.curves["part_accuracy"][:, -1]
+    expected = np.stack([right[:, labels == one].mean(1) for one in range(10)], 1)
+    np.testing.assert_allclose(measured, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_a_run_that_was_stopped_goes_on(tmp_path, stop):
+    spec = spec_of(
+        "0.01*fa + 1e-3*oja: 200",
+        "bp: 170 on 0-4",
+        "bp: 90",
+        settings={"bp": {"theta": "cosine(0.02)"}},
+        transforms=("adam",),
+        evaluations=5,
+    )
+    whole = run(spec, out=tmp_path / "whole")
+
+    def end(curves):
+        if curves.done == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, out=tmp_path / "run", on_point=end)
+    # the first checkpoint is written at once, later ones now and then
+    again = run(spec, out=tmp_path / "run", resume=True)
+    np.testing.assert_array_equal(again.curves["accuracy"], whole.curves["accuracy"])
+    assert_same(weights_of(again), weights_of(whole))
+    assert_same(load(tmp_path / "run").networks.weights, load(tmp_path / "whole").networks.weights)
+
+
+def test_a_schedule_is_of_its_stage():
+    spec = spec_of("0.01*oja: 100", "bp: 200", settings={"bp": {"theta": "linear(0.02)"}})
+    after = weights_of(run(spec))
+    constant = weights_of(run(spec.model_copy(update={"settings": {"bp": {"theta": 0.02}}})))
+    assert any((after[name] != constant[name]).any() for name in after)
+    record = run(spec).record["stages"][1]["rules"][0]
+    assert record["schedules"] == {"bp": "linear(0.02)"}
+
+
+def test_a_network_that_diverged_stays_so():
+    result = run(spec_of("1000*hebbian: 60", "0.001*bp: 60"))
+    assert (result.curves["diverged_at"] >= 0).all()
+    assert result.summary["score"]["mean"] == 0.1
+
+
+def test_what_is_judged_by_a_readout():
+    told = run(spec_of("0.01*oja: 60", "bp.layers=3: 60")).summary["notes"]
+    assert not any("readout" in note for note in told)
+    notes = run(spec_of("0.01*oja: 60", "0.001*hebbian: 60")).summary["notes"]
+    assert any(
+        note.startswith("no rule of '0.01*oja then 0.001*hebbian' is told what is right")
+        for note in notes
+    )
+
+
+def test_samples_are_divided_among_stages():
+    spec = RunSpec(stages=("0.01*oja: 3000", "bp: 2000"), samples=500)
+    assert [stage.samples for stage in spec.stages] == [300, 200]
+    assert RunSpec(stages=("3000", "2000")).samples == 5000
+
+
+def test_a_record_repeats_and_the_store_tells_stages_apart(tmp_path):
+    store = Store(tmp_path / "store")
+    spec = spec_of("0.01*oja: 60", "bp.layers=3: 60 on 0-4")
+    first = run(spec, out=tmp_path / "run", store=store)
+    again = RunSpec.from_file(tmp_path / "run" / "run.json")
+    assert run(again, store=store, reuse=True).record["backend_reason"] == "from the store"
+    assert run(again).summary["score"] == first.summary["score"]
+    for other in (
+        spec_of("0.02*oja: 60", "bp.layers=3: 60 on 0-4"),
+        spec_of("0.01*oja: 50", "bp.layers=3: 70 on 0-4"),
+        spec_of("0.01*oja: 60", "bp.layers=3: 60 on 0-5"),
+        spec_of("0.01*oja: 60", "bp.layers=2-3: 60 on 0-4"),
+    ):
+        made = run(other, store=store, reuse=True)
+        assert made.record["backend_reason"] != "from the store"
+    on = run(spec_of("bp: 40", "50 on 0-4", rule="bp", parent=str(tmp_path / "run")))
+    assert on.record["parent"]["samples"] == 120
+
+
+def test_sweeps_have_stages(tmp_path):
+    base = spec_of("60", "0.01*bp: 60 on 0-4")
+    spec = SweepSpec(rules=("0.01*bp", "oja+bp"), grid={"oja": (1e-3, 1e-2)}, base=base)
+    result = sweep(spec, Store(tmp_path), workers=0)
+    assert [arm.arm.point for arm in result.arms] == [{}, {"oja": 1e-3}, {"oja": 1e-2}]
+    alone = run(base.model_copy(update={"rule": "oja+bp", "settings": {"oja": {"theta": 1e-2}}}))
+    found = [one.scores[-1] for one in result.arms[2].results.values()]
+    assert found == alone.summary["score"]["per_seed"]
+    names = SweepSpec(rules=("0.01*bp",), grid={"oja": (0.1, 0.2)}, base=spec_of("oja: 30", "30"))
+    first, second = sweep(names, Store(tmp_path), workers=0).arms
+    assert first.cells[0].key != second.cells[0].key
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"stages": ("0.01*oja",)},
+            "RunSpec: stages.0 = '0.01*oja': '0.01*oja': expected RULE: SAMPLES on CLASSES, such "
+            "as '0.01*oja: 3000', 'bp.layers=5: 2000' or '3000 on 0-4'",
+        ),
+        (
+            {"stages": ("bp: 0",)},
+            "RunSpec: stages.0 = {'rule': 'bp', 'samples': 0, 'classes': '', 'settings': {}}: Stage: "
+            "samples = 0: input should be greater than 0",
+        ),
+        (
+            {"stages": ("bp: 10", "oja: 10"), "samples": 1},
+            "RunSpec: samples = 1: there are 2 stages; give one to each",
+        ),
+        (
+            {"stages": ("bp: 10",), "rule": "oja"},
+            "RunSpec: rule = 'oja': each stage has a rule of its own; leave one out",
+        ),
+        (
+            {"stages": ("bp: 10 on 7-12",)},
+            "stages: 'on 7-12': there is no class '7-12'; there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        ),
+        (
+            {"stages": ("fa: 10", "dfa: 10")},
+            "stages: their rules have feedback of two kinds, layer, output; a network has matrices "
+            "of one kind",
+        ),
+        (
+            {"stages": ("bp: 10",), "settings": {"fa": {"theta": 1}}},
+            "setting of 'fa': it is no rule, transform or probe of this run\n  this run has bp",
+        ),
+    ],
+)
+def test_what_is_wrong_is_explained(fields, message):
+    with pytest.raises(PlasticError) as caught:
+        run(RunSpec(**{**SMALL, **fields}))
+    assert str(caught.value) == message
+
+
+def test_the_command_takes_stages(tmp_path, capsys):
+    out, sizes = str(tmp_path / "run"), ["--sizes", "64,20,10", "--seeds", "2"]
+    stages = ["--stage", "0.01*oja: 60", "--stage", "bp.layers=2: 60 on 0, 3-5"]
+    assert execute(["run", *stages, *sizes, "--out", out]) == 0
+    said = capsys.readouterr().err
+    assert "stage 1: 60 points\nrule oja: theta 0.01 (expression)\n" in said
+    assert "stage 2: 60 points of 0, 3-5\nrule bp: theta" in said
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [stage["classes"] for stage in record["spec"]["stages"]] == ["", "0, 3-5"]
+    assert execute(["run", "--resume", *stages, *sizes, "--out", out]) == 0
+    assert execute(["report", out]) == 0
