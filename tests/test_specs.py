@@ -33,8 +33,8 @@ FAULTS = {
         "RunSpec: sede = 3: there is no field 'sede'; did you mean 'seeds'? "
         "The fields are backend, batch_size, data, device, dtype, eval_half, eval_samples, evaluations, "
         "first_seed, options, parent, plugins, probe_samples, probes, readout, readout_layers, "
-        "readout_samples, rule, samples, scale, seeds, settings, target, "
-        "target_kind, task, transforms",
+        "readout_samples, rule, samples, scale, seeds, settings, stages, "
+        "target, target_kind, task, transforms",
     ),
     "field like no other": (
         lambda: Theta(default=1, zzz=3),

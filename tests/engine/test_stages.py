@@ -10,6 +10,7 @@ from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results import result_folder
 from plastic_core.results.store import Store
 from plastic_core.training.datasets import held_out_half
 from plastic_core.training.stage_points import points_of_stages
@@ -135,7 +136,9 @@ def test_without_stages_each_class_is_a_part():
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])
-def test_a_run_that_was_stopped_goes_on(tmp_path, stop):
+def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch, stop):
+    monkeypatch.setattr(result_folder, "_FIRST_CHECKPOINT", 0.0)
+    monkeypatch.setattr(result_folder, "_CHECKPOINT_SHARE", float("inf"))
     spec = spec_of(
         "0.01*fa + 1e-3*oja: 200",
         "bp: 170 on 0-4",
@@ -152,8 +155,8 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, stop):
 
     with pytest.raises(KeyboardInterrupt):
         run(spec, out=tmp_path / "run", on_point=end)
-    # the first checkpoint is written at once, later ones now and then
     again = run(spec, out=tmp_path / "run", resume=True)
+    assert any(note.startswith("resumed at sample") for note in again.summary["notes"])
     np.testing.assert_array_equal(again.curves["accuracy"], whole.curves["accuracy"])
     assert_same(weights_of(again), weights_of(whole))
     assert_same(load(tmp_path / "run").networks.weights, load(tmp_path / "whole").networks.weights)

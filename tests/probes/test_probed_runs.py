@@ -22,6 +22,7 @@ def test_variables_have_dimensions_units_and_descriptions():
     curves = run(RunSpec(rule="oja+fa", seeds=3, probes=ALL, **SMALL)).curves
     dims = {
         "residual": ("seed", "step", "layer"),
+        "part_accuracy": ("seed", "step", "part"),
         "relative_residual": ("seed", "step", "layer"),
         "activation_norm": ("seed", "step", "layer"),
         "activation_norm_cv": ("seed", "step", "layer"),
