@@ -105,7 +105,7 @@ class RunSpec(Spec):
         json_schema_extra=LATER,
     )
     readout_samples: PositiveInt = Field(
-        1000,
+        500,
         le=10**9,
         description="training points that a readout is fitted to",
         json_schema_extra=LATER,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
@@ -58,10 +60,11 @@ class Readout:
         self._circuit, self._activities, self._evaluation = circuit, activities, evaluation
         self._inputs, self._asked = training[0].unsqueeze(0), held_out.unsqueeze(0)
         self._targets = training[1].flatten(0, -2)
+        self._wanted = self._targets.double().cpu().numpy()
         self._limited = False
         self._starting, self._one_thread = threading.Lock(), contextlib.ExitStack()
         # importing scikit-learn takes a second, in which networks can be trained
-        threading.Thread(target=_scikit_learn, args=(self._kind,)).start()
+        threading.Thread(target=_scikit_learn).start()
 
     def __enter__(self) -> Self:
         """Let sums have one order from the first fit on, whatever else runs beside it."""
@@ -82,14 +85,16 @@ class Readout:
         asked = self._seen(replica, self._asked, activities)
         if not (fitted.isfinite().all() and asked.isfinite().all()):
             return self._targets.new_full((len(asked), self._targets.shape[1]), torch.nan)
-        model, libraries = _scikit_learn(self._kind)
+        sklearn, libraries = _scikit_learn()
         with self._starting:  # of BLAS there is one number for all threads, of OpenMP one for each
             if not self._limited:
                 self._one_thread.enter_context(libraries.limit(limits=1, user_api="blas"))
             self._limited = True
-        with libraries.limit(limits=1, user_api="openmp"):
-            model.fit(fitted.numpy(), self._targets.double().cpu().numpy())
-            return torch.from_numpy(model.predict(asked.numpy())).to(self._targets)
+        # what it would check takes as long as what it computes
+        unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
+        with unchecked, libraries.limit(limits=1, user_api="openmp"):
+            read = _read(self._kind, fitted.numpy(), self._wanted, asked.numpy())
+        return torch.from_numpy(read).to(self._targets)
 
     def _seen(self, replica: int, x: Tensor, activities: Sequence[Tensor]) -> Tensor:
         """Return what is read from: hidden activities, or the inputs where there are none."""
@@ -107,18 +112,26 @@ class Readout:
         return torch.stack([nodes[step][0] for step in steps], 1).flatten(0, 1).double().cpu()
 
 
-def _scikit_learn(kind: str) -> tuple[Any, ThreadpoolController]:
-    """Return a model that is not fitted, and the libraries that it multiplies with."""
+def _read(
+    kind: str, fitted: NDArray[Any], targets: NDArray[Any], asked: NDArray[Any]
+) -> NDArray[Any]:
+    """Return what a model says of some points, after it was fitted to others."""
     from sklearn.linear_model import Ridge
     from sklearn.neighbors import KNeighborsRegressor
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     if kind == "knn":
-        return KNeighborsRegressor(NEIGHBOURS), _libraries()
-    return make_pipeline(StandardScaler(), Ridge()), _libraries()
+        model = KNeighborsRegressor(NEIGHBOURS)
+    else:
+        model, scaler = Ridge(), StandardScaler(copy=False)
+        fitted, asked = scaler.fit_transform(fitted), scaler.transform(asked)
+    read: NDArray[Any] = model.fit(fitted, targets).predict(asked)
+    return read
 
 
 @functools.cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
+def _scikit_learn() -> tuple[Any, ThreadpoolController]:
+    """Return scikit-learn, with what is used of it, and the libraries that it multiplies with."""
+    for module in ("linear_model", "neighbors", "preprocessing"):
+        importlib.import_module(f"sklearn.{module}")
+    return importlib.import_module("sklearn"), ThreadpoolController()
