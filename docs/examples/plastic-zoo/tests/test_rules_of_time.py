@@ -1,11 +1,29 @@
 """Rules that follow activity through time equal their equations written out."""
 
 import numpy as np
+import pytest
 from loops import loops
+from plastic_zoo.e_prop import EProp
 from plastic_zoo.rflo import Rflo
 
 from plastic_core import RunSpec, run
 from plastic_core.testing import RuleConformance
+
+
+class TestEProp(RuleConformance):
+    rule = EProp
+
+    def reference(self, s):
+        rate, x, y, fed = s.theta.rate.item(), s.pre, s.post, s.state.B
+        if s.is_output:
+            e, w = s.output_error, s.weight
+            learned = loops(len(y), len(x), lambda i, j: -rate * (e[i] * x[j] + 0.1 * w[i, j]))
+            return learned, {"B": fed}
+        e = s.output_error
+        worth = [sum(b * one for b, one in zip(row, e, strict=True)) for row in fed]
+        did = s.slope(s.z)
+        new = loops(len(y), len(e), lambda i, k: fed[i, k] - rate * (y[i] * e[k] + 0.1 * fed[i, k]))
+        return loops(len(y), len(x), lambda i, j: -rate * worth[i] * did[i] * x[j]), {"B": new}
 
 
 class TestRflo(RuleConformance):
@@ -40,29 +58,31 @@ def traced(weights, fixed, x, target, leak):
     return total
 
 
-def test_rflo_keeps_traces():
-    given = {"hidden": 4, "steps": 6, "leak": 0.3}
+@pytest.mark.parametrize("rule", [Rflo, EProp])
+def test_a_rule_keeps_traces(rule):
     source = np.random.default_rng(0)
     x, labels = source.normal(size=(12, 6, 3)), source.integers(0, 2, (12, 6))
-    spec = RunSpec(
-        rule="0.5*rflo",
-        task="delayed-xor",
-        options=given,
-        seeds=1,
-        samples=1,
-        evaluations=1,
-        dtype="float64",
-    )
 
-    def trained(**changes):
-        result = run(spec.model_copy(update=changes), rules=[Rflo], data=(x, labels))
+    def trained(theta):
+        """Return weights and states after one sequence, where neither decays."""
+        given = {"theta.rate": theta, "forgetting": 0} if rule is EProp else {"theta": theta}
+        spec = RunSpec(
+            rule=rule.spec.name,
+            task="delayed-xor",
+            options={"hidden": 4, "steps": 6, "leak": 0.3},
+            settings={rule.spec.name: given},
+            seeds=1,
+            samples=1,
+            evaluations=1,
+            dtype="float64",
+        )
+        result = run(spec, rules=[rule], data=(x, labels))
         return {name: value[0].numpy() for name, value in result.parameters.named().items()}
 
-    begun = trained(rule="0*rflo")
+    begun, after = trained(0), trained(0.5)
     weights = [begun[f"weight.{p}"] for p in (1, 2, 3)]
-    fixed = [begun[f"state.rflo.{p}.B"] for p in (1, 2)]
+    fixed = [begun[f"state.{rule.spec.name}.{p}.B"] for p in (1, 2)]
     assert (fixed[0] == fixed[1]).all()  # one for each unit
-    after = trained()
     shown = [
         traced(weights, fixed, np.float32(one), np.eye(2)[label], 0.3)
         for one, label in zip(x, labels, strict=True)
@@ -76,14 +96,15 @@ def test_rflo_keeps_traces():
     assert abs(changes[0]).max() > 1e-2
 
 
-def test_rflo_learns_what_takes_memory():
+@pytest.mark.parametrize(("rule", "expression"), [(Rflo, "0.01*rflo"), (EProp, "e-prop")])
+def test_a_rule_learns_what_takes_memory(rule, expression):
     spec = RunSpec(
-        rule="0.01*rflo",
+        rule=expression,
         task="delayed-xor",
         options={"delay": 1},
         seeds=2,
         samples=1500,
         evaluations=3,
     )
-    result = run(spec, rules=[Rflo])
+    result = run(spec, rules=[rule])
     assert result.curves["accuracy"].isel(step=-1).min() > 0.9

@@ -2,10 +2,28 @@
 
 import numpy as np
 from loops import loops
+from plastic_zoo.contrastive_hebbian import ContrastiveHebbian
 from plastic_zoo.equilibrium import Equilibrium
 from plastic_zoo.predictive_coding import PredictiveCoding
 
 from plastic_core.testing import RuleConformance
+
+
+class TestContrastiveHebbian(RuleConformance):
+    rule = ContrastiveHebbian
+
+    def reference(self, s):
+        free, held = s.free, s.clamped
+        return loops(
+            len(s.post),
+            len(s.pre),
+            lambda i, j: held.post[i] * held.pre[j] - free.post[i] * free.pre[j],
+        )
+
+    def settle_reference(self, s):
+        if s.is_output and s.phase == "clamped":
+            return s.target
+        return [z + 0.5 * (s.below[i] + 0.2 * s.above[i] - z) for i, z in enumerate(s.z)]
 
 
 class TestEquilibrium(RuleConformance):
