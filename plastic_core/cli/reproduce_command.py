@@ -55,7 +55,7 @@ def reproduce_command(
     """
     from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import interrupted_with, print_json
-    from plastic_core.experiments.reproducing.figure_spec import FIGURES, META_FIGURES, read_figure
+    from plastic_core.experiments.reproducing.figure_files import FIGURES, META_FIGURES, read_figure
     from plastic_core.experiments.reproducing.reproduce import reproduce
     from plastic_core.results.store import Store
 

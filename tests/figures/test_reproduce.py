@@ -10,7 +10,7 @@ import torch
 
 from plastic_core import Arm, PlasticError, Progress, RunSpec, Store, bootstrap_interval, run
 from plastic_core.cli import execute
-from plastic_core.experiments.reproducing.figure_spec import FIGURES, read_figure
+from plastic_core.experiments.reproducing.figure_files import FIGURES, read_figure
 from plastic_core.experiments.reproducing.peers import train_batch_norm
 from plastic_core.experiments.reproducing.reproduced import run_spec_of
 from plastic_core.networks.initialisation import initial_weights

@@ -11,7 +11,8 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import write_json
 from plastic_core.experiments.reproducing.drawing import draw_to
-from plastic_core.experiments.reproducing.figure_spec import META_FIGURES, FigureSpec, read_figure
+from plastic_core.experiments.reproducing.figure_files import META_FIGURES, read_figure
+from plastic_core.experiments.reproducing.figure_spec import FigureSpec
 from plastic_core.experiments.reproducing.meta_figure import report_meta_figure
 from plastic_core.experiments.reproducing.metagrid import report_metagrid
 from plastic_core.experiments.reproducing.reproduced import Watch, train_and_judge
