@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
+from plastic_core.experiments.reproducing.figure_packages import names_there, read_packaged
 from plastic_core.experiments.reproducing.figure_spec import FigureSpec
 
 #: In the order of the paper, and what it argues about without a figure.
@@ -45,17 +46,32 @@ _FOLDER: Final = files(__package__) / "figures"
 
 
 def read_figure(name: str) -> FigureSpec:
-    """Return the stored specification of a figure.
+    """Return the specification of a figure, of the paper or of an installed package.
 
     Raises:
-        PlasticError: there is none of that name.
+        PlasticError: there is none of that name, or its file is at fault.
     """
-    if name not in FIGURES:
-        names = [*FIGURES, *META_FIGURES]
+    if name in FIGURES:
+        return _read_ours(name)
+    figure = read_packaged(name)
+    if figure is None:
+        names = [*FIGURES, *META_FIGURES, *names_there()[0]]
         raise PlasticError(
-            f"there is no figure '{name}'{did_you_mean(name, names)}\n"
-            f"  there are {listing(names)}; 'all' makes all but {listing(META_FIGURES)}"
+            f"there is no figure '{name}'{did_you_mean(name, names)}\n  {figures_there()}"
         )
+    return figure
+
+
+def figures_there() -> str:
+    """Return what there is, for messages: the names, and a line for each package at fault."""
+    names, faults = names_there()
+    there = f"there are {listing([*FIGURES, *META_FIGURES, *names])}"
+    meta = listing(META_FIGURES)
+    return "\n  ".join([f"{there}; 'all' makes those of the paper but {meta}", *faults])
+
+
+def _read_ours(name: str) -> FigureSpec:
+    """Return the stored specification of a figure of the paper, with the networks that it needs."""
     own, shared = _read(name), _read("networks")
     base, grid = shared.pop("base"), {**shared.pop("search"), **own.pop("search", {})}
     if own.pop("probes", False):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, FiniteFloat, JsonValue, PositiveInt, model_validator
 
-from plastic_core.base.spec import Spec
-from plastic_core.experiments.reproducing.measures import MEASURES
+from plastic_core.base.errors import did_you_mean, listing
+from plastic_core.base.spec import LATER, Spec
+
+# Fields of a RunSpec that an arm has itself, or no figure: plugins are installed.
+_OF_AN_ARM: Final = frozenset({"rule", "options", "transforms", "batch_size", "plugins"})
+
+# Those in which the arms of a figure do not differ, or have elsewhere.
+_OF_THE_FIGURE: Final = _OF_AN_ARM | {
+    "settings",
+    "seeds",
+    "first_seed",
+    "samples",
+    "evaluations",
+    "eval_samples",
+    "eval_half",
+    "backend",
+}
 
 
 class ArmSpec(Spec):
@@ -27,11 +42,12 @@ class ArmSpec(Spec):
         grid: axes on which thetas are searched, where they are not those of the figure.
         at_least: least thetas that are shown, where a search chooses so little of a rule that
             nothing of it would be seen; the record says what it would have chosen.
+        base: fields of its RunSpec in place of the figure's, such as another task or readout.
     """
 
     label: str
     rule: str
-    thetas: dict[str, FiniteFloat]
+    thetas: dict[str, FiniteFloat] = Field({})
     settings: dict[str, dict[str, JsonValue]] = Field({})
     transforms: tuple[str, ...] = ()
     options: dict[str, JsonValue] = Field({})
@@ -39,6 +55,17 @@ class ArmSpec(Spec):
     batch_norm: bool = False
     grid: dict[str, str] = Field({})
     at_least: dict[str, FiniteFloat] = Field({})
+    base: dict[str, JsonValue] = Field({}, json_schema_extra=LATER)
+
+    @model_validator(mode="after")
+    def _is_paired(self) -> Self:
+        taken = sorted(_OF_THE_FIGURE & self.base.keys())
+        if taken:
+            raise ValueError(
+                f"base: {listing(taken)} of one arm alone would not be paired with the others; "
+                "write it in the base of the figure"
+            )
+        return self
 
 
 class NetworkArms(Spec):
@@ -51,7 +78,7 @@ class NetworkArms(Spec):
             one; None where they are its own.
     """
 
-    options: dict[str, JsonValue]
+    options: dict[str, JsonValue] = Field({})
     arms: tuple[ArmSpec, ...]
     thetas_of: str | None = None
 
@@ -60,7 +87,7 @@ class PanelSpec(Spec):
     """One panel of a figure.
 
     Attributes:
-        kind: "curves" (accuracies over training points), "course" (another number over them),
+        kind: "curves" (scores over training points), "course" (another number over them),
             "layers" (a line for each layer over training points), "components" (over principal
             components), "images", "filters" (of the first layer, of the first network), "scan"
             (over an option of the task) or "profile" (over the dimension that the variable has
@@ -89,11 +116,12 @@ class PanelSpec(Spec):
 
 
 class ClaimSpec(Spec):
-    """One statement of the paper, in our words, as a difference over seeds.
+    """One statement, of the paper in our words, as a difference over seeds.
 
     Attributes:
         text: the statement.
-        measure: by name, in `plastic_core.experiments.reproducing.measures`.
+        measure: a variable of the result, such as the score or what a probe measured; or a name
+            in `plastic_core.experiments.reproducing.measures`.
         network: of the first arm.
         against: network of the second arm, None for the same.
         arms: labels: the first less the second, paired by seed; or the first less `value`.
@@ -103,10 +131,12 @@ class ClaimSpec(Spec):
         layers: which ones; None for all.
         value: what a single arm is compared with.
         family: the statement that is judged in several networks, None for `text`.
+        published: what was published, such as "98.4% on MNIST"; shown beside what is measured.
+        source: where it stands, such as "Journé et al. 2023, table 1".
     """
 
     text: str
-    measure: Literal[tuple(MEASURES)]  # type: ignore[valid-type]
+    measure: str
     network: str
     against: str | None = None
     arms: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
@@ -116,6 +146,8 @@ class ClaimSpec(Spec):
     layers: tuple[PositiveInt, ...] | None = None
     value: FiniteFloat | None = None
     family: str | None = None
+    published: str | None = None
+    source: str | None = None
 
     @model_validator(mode="after")
     def _has_something_to_compare(self) -> Self:
@@ -125,10 +157,10 @@ class ClaimSpec(Spec):
 
 
 class FigureSpec(Spec):
-    """A figure of the paper.
+    """A figure.
 
     Attributes:
-        name: such as "fig1b".
+        name: such as "fig1b", or "zoo/softhebb" of another package.
         title: of the whole figure.
         base: fields of the RunSpec that all its networks share.
         networks: those that its panels and claims need, by name.
@@ -136,14 +168,58 @@ class FigureSpec(Spec):
             own.
         search_seeds: networks of each point of a search; None for as many as are drawn.
         columns: of panels.
+        panels: what is drawn; none for the score of each network over training points.
+        claims: what is judged.
     """
 
     name: str
     title: str
     base: dict[str, JsonValue]
     networks: dict[str, NetworkArms]
-    grid: dict[str, str]
+    grid: dict[str, str] = Field({})
     search_seeds: PositiveInt | None = None
     columns: PositiveInt = 2
-    panels: tuple[PanelSpec, ...]
+    panels: tuple[PanelSpec, ...] = ()
     claims: tuple[ClaimSpec, ...]
+
+    @model_validator(mode="after")
+    def _names_what_it_has(self) -> Self:
+        taken = sorted(_OF_AN_ARM & self.base.keys())
+        if taken:
+            raise ValueError(
+                f"base: {listing(taken)} cannot stand here: rule, options, transforms and "
+                "batch_size are of the arms, and plugins are installed"
+            )
+        labels = {name: [arm.label for arm in one.arms] for name, one in self.networks.items()}
+        if not labels or not all(labels.values()):
+            raise ValueError("networks: give at least one, each with at least one arm")
+        for name, own in labels.items():
+            if len({*own}) < len(own):
+                raise ValueError(f"networks.{name}: two arms have the same label: {listing(own)}")
+            if (other := self.networks[name].thetas_of) is not None:
+                _check_arm(f"networks.{name}.thetas_of", other, None, labels)
+        for i, claim in enumerate(self.claims):
+            first, *second = claim.arms
+            _check_arm(f"claims.{i}", claim.network, first, labels)
+            for other in second:
+                _check_arm(f"claims.{i}", claim.against or claim.network, other, labels)
+        for i, panel in enumerate(self.panels):
+            for network in (panel.network, *panel.points):
+                _check_arm(f"panels.{i}", network, None, labels)
+            for arm in (*(panel.arms or ()), panel.arm):
+                _check_arm(f"panels.{i}", panel.network, arm, labels)
+        return self
+
+
+def _check_arm(place: str, network: str, arm: str | None, labels: dict[str, list[str]]) -> None:
+    """Refuse a network, or an arm of it, that the figure does not have."""
+    if network not in labels:
+        raise ValueError(
+            f"{place}: there is no network '{network}'{did_you_mean(network, labels) or '.'} "
+            f"The networks are {listing(labels)}"
+        )
+    if arm is not None and arm not in labels[network]:
+        raise ValueError(
+            f"{place}: network '{network}' has no arm '{arm}'"
+            f"{did_you_mean(arm, labels[network]) or '.'} Its arms are {listing(labels[network])}"
+        )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import write_json
 from plastic_core.experiments.reproducing.drawing import draw_to
+from plastic_core.experiments.reproducing.figure_checks import check_search, plans_of
 from plastic_core.experiments.reproducing.figure_files import META_FIGURES, read_figure
 from plastic_core.experiments.reproducing.figure_spec import FigureSpec
 from plastic_core.experiments.reproducing.meta_figure import report_meta_figure
@@ -111,7 +112,7 @@ def check_arguments(
     """Check what can be wrong before anything is trained.
 
     Raises:
-        PlasticError: there is no such figure, or something does not apply to it.
+        PlasticError: there is no such figure, it is at fault, or something does not apply to it.
     """
     RunSpec(**changes)
     if record is not None and not search:
@@ -121,7 +122,10 @@ def check_arguments(
     if workers is not None and not 0 <= workers <= 1024:
         raise PlasticError(f"--workers {workers}: expected 0 to 1024")
     if name not in META_FIGURES:
-        read_figure(name)
+        figure = read_figure(name)
+        plans_of(figure.model_copy(update={"base": {**figure.base, **changes}}))
+        if search:
+            check_search(figure)
         return
     for flag, value in {**given, "search": search, "workers": workers}.items():
         if flag not in _TAKES[name] and value not in (None, False):
@@ -157,9 +161,9 @@ def _report(
     def draw(path: Path) -> None:
         from plastic_core.figures import draw_figure
 
-        draw_figure(figure, done.results, _note(figure, stored), path)
+        draw_figure(done.figure, done.results, _note(done.figure, stored), path)
 
-    draw_to(folder, figure.name, draw)
+    draw_to(folder, folder.name, draw)
     return {
         "title": figure.title,
         "small": _is_small(figure, stored),

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from plastic_core.api.specs import Theta
 from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.reproducing.figure_checks import run_spec_of
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
-from plastic_core.experiments.reproducing.reproduced import run_spec_of, train
+from plastic_core.experiments.reproducing.reproduced import train
 from plastic_core.experiments.sweeping.arms import SweepSpec, expand
 from plastic_core.experiments.sweeping.comparison import Choice, choose
 from plastic_core.experiments.sweeping.grid import parse_axis, widened
