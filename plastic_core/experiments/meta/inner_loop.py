@@ -81,7 +81,8 @@ class InnerLoop:
             plan.selected,
             [t.transform for t in plan.transforms],
             self._dtype,
-            circuit=plan.circuit,
+            plan.theta_layers,
+            plan.circuit,
             transform_layers=plan.transform_layers,
         )
         self._inputs = torch.from_numpy(inputs)

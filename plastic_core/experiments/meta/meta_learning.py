@@ -119,7 +119,8 @@ def meta_learn(
         record = _record(spec, plan, sources, threads)
         record |= {"backend": inner.backend, "reason": inner.reason}
         if teacher is not None:
-            record["teacher"] = teacher.written_thetas
+            own = (rule.learnable for rule in teacher.rules)
+            record["teacher"] = {name: value for some in own for name, (value, _) in some.items()}
         if folder is not None:
             if folder.state == "started":
                 folder.read_checkpoint(history, outer.optimizer, outer.parameter)
@@ -195,7 +196,11 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
         raise PlasticError(
             f"task '{spec.task}': it has no episodes; few-shot tasks are {listing(offers)}"
         )
-    _check_schedules(plan)
+    if plan.schedules:
+        raise PlasticError(
+            f"thetas over time ({listing(plan.schedules)}): each rule has one theta that is "
+            "learned; begin at a number, such as 0.1"
+        )
     if plan.score.name != ACCURACY:
         raise PlasticError(
             f"loss '{plan.network.loss}': its score is {plan.score.name}, and episodes are of "
@@ -218,18 +223,14 @@ def plan_teacher(spec: MetaSpec, catalogue: Catalogue) -> Plan | None:
         return None
     try:
         plan = make_plan(spec.teacher_spec(), catalogue)
-        _check_schedules(plan)
     except PlasticError as error:
         raise PlasticError(f"teacher: {error}") from None
-    return plan
-
-
-def _check_schedules(plan: Plan) -> None:
     if plan.schedules:
         raise PlasticError(
-            f"thetas over time ({listing(plan.schedules)}): each rule has one theta that is "
-            "learned; begin at a number, such as 0.1"
+            f"teacher: thetas over time ({listing(plan.schedules)}): a teacher's thetas stay as "
+            "they are; give a number, such as 0.1"
         )
+    return plan
 
 
 def load_episodes(
