@@ -175,6 +175,28 @@ direction = "below"
     assert (tmp_path / "out" / "zoo" / "numbers" / "numbers.png").stat().st_size > 10_000
 
 
+def test_stages_and_a_readout(brought, tmp_path, capsys):
+    arms = FIGURE[FIGURE.index("arms = [") :].split("]\n\n[[claims]]")[0]
+    staged = """arms = [
+    { label = "BP", rule = "bp", thetas = { bp = 0.1 } },
+    { label = "BP, mine", base = { stages = ["0.01*mine: 40", "bp: 60"] }, thetas = { bp = 0.1 } },
+    { label = "mine", rule = "mine", base = { readout = "knn" } },
+"""
+    brought({"claim.toml": FIGURE.replace(arms, staged)})
+    search = ["--search", "--seeds", "2"]
+    assert execute(["reproduce", "zoo/claim", *search, *flags(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["zoo/claim"]
+    chosen = {choice["arm"]: choice["thetas"]["bp"] for choice in report["search"][:2]}
+    stages = ["0.01*mine: 40", "bp: 60"]
+    base = {"task": "digits-mlp", "seeds": 2, "evaluations": 2, "options": {"sizes": "64,12,10"}}
+    theirs = {name: {"bp": {"theta": theta}} for name, theta in chosen.items()}
+    both = run(RunSpec(**base, stages=stages, settings=theirs["BP, mine"])).curves
+    bp = run(RunSpec(**base, rule="bp", samples=100, settings=theirs["BP"])).curves
+    (one,) = report["claims"][0]["verdicts"]
+    difference = both["accuracy"][:, -1] - bp["accuracy"][:, -1]
+    assert one["difference"] == pytest.approx(float(difference.mean()))
+
+
 def panel(text):
     return FIGURE.replace("[[claims]]", f"[[panels]]\n{text}\n\n[[claims]]", 1)
 
@@ -215,9 +237,7 @@ FAULTS = {
     ),
     "a misspelt field of an arm": (
         FIGURE.replace('rule = "mine"', 'rul = "mine"'),
-        "{file} has 2 faults:\n"
-        "  networks.small: arms.2: rule: is required and missing\n"
-        "  networks.small: arms.2: rul = 'mine': there is no field 'rul'; did you mean 'rule'? The fields are ",
+        "{file}: networks.small: arms.2: rul = 'mine': there is no field 'rul'; did you mean 'rule'? The fields are ",
     ),
     "a field of the figure": (
         FIGURE.replace("[grid]", "[gird]"),
@@ -235,6 +255,10 @@ FAULTS = {
     "a field of the arm's run": (
         FIGURE.replace("readout", "raedout"),
         "zoo/claim, small, mine: RunSpec: raedout = 'knn': there is no field 'raedout'; did you mean 'readout'? The fields are ",
+    ),
+    "no rule": (
+        FIGURE.replace('rule = "mine",', ""),
+        "zoo/claim, small, mine: rule: is required and missing",
     ),
     "a size of one arm": (
         FIGURE.replace('readout = "knn"', "seeds = 2"),

@@ -1,6 +1,7 @@
 """Thetas that are learned from the activities of a network that learns by a known rule."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,40 +12,14 @@ from plastic_core.cli import execute
 from plastic_core.experiments.meta.meta_learning import load_episodes, meta_learn, plan_meta
 from plastic_core.networks.initialisation import initial_weights
 from tests.daily import combined
-
-# Five of the monomials of x, y and w; Oja's rule for single units is xy = yyw = theta.
-SOURCE = '''
-import torch
-from plastic_core.api import Rule, RuleSpec, Theta, decay, hookimpl, outer
-
-class Monomials(Rule):
-    """Terms of a polynomial of pre x, post y and weight w, a theta each."""
-
-    spec = RuleSpec(
-        name="monomials",
-        summary="terms of a polynomial",
-        equation=r"\\\\theta_x x_j + \\\\theta_y y_i + \\\\theta_{xy} y_i x_j + \\\\theta_w w_{ij} - \\\\theta_{yyw} y_i^2 w_{ij}",
-        reference="this test",
-        modifies="forward",
-        reads={"pre", "post"},
-        theta={name: Theta(default=0.0, min=None) for name in ("x", "y", "xy", "w", "yyw")},
-    )
-
-    @hookimpl
-    def plastic_local_update(self, s):
-        t, y = s.theta, s.post
-        products = outer(t.xy * y + t.x, s.pre) + outer(t.y * y, torch.ones_like(s.pre))
-        return products + decay(t.yyw * y.square() - t.w)
-'''
+from tests.meta.monomials import TERMS
 
 OPTIONS = {"ways": 3, "shots": 1, "queries": 8, "sizes": "64,12,10", "activation": "tanh"}
 
 
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory):
-    file = tmp_path_factory.mktemp("plugin") / "monomials.py"
-    file.write_text(SOURCE)
-    return str(file)
+@pytest.fixture
+def plugin():
+    return str(Path(__file__).with_name("monomials.py"))
 
 
 def spec_of(plugin, **fields):
@@ -54,7 +29,6 @@ def spec_of(plugin, **fields):
         "task": "digits-fewshot",
         "options": OPTIONS,
         "plugins": (plugin,),
-        "l1": 0.0,
         **fields,
     }
     return MetaSpec(**fields)
@@ -76,7 +50,7 @@ def activities(w, x):
 
 
 def test_the_loss_is_the_mean_squared_difference_of_all_activities(plugin):
-    given = {"x": 2e-4, "y": -1e-3, "xy": 0.004, "w": -3e-3, "yyw": 0.006}
+    given = {"x": 2e-4, "y": -1e-3, "xy": 0.004, "yy": 2e-3, "w": -3e-3, "yyw": -0.006}
     settings = {"monomials": {f"theta.{name}": value for name, value in given.items()}}
     spec = spec_of(plugin, episodes=1, dtype="float64", settings=settings)
     plan = plan_meta(spec)
@@ -87,7 +61,8 @@ def test_the_loss_is_the_mean_squared_difference_of_all_activities(plugin):
 
     def ours(y, x, w):
         new = given["xy"] * np.outer(y, x) + given["x"] * x + given["y"] * y[:, None]
-        return new + given["w"] * w - given["yyw"] * y[:, None] ** 2 * w
+        squared = y[:, None] ** 2
+        return new + given["yy"] * squared + given["w"] * w + given["yyw"] * squared * w
 
     def theirs(y, x, w):
         return 0.01 * (np.outer(y, x) - y[:, None] ** 2 * w)
@@ -162,7 +137,7 @@ def test_activities_of_convolutions_and_attention(net):
 
 def test_it_becomes_the_teacher_layer_by_layer():
     settings = {"teacher.bp": {"theta.dense1": 0.03, "theta.readout": 0.01}}
-    fields = {"rule": "0.02*bp", "teacher": "bp", "by_layer": True, "l1": 0.0, "episodes": 150}
+    fields = {"rule": "0.02*bp", "teacher": "bp", "by_layer": True, "episodes": 150}
     result = meta_learn(
         MetaSpec(task="digits-fewshot", options=OPTIONS, settings=settings, **fields)
     )
@@ -175,9 +150,9 @@ def test_it_becomes_the_teacher_layer_by_layer():
 def test_a_rule_is_recovered_among_other_terms(plugin):
     result = meta_learn(spec_of(plugin, episodes=1500, seeds=2))
     for thetas in result.record["result"]["thetas"]:
-        expected = {"x": 0.0, "y": 0.0, "xy": 0.01, "w": 0.0, "yyw": 0.01}
-        for name, value in expected.items():
-            assert thetas[f"monomials.{name}"] == pytest.approx(value, abs=2e-4), name
+        for term in TERMS:
+            value = {"xy": 0.01, "yyw": -0.01}.get(term, 0.0)
+            assert thetas[f"monomials.{term}"] == pytest.approx(value, abs=2e-4), term
 
 
 def test_it_comes_closer(plugin):
@@ -187,7 +162,7 @@ def test_it_comes_closer(plugin):
 
 FLAGS = [
     *("--ways", "3", "--shots", "1", "--queries", "8", "--sizes", "64,12,10"),
-    *("--activation", "tanh", "--l1", "0", "--episodes", "4"),
+    *("--activation", "tanh", "--episodes", "4"),
 ]
 
 
@@ -197,6 +172,7 @@ def test_by_the_command_line(plugin, tmp_path, capsys):
     assert execute([*command, "--out", str(tmp_path / "a")]) == 0
     out, err = capsys.readouterr()
     assert "rule monomials, to become monomials\n" in err
+    assert "learning rate 0.001, L1 0\n" in err
     record = json.loads((tmp_path / "a" / "meta.json").read_text())
     assert record["spec"]["teacher"] == "monomials"
     assert record["teacher"]["monomials.xy"] == 0.01
@@ -221,10 +197,9 @@ def test_a_theta_of_one_layer_and_of_each(plugin, tmp_path, capsys):
     each = ["--rule", "0.01*bp+monomials", "--by-layer", "--out", str(tmp_path / "each")]
     assert execute([*command, *each]) == 0
     (learned,) = json.loads(capsys.readouterr().out)["thetas"]
-    terms = ("x", "y", "xy", "w", "yyw")
     assert [*learned] == [
         *("bp.dense1", "bp.readout"),
-        *(f"monomials@{layer}.{term}" for layer in ("dense1", "readout") for term in terms),
+        *(f"monomials@{layer}.{term}" for layer in ("dense1", "readout") for term in TERMS),
     ]
     record = json.loads((tmp_path / "each" / "meta.json").read_text())
     assert record["backend"] == "native"
@@ -288,3 +263,8 @@ def test_a_spec_without_a_teacher_is_written_as_before():
     written = MetaSpec(rule="bp").model_dump(mode="json")
     assert not {"teacher", "by_layer"} & written.keys()
     assert MetaSpec(**written) == MetaSpec(rule="bp")
+    assert (MetaSpec().l1, MetaSpec(teacher="bp").l1, MetaSpec(teacher="bp", l1=1).l1) == (
+        0.1,
+        0,
+        1,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.run_spec import RunSpec
@@ -61,7 +61,9 @@ class MetaSpec(Spec):
     optimizer: str = Field("Adam", description="any optimiser of torch.optim, by its name")
     learning_rate: Annotated[FiniteFloat, Field(gt=0)] = Field(1e-3, description="of the optimiser")
     l1: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.1, description="lambda, the weight of the sum of |theta| in the meta-loss"
+        0.1,
+        description="lambda, the weight of the sum of |theta| in the meta-loss; 0 unless given "
+        "where there is a teacher, whose thetas it would shrink",
     )
     clip: Annotated[FiniteFloat, Field(gt=0)] = Field(
         1e4, description="greatest norm of the gradient of one network"
@@ -70,6 +72,13 @@ class MetaSpec(Spec):
     backend: Literal["auto", "native", "eager"] = Field(
         "auto", description="how the steps are computed"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_penalty_beside_a_teacher(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("teacher") and "l1" not in given:
+            return {**given, "l1": 0.0}
+        return given
 
     def run_spec(self) -> RunSpec:
         """Return the spec of a run with the same rules and task."""

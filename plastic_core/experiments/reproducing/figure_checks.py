@@ -20,21 +20,38 @@ Plans = Mapping[tuple[str, str], Plan]
 
 
 def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
-    """Return the run that an arm is, on the network of `options`."""
+    """Return the run that an arm is, on the network of `options`.
+
+    Raises:
+        PlasticError: a field is at fault, or there is no rule.
+    """
     base: dict[str, Any] = {**figure.base, **arm.base}
     fixed = {**base.pop("settings", {}), **arm.settings}
     settings = {owner: dict(values) for owner, values in fixed.items()}
     for axis, value in arm.thetas.items():
         owner, _, name = axis.partition(".")
         settings.setdefault(owner, {})[name or "theta"] = value
-    return RunSpec(
-        rule=arm.rule,
+    spec = RunSpec(
         options={**options, **arm.options},
         settings=settings,
         transforms=arm.transforms,
         batch_size=arm.batch_size,
+        **({"rule": arm.rule} if arm.rule else {}),
         **base,
     )
+    if not arm.rule and not (spec.stages and all(stage.rule for stage in spec.stages)):
+        raise PlasticError("rule: is required and missing")
+    return spec
+
+
+def sizes_of(figure: FigureSpec) -> tuple[int, int]:
+    """Return how many networks an arm has, and training points each; the most of any arm."""
+    specs = [
+        run_spec_of(figure, one.options, arm)
+        for one in figure.networks.values()
+        for arm in one.arms
+    ]
+    return max(spec.seeds for spec in specs), max(spec.samples for spec in specs)
 
 
 def plans_of(figure: FigureSpec) -> Plans:
@@ -49,6 +66,8 @@ def plans_of(figure: FigureSpec) -> Plans:
         for arm in one.arms:
             try:
                 planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
+                if arm.batch_norm and planned.probes:
+                    raise PlasticError("batch_norm: autograd trains it, without probes")
             except PlasticError as error:
                 raise PlasticError(f"{figure.name}, {network}, {arm.label}: {error}") from None
             plans[network, arm.label] = planned

@@ -20,12 +20,8 @@ from plastic_core.base.errors import PlasticError, describe_exception
 from plastic_core.base.spec import SpecError
 from plastic_core.base.streams import stdout_aside
 from plastic_core.experiments.reproducing.figure_spec import FigureSpec
-from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.isolation import InterruptError, real_interrupts
 from plastic_core.plugins.requirements import FIGURES_GROUP
-
-# What a claim is about, and a small version is smaller than.
-_SIZES = {name: RunSpec.model_fields[name].default for name in ("seeds", "samples")}
 
 
 def names_there() -> tuple[list[str], list[str]]:
@@ -61,15 +57,13 @@ def read_packaged(name: str) -> FigureSpec | None:
     except (OSError, ValueError) as error:
         raise PlasticError(f"{file}: is no TOML ({describe_exception(error)})") from None
     try:
-        return FigureSpec(**{**_complete(content), "name": name})
+        return FigureSpec(**{**_with_arms(content), "name": name})
     except SpecError as error:
         raise PlasticError(f"{file}{error.faults}") from None
 
 
-def _complete(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a file with what may be left out in it."""
-    if isinstance(base := content.get("base", {}), dict):
-        content["base"] = {**_SIZES, **base}
+def _with_arms(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a file with the arms that networks have of others."""
     if isinstance(networks := content.get("networks"), dict):
         for one in networks.values():
             other = networks.get(one.get("thetas_of")) if isinstance(one, dict) else None

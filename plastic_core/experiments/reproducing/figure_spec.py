@@ -30,7 +30,7 @@ class ArmSpec(Spec):
 
     Attributes:
         label: its name.
-        rule: the rule expression.
+        rule: the rule expression; left out where all stages in `base` have rules of their own.
         thetas: what a search chooses: the theta of a rule, or a setting of a rule or transform
             (``NAME.SETTING``).
         settings: of its rules, which no search changes; by rule.
@@ -46,7 +46,7 @@ class ArmSpec(Spec):
     """
 
     label: str
-    rule: str
+    rule: str = ""
     thetas: dict[str, FiniteFloat] = Field({})
     settings: dict[str, dict[str, JsonValue]] = Field({})
     transforms: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import write_json
 from plastic_core.experiments.reproducing.drawing import draw_to
-from plastic_core.experiments.reproducing.figure_checks import check_search, plans_of
+from plastic_core.experiments.reproducing.figure_checks import check_search, plans_of, sizes_of
 from plastic_core.experiments.reproducing.figure_files import META_FIGURES, read_figure
 from plastic_core.experiments.reproducing.figure_spec import FigureSpec
 from plastic_core.experiments.reproducing.meta_figure import report_meta_figure
@@ -180,18 +180,18 @@ def _report(
 
 
 def _is_small(figure: FigureSpec, stored: FigureSpec) -> bool:
-    changes: Any = [(figure.base[name], stored.base[name]) for name in ("seeds", "samples")]
-    return any(now < before for now, before in changes)
+    sizes = zip(sizes_of(figure), sizes_of(stored), strict=True)
+    return any(now < before for now, before in sizes)
 
 
 def _note(figure: FigureSpec, stored: FigureSpec) -> str:
-    base = figure.base
+    seeds, samples = sizes_of(figure)
     if any(panel.kind == "images" for panel in figure.panels):
-        note = f"the first of {base['seeds']} networks; each image stretched to its own range"
+        note = f"the first of {seeds} networks; each image stretched to its own range"
     else:
-        note = f"mean of {base['seeds']} networks; shaded: 98% bootstrap interval, 500 resamples"
+        note = f"mean of {seeds} networks; shaded: 98% bootstrap interval, 500 resamples"
         if any(panel.kind == "filters" for panel in figure.panels):
             note += "; filters: of the first network"
     if _is_small(figure, stored):
-        note = f"SMALL VERSION, {base['samples']} training points; {note}"
+        note = f"SMALL VERSION, {samples} training points; {note}"
     return note

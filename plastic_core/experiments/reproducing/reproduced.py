@@ -54,7 +54,8 @@ def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduce
     """
     plans = plans_of(figure)
     specs = [arm for one in figure.networks.values() for arm in one.arms]
-    arms = [(arm, Arm(arm.rule, {}, p)) for arm, p in zip(specs, plans.values(), strict=True)]
+    planned = zip(specs, plans.values(), strict=True)
+    arms = [(arm, Arm(plan.spec.learned_by, {}, plan)) for arm, plan in planned]
     trained = train(arms, store, **where)
     if trained.progress.failed:
         reason = next(iter(trained.progress.failed.values()))
