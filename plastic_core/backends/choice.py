@@ -19,7 +19,7 @@ from plastic_core.backends.backend import Backend
 from plastic_core.backends.compiled.compiled_backend import CannotCompileError, CompiledBackend
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.compiler import CompilerError, NoCompilerError
-from plastic_core.backends.native.native_backend import NativeBackend
+from plastic_core.backends.native.native_backend import NativeBackend, NativeCode
 from plastic_core.backends.native.program import NotNativeError
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.parameters import Parameters
@@ -58,6 +58,7 @@ class BackendRequest:
         updates: of each network in the whole run.
         threads: networks that may train at once.
         factors: by theta that changes over the run, what it is multiplied by at each update.
+        code: what was compiled for the same network and rules before, to be used again.
     """
 
     asked: str
@@ -71,6 +72,7 @@ class BackendRequest:
     updates: int
     threads: int
     factors: Mapping[str, Tensor] = field(default_factory=dict)
+    code: NativeCode | None = None
 
 
 def choose_backend(request: BackendRequest) -> Chosen:
@@ -81,7 +83,9 @@ def choose_backend(request: BackendRequest) -> Chosen:
     r = request
     made_of = (r.hooks, r.thetas, r.parameters, r.inputs, r.targets, r.batch_size)
     makers: dict[str, Callable[[], Backend]] = {
-        "native": lambda: NativeBackend(r.network, *made_of, threads=r.threads, factors=r.factors),
+        "native": lambda: NativeBackend(
+            r.network, *made_of, threads=r.threads, code=r.code, factors=r.factors
+        ),
         "compiled": lambda: CompiledBackend(r.network, *made_of, factors=r.factors),
         "eager": lambda: EagerBackend(r.network, *made_of, factors=r.factors),
     }

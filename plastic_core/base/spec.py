@@ -124,6 +124,10 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
             ]
             near = did_you_mean(value, names) if isinstance(value, str) else ""
             faults.append(f"{path} = {brief(value)}: accepted are {context['expected']}{near}")
+        elif kind == "value_error" and isinstance(context["error"], SpecError):
+            # of a specification within this one
+            own = context["error"].faults.removeprefix(": ").splitlines()
+            faults += [f"{path}: {one.strip()}" for one in (own[1:] or own)]
         elif kind == "value_error":
             where = f"{path} = {brief(value)}: " if path else ""
             faults.append(f"{where}{context['error']}")

@@ -26,6 +26,8 @@ from plastic_core.cli.spec_flags import (
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from plastic_core.experiments.meta.history import History
     from plastic_core.experiments.meta.meta_learning import MetaResult
 
@@ -59,9 +61,10 @@ def make_app(arguments: Sequence[str] | None) -> App:
         """Learn the thetas of a rule over episodes, by their gradient.
 
         Each episode trains a fresh network on a few points, and asks it others; the thetas
-        follow the gradient of its loss there, with an L1 penalty that drives what is of no use
-        to 0. The rule that propagates the error starts with its own theta, every other at 0,
-        unless a coefficient in the expression says otherwise.
+        follow the gradient of its loss there, or of how its activities there differ from those of
+        a --teacher, with an L1 penalty that drives what is of no use to 0. The rule that
+        propagates the error starts with its own theta, every other at 0, unless a coefficient in
+        the expression says otherwise.
 
         Args:
             spec: the fields of the spec.
@@ -125,7 +128,7 @@ def _begin(spec: MetaSpec, record: dict[str, Any], folder: Path) -> None:
     lines = (
         f"task {spec.task}: {options['ways']} classes, {options['shots']} training points and "
         f"{options['queries']} queries of each",
-        f"rule {spec.rule}",
+        f"rule {spec.rule}" + (f", to become {spec.teacher}" if spec.teacher else ""),
         f"{spec.episodes} episodes, {spec.seeds} x {spec.parallel} networks side by side; "
         f"{spec.optimizer}, learning rate {spec.learning_rate:g}, L1 {spec.l1:g}",
         f"backend {record['backend']}" + (f" ({record['reason']})" if record["reason"] else ""),
@@ -178,6 +181,8 @@ def _report(result: MetaResult, as_json: bool) -> None:
         )
     ]
     print_table(("seed", "accuracy %", "learned rule"), rows, Console(stderr=as_json))
+    if "teacher" in result.record:
+        _show_teacher(result, Console(stderr=as_json))
     lines = [f"accuracy on the queries of the last {found['accuracy_over']} episodes"]
     if found["diverged"]:
         lines.append(
@@ -193,3 +198,16 @@ def _report(result: MetaResult, as_json: bool) -> None:
     if as_json:
         folder = None if result.folder is None else str(result.folder)
         print_json({"folder": folder, **found})
+
+
+def _show_teacher(result: MetaResult, console: Console) -> None:
+    """Show each theta of each seed beside that of the same name of the teacher."""
+    from plastic_core.cli.output import print_table
+
+    theirs, learned = result.record["teacher"], result.record["result"]["thetas"]
+    seeds = [f"seed {seed}" for seed in result.history["seed"].to_numpy().tolist()]
+    rows = [
+        (name, theirs.get(name, ""), *(f"{thetas[name]:.4g}" for thetas in learned))
+        for name in learned[0]
+    ]
+    print_table(("theta", "teacher", *seeds), rows, console)

@@ -32,16 +32,17 @@ def reproduce_command(
     data_dir: str | None = None,
     workers: Whole | None = None,
 ) -> None:
-    """Reproduce figures of the paper and judge their claims.
+    """Reproduce figures of the paper, or of installed packages, and judge their claims.
 
     Networks that the store holds are not trained again, so that a command that was stopped goes
     on when it is given again. Leaves OUT/FIGURE/ with the figure as PDF and PNG and claims.json.
 
     Args:
         figures: fig1a, fig1b, fig2, fig3, fig4, fig5, fig6, fig6gh, fig7, figS1, tricks, conv,
-            attention, all of them by 'all', or fig8 or metagrid, which meta-learn.
-        seeds: networks of each arm, in place of the paper's 20.
-        samples: training points, in place of the paper's 5,000.
+            attention, all of them by 'all', or fig8 or metagrid, which meta-learn; and those of
+            installed packages, such as zoo/abcd: without a name all are listed.
+        seeds: networks of each arm, in place of the figure's, of the paper 20.
+        samples: training points, in place of the figure's, of the paper 5,000.
         quick: 3 seeds and 500 points, to see that it works.
         search: choose the thetas of all arms anew, on the half for choosing.
         record: with --search: file that each choice is added to, in place of an earlier one.
@@ -55,7 +56,13 @@ def reproduce_command(
     """
     from plastic_core.cli.live import SweepView
     from plastic_core.cli.output import interrupted_with, print_json
-    from plastic_core.experiments.reproducing.figure_spec import FIGURES, META_FIGURES, read_figure
+    from plastic_core.experiments.reproducing.figure_checks import plans_of
+    from plastic_core.experiments.reproducing.figure_files import (
+        FIGURES,
+        META_FIGURES,
+        figures_there,
+        read_figure,
+    )
     from plastic_core.experiments.reproducing.reproduce import reproduce
     from plastic_core.results.store import Store
 
@@ -65,13 +72,15 @@ def reproduce_command(
             yield view.show
 
     if not figures:
-        raise PlasticError("reproduce: name a figure, such as fig1b, or several")
+        raise PlasticError(
+            f"reproduce: name a figure, such as fig1b, or several\n  {figures_there()}"
+        )
     if figures == ("all",):
         # those with probes first: what they train serves the others too
         figures = tuple(sorted(FIGURES, key=lambda name: name in ("fig1a", "fig1b", "fig5")))
     for name in figures:  # a mistake shows before anything is trained
         if name not in META_FIGURES:
-            read_figure(name)
+            plans_of(read_figure(name))
     reports, cells = {}, Store(store)
     aside = stdout_aside() if json else contextlib.nullcontext()
     how = f"the same command goes on; what was done is in the store {cells.folder}"
@@ -111,10 +120,11 @@ def _show(report: dict[str, Any]) -> None:
 
 
 def _show_claims(claims: list[dict[str, Any]]) -> None:
-    from plastic_core.experiments.reproducing.description import describe
+    from plastic_core.experiments.reproducing.description import describe, published
 
     for claim in claims:
-        print(f"{claim['text']}\n  {describe(claim)}:")
+        told = published(claim)
+        print(claim["text"] + (f"\n  {told}" if told else "") + f"\n  {describe(claim)}:")
         for one in claim["verdicts"]:
             print(f"  {_verdict(one)}")
 

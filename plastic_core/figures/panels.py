@@ -12,9 +12,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from plastic_core.base.scores import ACCURACY, factor
+from plastic_core.figures.axis_labels import axis_label
 from plastic_core.figures.bands import draw_band
 from plastic_core.figures.pictures import draw_filters, draw_images
-from plastic_core.figures.recurrent_panels import AXES, draw_course, draw_profile, draw_scan
+from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
 from plastic_core.figures.style import COLOURS, STYLE
 
 if TYPE_CHECKING:
@@ -27,18 +29,6 @@ if TYPE_CHECKING:
 
 # Where a figure shows no layer twice: dark is near the input.
 _LAYERS: Final = "viridis"
-
-# By variable: the label of the axis. What has no unit says what it is a share of.
-_AXES: Final = {
-    "accuracy": "held-out accuracy (%)",
-    "residual": r"$\langle |y_{l-1} - W_l^\top y_l|^2 \rangle$",
-    "relative_residual": AXES["relative_residual"][0],
-    "activation_norm": r"$\langle |y_l| \rangle$",
-    "update_norm": r"$|\Delta W|$",
-    "rule_update_norm": r"$|\Delta W_{BP}|$",
-    "explained_variance": "variance explained (%)",
-    "error_angle": "angle to error of backprop (°)",
-}
 
 
 def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> None:
@@ -87,9 +77,11 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
 
 def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
     for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
-        values = 100 * curves[panel.variable]
+        values = factor(panel.variable) * curves[panel.variable]
         draw_band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
-    axes.set(xlabel="training points", ylabel=_AXES[panel.variable], ylim=(0, 100))
+    axes.set(xlabel="training points", ylabel=axis_label(panel.variable, arms))
+    if panel.variable == ACCURACY:
+        axes.set_ylim(0, 100)
     axes.set_xlim(left=0)
     axes.legend(loc="best")
 
@@ -98,7 +90,7 @@ def _draw_layers(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -
     for layer, values, colour in _layers_of(panel, arms):
         steps = values["step"].to_numpy()
         draw_band(axes, steps, values.to_numpy(), colour, f"{layer}")
-    axes.set(xlabel="training points", ylabel=_AXES[panel.variable])
+    axes.set(xlabel="training points", ylabel=axis_label(panel.variable, arms))
     axes.set_xlim(left=0)
 
 
@@ -109,7 +101,7 @@ def _draw_components(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset
         values = values.dropna("component", how="all").isel(component=slice(0, 60))
         components = np.arange(1, values.sizes["component"] + 1)
         draw_band(axes, components, values.to_numpy(), colour, label)
-    axes.set(xlabel="principal components", ylabel=_AXES[panel.variable], ylim=(0, 102))
+    axes.set(xlabel="principal components", ylabel=axis_label(panel.variable, arms), ylim=(0, 102))
     axes.set_xlim(left=0)
     axes.legend(loc="lower right")
 

@@ -84,10 +84,13 @@ class PlannedRule:
 
     @property
     def learnable(self) -> dict[str, tuple[float, Theta]]:
-        """Its thetas by name, with what is accepted: its own ones, or the one that it has."""
+        """Its thetas by name, with what is accepted: its own ones, or those that layers have."""
         spec = self.rule.spec
-        own = {f"{self.name}.{n}": (theta, spec.theta_of(n)) for n, theta in self.own.items()}
-        return own or {self.name: (self.theta, spec.theta_of())}
+        if self.own:
+            return {f"{self.name}.{n}": (t, spec.theta_of(n)) for n, t in self.own.items()}
+        by_layer = {one.name: (one.theta, spec.theta_of()) for one in self.by_layer}
+        others = {*self.layers}.difference(*(one.layers for one in self.by_layer))
+        return {**({self.name: (self.theta, spec.theta_of())} if others else {}), **by_layer}
 
 
 def find_rule(catalogue: Catalogue, name: str) -> Entry:

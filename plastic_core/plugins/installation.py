@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.plugins.requirements import GROUPS, plural
+from plastic_core.plugins.requirements import FIGURES_GROUP, GROUPS, plural
 
 #: The distribution that this is part of.
 OURS = "plastic-learning"
@@ -67,8 +67,8 @@ def uninstall(names: Sequence[str]) -> None:
 
 
 def distributions() -> set[str]:
-    """Return the names of the installed distributions that bring plugins, without loading any."""
-    groups = [f"plastic.{plural(kind)}" for kind in GROUPS]
+    """Return the names of the distributions that bring plugins or figures, without loading any."""
+    groups = [*(f"plastic.{plural(kind)}" for kind in GROUPS), FIGURES_GROUP]
     points = [point for group in groups for point in metadata.entry_points(group=group)]
     return {normal(point.dist.name) for point in points if point.dist}
 

@@ -62,6 +62,9 @@ GROUPS: Final[dict[Kind, Group]] = {
     "observer": Group(Observer, ObserverSpec, None),
 }
 
+#: Of packages that hold figures as data, which are no plugins.
+FIGURES_GROUP: Final = "plastic.figures"
+
 
 def plural(kind: Kind) -> str:
     """Return the word for several, which names the entry-point group too."""

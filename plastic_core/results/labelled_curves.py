@@ -97,6 +97,18 @@ def labelled_curves(
     )
 
 
+def blank_curves(plan: Plan) -> LabelledArrays:
+    """Return the curves of one network at one point without numbers, to see what there will be."""
+    curves = Curves.empty(1, np.ones(1, np.int64), plan.score.name)
+    sizes = {"layer": plan.circuit.depth, "rule": len(plan.rules)}
+    for planned in plan.probes:
+        for name, measure in planned.probe.spec.measures.items():
+            over = (1, 1) if planned.when == "every" else (1,)
+            shape = (*over, *(sizes.get(dim, 1) for dim in measure.dims))
+            curves.probes[name] = np.full(shape, np.nan, np.float32)
+    return labelled_curves(plan, curves, [0])
+
+
 def _weighted(rule: PlannedRule) -> str:
     if rule.own:
         own = [f"{name} {rule.shown(f'{rule.name}.{name}')}" for name in rule.own]

@@ -16,7 +16,7 @@ from plastic_core.api.specs import NAME_PATTERN
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.fault import Fault
 from plastic_core.plugins.plugin_file import import_file, plugins_in
-from plastic_core.plugins.requirements import GROUPS, Kind, no_plugin, plural
+from plastic_core.plugins.requirements import FIGURES_GROUP, GROUPS, Kind, no_plugin, plural
 
 _KINDS: dict[str, Kind] = {f"plastic.{plural(kind)}": kind for kind in GROUPS}
 
@@ -178,12 +178,13 @@ def _take_points(
     for group, named in points.items():
         kind = _KINDS.get(group)
         if kind is None:
-            if group.startswith("plastic"):
+            if group.startswith("plastic") and group != FIGURES_GROUP:
+                groups = (*_KINDS, FIGURES_GROUP)
                 target.faults.append(
                     Fault(
                         place,
-                        f"there is no group '{group}'{did_you_mean(group, _KINDS)}",
-                        f"the groups are {listing(_KINDS)}",
+                        f"there is no group '{group}'{did_you_mean(group, groups)}",
+                        f"the groups are {listing(groups)}",
                         '[project.entry-points."plastic.rules"]',
                     )
                 )

@@ -18,7 +18,7 @@ import torch
 from plastic_core import RunSpec, initial_parameters, resolve_hooks
 from plastic_core.backends.eager.eager_backend import EagerBackend
 from plastic_core.backends.native.native_backend import NativeBackend
-from plastic_core.experiments.reproducing.figure_spec import read_figure
+from plastic_core.experiments.reproducing.figure_files import read_figure
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from plastic_core.cli import execute
-from plastic_core.experiments.reproducing.figure_spec import read_figure
+from plastic_core.experiments.reproducing.figure_files import read_figure
 from plastic_core.experiments.sweeping.grid import parse_axis
 from tests.figures.conftest import SMALL
 

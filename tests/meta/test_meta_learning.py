@@ -227,9 +227,16 @@ def test_thetas_are_learned_in_convolutions_and_attention():
             "one class; give at most 87 together",
         ),
         (
-            ["--set", "bp.theta.dense1=0.1", "--rule", "bp"],
-            "thetas of single layers (bp.dense1): each rule has one theta that is learned; leave "
-            "out --set RULE.theta.LAYER",
+            ["--rule", "bp", "--teacher", "bq"],
+            "teacher: there is no rule 'bq'; did you mean 'bp'?\n  installed rules: anti-hebbian, "
+            "b-decay, b-update, bp, dfa, fa, hebbian, hebbian-error, kolen-pollack, oja, "
+            "oja-single, sanger, sign-symmetric, weight-decay\n"
+            "  'plastic plugins' shows where each comes from",
+        ),
+        (
+            ["--rule", "bp", "--teacher", "bp", "--set", "teacher.bp.theta=cosine(0.1)"],
+            "teacher: thetas over time (bp): a teacher's thetas stay as they are; give a number, "
+            "such as 0.1",
         ),
         (["--episodes", "0"], "episodes = '0': input should be greater than 0"),
         (["--resume"], "--resume needs --out DIR, the folder to continue"),

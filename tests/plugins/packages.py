@@ -27,7 +27,7 @@ def rule_source(name="mine", cls="Mine", more="", body="return outer(s.post, s.p
     return RULE.format(name=name, cls=cls, more=more, body=body)
 
 
-def build_wheel(folder, distribution, modules, entry_points, version="1.0"):
+def build_wheel(folder, distribution, modules, entry_points, version="1.0", data=()):
     """Write a wheel and return its path.
 
     Args:
@@ -36,6 +36,7 @@ def build_wheel(folder, distribution, modules, entry_points, version="1.0"):
         modules: source by module name.
         entry_points: {group: {name: target}}.
         version: its version.
+        data: text of other files, by path.
     """
     stem = f"{distribution.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
@@ -44,6 +45,7 @@ def build_wheel(folder, distribution, modules, entry_points, version="1.0"):
         for group, named in entry_points.items()
     )
     files = {f"{name}.py": textwrap.dedent(source) for name, source in modules.items()}
+    files |= dict(data)
     files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
     files[f"{info}/WHEEL"] = (
         "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

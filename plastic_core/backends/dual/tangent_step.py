@@ -105,12 +105,21 @@ class TangentStep:
         Args:
             x: ``[R, K, n_0]``.
         """
+        return self.activities(x)[-1]
+
+    def activities(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return y_1 .. y_L, ``[R, K, n]``, each with its tangents, ``[P, R, K, n]``.
+
+        Args:
+            x: ``[R, K, n_0]``.
+        """
         one = FunctionalPass(self._passes[0], self._products, self._own)
         if self._hooks.settle is not None:
-            output = one.settled(x)[-1]
-            return value_and_tangent(output, len(self._thetas))
-        nodes, _ = one.forward(x, learning=False)
-        return value_and_tangent(nodes[self._circuit.output], len(self._thetas))
+            found = one.settled(x)[1:]
+        else:
+            nodes, _ = one.forward(x, learning=False)
+            found = [nodes[population] for population in self._circuit.populations[1:]]
+        return [value_and_tangent(y, len(self._thetas)) for y in found]
 
     def _learn(self, p: int, s: Any) -> tuple[list[TangentSum], dict[str, tuple[Tensor, Tensor]]]:
         """Return what is added to the matrices and to their tangents, and the new states."""

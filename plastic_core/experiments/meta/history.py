@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,12 @@ from plastic_core.results.labelled_arrays import LabelledArrays, Variable
 # Episodes over which the last accuracy is averaged.
 _LAST = 50
 
+# What it is called, and its unit.
+_MINIMISED: Final = {
+    "loss": ("mean loss on the queries", "nat"),
+    "difference": ("mean squared difference from the activities of the teacher", "1"),
+}
+
 
 @dataclass
 class History:
@@ -23,9 +29,10 @@ class History:
         rules: names, in the order of the expression.
         seeds: of the meta-trainings.
         theta: ``[S, episodes + 1, P]``; the first are those at the start.
-        gradient: ``[S, episodes, P]``, of the query loss, clipped.
+        gradient: ``[S, episodes, P]``, of the loss, clipped.
         accuracy: ``[S, episodes]``, of the queries, mean over the parallel networks.
-        loss: ``[S, episodes]``, mean over the queries; not finite where a network diverged.
+        loss: ``[S, episodes]``, that is minimised, mean over the queries; not finite where a
+            network diverged.
         diverged: ``[S, episodes]``, networks that left the finite range.
         clipped: ``[S, episodes]``, networks whose gradient was clipped.
         done: episodes done.
@@ -75,9 +82,14 @@ class History:
             "clipped": int(self.clipped.sum()),
         }
 
-    def labelled(self) -> LabelledArrays:
-        """Return the history with named dimensions, units and descriptions."""
+    def labelled(self, of: Literal["loss", "difference"]) -> LabelledArrays:
+        """Return the history with named dimensions, units and descriptions.
+
+        Args:
+            of: what was minimised, the loss of the queries or the difference from a teacher.
+        """
         over = ("seed", "episode")
+        minimised, units = _MINIMISED[of]
 
         def described(name: str, dims: tuple[str, ...], text: str, units: str = "1") -> Variable:
             return dims, getattr(self, name), {"long_name": text, "units": units}
@@ -86,10 +98,10 @@ class History:
             {
                 "theta": described("theta", ("seed", "step", "rule"), "theta before each episode"),
                 "gradient": described(
-                    "gradient", (*over, "rule"), "gradient of the query loss", "nat"
+                    "gradient", (*over, "rule"), f"gradient of the {minimised}", units
                 ),
                 "accuracy": described("accuracy", over, "accuracy on the queries"),
-                "loss": described("loss", over, "mean loss on the queries", "nat"),
+                "loss": described("loss", over, minimised, units),
                 "diverged": described("diverged", over, "networks that diverged"),
                 "clipped": described("clipped", over, "networks whose gradient was clipped"),
             },

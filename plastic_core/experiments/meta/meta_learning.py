@@ -23,6 +23,7 @@ from plastic_core.experiments.meta.inner_loop import InnerLoop
 from plastic_core.experiments.meta.meta_folder import MetaFolder
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.experiments.meta.outer_loop import Outer, optimizers
+from plastic_core.experiments.meta.thetas import merged, settings_by_layer, split_by_layer
 from plastic_core.plan.plan import Plan, call_task, make_plan
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.environment import environment
@@ -98,20 +99,28 @@ def meta_learn(
     plan = plan_meta(spec, catalogue)
     machine.check(plan, threads)
     points, plan = _load(plan, data_dir) if data is None else _given(plan, data)
-    sources = {**sources_of(plan), "data": digest_of(points)}
+    teacher = plan_teacher(spec, catalogue)
+    if teacher is not None:
+        teacher = teacher.on(plan.network)
+    sources = {**(sources_of(teacher) if teacher else {}), **sources_of(plan)}
+    sources["data"] = digest_of(points)
     folder = None if out is None else MetaFolder(Path(out), spec, resume, sources)
     with contextlib.nullcontext() if folder is None else folder.claimed():
         if folder is not None and folder.state == "finished":
             stored = folder.read_record().plain()
             return MetaResult(spec, folder.read_history(), stored, folder.path)
         episodes, inputs = _episodes(plan, points, held_out=False)
-        inner = InnerLoop(plan, inputs, spec.backend, threads or torch.get_num_threads())
+        count = threads or torch.get_num_threads()
+        inner = InnerLoop(plan, inputs, spec.backend, count, teacher)
         outer = Outer(spec, plan)
         names = [name for rule in plan.rules for name in rule.learnable]
         history = History.empty(spec, names)
         history.theta[:, 0] = outer.thetas
         record = _record(spec, plan, sources, threads)
         record |= {"backend": inner.backend, "reason": inner.reason}
+        if teacher is not None:
+            own = (rule.learnable for rule in teacher.rules)
+            record["teacher"] = {name: value for some in own for name, (value, _) in some.items()}
         if folder is not None:
             if folder.state == "started":
                 folder.read_checkpoint(history, outer.optimizer, outer.parameter)
@@ -124,7 +133,7 @@ def meta_learn(
         seconds = time.perf_counter() - begun
         result = history.summary() | {"learned": learned, "seconds": seconds}
         record = {**record, "state": "finished", "result": result}
-        measured = history.labelled()
+        measured = history.labelled("difference" if spec.teacher else "loss")
         if folder is not None:
             notes = folder.write_result(measured, record)
             if notes:
@@ -187,12 +196,6 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
         raise PlasticError(
             f"task '{spec.task}': it has no episodes; few-shot tasks are {listing(offers)}"
         )
-    own = listing(name for name in plan.thetas if "." in name)
-    if plan.theta_layers:
-        raise PlasticError(
-            f"thetas of single layers ({own}): each rule has one theta that is learned; leave out "
-            "--set RULE.theta.LAYER"
-        )
     if plan.schedules:
         raise PlasticError(
             f"thetas over time ({listing(plan.schedules)}): each rule has one theta that is "
@@ -202,6 +205,30 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
         raise PlasticError(
             f"loss '{plan.network.loss}': its score is {plan.score.name}, and episodes are of "
             "classes, judged by accuracy; write loss cross-entropy or binary-cross-entropy"
+        )
+    if spec.by_layer:
+        settings = merged(spec.settings, settings_by_layer(plan))
+        with_layers = spec.model_copy(update={"settings": settings})
+        plan = split_by_layer(make_plan(with_layers.run_spec(), catalogue))
+    return plan
+
+
+def plan_teacher(spec: MetaSpec, catalogue: Catalogue) -> Plan | None:
+    """Return the plan of the teacher, or None without one.
+
+    Raises:
+        PlasticError: something of it is unknown, or changes over time.
+    """
+    if not spec.teacher:
+        return None
+    try:
+        plan = make_plan(spec.teacher_spec(), catalogue)
+    except PlasticError as error:
+        raise PlasticError(f"teacher: {error}") from None
+    if plan.schedules:
+        raise PlasticError(
+            f"teacher: thetas over time ({listing(plan.schedules)}): a teacher's thetas stay as "
+            "they are; give a number, such as 0.1"
         )
     return plan
 

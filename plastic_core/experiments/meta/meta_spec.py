@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.run_spec import RunSpec
+
+# Before the names of the teacher's rules, in settings.
+_TEACHER: Final = "teacher."
 
 
 class MetaSpec(Spec):
@@ -15,16 +18,33 @@ class MetaSpec(Spec):
 
     .. math:: \theta \leftarrow \mathrm{project}\bigl(\theta - \eta\, \nabla_\theta
         (\mathcal{L}_\mathrm{query}(\theta) + \lambda \lVert \theta \rVert_1)\bigr)
+
+    With a teacher, a network that learns from the same points and initial weights by its rule,
+    :math:`\mathcal{L}` is the mean of :math:`(y - y^\mathrm{teacher})^2` over the units of all
+    layers, at the query points, after the points of the episode.
     """
 
     rule: str = Field(
         "fa+hebbian-error+oja+weight-decay+b-update+b-decay",
         description="sum of rules whose thetas are learned; a coefficient is where one starts",
     )
+    teacher: str = Field(
+        "",
+        description="rule expression; thetas are then learned so that activities become those of "
+        "networks that learn by it, in place of the loss of the queries",
+        json_schema_extra=LATER,
+    )
+    by_layer: bool = Field(
+        False,
+        description="learn a theta of its own for each layer",
+        json_schema_extra=LATER,
+    )
     task: str = Field("digits-fewshot", description="name of a few-shot task")
     options: Plain = Field({}, description="options of the task")
     settings: dict[str, Plain] = Field(
-        {}, description="initial theta, layers and parameters by rule"
+        {},
+        description="initial theta, layers and parameters by rule; those of the teacher's rules "
+        "as teacher.RULE",
     )
     transforms: tuple[str, ...] = Field(
         (),
@@ -41,7 +61,9 @@ class MetaSpec(Spec):
     optimizer: str = Field("Adam", description="any optimiser of torch.optim, by its name")
     learning_rate: Annotated[FiniteFloat, Field(gt=0)] = Field(1e-3, description="of the optimiser")
     l1: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.1, description="lambda, the weight of the sum of |theta| in the meta-loss"
+        0.1,
+        description="lambda, the weight of the sum of |theta| in the meta-loss; 0 unless given "
+        "where there is a teacher, whose thetas it would shrink",
     )
     clip: Annotated[FiniteFloat, Field(gt=0)] = Field(
         1e4, description="greatest norm of the gradient of one network"
@@ -51,7 +73,30 @@ class MetaSpec(Spec):
         "auto", description="how the steps are computed"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_penalty_beside_a_teacher(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("teacher") and "l1" not in given:
+            return {**given, "l1": 0.0}
+        return given
+
     def run_spec(self) -> RunSpec:
         """Return the spec of a run with the same rules and task."""
-        shared = ("rule", "task", "options", "settings", "transforms", "plugins", "dtype")
-        return RunSpec(**{name: getattr(self, name) for name in shared})
+        own = self.settings
+        if self.teacher:
+            own = {name: one for name, one in own.items() if not name.startswith(_TEACHER)}
+        return self._run_spec(self.rule, own)
+
+    def teacher_spec(self) -> RunSpec:
+        """Return the spec of a run with the teacher's rules and the same task."""
+        own = {
+            name.removeprefix(_TEACHER): one
+            for name, one in self.settings.items()
+            if name.startswith(_TEACHER)
+        }
+        return self._run_spec(self.teacher, own)
+
+    def _run_spec(self, rule: str, settings: dict[str, Any]) -> RunSpec:
+        shared = ("task", "options", "transforms", "plugins", "dtype")
+        given = {name: getattr(self, name) for name in shared}
+        return RunSpec(rule=rule, settings=settings, **given)

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from plastic_core.api.specs import Theta
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.inner_loop import Answers
 from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.experiments.meta.thetas import starts
 from plastic_core.plan.plan import Plan
-from plastic_core.plan.planned_rules import PlannedRule
 
 # Episodes that the thetas go back where learning diverges: as many as Adam's mean gradient
 # remembers, which is what led there.
@@ -38,9 +37,9 @@ class Outer:
 
     def __init__(self, spec: MetaSpec, plan: Plan) -> None:
         self._spec = spec
-        learnable = [(rule, one) for rule in plan.rules for one in rule.learnable.values()]
-        self._bounds = [theta.bounds for _, (_, theta) in learnable]
-        start = [_start(rule, *one) for rule, one in learnable]
+        learnable = [one for rule in plan.rules for one in rule.learnable.values()]
+        self._bounds = [theta.bounds for _, theta in learnable]
+        start = [*starts(plan).values()]
         self.parameter = torch.tensor([start] * spec.seeds, dtype=torch.float64)
         self.parameter.requires_grad_()
         make = optimizers()[spec.optimizer]
@@ -117,11 +116,3 @@ def optimizers() -> dict[str, Any]:
         and issubclass(made, torch.optim.Optimizer)
         and made is not torch.optim.Optimizer
     }
-
-
-def _start(planned: PlannedRule, value: float, theta: Theta) -> float:
-    """Return where a theta begins: as given, or for a rule that adds a term at 0."""
-    if planned.rule.spec.propagates or planned.origin in ("expression", "setting"):
-        return value
-    low, high = theta.bounds
-    return min(max(0.0, low), high)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError, reason_of
 from plastic_core.base.reading import read_bytes, read_json
 from plastic_core.base.scores import ACCURACY, number
-from plastic_core.experiments.reproducing.description import describe, with_correction
+from plastic_core.experiments.reproducing.description import describe, published, with_correction
 from plastic_core.results.dataset_file import CURVES_FILE, RUN_CURVES, read_dataset
 
 _RUN, _FIGURE = "run.json", "claims.json"
@@ -149,11 +149,12 @@ def _plugins(spec: Any) -> Iterator[str]:
 
 def _of_figure(folder: Path, report: Any) -> Section:
     name = str(report["figure"])
-    if not re.fullmatch(r"\w+", name):
+    if not re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", name):
         raise ValueError(f"figure is called {name!r}")
+    file = f"{name.rpartition('/')[2]}.png"
     section = Section(
         title=f"{name}: {report['title']}",
-        image=_image(folder / f"{name}.png"),
+        image=_image(folder / file),
         caption="a small version" if report["small"] else "",
         command=str(report["command"]),
     )
@@ -182,7 +183,8 @@ def _of_figure(folder: Path, report: Any) -> Section:
 
 
 def _verdicts(claim: Any) -> Iterator[tuple[str, ...]]:
-    text = str(claim["text"])
+    told = published(claim)
+    text = f"{claim['text']} ({told})" if told else str(claim["text"])
     compared = describe(claim)
     for one in claim["verdicts"]:
         layer = f", layer {one['layer']}" if "layer" in one else ""

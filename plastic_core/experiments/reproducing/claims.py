@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.statistics import bootstrap_interval, holm, permutation_test
 from plastic_core.experiments.reproducing.figure_spec import ClaimSpec
-from plastic_core.experiments.reproducing.measures import MEASURES
+from plastic_core.experiments.reproducing.measures import MEASURES, measured
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,6 +24,48 @@ Results = Mapping[tuple[str, str], "xr.Dataset"]
 
 # Of the corrected verdicts, as the intervals are of 98%.
 _LEVEL: Final = 0.02
+
+
+def check(claim: ClaimSpec, results: Results) -> None:
+    """Refuse a claim about what is not measured.
+
+    Args:
+        claim: what is said.
+        results: curves by network and label of the arm, with or without numbers.
+
+    Raises:
+        PlasticError: an arm has no such number, or not for each layer.
+    """
+    where, sizes = f"the claim '{claim.text}': {claim.measure}", []
+    networks = (claim.network, claim.against or claim.network)
+    for network, arm in zip(networks, claim.arms, strict=False):
+        curves = results[network, arm]
+        try:
+            values = measured(claim.measure, curves)
+        except KeyError:
+            names = {*map(str, curves.data_vars), *MEASURES}
+            raise PlasticError(
+                f"{where}: {network}, {arm} has no such measure"
+                f"{did_you_mean(claim.measure, names)}\n"
+                f"  it has {listing(map(str, curves.data_vars))}; what a probe measures is there "
+                "where base.probes names it"
+            ) from None
+        beside = {*map(str, values.dims)} - {"seed", "step", "layer"}
+        if beside:
+            raise PlasticError(
+                f"{where} has the dimension {listing(beside)}; a claim is about one number, or one "
+                "of each layer"
+            )
+        layers = values["layer"].to_numpy().tolist() if "layer" in values.dims else []
+        if (claim.each_layer and not layers) or {*(claim.layers or ())} - {*layers}:
+            has = f"the layers {', '.join(map(str, layers))}" if layers else "no layers"
+            raise PlasticError(f"{where} has {has}; correct each_layer and layers")
+        sizes.append(len(claim.layers or layers))
+    if len({*sizes}) > 1:
+        raise PlasticError(
+            f"{where} has {' and '.join(map(str, sizes))} layers in the two networks; name by "
+            "layers those that are compared"
+        )
 
 
 def judge_all(claims: Sequence[ClaimSpec], results: Results) -> list[dict[str, Any]]:
@@ -69,16 +112,17 @@ def judge(claim: ClaimSpec, results: Results) -> list[dict[str, Any]]:
         second = first.copy(data=np.full(first.shape, claim.value))
     if not claim.each_layer:
         return [_verdict(claim, first, second)]
-    layers = claim.layers or tuple(first["layer"].to_numpy().tolist())
     return [
         {"layer": layer, **_verdict(claim, first.sel(layer=layer), second.sel(layer=layer))}
-        for layer in layers
+        for layer in first["layer"].to_numpy().tolist()
     ]
 
 
 def _values(claim: ClaimSpec, curves: xr.Dataset) -> xr.DataArray:
     """Return what is claimed about, over seed and perhaps layer."""
-    values = MEASURES[claim.measure](curves)
+    values = measured(claim.measure, curves)
+    if claim.layers is not None:
+        values = values.sel(layer=[*claim.layers])
     if "step" not in values.dims:
         return values
     if claim.step is None:

@@ -19,3 +19,9 @@ def describe(claim: Any) -> str:
     other = other or f"{claim['value']:g}"
     step = f" after {claim['step']:,} points" if claim.get("step") else ""
     return f"{claim['network']}, {claim['measure']}{step}: {first} less {other}"
+
+
+def published(claim: Any) -> str:
+    """Return what was published beside a claim, and where, or nothing."""
+    told = [claim[key] for key in ("published", "source") if claim.get(key)]
+    return f"published: {' - '.join(told)}" if told else ""

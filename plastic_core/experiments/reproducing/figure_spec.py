@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Iterator
-from importlib.resources import files
-from itertools import product
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, FiniteFloat, JsonValue, PositiveInt, model_validator
 
-from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.base.spec import Spec
-from plastic_core.experiments.reproducing.measures import MEASURES
+from plastic_core.base.errors import did_you_mean, listing
+from plastic_core.base.spec import LATER, Spec
 
-#: In the order of the paper, and what it argues about without a figure.
-FIGURES: Final = (
-    "fig1a",
-    "fig1b",
-    "fig2",
-    "fig3",
-    "fig4",
-    "fig5",
-    "fig6",
-    "fig6gh",
-    "fig7",
-    "figS1",
-    "tricks",
-    "conv",
-    "attention",
-)
+# Fields of a RunSpec that an arm has itself, or no figure: plugins are installed.
+_OF_AN_ARM: Final = frozenset({"rule", "options", "transforms", "batch_size", "plugins"})
 
-#: Those that are about meta-learned rules, with specifications of their own.
-META_FIGURES: Final = ("fig8", "metagrid")
-
-# All of them wherever one is wanted, so that the figures share their networks.
-_PROBES: Final = (
-    "activation-norm",
-    "explained-variance",
-    "reconstruction",
-    "residual",
-    "update-norm",
-    "weight-norm",
-)
-
-_FOLDER: Final = files(__package__) / "figures"
+# Those in which the arms of a figure do not differ, or have elsewhere.
+_OF_THE_FIGURE: Final = _OF_AN_ARM | {
+    "settings",
+    "seeds",
+    "first_seed",
+    "samples",
+    "evaluations",
+    "eval_samples",
+    "eval_half",
+    "backend",
+}
 
 
 class ArmSpec(Spec):
@@ -52,7 +30,7 @@ class ArmSpec(Spec):
 
     Attributes:
         label: its name.
-        rule: the rule expression.
+        rule: the rule expression; left out where all stages in `base` have rules of their own.
         thetas: what a search chooses: the theta of a rule, or a setting of a rule or transform
             (``NAME.SETTING``).
         settings: of its rules, which no search changes; by rule.
@@ -64,11 +42,12 @@ class ArmSpec(Spec):
         grid: axes on which thetas are searched, where they are not those of the figure.
         at_least: least thetas that are shown, where a search chooses so little of a rule that
             nothing of it would be seen; the record says what it would have chosen.
+        base: fields of its RunSpec in place of the figure's, such as another task or readout.
     """
 
     label: str
-    rule: str
-    thetas: dict[str, FiniteFloat]
+    rule: str = ""
+    thetas: dict[str, FiniteFloat] = Field({})
     settings: dict[str, dict[str, JsonValue]] = Field({})
     transforms: tuple[str, ...] = ()
     options: dict[str, JsonValue] = Field({})
@@ -76,6 +55,17 @@ class ArmSpec(Spec):
     batch_norm: bool = False
     grid: dict[str, str] = Field({})
     at_least: dict[str, FiniteFloat] = Field({})
+    base: dict[str, JsonValue] = Field({}, json_schema_extra=LATER)
+
+    @model_validator(mode="after")
+    def _is_paired(self) -> Self:
+        taken = sorted(_OF_THE_FIGURE & self.base.keys())
+        if taken:
+            raise ValueError(
+                f"base: {listing(taken)} of one arm alone would not be paired with the others; "
+                "write it in the base of the figure"
+            )
+        return self
 
 
 class NetworkArms(Spec):
@@ -88,7 +78,7 @@ class NetworkArms(Spec):
             one; None where they are its own.
     """
 
-    options: dict[str, JsonValue]
+    options: dict[str, JsonValue] = Field({})
     arms: tuple[ArmSpec, ...]
     thetas_of: str | None = None
 
@@ -97,7 +87,7 @@ class PanelSpec(Spec):
     """One panel of a figure.
 
     Attributes:
-        kind: "curves" (accuracies over training points), "course" (another number over them),
+        kind: "curves" (scores over training points), "course" (another number over them),
             "layers" (a line for each layer over training points), "components" (over principal
             components), "images", "filters" (of the first layer, of the first network), "scan"
             (over an option of the task) or "profile" (over the dimension that the variable has
@@ -126,11 +116,12 @@ class PanelSpec(Spec):
 
 
 class ClaimSpec(Spec):
-    """One statement of the paper, in our words, as a difference over seeds.
+    """One statement, of the paper in our words, as a difference over seeds.
 
     Attributes:
         text: the statement.
-        measure: by name, in `plastic_core.experiments.reproducing.measures`.
+        measure: a variable of the result, such as the score or what a probe measured; or a name
+            in `plastic_core.experiments.reproducing.measures`.
         network: of the first arm.
         against: network of the second arm, None for the same.
         arms: labels: the first less the second, paired by seed; or the first less `value`.
@@ -140,10 +131,12 @@ class ClaimSpec(Spec):
         layers: which ones; None for all.
         value: what a single arm is compared with.
         family: the statement that is judged in several networks, None for `text`.
+        published: what was published, such as "98.4% on MNIST"; shown beside what is measured.
+        source: where it stands, such as "Journé et al. 2023, table 1".
     """
 
     text: str
-    measure: Literal[tuple(MEASURES)]  # type: ignore[valid-type]
+    measure: str
     network: str
     against: str | None = None
     arms: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
@@ -153,6 +146,8 @@ class ClaimSpec(Spec):
     layers: tuple[PositiveInt, ...] | None = None
     value: FiniteFloat | None = None
     family: str | None = None
+    published: str | None = None
+    source: str | None = None
 
     @model_validator(mode="after")
     def _has_something_to_compare(self) -> Self:
@@ -162,10 +157,10 @@ class ClaimSpec(Spec):
 
 
 class FigureSpec(Spec):
-    """A figure of the paper.
+    """A figure.
 
     Attributes:
-        name: such as "fig1b".
+        name: such as "fig1b", or "zoo/softhebb" of another package.
         title: of the whole figure.
         base: fields of the RunSpec that all its networks share.
         networks: those that its panels and claims need, by name.
@@ -173,64 +168,58 @@ class FigureSpec(Spec):
             own.
         search_seeds: networks of each point of a search; None for as many as are drawn.
         columns: of panels.
+        panels: what is drawn; none for the score of each network over training points.
+        claims: what is judged.
     """
 
     name: str
     title: str
     base: dict[str, JsonValue]
     networks: dict[str, NetworkArms]
-    grid: dict[str, str]
+    grid: dict[str, str] = Field({})
     search_seeds: PositiveInt | None = None
     columns: PositiveInt = 2
-    panels: tuple[PanelSpec, ...]
+    panels: tuple[PanelSpec, ...] = ()
     claims: tuple[ClaimSpec, ...]
 
+    @model_validator(mode="after")
+    def _names_what_it_has(self) -> Self:
+        taken = sorted(_OF_AN_ARM & self.base.keys())
+        if taken:
+            raise ValueError(
+                f"base: {listing(taken)} cannot stand here: rule, options, transforms and "
+                "batch_size are of the arms, and plugins are installed"
+            )
+        labels = {name: [arm.label for arm in one.arms] for name, one in self.networks.items()}
+        if not labels or not all(labels.values()):
+            raise ValueError("networks: give at least one, each with at least one arm")
+        for name, own in labels.items():
+            if len({*own}) < len(own):
+                raise ValueError(f"networks.{name}: two arms have the same label: {listing(own)}")
+            if (other := self.networks[name].thetas_of) is not None:
+                _check_arm(f"networks.{name}.thetas_of", other, None, labels)
+        for i, claim in enumerate(self.claims):
+            first, *second = claim.arms
+            _check_arm(f"claims.{i}", claim.network, first, labels)
+            for other in second:
+                _check_arm(f"claims.{i}", claim.against or claim.network, other, labels)
+        for i, panel in enumerate(self.panels):
+            for network in (panel.network, *panel.points):
+                _check_arm(f"panels.{i}", network, None, labels)
+            for arm in (*(panel.arms or ()), panel.arm):
+                _check_arm(f"panels.{i}", panel.network, arm, labels)
+        return self
 
-def read_figure(name: str) -> FigureSpec:
-    """Return the stored specification of a figure.
 
-    Raises:
-        PlasticError: there is none of that name.
-    """
-    if name not in FIGURES:
-        names = [*FIGURES, *META_FIGURES]
-        raise PlasticError(
-            f"there is no figure '{name}'{did_you_mean(name, names)}\n"
-            f"  there are {listing(names)}; 'all' makes all but {listing(META_FIGURES)}"
+def _check_arm(place: str, network: str, arm: str | None, labels: dict[str, list[str]]) -> None:
+    """Refuse a network, or an arm of it, that the figure does not have."""
+    if network not in labels:
+        raise ValueError(
+            f"{place}: there is no network '{network}'{did_you_mean(network, labels) or '.'} "
+            f"The networks are {listing(labels)}"
         )
-    own, shared = _read(name), _read("networks")
-    base, grid = shared.pop("base"), {**shared.pop("search"), **own.pop("search", {})}
-    if own.pop("probes", False):
-        base["probes"] = list(_PROBES)
-    else:
-        base.pop("settings")
-    base |= own.pop("base", {})
-    shared |= own.pop("networks", {})
-    for one in shared.values():
-        if "thetas_of" in one:
-            one["arms"] = shared[one["thetas_of"]]["arms"]
-    needed = {n for p in own["panels"] for n in (p["network"], *p.get("points", ()))}
-    own["claims"] = [*own.get("claims", ()), *_compared(own.pop("comparisons", ()))]
-    needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}
-    networks = {net: arms for net, arms in shared.items() if net in needed}
-    for net, arms in own.pop("arms", {}).items():
-        networks[net] = {**networks[net], "arms": [*networks[net]["arms"], *arms]}
-    return FigureSpec(name=name, base=base, networks=networks, grid=grid, **own)
-
-
-def _compared(comparisons: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield a claim about the accuracy for each network and pair of arms of each comparison."""
-    for one in comparisons:
-        for network, first, second in product(one["networks"], one["first"], one["second"]):
-            yield {
-                "text": one["text"].format(network=network, first=first, second=second),
-                "measure": "accuracy",
-                "network": network,
-                "arms": [first, second],
-                "direction": one["direction"],
-                "family": one["text"],
-            }
-
-
-def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    if arm is not None and arm not in labels[network]:
+        raise ValueError(
+            f"{place}: network '{network}' has no arm '{arm}'"
+            f"{did_you_mean(arm, labels[network]) or '.'} Its arms are {listing(labels[network])}"
+        )

@@ -11,22 +11,6 @@ if TYPE_CHECKING:
     Measured = Callable[[xr.Dataset], xr.DataArray]
 
 
-def _accuracy(curves: xr.Dataset) -> xr.DataArray:
-    return curves["accuracy"]
-
-
-def _residual(curves: xr.Dataset) -> xr.DataArray:
-    return curves["residual"]
-
-
-def _relative_residual(curves: xr.Dataset) -> xr.DataArray:
-    return curves["relative_residual"]
-
-
-def _components(curves: xr.Dataset) -> xr.DataArray:
-    return curves["components_95"]
-
-
 def _update_norm(curves: xr.Dataset) -> xr.DataArray:
     return curves["update_norm"].mean("step")
 
@@ -58,16 +42,8 @@ def _norm_drift(curves: xr.Dataset) -> xr.DataArray:
     return (hidden.std("step") / hidden.mean("step")).mean("layer")
 
 
-def _relative_recurrent_residual(curves: xr.Dataset) -> xr.DataArray:
-    return curves["relative_recurrent_residual"]
-
-
 def _accuracy_deviation(curves: xr.Dataset) -> xr.DataArray:
     return abs(curves["accuracy"] - curves["accuracy"].median("seed"))
-
-
-def _feedback_angle(curves: xr.Dataset) -> xr.DataArray:
-    return curves["feedback_angle"]
 
 
 def _error_angle(curves: xr.Dataset) -> xr.DataArray:
@@ -76,17 +52,22 @@ def _error_angle(curves: xr.Dataset) -> xr.DataArray:
 
 #: By name: each returns an array over seed, and over step and layer where it has them.
 MEASURES: Final[dict[str, Measured]] = {
-    "accuracy": _accuracy,
-    "residual": _residual,
-    "relative-residual": _relative_residual,
-    "components-95": _components,
     "update-norm": _update_norm,
     "bp-update-norm": _bp_update_norm,
     "image-correlation": _image_correlation,
     "norm-spread": _norm_spread,
     "norm-drift": _norm_drift,
-    "relative-recurrent-residual": _relative_recurrent_residual,
     "accuracy-deviation": _accuracy_deviation,
-    "feedback-angle": _feedback_angle,
     "error-angle": _error_angle,
 }
+
+
+def measured(name: str, curves: xr.Dataset) -> xr.DataArray:
+    """Return what a name stands for: a measure, or else a variable, its "_" perhaps written "-".
+
+    Raises:
+        KeyError: these curves have no such number.
+    """
+    if name in MEASURES:
+        return MEASURES[name](curves)
+    return curves[name if name in curves else name.replace("-", "_")]

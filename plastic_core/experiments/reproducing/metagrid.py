@@ -25,12 +25,8 @@ from plastic_core.experiments.meta.meta_learning import (
 )
 from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.experiments.reproducing.drawing import draw_to
-from plastic_core.experiments.reproducing.figure_spec import (
-    ArmSpec,
-    ClaimSpec,
-    FigureSpec,
-    read_figure,
-)
+from plastic_core.experiments.reproducing.figure_files import read_figure
+from plastic_core.experiments.reproducing.figure_spec import ArmSpec, ClaimSpec, FigureSpec
 from plastic_core.experiments.reproducing.reproduced import Reproduced, Watch, train_and_judge
 from plastic_core.results.store import Store
 

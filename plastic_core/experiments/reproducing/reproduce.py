@@ -11,7 +11,9 @@ from typing import Any, Final
 from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import write_json
 from plastic_core.experiments.reproducing.drawing import draw_to
-from plastic_core.experiments.reproducing.figure_spec import META_FIGURES, FigureSpec, read_figure
+from plastic_core.experiments.reproducing.figure_checks import check_search, plans_of, sizes_of
+from plastic_core.experiments.reproducing.figure_files import META_FIGURES, read_figure
+from plastic_core.experiments.reproducing.figure_spec import FigureSpec
 from plastic_core.experiments.reproducing.meta_figure import report_meta_figure
 from plastic_core.experiments.reproducing.metagrid import report_metagrid
 from plastic_core.experiments.reproducing.reproduced import Watch, train_and_judge
@@ -110,7 +112,7 @@ def check_arguments(
     """Check what can be wrong before anything is trained.
 
     Raises:
-        PlasticError: there is no such figure, or something does not apply to it.
+        PlasticError: there is no such figure, it is at fault, or something does not apply to it.
     """
     RunSpec(**changes)
     if record is not None and not search:
@@ -120,7 +122,10 @@ def check_arguments(
     if workers is not None and not 0 <= workers <= 1024:
         raise PlasticError(f"--workers {workers}: expected 0 to 1024")
     if name not in META_FIGURES:
-        read_figure(name)
+        figure = read_figure(name)
+        plans_of(figure.model_copy(update={"base": {**figure.base, **changes}}))
+        if search:
+            check_search(figure)
         return
     for flag, value in {**given, "search": search, "workers": workers}.items():
         if flag not in _TAKES[name] and value not in (None, False):
@@ -156,9 +161,9 @@ def _report(
     def draw(path: Path) -> None:
         from plastic_core.figures import draw_figure
 
-        draw_figure(figure, done.results, _note(figure, stored), path)
+        draw_figure(done.figure, done.results, _note(done.figure, stored), path)
 
-    draw_to(folder, figure.name, draw)
+    draw_to(folder, folder.name, draw)
     return {
         "title": figure.title,
         "small": _is_small(figure, stored),
@@ -175,18 +180,18 @@ def _report(
 
 
 def _is_small(figure: FigureSpec, stored: FigureSpec) -> bool:
-    changes: Any = [(figure.base[name], stored.base[name]) for name in ("seeds", "samples")]
-    return any(now < before for now, before in changes)
+    sizes = zip(sizes_of(figure), sizes_of(stored), strict=True)
+    return any(now < before for now, before in sizes)
 
 
 def _note(figure: FigureSpec, stored: FigureSpec) -> str:
-    base = figure.base
+    seeds, samples = sizes_of(figure)
     if any(panel.kind == "images" for panel in figure.panels):
-        note = f"the first of {base['seeds']} networks; each image stretched to its own range"
+        note = f"the first of {seeds} networks; each image stretched to its own range"
     else:
-        note = f"mean of {base['seeds']} networks; shaded: 98% bootstrap interval, 500 resamples"
+        note = f"mean of {seeds} networks; shaded: 98% bootstrap interval, 500 resamples"
         if any(panel.kind == "filters" for panel in figure.panels):
             note += "; filters: of the first network"
     if _is_small(figure, stored):
-        note = f"SMALL VERSION, {base['samples']} training points; {note}"
+        note = f"SMALL VERSION, {samples} training points; {note}"
     return note

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from plastic_core.base.errors import PlasticError
 from plastic_core.experiments.reproducing.claims import judge_all
+from plastic_core.experiments.reproducing.figure_checks import plans_of, with_panels
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
 from plastic_core.experiments.reproducing.peers import check_batches, train_batch_norm
 from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.sweep import Progress, SweepResult, train_arms
-from plastic_core.plan.plan import make_plan
-from plastic_core.plan.run_spec import RunSpec
-from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.store import Store
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ class Reproduced:
     """A figure, ready to be drawn.
 
     Attributes:
-        figure: its specification, with the thetas that were used.
+        figure: its specification, with the thetas that were used and the panels that are drawn.
         results: curves by network and label of the arm.
         claims: each with its verdicts.
         progress: how many networks were trained, and how many were in the store.
@@ -54,13 +52,10 @@ def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduce
     Raises:
         PlasticError: anything wrong with the spec, the data or the store, or a network failed.
     """
-    catalogue = Catalogue()
-    names, arms = [], []
-    for network, one in figure.networks.items():
-        for arm in one.arms:
-            names.append((network, arm.label))
-            planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
-            arms.append((arm, Arm(arm.rule, {}, planned)))
+    plans = plans_of(figure)
+    specs = [arm for one in figure.networks.values() for arm in one.arms]
+    planned = zip(specs, plans.values(), strict=True)
+    arms = [(arm, Arm(plan.spec.learned_by, {}, plan)) for arm, plan in planned]
     trained = train(arms, store, **where)
     if trained.progress.failed:
         reason = next(iter(trained.progress.failed.values()))
@@ -68,9 +63,9 @@ def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduce
             f"{figure.name}: {len(trained.progress.failed)} networks failed: {reason}; what is "
             "finished is in the store, and the same command goes on"
         )
-    results = {name: arm.curves() for name, arm in zip(names, trained.arms, strict=True)}
+    results = {name: arm.curves() for name, arm in zip(plans, trained.arms, strict=True)}
     claims = judge_all(figure.claims, results)
-    return Reproduced(figure, results, claims, trained.progress)
+    return Reproduced(with_panels(figure, plans), results, claims, trained.progress)
 
 
 def train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:
@@ -86,21 +81,3 @@ def train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> 
     theirs = iter(train_batch_norm(peers, store, trained.progress, where.get("data_dir")))
     arms = [next(theirs if spec.batch_norm else ours) for spec, _ in wanted]
     return SweepResult(arms, trained.progress)
-
-
-def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
-    """Return the run that an arm is, on the network of `options`."""
-    base: dict[str, Any] = dict(figure.base)
-    fixed = {**base.pop("settings", {}), **arm.settings}
-    settings = {owner: dict(values) for owner, values in fixed.items()}
-    for axis, value in arm.thetas.items():
-        owner, _, name = axis.partition(".")
-        settings.setdefault(owner, {})[name or "theta"] = value
-    return RunSpec(
-        rule=arm.rule,
-        options={**options, **arm.options},
-        settings=settings,
-        transforms=arm.transforms,
-        batch_size=arm.batch_size,
-        **base,
-    )

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from plastic_core.api.specs import Theta
 from plastic_core.base.errors import PlasticError
+from plastic_core.experiments.reproducing.figure_checks import run_spec_of
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
-from plastic_core.experiments.reproducing.reproduced import run_spec_of, train
+from plastic_core.experiments.reproducing.reproduced import train
 from plastic_core.experiments.sweeping.arms import SweepSpec, expand
 from plastic_core.experiments.sweeping.comparison import Choice, choose
 from plastic_core.experiments.sweeping.grid import parse_axis, widened
@@ -188,6 +189,8 @@ def _joined(text: str, more: Iterable[Any]) -> str:
 
 def _is_part(part: ArmSpec, whole: ArmSpec, catalogue: Catalogue) -> bool:
     """Return whether an arm is another without some of its rules, whose thetas may all be 0."""
+    if not part.rule or not whole.rule:
+        return False  # of stages
     left_out = {term.name for term in {*parse(whole.rule)} - {*parse(part.rule)}}
     settings = {owner: own for owner, own in whole.settings.items() if owner not in left_out}
     own = {name: getattr(part, name) for name in ("label", "rule", "thetas", "grid", "at_least")}
@@ -269,11 +272,13 @@ def _values(text: str) -> tuple[Any, ...]:
 def _sweep_spec(figure: FigureSpec, one: _Searched, grid: dict[str, tuple[Any, ...]]) -> SweepSpec:
     """Return the search of one arm, without probes, which would measure what nobody reads."""
     spec = run_spec_of(figure, figure.networks[one.network].options, one.arm)
+    probes = {name.partition(":")[2] or name for name in spec.probes}
+    fixed = {**figure.base.get("settings", {}), **one.arm.settings}  # type: ignore[dict-item]
     changes = {
-        "settings": one.arm.settings,
+        "settings": {owner: own for owner, own in fixed.items() if owner not in probes},
         "seeds": figure.search_seeds or spec.seeds,
         "probes": (),
         "evaluations": 1,
         "eval_half": "choose",
     }
-    return SweepSpec(rules=(one.arm.rule,), grid=grid, base=spec.model_copy(update=changes))
+    return SweepSpec(rules=(spec.rule,), grid=grid, base=spec.model_copy(update=changes))

@@ -1,0 +1,150 @@
+"""Before anything of a figure is trained: its arms planned, its claims and panels looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from plastic_core.base.errors import PlasticError, did_you_mean, listing
+from plastic_core.experiments.reproducing.claims import Results, check
+from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec, PanelSpec
+from plastic_core.plan.plan import Plan, make_plan
+from plastic_core.plan.run_spec import RunSpec
+from plastic_core.plugins.catalogue import Catalogue
+from plastic_core.results.labelled_curves import blank_curves
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Plans = Mapping[tuple[str, str], Plan]
+
+
+def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> RunSpec:
+    """Return the run that an arm is, on the network of `options`.
+
+    Raises:
+        PlasticError: a field is at fault, or there is no rule.
+    """
+    base: dict[str, Any] = {**figure.base, **arm.base}
+    fixed = {**base.pop("settings", {}), **arm.settings}
+    settings = {owner: dict(values) for owner, values in fixed.items()}
+    for axis, value in arm.thetas.items():
+        owner, _, name = axis.partition(".")
+        settings.setdefault(owner, {})[name or "theta"] = value
+    spec = RunSpec(
+        options={**options, **arm.options},
+        settings=settings,
+        transforms=arm.transforms,
+        batch_size=arm.batch_size,
+        **({"rule": arm.rule} if arm.rule else {}),
+        **base,
+    )
+    if not arm.rule and not (spec.stages and all(stage.rule for stage in spec.stages)):
+        raise PlasticError("rule: is required and missing")
+    return spec
+
+
+def sizes_of(figure: FigureSpec) -> tuple[int, int]:
+    """Return how many networks an arm has, and training points each; the most of any arm."""
+    specs = [
+        run_spec_of(figure, one.options, arm)
+        for one in figure.networks.values()
+        for arm in one.arms
+    ]
+    return max(spec.seeds for spec in specs), max(spec.samples for spec in specs)
+
+
+def plans_of(figure: FigureSpec) -> Plans:
+    """Return the plan of each arm, by network and label.
+
+    Raises:
+        PlasticError: something of an arm is unknown or does not fit, or a claim or panel is about
+            what is not measured.
+    """
+    catalogue, plans = Catalogue(), {}
+    for network, one in figure.networks.items():
+        for arm in one.arms:
+            try:
+                planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
+                if arm.batch_norm and planned.probes:
+                    raise PlasticError("batch_norm: autograd trains it, without probes")
+            except PlasticError as error:
+                raise PlasticError(f"{figure.name}, {network}, {arm.label}: {error}") from None
+            plans[network, arm.label] = planned
+    blank = {name: blank_curves(plan).dataset() for name, plan in plans.items()}
+    try:
+        for claim in figure.claims:
+            check(claim, blank)
+        for panel in figure.panels:
+            _check_panel(panel, blank)
+    except PlasticError as error:
+        raise PlasticError(f"{figure.name}: {error}") from None
+    return plans
+
+
+def check_search(figure: FigureSpec) -> None:
+    """Refuse a search without a grid.
+
+    Raises:
+        PlasticError: naming the theta that has none.
+    """
+    for network, one in figure.networks.items():
+        for arm in one.arms:
+            for axis in arm.thetas:
+                if not (arm.grid.get(axis) or figure.grid.get(axis)):
+                    raise PlasticError(
+                        f"{figure.name}, {network}, {arm.label}: --search has no grid for "
+                        f"'{axis}'; its figure needs one, such as grid.{axis} = \"1e-4:1e-1:7log\""
+                    )
+
+
+def with_panels(figure: FigureSpec, plans: Plans) -> FigureSpec:
+    """Return a figure that says what is drawn: where it does not, the score of each network."""
+    if figure.panels:
+        return figure
+    arms: dict[tuple[str, str], list[str]] = {}
+    for (network, label), plan in plans.items():
+        arms.setdefault((network, plan.score.name), []).append(label)
+    panels = [
+        PanelSpec(kind="curves", variable=score, network=network, arms=tuple(labels))
+        for (network, score), labels in arms.items()
+    ]
+    return figure.model_copy(update={"panels": tuple(panels)})
+
+
+def _check_panel(panel: PanelSpec, results: Results) -> None:
+    where = f"the panel of {panel.variable}, {panel.network}"
+    for (network, label), curves in results.items():
+        shown = panel.arms or ((panel.arm,) if panel.arm else (label,))
+        if network not in {panel.network, *panel.points} or label not in shown:
+            continue
+        if panel.variable not in curves:
+            names = [*map(str, curves.data_vars)]
+            raise PlasticError(
+                f"{where}: {label} has no such variable{did_you_mean(panel.variable, names)}\n"
+                f"  it has {listing(names)}; what a probe measures is there where base.probes "
+                "names it"
+            )
+        found = _dimensions(panel, curves)
+        if found not in _DIMENSIONS.get(panel.kind, (found,)):
+            raise PlasticError(
+                f"{where}: it has the dimensions {listing(found)}, which are not those of "
+                f"kind '{panel.kind}'"
+            )
+    if panel.kind == "layers" and panel.arm is None:
+        raise PlasticError(f"{where}: kind 'layers' shows one arm; name it by arm")
+    if panel.kind == "components" and panel.layers is None:
+        raise PlasticError(f"{where}: kind 'components' shows one layer; name it by layers")
+
+
+def _dimensions(panel: PanelSpec, curves: xr.Dataset) -> frozenset[str]:
+    found = frozenset(map(str, curves[panel.variable].dims))
+    return found - {"rule"} if panel.rule is not None else found
+
+
+# What is drawn by each kind, where it is not one probe alone.
+_DIMENSIONS = {
+    "curves": (frozenset({"seed", "step"}),),
+    "course": (frozenset({"seed", "step"}), frozenset({"seed", "step", "layer"})),
+    "layers": (frozenset({"seed", "step", "layer"}),),
+}
