@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from plastic_core.experiments.reproducing.figure_spec import PanelSpec
 
-_SIDE: Final = 28  # pixels of an image of MNIST
 
 _COLUMNS: Final = 4  # of filters
 
@@ -24,10 +24,13 @@ def draw_images(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) ->
     first = curves.isel(seed=0)
     assert panel.layers is not None
     columns = [first["reconstruction_input"].to_numpy()]
+    side = math.isqrt(columns[0].shape[1])
     columns += [first[panel.variable].sel(layer=layer).to_numpy() for layer in panel.layers]
-    shown = np.concatenate([np.concatenate(_images(column[:6])) for column in columns], axis=1)
+    shown = np.concatenate(
+        [np.concatenate(_images(column[:6], side)) for column in columns], axis=1
+    )
     axes.imshow(shown, cmap="gray")
-    places = _SIDE * (np.arange(len(columns)) + 0.5)
+    places = side * (np.arange(len(columns)) + 0.5)
     axes.set_xticks(places, ["input", *(f"$y_{layer}$" for layer in panel.layers)])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
@@ -52,8 +55,8 @@ def draw_filters(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -
     axes.spines[:].set_visible(False)
 
 
-def _images(rows: Any) -> list[Any]:
+def _images(rows: Any, side: int) -> list[Any]:
     """Return images, each stretched to its own range, as its decoder has no scale of its own."""
     least, most = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
     scaled = (rows - least) / np.maximum(most - least, 1e-12)
-    return list(scaled.reshape(len(rows), _SIDE, _SIDE))
+    return list(scaled.reshape(len(rows), side, side))

@@ -268,6 +268,18 @@ FAULTS = {
         FIGURE.replace('task = "digits-mlp"', 'plugins = ["a.py"]'),
         "{file}: base: plugins cannot stand here: rule, options, transforms and batch_size are of the arms, and plugins are installed",
     ),
+    "settings that are none": (
+        FIGURE.replace("[grid]", "settings = { oja = 3 }\n\n[grid]"),
+        "{file}: base: settings are tables by rule or probe, such as settings.oja",
+    ),
+    "a panel that says too little": (
+        panel('kind = "layers"\nvariable = "weight_norm"\nnetwork = "small"'),
+        "zoo/claim: the panel of weight_norm, small: kind 'layers' needs arm",
+    ),
+    "a panel of no profile": (
+        panel('kind = "profile"\nvariable = "loss"\nnetwork = "small"'),
+        "zoo/claim: the panel of loss, small: it has the dimensions seed, step, which are not those of kind 'profile'",
+    ),
     "an unknown rule": (
         FIGURE.replace('rule = "mine"', 'rule = "mien"'),
         "zoo/claim, small, mine: there is no rule 'mien'; did you mean 'mine'?\n",

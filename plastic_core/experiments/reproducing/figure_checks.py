@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.experiments.reproducing.claims import Results, check
@@ -12,9 +12,6 @@ from plastic_core.plan.plan import Plan, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results.labelled_curves import blank_curves
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Plans = Mapping[tuple[str, str], Plan]
 
@@ -112,8 +109,34 @@ def with_panels(figure: FigureSpec, plans: Plans) -> FigureSpec:
     return figure.model_copy(update={"panels": tuple(panels)})
 
 
+_OVER_STEPS: Final = frozenset({"seed", "step"})
+
+# The dimensions of what each kind of panel draws; a profile has one more of its own.
+_DIMENSIONS: Final = {
+    "curves": (_OVER_STEPS,),
+    "scan": (_OVER_STEPS,),
+    "course": (_OVER_STEPS, _OVER_STEPS | {"layer"}),
+    "layers": (_OVER_STEPS | {"layer"},),
+    "components": (frozenset({"seed", "layer", "component"}),),
+    "images": (frozenset({"seed", "layer", "point", "pixel"}),),
+    "filters": (frozenset({"seed", "unit", "channel", "row", "column"}),),
+}
+
+# What it must say, of what others may leave out.
+_NEEDS: Final = {
+    "layers": ("arm",),
+    "images": ("arm", "layers"),
+    "filters": ("arm",),
+    "components": ("layers",),
+    "scan": ("points",),
+}
+
+
 def _check_panel(panel: PanelSpec, results: Results) -> None:
     where = f"the panel of {panel.variable}, {panel.network}"
+    for name in _NEEDS.get(panel.kind, ()):
+        if not getattr(panel, name):
+            raise PlasticError(f"{where}: kind '{panel.kind}' needs {name}")
     for (network, label), curves in results.items():
         shown = panel.arms or ((panel.arm,) if panel.arm else (label,))
         if network not in {panel.network, *panel.points} or label not in shown:
@@ -125,26 +148,11 @@ def _check_panel(panel: PanelSpec, results: Results) -> None:
                 f"  it has {listing(names)}; what a probe measures is there where base.probes "
                 "names it"
             )
-        found = _dimensions(panel, curves)
-        if found not in _DIMENSIONS.get(panel.kind, (found,)):
+        found = frozenset(map(str, curves[panel.variable].dims))
+        found -= {"rule"} if panel.rule is not None else set()
+        profile = panel.kind == "profile" and found > _OVER_STEPS and len(found) == 3
+        if not profile and found not in _DIMENSIONS.get(panel.kind, ()):
             raise PlasticError(
                 f"{where}: it has the dimensions {listing(found)}, which are not those of "
                 f"kind '{panel.kind}'"
             )
-    if panel.kind == "layers" and panel.arm is None:
-        raise PlasticError(f"{where}: kind 'layers' shows one arm; name it by arm")
-    if panel.kind == "components" and panel.layers is None:
-        raise PlasticError(f"{where}: kind 'components' shows one layer; name it by layers")
-
-
-def _dimensions(panel: PanelSpec, curves: xr.Dataset) -> frozenset[str]:
-    found = frozenset(map(str, curves[panel.variable].dims))
-    return found - {"rule"} if panel.rule is not None else found
-
-
-# What is drawn by each kind, where it is not one probe alone.
-_DIMENSIONS = {
-    "curves": (frozenset({"seed", "step"}),),
-    "course": (frozenset({"seed", "step"}), frozenset({"seed", "step", "layer"})),
-    "layers": (frozenset({"seed", "step", "layer"}),),
-}

@@ -190,6 +190,11 @@ class FigureSpec(Spec):
                 f"base: {listing(taken)} cannot stand here: rule, options, transforms and "
                 "batch_size are of the arms, and plugins are installed"
             )
+        settings = self.base.get("settings", {})
+        if not isinstance(settings, dict) or not all(
+            isinstance(s, dict) for s in settings.values()
+        ):
+            raise ValueError("base: settings are tables by rule or probe, such as settings.oja")
         labels = {name: [arm.label for arm in one.arms] for name, one in self.networks.items()}
         if not labels or not all(labels.values()):
             raise ValueError("networks: give at least one, each with at least one arm")

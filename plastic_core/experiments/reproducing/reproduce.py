@@ -49,17 +49,17 @@ def reproduce(
     say: Callable[[str], Any] = lambda line: None,
     watch: Watch = lambda: contextlib.nullcontext(lambda progress: None),
 ) -> dict[str, Any]:
-    """Make a figure of the paper, judge its claims, and return the report.
+    """Make a figure of the paper or of a package, judge its claims, and return the report.
 
     Networks that the store holds are not trained again. Leaves OUT/NAME/ with the figure as PDF
     and PNG, and claims.json with the report.
 
     Args:
-        name: of the figure, such as "fig1b".
+        name: of the figure, such as "fig1b"; of that of a package such as "zoo/abcd".
         out: folder of the figures' folders.
         store: of finished networks, read first and added to; None for the user's own.
-        seeds: networks of each arm, in place of the paper's.
-        samples: training points, in place of the paper's.
+        seeds: networks of each arm, in place of the figure's.
+        samples: training points, in place of the figure's.
         backend: how the steps are computed.
         quick: 3 seeds and 500 points, to see that it works.
         search: choose the thetas of all arms anew, on the half for choosing.
