@@ -83,7 +83,8 @@ class Readout:
         """
         fitted = self._seen(replica, self._inputs, self._activities(self._inputs, replica))
         asked = self._seen(replica, self._asked, activities)
-        if not (fitted.isfinite().all() and asked.isfinite().all()):
+        # of what is too large to be squared no regression can be made
+        if not all(seen.square().sum().isfinite() for seen in (fitted, asked)):
             return self._targets.new_full((len(asked), self._targets.shape[1]), torch.nan)
         sklearn, libraries = _scikit_learn()
         with self._starting:  # of BLAS there is one number for all threads, of OpenMP one for each
