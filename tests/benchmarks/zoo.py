@@ -145,7 +145,7 @@ def largest_difference(plugin, suite):
 def trained(plugin, tests, depth):
     """Return what became of networks that learn as in the tests, or None where they do not."""
     if issubclass(plugin, Transform):
-        expression, options, more = "0.02*bp", {}, {"transforms": (plugin.spec.name,)}
+        expression, options, more = "0.1*bp", {}, {"transforms": (plugin.spec.name,)}
     else:
         found = [one[1:] for one in tests.LEARN if one[0] is plugin]
         if not found:
