@@ -24,8 +24,8 @@ INDEX = """The zoo
 Published rules and transforms in a package of their own, to be used and to be copied:
 ``plastic install docs/examples/plastic-zoo``, from the repository. Each is one file, compared with its
 equation written out as loops. Accuracy is that of two networks with one hidden layer of 40 units after
-{samples:,} of the digits that come with scikit-learn, at the thetas of the package's tests, which nobody
-tuned; where the text of a rule has ``+ 0.02*bp``, backpropagation learns beside it, and the transforms act
+{samples:,} of the digits that come with scikit-learn, at the thetas of the package's tests, chosen roughly
+and not searched; where the text of a rule has ``+ 0.02*bp``, backpropagation learns beside it, and the transforms act
 on ``0.1*bp``. Of the backends ``compiled`` was not tried.
 
 .. list-table::
