@@ -25,6 +25,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "plastic_pages",
+    "zoo_pages",
     "reproduced",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]

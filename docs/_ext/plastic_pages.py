@@ -64,13 +64,18 @@ class PluginList(SphinxDirective):
 
 
 def _section(entry: Any) -> list[str]:
-    spec = entry.plugin.spec
-    lines = [f".. _{entry.kind}-{entry.name}:", "", entry.name, "-" * len(entry.name), ""]
-    lines += [f"{spec.summary[0].upper()}{spec.summary[1:]}.", ""]
+    title = [f".. _{entry.kind}-{entry.name}:", "", entry.name, "-" * len(entry.name), ""]
+    return title + described(entry.kind, entry.plugin)
+
+
+def described(kind: str, plugin: Any) -> list[str]:
+    """Return what the specification of a plugin says, and its docstring, as reStructuredText."""
+    spec = plugin.spec
+    lines = [f"{spec.summary[0].upper()}{spec.summary[1:]}.", ""]
     if hasattr(spec, "equation"):
         lines += [f".. math:: {spec.equation}", ""]
     fields = [("source", spec.reference)] if hasattr(spec, "reference") else []
-    if entry.kind == "rule":
+    if kind == "rule":
         fields += [
             ("theta", spec.accepted_thetas),
             ("modifies", ", ".join(sorted(spec.modifies))),
@@ -78,8 +83,13 @@ def _section(entry: Any) -> list[str]:
             ("propagates the error", "yes" if spec.propagates else "no"),
             ("feedback matrices", spec.feedback or "none"),
         ]
-        fields += [(f"state ``{n}``", f"over {s.over}") for n, s in spec.state.items()]
-    if entry.kind == "probe":
+        fields += [("noise", ", ".join(sorted(spec.noise)))] if spec.noise else []
+        fields += [("passes", str(spec.passes))] if spec.passes > 1 else []
+        if spec.settle:
+            settle = spec.settle
+            fields.append(("settles", f"{', '.join(settle.phases)}; {settle.steps} steps each"))
+    fields += [(f"state ``{n}``", f"over {s.over}") for n, s in getattr(spec, "state", {}).items()]
+    if kind == "probe":
         fields.append(
             ("measured at", "every evaluation" if spec.when == "every" else "the last evaluation")
         )
@@ -87,26 +97,25 @@ def _section(entry: Any) -> list[str]:
             over = ", ".join(f"``{dim}``" for dim in measure.dims)
             units = "" if measure.units == "1" else f", in {measure.units}"
             fields.append((f"``{name}``", f"{_plain(measure.long_name)}{units}; over {over}"))
-    if entry.kind == "loss":
+    if kind == "loss":
         direction = "" if spec.score.higher_is_better else ", less is better"
         fields += [
             ("score", f"``{spec.score.name}``, {_plain(spec.score.long_name)}{direction}"),
             ("targets", spec.targets),
         ]
-    if entry.kind == "layer":
+    if kind == "layer":
         fields.append(("written", f"``{spec.example}``"))
     options = getattr(spec, "params", None) or getattr(spec, "options", None)
     for name, field in (options.model_fields if options else {}).items():
-        label = f"``--{name.replace('_', '-')}``" if entry.kind == "task" else f"``{name}``"
+        label = f"``--{name.replace('_', '-')}``" if kind == "task" else f"``{name}``"
         default = "required" if field.is_required() else f"default ``{field.default!r}``"
         fields.append((label, f"{field.description or ''} ({default})"))
-    if entry.kind == "observer":
+    if kind == "observer":
         fields += [(f"needs ``{module}``", f"``{how}``") for module, how in spec.requires.items()]
     if fields:
         lines += [".. list-table::", "   :widths: 1 3", "   :width: 100%", ""]
     for label, text in fields:
         lines += [f"   * - {label}", f"     - {text}"]
-    plugin = entry.plugin
     return [*lines, "", f".. autoclass:: {plugin.__module__}.{plugin.__qualname__}", ""]
 
 

@@ -1,16 +1,20 @@
 """What each plugin of docs/examples/plastic-zoo is: its size, backends, kit, numbers and accuracy.
 
 Run by hand: ``python -m tests.benchmarks.zoo``. The loops and thetas are those of the tests of the
-zoo; two networks of 1 and of 3 hidden layers learn 3,000 of the digits that come with scikit-learn,
+zoo; two networks of 1 and of 3 hidden layers learn 1,000 of the digits that come with scikit-learn,
 on the backend that is chosen for them, whether they learn much or not. Seconds hold all that a run
-takes, C that is compiled too. "!" stands where a network diverged.
+takes, C that is compiled too. "!" stands where a network diverged. The pages of the zoo show what
+``--no-compiled --write docs/zoo/record.json`` leaves; the compiled backend takes minutes for each
+rule that settles.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import io
+import json
 import sys
 import time
 import tokenize
@@ -32,7 +36,7 @@ from plastic_core.testing.targets import find_target
 
 ZOO = Path(__file__).parents[2] / "docs" / "examples" / "plastic-zoo"
 
-SAMPLES, HELD_OUT, EMPTY = 3000, 250, SimpleNamespace()
+SAMPLES, POINTS, HELD_OUT, EMPTY = 1000, 10, 250, SimpleNamespace()
 
 HEADER = (
     f"{'name':22} {'lines':>5} {'backends':24} {'kit':6} {'from loops':>10} "
@@ -139,9 +143,9 @@ def largest_difference(plugin, suite):
 
 
 def trained(plugin, tests, depth):
-    """Return accuracy, as text, and seconds of networks that learn as in the tests, or None."""
+    """Return what became of networks that learn as in the tests, or None where they do not."""
     if issubclass(plugin, Transform):
-        expression, options, more = "0.02*bp", {}, {"transforms": (plugin.spec.name,)}
+        expression, options, more = "0.1*bp", {}, {"transforms": (plugin.spec.name,)}
     else:
         found = [one[1:] for one in tests.LEARN if one[0] is plugin]
         if not found:
@@ -149,7 +153,7 @@ def trained(plugin, tests, depth):
         (expression, options), more = found[0], {}
     more |= {
         "samples": SAMPLES,
-        "evaluations": 1,
+        "evaluations": POINTS,
         "probes": ("correct",),
         "probe_samples": HELD_OUT,
     }
@@ -158,17 +162,45 @@ def trained(plugin, tests, depth):
     begun = time.perf_counter()
     result = run(spec, **{kind: [plugin]}, probes=[Correct])
     seconds = time.perf_counter() - begun
-    diverged = "!" if (result.curves["diverged_at"] >= 0).any() else ""
-    return f"{float(result.curves['correct'].mean()):.1%}{diverged}", seconds
+    correct = result.curves["correct"].mean("seed")
+    return {
+        "rule": expression,
+        "options": options,
+        "step": correct["step"].values.tolist(),
+        "accuracy": [round(one, 4) for one in correct.values.tolist()],
+        "diverged": bool((result.curves["diverged_at"] >= 0).any()),
+        "seconds": round(seconds, 1),
+    }
+
+
+def row(name, measured):
+    """Return what was measured of a plugin as a line of the table."""
+    off = measured["from_loops"]
+    cells = [
+        f"{name:22} {measured['lines']:5} {measured['backends']:24} {measured['kit']:6}",
+        f"{'-' if off is None else f'{off:.1e}':>10}",
+    ]
+    for learned in measured["learned"].values():
+        correct, seconds = "-", "-"
+        if learned:
+            correct = f"{learned['accuracy'][-1]:.1%}{'!' if learned['diverged'] else ''}"
+            seconds = f"{learned['seconds']:.1f}"
+        cells.append(f"{correct:>7} {seconds:>5}")
+    return " ".join(cells)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table as JSON too")
+    parser.add_argument("--no-compiled", action="store_true", help="leave that backend out")
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     candidates = find_target(str(ZOO)).candidates  # puts the zoo where Python finds it
     sys.path.insert(0, str(ZOO / "tests"))
     modules = [import_module(path.stem) for path in sorted((ZOO / "tests").glob("test_*.py"))]
     (tests,) = (module for module in modules if hasattr(module, "LEARN"))
-    report = check(str(ZOO), Effort(say=lambda line: print(line, file=sys.stderr)))
+    effort = Effort(not asked.no_compiled, say=lambda line: print(line, file=sys.stderr))
+    report = check(str(ZOO), effort)
     suites = {
         getattr(one, "rule", None) or getattr(one, "transform", None): one()
         for module in modules
@@ -176,22 +208,22 @@ def main():
         if name.startswith("Test")
     }
     print(HEADER, "-" * len(HEADER), sep="\n")
+    table = {}
     for candidate in candidates:
         plugin = candidate.load()
         faults = any(one.plugin == candidate.title for one in report.findings)
-        backends = report.plugins[candidate.title].partition(";")[0] or "-"
-        off = largest_difference(plugin, suites[plugin]) if plugin in suites else None
-        row = [
-            f"{candidate.name:22} {lines_of_code(plugin):5} {backends:24}",
-            f"{'fails' if faults else 'passes':6}",
-            f"{'-' if off is None else f'{off:.1e}':>10}",
-        ]
-        for depth in (1, 3):
-            learned = trained(plugin, tests, depth)
-            row += [f"{learned[0]:>7} {learned[1]:5.1f}" if learned else f"{'-':>7} {'-':>5}"]
-        print(*row, flush=True)
+        table[candidate.name] = {
+            "lines": lines_of_code(plugin),
+            "backends": report.plugins[candidate.title].partition(";")[0] or "-",
+            "kit": "fails" if faults else "passes",
+            "from_loops": largest_difference(plugin, suites[plugin]) if plugin in suites else None,
+            "learned": {depth: trained(plugin, tests, depth) for depth in (1, 3)},
+        }
+        print(row(candidate.name, table[candidate.name]), flush=True)
     for note in report.notes:
         print(note)
+    if asked.write:
+        asked.write.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

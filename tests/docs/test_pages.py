@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def read_pages(folder, builder, *more):
     """Read a copy of the pages into a folder, by one of Sphinx's builders."""
-    generated = shutil.ignore_patterns("_build", "_generated", "auto_tutorial", "__pycache__")
+    generated = shutil.ignore_patterns("_build", "_generated", "auto_*", "__pycache__")
     shutil.copytree(DOCS, folder / "docs", ignore=generated)
     command = [sys.executable, "-m", "sphinx", "-W", "-n", "--keep-going", "-q"]
     command += ["-b", builder, "-d", folder / "doctrees", folder / "docs", folder / builder, *more]

@@ -4,35 +4,13 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.plugins.test_install import Environment
 from tests.test_readme import BLOCKS
 
-ROOT = Path(__file__).parents[2]
-
 SMALL = ["--samples", "16", "--seeds", "1", "--evaluations", "1"]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    environment = Environment(tmp_path_factory.mktemp("installed"))
-    quietly = ("--no-index", "--no-deps", "--no-warn-conflicts", "--force-reinstall")
-    target = ("--target", environment.site)
-    environment("pip", "install", *quietly, *target, wheel, cwd=wheel.parent, fresh=True)
-    return environment
 
 
 @pytest.mark.slow

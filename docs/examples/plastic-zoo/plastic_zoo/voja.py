@@ -34,7 +34,7 @@ class Voja(Rule):
         "in spiking neurons, compneuro.uwaterloo.ca/publications/voelker2014a.html",
         modifies="forward",
         reads={"post", "pre"},
-        theta=Theta(default=1e-3),
+        theta=Theta(default=1e-4),
         params=VojaParams,
     )
 
