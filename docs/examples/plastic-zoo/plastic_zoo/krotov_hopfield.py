@@ -26,7 +26,7 @@ class KrotovHopfield(Rule):
     the source uses 2 and 3. What follows a trained layer there is a power of its activity and a layer
     that learns by backpropagation; here it is whatever the network and the expression say. The
     increments are not divided by the greatest of them, as the published code does. Units that are
-    equal win or lose together. Each layer needs as many units as `rank`.
+    equal win or lose together. In a layer of fewer units than `rank` the last one unlearns.
     """
 
     spec = RuleSpec(
@@ -45,7 +45,7 @@ class KrotovHopfield(Rule):
     @hookimpl
     def plastic_local_update(self, s: Signals) -> Update:
         """Return g x' - g z W."""
-        ranked = s.z.topk(self.params.rank, -1).values
+        ranked = s.z.topk(min(self.params.rank, s.z.shape[-1]), -1).values
         wins, loses = s.z == ranked[..., :1], s.z == ranked[..., -1:]
         learned = wins.to(s.z.dtype) - self.params.delta * (loses & ~wins).to(s.z.dtype)
         return outer(learned, s.pre) + decay(learned * s.z)
