@@ -95,7 +95,7 @@ def _draw(folder: Path, spec: Any, result: Any) -> None:
     from plastic_core.figures import draw_heat_maps
 
     panels = {}
-    for rule in spec.rules:
+    for rule in dict.fromkeys(arm.arm.rule for arm in result.arms):
         panel = heat_map_of([arm for arm in result.arms if arm.arm.rule == rule])
         if panel is not None:
             panels[rule] = panel

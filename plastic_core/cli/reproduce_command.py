@@ -108,6 +108,8 @@ def reproduce_command(
 
 def _show(report: dict[str, Any]) -> None:
     _show_claims(report["claims"])
+    for note in report.get("notes", ()):
+        print(f"note: {note}")
     if "trained" in report:
         print(
             "differences paired by seed, with 98% bootstrap intervals; "

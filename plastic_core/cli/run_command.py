@@ -21,6 +21,7 @@ from plastic_core.cli.spec_flags import (
     assemble,
     attach,
     given_of,
+    overridden,
     settings_of,
     task_options,
 )
@@ -94,7 +95,7 @@ def make_app(arguments: Sequence[str] | None) -> App:
         if begun and options is not None:  # another task may have other options
             kept = options.model_fields.keys()
             fields["options"] = {n: v for n, v in fields.get("options", {}).items() if n in kept}
-        fields |= given
+        fields = overridden(fields, given)
         observing, others = _of_observers(observe or [], set_ or [])
         made = assemble(fields, options, chosen, others, transform, probe, plugin)
         _run(made, observing, out, resume, json, data_dir, threads, save_weights, store, reuse)

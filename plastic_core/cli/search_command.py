@@ -139,6 +139,7 @@ def _search(
 
 def _show(result: dict[str, Any], folder: Path) -> None:
     from plastic_core.cli.output import print_table
+    from plastic_core.plan.run_spec import RunSpec
 
     best, trials = result["best"], result["trials"]
     if best is None:
@@ -151,7 +152,7 @@ def _show(result: dict[str, Any], folder: Path) -> None:
             ("rule", "at", heading(score), "low", "high", "seeds", "diverged", chosen_by),
             [
                 (
-                    result["spec"]["base"]["rule"],
+                    RunSpec(**result["spec"]["base"]).learned_by,
                     "  ".join(axes),
                     *(number(score, best[key]) for key in (score, "low", "high")),
                     best["seeds"],

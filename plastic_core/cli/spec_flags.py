@@ -19,6 +19,7 @@ from plastic_core.experiments.meta.meta_spec import MetaSpec
 from plastic_core.plan.parent import RUN_FILE
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.spec_file import read_spec_file
+from plastic_core.plan.stage import read_stage
 from plastic_core.plugins.catalogue import Catalogue
 
 # Fields of a RunSpec that are written otherwise on the command line.
@@ -123,6 +124,22 @@ def given_of(flags: Any) -> dict[str, Any]:
     found = {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}
     joined = ("target",)  # names that may stand in one text too
     return {k: ",".join(v) if k in joined else v for k, v in found.items()}
+
+
+def overridden(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a file with those that were given in their place.
+
+    New stages take the place of the points of before, and of the rule where each has its own; a new
+    rule takes the place of stages.
+    """
+    kept = dict(fields)
+    if "stages" in given:
+        kept.pop("samples", None)
+        if all(read_stage(one)["rule"] for one in given["stages"]):
+            kept.pop("rule", None)
+    elif "rule" in given and kept.pop("stages", None):
+        kept.pop("samples", None)
+    return kept | given
 
 
 def merge(fields: dict[str, Any], name: str, values: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,7 +113,7 @@ class Plan:
     @property
     def written_thetas(self) -> dict[str, float | str]:
         """All thetas by name as settings have them: of those that change over the run, the text."""
-        return {name: rule.written(name) for rule in self.rules for name in rule.thetas}
+        return {name: rule.written(name) for rule in self.all_rules for name in rule.thetas}
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -207,16 +207,35 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
             f"stages: their rules have feedback of two kinds, {listing(map(str, kinds))}; a "
             "network has matrices of one kind"
         )
+    if len({tuple(rule.name for rule in plan.rules) for plan in planned}) > 1:
+        planned = [replace(p, probes=tuple(_of_all_rules(p.probes, spec))) for p in planned]
     rules = tuple(rule for plan in planned for rule in plan.rules)
     decided: dict[str, Any] = {"readout": readout_of(spec.readout, rules)}
     stages = tuple(replace(plan, spec=plan.spec.model_copy(update=decided)) for plan in planned)
     last = stages[-1].spec
-    decided |= {"options": last.options, "probes": last.probes}
+    measured = tuple(one.entry.name for one in stages[-1].probes)
+    decided |= {"options": last.options, "probes": measured if spec.probes else ()}
     decided["stages"] = tuple(
         one.model_copy(update={"settings": settings_of_rules(plan.spec, plan.rules)})
         for one, plan in zip(spec.stages, stages, strict=True)
     )
     return replace(stages[-1], spec=spec.model_copy(update=decided), stages=stages)
+
+
+def _of_all_rules(probes: Iterable[PlannedProbe], spec: RunSpec) -> Iterator[PlannedProbe]:
+    """Yield the probes that measure no rule by itself, for stages that have different rules.
+
+    Raises:
+        PlasticError: another one was asked for by name.
+    """
+    for one in probes:
+        if not any("rule" in measure.dims for measure in one.probe.spec.measures.values()):
+            yield one
+        elif spec.probes != ("all",):
+            raise PlasticError(
+                f"the probe '{one.entry.name}' measures each rule, and the stages have different "
+                "rules; leave it out"
+            )
 
 
 def _plan_stage(spec: RunSpec, catalogue: Catalogue) -> Plan:

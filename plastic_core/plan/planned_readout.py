@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from plastic_core.api.signals import ERROR_SIGNALS
 from plastic_core.base.errors import listing
@@ -43,7 +43,11 @@ def readout_notes(runs: Iterable[tuple[RunSpec, Sequence[PlannedRule]]]) -> list
         runs: spec and rules of each; those of the same expression are judged alike.
     """
     runs = {spec.learned_by: (spec, rules) for spec, rules in runs}.values()
-    notes = [note for spec, rules in runs for note in _notes(spec, supervised(rules))]
+    alike: dict[tuple[Any, ...], list[RunSpec]] = {}
+    for spec, rules in runs:
+        kind = spec.readout, spec.readout_layers, spec.readout_samples
+        alike.setdefault((*kind, supervised(rules)), []).append(spec)
+    notes = [note for (*_, told), specs in alike.items() for note in _notes(specs, told)]
     own = [spec.learned_by for spec, _ in runs if spec.readout not in _METHODS]
     if own and len(own) < len(runs):
         notes.append(
@@ -53,9 +57,10 @@ def readout_notes(runs: Iterable[tuple[RunSpec, Sequence[PlannedRule]]]) -> list
     return notes
 
 
-def _notes(spec: RunSpec, told: bool) -> Iterator[str]:
+def _notes(specs: Sequence[RunSpec], told: bool) -> Iterator[str]:
+    spec, names = specs[0], ", ".join(repr(one.learned_by) for one in specs)
     if spec.readout in _METHODS:
-        why = "" if told else f"no rule of '{spec.learned_by}' is told what is right; "
+        why = "" if told else f"no rule of {names} is told what is right; "
         layers = "all hidden layers" if spec.readout_layers == "all" else "the last hidden layer"
         yield (
             f"{why}the score is that of a readout: {_METHODS[spec.readout]} of {layers}, fitted to "
@@ -64,6 +69,6 @@ def _notes(spec: RunSpec, told: bool) -> Iterator[str]:
         )
     elif not told and spec.readout == "none":
         yield (
-            f"no rule of '{spec.learned_by}' is told what is right, and the score is that of the "
+            f"no rule of {names} is told what is right, and the score is that of the "
             "networks' own outputs; readout linear judges what can be read from them"
         )

@@ -88,7 +88,10 @@ def classes_of(text: str, names: Sequence[str]) -> list[int]:
         if part in names:
             found.append(names.index(part))
         elif dash and first in names and last in names:
-            found += range(names.index(first), names.index(last) + 1)
+            begin, end = names.index(first), names.index(last)
+            if begin > end:
+                raise ValueError(f"{part!r} is no range, for {last} comes before {first}")
+            found += range(begin, end + 1)
         else:
             raise ValueError(f"there is no class {part!r}")
     return sorted({*found})

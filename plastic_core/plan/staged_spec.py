@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from plastic_core.base.errors import PlasticError, listing
 from plastic_core.base.spec import Plain
 from plastic_core.plan.expression import parse
 from plastic_core.plan.planned_rules import PlannedRule
@@ -16,11 +17,20 @@ def rule_names(spec: RunSpec) -> set[str]:
 
 
 def specs_of_stages(spec: RunSpec) -> Iterator[RunSpec]:
-    """Yield the spec of each stage; settings of rules that it does not have are left out."""
+    """Yield the spec of each stage; settings of rules that it does not have are left out.
+
+    Raises:
+        PlasticError: a stage has settings of something else than its rules.
+    """
     every = {name.rpartition(":")[2] for name in rule_names(spec)}
     for stage, rule in zip(spec.stages, spec.expressions, strict=True):
         own = {term.name.rpartition(":")[2] for term in parse(rule)}
         settings = {n: dict(one) for n, one in spec.settings.items() if n not in every - own}
+        if strange := stage.settings.keys() - own:
+            raise PlasticError(
+                f"stages: settings of {listing(strange)} in a stage, whose rules are "
+                f"{listing(own)}; those of transforms and probes are for the whole run"
+            )
         for name, values in stage.settings.items():
             settings[name] = {**settings.get(name, {}), **values}
         yield spec.model_copy(

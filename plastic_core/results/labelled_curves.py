@@ -55,7 +55,8 @@ def labelled_curves(
         coordinates["stage"] = (("step",), stage, {"long_name": "stage that ended here or later"})
     for dim, size in sizes.items():
         if dim not in coordinates:
-            values = rules if dim == "rule" else np.arange(1, size + 1)
+            counted = np.arange(size) + (dim != "part")  # without stages a part is a class
+            values = rules if dim == "rule" else counted
             coordinates[dim] = ((dim,), values, {"long_name": dim})
     on = [*dict.fromkeys(one.classes for one in plan.spec.stages if one.classes)]
     if on and sizes.get("part") == len(on):

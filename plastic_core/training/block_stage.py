@@ -169,6 +169,8 @@ class BlockStage:
         def evaluate(replica: int, points: int | None) -> list[torch.Tensor]:
             return [y[0] for y in backend.activities(inputs[:, :points], replica)]
 
+        if plan.judged_by_readout:
+            self._note("probes see the networks' own outputs, and nothing of the readout")
         probing = Probing(plan.probes, cameras, evaluate)
         curves = shared.curves
         if not curves.probes:

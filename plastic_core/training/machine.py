@@ -25,7 +25,7 @@ def check(plan: Plan, threads: int | None) -> None:
     """
     if threads is not None and not 1 <= threads <= _MOST_THREADS:
         raise PlasticError(f"threads = {threads}: expected 1 to {_MOST_THREADS}")
-    _check_device(plan.spec.device)
+    check_device(plan.spec.device)
     _check_range(plan)
     _check_memory(plan)
 
@@ -67,7 +67,12 @@ def _check_memory(plan: Plan) -> None:
         )
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
+    """Check that a device is there.
+
+    Raises:
+        PlasticError: it is not.
+    """
     try:
         torch.ones(1, device=name).item()
     except Exception as error:  # each kind of device fails in its own way

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from plastic_core.api.sequence_spec import SequenceSpec
 from plastic_core.backends.step.evaluation import Evaluation
+from plastic_core.base.errors import PlasticError
 from plastic_core.base.files import write_atomically
 from plastic_core.results.scaling import Scaling
 from plastic_core.results.tensor_file import save_tensors
@@ -114,12 +115,24 @@ class NetworkModule(nn.Module):
 
 
 def exported(networks: TrainedNetworks) -> torch.export.ExportedProgram:
-    """Return a single network as a program of torch.export, for any number of points."""
+    """Return a single network as a program of torch.export, for any number of points.
+
+    Raises:
+        PlasticError: PyTorch cannot follow what its rules do in the forward pass.
+    """
     example = torch.zeros(
         3, networks.plan.network.ends[0], dtype=networks.parameters.weights[0].dtype
     )
     points = ({0: torch.export.Dim("points", min=1)},)
-    return torch.export.export(NetworkModule(networks), (example,), dynamic_shapes=points)
+    try:
+        return torch.export.export(NetworkModule(networks), (example,), dynamic_shapes=points)
+    except Exception as error:  # of what cannot be followed torch raises whatever comes
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise PlasticError(
+            "these networks cannot be exported, for torch.export cannot follow the forward pass "
+            f"of {', '.join(rule.name for rule in networks.plan.rules)}: {reason[0]}; "
+            "plastic_core.load(RUN).networks predicts"
+        ) from None
 
 
 def write_program(networks: TrainedNetworks, file: Path) -> list[Path]:

@@ -122,7 +122,7 @@ def _read(
     from sklearn.preprocessing import StandardScaler
 
     if kind == "knn":
-        model = KNeighborsRegressor(NEIGHBOURS)
+        model = KNeighborsRegressor(min(NEIGHBOURS, len(fitted)))
     else:
         model, scaler = Ridge(), StandardScaler(copy=False)
         fitted, asked = scaler.fit_transform(fitted), scaler.transform(asked)

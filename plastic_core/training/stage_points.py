@@ -62,10 +62,11 @@ def points_of_stages(plan: Plan, dataset: Dataset, evaluated: NDArray[Any]) -> l
     asked = [(one.classes, one.samples) for one in stages] or [("", plan.spec.samples)]
     chosen = {text: _places(dataset, text, dataset.labels) for text, _ in asked}
     parts = {text: _places(dataset, text, evaluated) for text, _ in asked if text}
-    found, seen = list[StagePoints](), dict[str, int]()
+    found, seen = list[StagePoints](), dict[bytes, int]()
     for text, samples in asked:
-        found.append(StagePoints(text, chosen[text], samples, seen.get(text, 0), parts))
-        seen[text] = seen.get(text, 0) + samples
+        same = chosen[text].tobytes()  # however the classes were written
+        found.append(StagePoints(text, chosen[text], samples, seen.get(same, 0), parts))
+        seen[same] = seen.get(same, 0) + samples
     return found
 
 

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from plastic_core import RunSpec, load, run
+from plastic_core import RunSpec, SweepSpec, load, run, sweep
 from plastic_core.cli import execute
 from plastic_core.results.store import Store
 from plastic_core.training.datasets import held_out_half
@@ -184,3 +184,16 @@ def test_the_command_judges_and_says_so(tmp_path, capsys):
     assert execute(["run", "--readout", "svm", *options, *where]) == 2
     assert "accepted are 'auto', 'none', 'linear' or 'knn'" in capsys.readouterr().err
     assert load(tmp_path / "run").spec.readout == "knn"
+
+
+def test_neighbours_of_few_points():
+    spec = spec_of("0*oja", (64, 10), readout="knn", readout_samples=2, seeds=1)
+    assert 0 < run(spec).summary["score"]["mean"] < 0.5
+
+
+def test_one_note_for_all_that_are_judged_alike(tmp_path):
+    base = spec_of().model_copy(update={"seeds": 1})
+    rules = ("0.001*oja", "0.001*hebbian", "bp")
+    notes = sweep(SweepSpec(rules=rules, base=base), Store(tmp_path), workers=0).notes
+    assert len(notes) == 2
+    assert notes[0].startswith("no rule of '0.001*oja', '0.001*hebbian' is told what is right")

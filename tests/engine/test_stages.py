@@ -235,8 +235,7 @@ def test_sweeps_have_stages(tmp_path):
         ),
         (
             {"stages": ("bp: 0",)},
-            "RunSpec: stages.0 = {'rule': 'bp', 'samples': 0, 'classes': '', 'settings': {}}: Stage: "
-            "samples = 0: input should be greater than 0",
+            "RunSpec: stages.0: samples = 0: input should be greater than 0",
         ),
         (
             {"stages": ("bp: 10", "oja: 10"), "samples": 1},
@@ -278,3 +277,72 @@ def test_the_command_takes_stages(tmp_path, capsys):
     assert [stage["classes"] for stage in record["spec"]["stages"]] == ["", "0, 3-5"]
     assert execute(["run", "--resume", *stages, *sizes, "--out", out]) == 0
     assert execute(["report", out]) == 0
+
+
+def test_settings_of_a_stage_are_of_its_rules():
+    stages = [{"rule": "bp", "samples": 10, "settings": {"momentum": {"beta": 0.1}}}]
+    with pytest.raises(PlasticError) as caught:
+        run(RunSpec(stages=stages, transforms=("momentum",), **SMALL))
+    assert str(caught.value) == (
+        "stages: settings of momentum in a stage, whose rules are bp; those of transforms and "
+        "probes are for the whole run"
+    )
+
+
+def test_probes_of_each_rule_need_the_same_rules():
+    stages = ("0.001*oja: 40", "0.02*bp: 40")
+    with pytest.raises(PlasticError, match=r"^the probe 'update-norm' measures each rule, and the"):
+        run(spec_of(*stages, probes=("update-norm",)))
+    measured = run(spec_of(*stages, probes=("all",)))
+    assert "weight_norm" in measured.curves
+    assert "rule" not in measured.curves.coords
+    assert "update-norm" not in measured.spec.probes
+    same = run(spec_of("40", "40 on 0-4", rule="bp+oja", probes=("update-norm",)))
+    assert same.curves["rule"].values.tolist() == ["bp", "oja"]
+
+
+def test_a_run_learns_on_in_stages(tmp_path, capsys):
+    first, more = str(tmp_path / "first"), str(tmp_path / "more")
+    small = ["--sizes", "64,20,10", "--seeds", "2"]
+    command = ["run", "--rule", "0.001*oja", "--samples", "90", *small, "--out", first]
+    assert execute(command) == 0
+    on = ["run", "--from", first, "--stage", "bp: 50 on 0-4", "--stage", "oja: 30"]
+    assert execute([*on, "--out", more]) == 0
+    stages = load(more).record["stages"]
+    assert [(one["rule"], one["first"], one["last"]) for one in stages] == [
+        ("bp", 0, 50),
+        ("oja", 50, 80),
+    ]
+    last = str(tmp_path / "last")
+    assert execute(["run", "--from", more, "--rule", "bp", "--samples", "40", "--out", last]) == 0
+    record = load(last).record
+    assert (record["parent"]["samples"], record["spec"]["samples"]) == (170, 40)
+    assert "stages" not in record
+    capsys.readouterr()
+
+
+def test_parts_that_are_the_same_go_on():
+    spec = spec_of("300 on 0-4", "300 on 4,0, 1-3")
+    points = points_of_stages(make_plan(spec, Catalogue()), DIGITS, DIGITS.held_out_labels)
+    first, second = (one.order([0], 0)[0] for one in points)
+    assert not {*first.tolist()} & {*second.tolist()}
+    with pytest.raises(PlasticError, match="'4-0' is no range, for 0 comes before 4"):
+        run(spec_of("30 on 4-0"))
+
+
+def test_without_stages_parts_are_counted_as_classes_are():
+    result = run(RunSpec(rule="bp", samples=20, probes=("part-accuracy",), **SMALL))
+    assert result.curves["part"].values.tolist() == [*range(10)]
+
+
+def test_rules_of_all_stages_are_chosen(tmp_path, capsys):
+    out, store = str(tmp_path / "sweep"), ["--store", str(tmp_path / "store")]
+    flags = ["--sizes", "64,20,10", "--seeds", "2", "--evaluations", "1", "--workers", "0"]
+    stages = ["--stage", "oja: 30", "--stage", "bp: 30"]
+    grid = ["--grid", "bp=0.01,0.02", "--grid", "oja=1e-4,1e-3"]
+    assert execute(["sweep", *stages, *grid, *flags, *store, "--out", out]) == 0
+    capsys.readouterr()
+    assert execute(["compare", out, *store, "--json", "--workers", "0"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rules"]
+    assert (row["rule"], row["tried"]) == ("oja then bp", 4)
+    assert row["thetas"].keys() == {"oja", "bp"}

@@ -401,3 +401,20 @@ def test_the_example_of_the_documentation(brought, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)["zoo/feedback"]
     (claim,) = report["claims"]
     assert [one["n"] for one in claim["verdicts"]] == [2, 2]
+
+
+def test_what_arms_are_judged_by_is_said_and_they_are_of_one_length(brought, tmp_path, capsys):
+    judged = FIGURE.replace(', base = { readout = "knn" }', "")
+    longer = 'base = { stages = ["mine: 50", "mine: 60"] }'
+    uneven = FIGURE.replace("samples = 100\n", "").replace('base = { readout = "knn" }', longer)
+    uneven = uneven.replace('rule = "mine", ', "")
+    brought({"judged.toml": judged, "uneven.toml": uneven})
+    assert execute(["reproduce", "zoo/judged", *flags(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: no rule of 'mine' is told what is right; the score is that of a readout" in said
+    assert "note: other than these, bp, bp+mine are judged by the networks' own outputs" in said
+    assert execute(["reproduce", "zoo/uneven", *flags(tmp_path)]) == 2
+    assert (
+        "zoo/uneven: mine has 110 training points and BP, mine 5000, and arms are paired; give "
+        "all as many, by samples in the base" in capsys.readouterr().err
+    )

@@ -68,6 +68,13 @@ def plans_of(figure: FigureSpec) -> Plans:
             except PlasticError as error:
                 raise PlasticError(f"{figure.name}, {network}, {arm.label}: {error}") from None
             plans[network, arm.label] = planned
+    lengths = {plan.spec.samples: label for (_, label), plan in plans.items()}
+    if len(lengths) > 1:
+        (few, short), *_, (many, long) = sorted(lengths.items())
+        raise PlasticError(
+            f"{figure.name}: {short} has {few} training points and {long} {many}, and arms are "
+            "paired; give all as many, by samples in the base"
+        )
     blank = {name: blank_curves(plan).dataset() for name, plan in plans.items()}
     try:
         for claim in figure.claims:

@@ -172,6 +172,7 @@ def _report(
         },
         "base": figure.base,
         "claims": done.claims,
+        "notes": done.notes,
         "trained": done.progress.trained,
         "from_store": done.progress.found,
         "diverged": done.progress.diverged,

@@ -32,6 +32,7 @@ class Reproduced:
         figure: its specification, with the thetas that were used and the panels that are drawn.
         results: curves by network and label of the arm.
         claims: each with its verdicts.
+        notes: what the arms are judged by, where that is no matter of course.
         progress: how many networks were trained, and how many were in the store.
     """
 
@@ -39,6 +40,7 @@ class Reproduced:
     results: dict[tuple[str, str], xr.Dataset]
     claims: list[dict[str, Any]]
     progress: Progress
+    notes: list[str]
 
 
 def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduced:
@@ -65,7 +67,8 @@ def train_and_judge(figure: FigureSpec, store: Store, **where: Any) -> Reproduce
         )
     results = {name: arm.curves() for name, arm in zip(plans, trained.arms, strict=True)}
     claims = judge_all(figure.claims, results)
-    return Reproduced(with_panels(figure, plans), results, claims, trained.progress)
+    shown = with_panels(figure, plans)
+    return Reproduced(shown, results, claims, trained.progress, trained.notes)
 
 
 def train(wanted: Sequence[tuple[ArmSpec, Arm]], store: Store, **where: Any) -> SweepResult:

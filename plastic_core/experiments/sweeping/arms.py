@@ -105,7 +105,8 @@ def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue
         fields["settings"] = {owner: dict(one) for owner, one in settings.items()}
         for axis, value in point.items():
             _set(fields, axis, value, names | {*sweep.base.transforms}, sweep, catalogue)
-        yield Arm(rule, point, make_plan(RunSpec(**fields), catalogue))
+        plan = make_plan(RunSpec(**fields), catalogue)
+        yield Arm(plan.spec.learned_by if plan.stages else rule, point, plan)
 
 
 def _names(sweep: SweepSpec, rule: str) -> set[str]:

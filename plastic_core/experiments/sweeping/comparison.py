@@ -169,7 +169,7 @@ def _label(axis: str) -> str:
 
 
 def _conditions(arm: Arm) -> dict[str, Any]:
-    owners = {rule.name for rule in arm.plan.rules} | {*arm.plan.spec.transforms}
+    owners = {rule.name for rule in arm.plan.all_rules} | {*arm.plan.spec.transforms}
     return {axis: v for axis, v in arm.point.items() if axis.split(".")[0] not in owners}
 
 
@@ -185,7 +185,7 @@ def _best(spec: SweepSpec, group: Sequence[ArmResult]) -> Choice:
     conditions = _conditions(best)
     bounds = {
         name.replace(".", ".theta.", 1): theta.bounds
-        for rule in best.plan.rules
+        for rule in best.plan.all_rules
         for name, (_, theta) in rule.learnable.items()
     }
     edge = [

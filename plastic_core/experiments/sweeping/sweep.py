@@ -31,6 +31,7 @@ from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.cell import Cell, cell_of
 from plastic_core.results.labelled_curves import curves_of, labelled_curves
 from plastic_core.results.store import CellResult, Store
+from plastic_core.training import machine
 from plastic_core.training.task_data import Source
 
 if TYPE_CHECKING:
@@ -219,6 +220,9 @@ def train_arms(
         PlasticError: anything wrong with the data, the store or the workers.
     """
     source = Source(data_dir, data)
+    if scheduler is None and slurm is None:
+        for device in dict.fromkeys(arm.plan.spec.device for arm in planned):
+            machine.check_device(device)
     arms = [_with_cells(arm, source) for arm in planned]
     kept: Store | None = store
     if source.handed_over or any(arm.arm.plan.handed_over for arm in arms):
