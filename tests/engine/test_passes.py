@@ -195,3 +195,43 @@ def test_probes_see_what_single_points_would_teach():
     norms = result.curves["update_norm"]
     assert np.isfinite(norms).all()
     assert (norms > 0).all()
+
+
+SEEN = []
+
+
+class Disappointed(Rule):
+    """Sees its answer beside the target before it shows the input again."""
+
+    spec = spec_of("disappointed", {"pre", "post", "output", "target", "z"}, passes=2)
+
+    @hookimpl
+    def plastic_input(self, s):
+        seen = s.output, s.target, s.z
+        if s.output.shape == (1, 2, 10):
+            SEEN.append([one.clone() for one in seen])
+        return s.input * (1 + (s.output - s.target).square().sum(-1, keepdim=True))
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        first, second = s.passes
+        return outer(first.post - second.post, second.pre)
+
+
+@pytest.mark.parametrize("extra", ["", "+0.1*bp"])
+def test_what_is_shown_again_is_decided_by_samples_where_weights_are_shared(extra):
+    plan, hooks, parameters = resolve(
+        f"0.1*disappointed{extra}",
+        (),
+        rules=[Disappointed],
+        net="conv 3 3x3 / pool 2 / dense 8",
+    )
+    engine = Engine(plan.network, hooks, plan.thetas, parameters)
+    x, target = random_points(1, 1, 2, (64, 10))
+    SEEN.clear()
+    with torch.no_grad():
+        output = engine.step(x[0], target[0])
+    shown, wanted, z = SEEN[-1]
+    torch.testing.assert_close(shown, output, rtol=0, atol=0)
+    torch.testing.assert_close(wanted, target[0], rtol=0, atol=0)
+    assert z.shape == (1, 2, 3 * 36)

@@ -58,12 +58,10 @@ class BoundStep:
         self._noise = NoiseOfUpdate(parameters.state, parameters.weights[0].dtype, alone)
         self.own = Own(circuit, parameters.state.__getitem__, self._noise.of)
         self._buffers = Buffers(circuit, parameters.weights[0], samples)
-        self._kept: dict[Apply, Any] = {}
         # what arrived at nodes whose error no rule reads
         self._arrived: dict[Node, Tensor] = {}
-        self._first: set[Node] = set()
-        self._of_sends: dict[Send, Signals] = {}
-        self._wholes: dict[Send, Signals] = {}
+        self._kept, self._first = dict[Apply, Any](), set[Node]()
+        self._of_sends, self._wholes = dict[Send, Signals](), dict[Send, Signals]()
         self._slopes: dict[Node, Tensor] = {}
         slopes = self._place()
         self.output = self._buffers.of("node", circuit.output)
@@ -84,6 +82,10 @@ class BoundStep:
             else:
                 self._backward.append(self._pre_error_of(back))
             self._lengths.append(len(self._backward))
+        one = circuit.sends[0][0]
+        if step.hooks.input is not None and circuit.places(one.z) > 1:  # sees samples, no places
+            self._as_a_whole(step.as_a_whole(one))
+            self._lengths[-1] = len(self._backward)
 
     def _place(self) -> _Functions:
         """Place what is needed at once side by side; return what computes slopes after activity.

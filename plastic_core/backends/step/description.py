@@ -158,6 +158,11 @@ class Description:
             return matrix, "output_error"
         return matrix, of
 
+    def as_a_whole(self, send: Send) -> SendBack:
+        """Return what sends nothing back, and sees all places of a sample side by side."""
+        whole, _ = self.circuit.laid_out(send.pre)
+        return SendBack(send, self.circuit.events(send), 0, None, whole, False)
+
     def whole(self, send: Send) -> Node | None:
         """See `SendBack`."""
         if self.hooks.feedback != "output" or self.circuit.places(send.z) == 1:

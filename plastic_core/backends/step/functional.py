@@ -254,11 +254,9 @@ class FunctionalPass:
     def _first_signals(self, shown: _Shown, s: Signals) -> Signals:
         """Return the signals of the first projection, with a sample to an event."""
         send = self._step.circuit.sends[0][0]
-        whole = self._step.whole(send)
-        if whole is None:
+        if self._step.circuit.places(send.z) == 1:
             return s
-        events = self._step.circuit.events(send)
-        return self._as_a_whole(SendBack(send, events, 0, None, whole, False), shown, s)
+        return self._as_a_whole(self._step.as_a_whole(send), shown, s)
 
     def settled(self, x: Any) -> list[Any]:
         """Return the activities of a network that is evaluated, where its first phase ended."""
@@ -332,14 +330,15 @@ class FunctionalPass:
     def _as_a_whole(self, back: SendBack, shown: _Shown, s: Signals) -> Signals:
         """Return signals with all places of a sample side by side, as one event."""
         assert back.whole is not None
-        p, output_error = back.send.projection, shown.errors[self._step.circuit.logits]
+        p, output_error = back.send.projection, shown.errors.get(self._step.circuit.logits)
         one: Any = self.empty(p, s.batch)
         sides = {name: getattr(s, name, None) for name in ("post", "z", "error")}
         for name, value in {"pre": shown.nodes[back.whole], **sides}.items():
             if value is not None:
                 setattr(one, name, value.reshape(len(value), s.batch, -1))
         for name, value in {**shown.of_sample, "output_error": output_error}.items():
-            setattr(one, name, value)
+            if value is not None:
+                setattr(one, name, value)
         if "feedback_error" in self._step.reads[p]:
             one.feedback_error = self._arithmetic.feed_back(p, output_error)
         whole: Signals = one
