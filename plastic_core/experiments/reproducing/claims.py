@@ -51,6 +51,7 @@ def check(claim: ClaimSpec, results: Results) -> None:
                 "where base.probes names it"
             ) from None
         beside = {*map(str, values.dims)} - {"seed", "step", "layer"}
+        beside -= set() if claim.part is None else {"part"}
         if beside:
             raise PlasticError(
                 f"{where} has the dimension {listing(beside)}; a claim is about one number, or one "
@@ -119,8 +120,20 @@ def judge(claim: ClaimSpec, results: Results) -> list[dict[str, Any]]:
 
 
 def _values(claim: ClaimSpec, curves: xr.Dataset) -> xr.DataArray:
-    """Return what is claimed about, over seed and perhaps layer."""
+    """Return what is claimed about, over seed and perhaps layer.
+
+    Raises:
+        PlasticError: there is no such part of the data.
+    """
     values = measured(claim.measure, curves)
+    if claim.part is not None and "part" in values.dims:
+        parts = [*map(str, values["part"].to_numpy().tolist())]
+        if claim.part not in parts:
+            raise PlasticError(
+                f"the claim '{claim.text}': there is no part {claim.part!r}; there are "
+                f"{listing(parts)}"
+            )
+        values = values.isel(part=parts.index(claim.part))
     if claim.layers is not None:
         values = values.sel(layer=[*claim.layers])
     if "step" not in values.dims:

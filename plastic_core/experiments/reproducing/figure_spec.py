@@ -130,6 +130,7 @@ class ClaimSpec(Spec):
         each_layer: judged for every layer, else over all of them together.
         layers: which ones; None for all.
         value: what a single arm is compared with.
+        part: of the data, where the measure has several, by its classes as a stage has them.
         family: the statement that is judged in several networks, None for `text`.
         published: what was published, such as "98.4% on MNIST"; shown beside what is measured.
         source: where it stands, such as "Journé et al. 2023, table 1".
@@ -145,6 +146,7 @@ class ClaimSpec(Spec):
     each_layer: bool = False
     layers: tuple[PositiveInt, ...] | None = None
     value: FiniteFloat | None = None
+    part: str | None = None
     family: str | None = None
     published: str | None = None
     source: str | None = None
