@@ -276,7 +276,11 @@ def test_the_command_takes_stages(tmp_path, capsys):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [stage["classes"] for stage in record["spec"]["stages"]] == ["", "0, 3-5"]
     assert execute(["run", "--resume", *stages, *sizes, "--out", out]) == 0
-    assert execute(["report", out]) == 0
+    page = tmp_path / "report.html"
+    assert execute(["report", out, "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "0.01*oja then bp on digits-mlp" in text
+    assert "<td>60 to 120</td><td>0, 3-5</td>" in text
 
 
 def test_settings_of_a_stage_are_of_its_rules():

@@ -60,6 +60,7 @@ def _parts(planned: PlannedRule, plan: Plan) -> Iterator[PlannedRule]:
         where = plan.circuit.layer_names[layer - 1].replace(".", "-")
         name, rule = f"{planned.name}@{where}", copy.copy(planned.rule)
         spec = rule.spec.model_copy(update={"name": name})
+        # of this instance alone, where a plugin has it of its class
         rule.spec = spec  # type: ignore[misc]
         entry = replace(planned.entry, name=name)
         yield replace(planned, entry=entry, rule=rule, layers=(layer,))

@@ -103,7 +103,7 @@ def _of_run(folder: Path, record: Any) -> Section:
     name, unit = score["name"], "%" if score["name"] == ACCURACY else ""
     mean, low, high = (number(name, score[key]) for key in ("mean", "low", "high"))
     section = Section(
-        title=f"{', '.join((spec['rule'], *spec['transforms']))} on {spec['task']}",
+        title=f"{', '.join((result['rule'], *spec['transforms']))} on {spec['task']}",
         image=_image(folder / "learning_curve.png"),
         caption="",
         command=shlex.join(["plastic", "run", str(folder / _RUN), *_plugins(spec)]),
@@ -127,9 +127,16 @@ def _of_run(folder: Path, record: Any) -> Section:
             ", ".join(map(str, rule["layers"])),
             _text(rule["params"]),
         )
-        for rule in record["rules"]
+        for stage in record.get("stages", [record])
+        for rule in stage["rules"]
+    ]
+    stages = [
+        (stage["rule"], f"{stage['first']:,} to {stage['last']:,}", stage["classes"] or "all")
+        for stage in record.get("stages", ())
     ]
     section.tables.append(Table("Result", ("", ""), summary))
+    if stages:
+        section.tables.append(Table("Stages", ("rule", "training points", "classes"), stages))
     section.tables.append(
         Table("Rules", ("rule", "theta", "theta from", "layers", "parameters"), rules)
     )
