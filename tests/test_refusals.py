@@ -34,7 +34,7 @@ COMMANDS = {
     "a probe of other networks": (
         ["run", "--probe", "recurrent-states"],
         "the probe 'recurrent-states' measures recurrent networks, and that of 'digits-mlp' is "
-        "feedforward; there are activation-norm, alignment, explained-variance, filters, "
+        "feedforward; there are activation-norm, alignment, explained-variance, filters, part-accuracy, "
         "reconstruction, residual, update-norm, weight-norm",
     ),
     "an input longer than the delay": (
