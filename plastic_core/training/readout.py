@@ -117,22 +117,25 @@ def _read(
     kind: str, fitted: NDArray[Any], targets: NDArray[Any], asked: NDArray[Any]
 ) -> NDArray[Any]:
     """Return what a model says of some points, after it was fitted to others."""
-    from sklearn.linear_model import Ridge
+    from sklearn.linear_model import ridge_regression
     from sklearn.neighbors import KNeighborsRegressor
-    from sklearn.preprocessing import StandardScaler
 
     if kind == "knn":
         model = KNeighborsRegressor(min(NEIGHBOURS, len(fitted)))
-    else:
-        model, scaler = Ridge(), StandardScaler(copy=False)
-        fitted, asked = scaler.fit_transform(fitted), scaler.transform(asked)
-    read: NDArray[Any] = model.fit(fitted, targets).predict(asked)
+        near: NDArray[Any] = model.fit(fitted, targets).predict(asked)
+        return near
+    # as StandardScaler and Ridge do it, whose calls take several times as long as their sums
+    mean, spread, intercept = fitted.mean(0), fitted.std(0), targets.mean(0)
+    spread[spread == 0] = 1
+    scaled = (fitted - mean) / spread
+    slopes = ridge_regression(scaled, targets - intercept, alpha=1.0, solver="cholesky")
+    read: NDArray[Any] = ((asked - mean) / spread) @ slopes.T + intercept
     return read
 
 
 @functools.cache
 def _scikit_learn() -> tuple[Any, ThreadpoolController]:
     """Return scikit-learn, with what is used of it, and the libraries that it multiplies with."""
-    for module in ("linear_model", "neighbors", "preprocessing"):
+    for module in ("linear_model", "neighbors"):
         importlib.import_module(f"sklearn.{module}")
     return importlib.import_module("sklearn"), ThreadpoolController()
