@@ -22,7 +22,7 @@ from plastic_core.api.circuit import Circuit, Node
 from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.plan.run_spec import RunSpec
 
-#: What a linear readout and one by neighbours are made by, with scikit-learn's defaults.
+#: Of a readout by neighbours, as scikit-learn has it unless told otherwise.
 NEIGHBOURS: Final = 5
 
 
