@@ -6,6 +6,7 @@ import signal
 import sys
 
 import dask
+import distributed  # noqa: F401  # else its settings would go with those that are set below
 import psutil
 import pytest
 
