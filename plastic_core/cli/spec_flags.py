@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from cyclopts import Parameter
 from pydantic import BaseModel
@@ -87,7 +87,7 @@ def flags(name: str, model: type[BaseModel], skip: Collection[str] = ()) -> type
         if field in skip:
             continue
         kind: Any = bool if info.annotation is bool else str
-        if getattr(info.annotation, "__origin__", None) is tuple:  # may be repeated
+        if get_origin(info.annotation) is tuple:  # may be repeated
             kind = list[str]
         parameter = Parameter(
             name=_FLAGS.get(field),

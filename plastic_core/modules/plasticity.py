@@ -29,6 +29,9 @@ _MOVED: Final = (
 # In a state_dict, before the name of a theta.
 _THETA: Final = "theta."
 
+# PyTorch's own has no types.
+_sent: Final[Callable[..., Tensor]] = Sent.apply
+
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
@@ -143,7 +146,7 @@ class Plasticity:
         """
         if loss is not None:
             try:
-                loss.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(loss)
             except BaseException as error:
                 self.forget()
                 if "second time" not in str(error):
@@ -253,7 +256,7 @@ class Plasticity:
             if (places := layer.places_of(z)) != layer.places:
                 layer.places, self._known = places, False
             call = LayerCall(layer, x.detach(), z.detach(), x._version)
-            out: Tensor = Sent.apply(x, self._anchor, self._learning.came_back, call)  # type: ignore[no-untyped-call]
+            out = _sent(x, self._anchor, self._learning.came_back, call)
             self._nodes[out.grad_fn] = layer
             # a checkpoint calls it again in its backward pass
             if not self._learning.of_errors and torch._C._current_graph_task_id() == -1:

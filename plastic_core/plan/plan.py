@@ -198,8 +198,11 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         PlasticError: an unknown or unusable plugin, a malformed expression, a theta out of
             bounds, a setting of nothing, rules that do not go together.
     """
+    parent = read_parent(expanded(spec.parent)) if spec.parent else None
+    if parent is not None:
+        parent.rows(spec.seed_list)
     if not spec.stages:
-        return _plan_stage(spec, catalogue)
+        return replace(_plan_stage(spec, catalogue), parent=parent)
     planned = [_plan_stage(one, catalogue) for one in specs_of_stages(spec)]
     kinds = {plan.feedback for plan in planned} - {None}
     if len(kinds) > 1:
@@ -219,7 +222,7 @@ def make_plan(spec: RunSpec, catalogue: Catalogue) -> Plan:
         one.model_copy(update={"settings": settings_of_rules(plan.spec, plan.rules)})
         for one, plan in zip(spec.stages, stages, strict=True)
     )
-    return replace(stages[-1], spec=spec.model_copy(update=decided), stages=stages)
+    return replace(stages[-1], spec=spec.model_copy(update=decided), stages=stages, parent=parent)
 
 
 def _of_all_rules(probes: Iterable[PlannedProbe], spec: RunSpec) -> Iterator[PlannedProbe]:
@@ -254,9 +257,6 @@ def _plan_stage(spec: RunSpec, catalogue: Catalogue) -> Plan:
     _check_setting_names(spec, entries, transforms, probes)
     rules = plan_rules(spec, terms, entries, task, circuit)
     check_together(rules, catalogue, circuit)
-    parent = read_parent(expanded(spec.parent)) if spec.parent else None
-    if parent is not None:
-        parent.rows(spec.seed_list)
     settings = {name: dict(values) for name, values in spec.settings.items()}
     for term, planned in zip(terms, rules, strict=True):
         own = {f"theta.{name}": planned.written(f"{planned.name}.{name}") for name in planned.own}
@@ -279,7 +279,6 @@ def _plan_stage(spec: RunSpec, catalogue: Catalogue) -> Plan:
         rules=rules,
         transforms=tuple(plan_transform(spec, entry, circuit) for entry in transforms),
         probes=plan_probes(spec, probes),
-        parent=parent,
     )
 
 

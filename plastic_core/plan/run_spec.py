@@ -139,7 +139,7 @@ class RunSpec(Spec):
     @classmethod
     def _task_of_data(cls, given: Any) -> Any:
         own = isinstance(given, dict) and (
-            given.get("data") or given.get("target") not in (None, ())
+            given.get("data") or given.get("target") not in (None, "", (), [])
         )
         if own and "task" not in given:
             return {**given, "task": OWN_DATA}

@@ -18,7 +18,7 @@ from plastic_core.results.curves import Curves, evaluation_steps
 from plastic_core.training import datasets
 from plastic_core.training.block_stage import BlockStage, Shared
 from plastic_core.training.inheritance import inherit
-from plastic_core.training.stage_points import StagePoints, points_of_stages
+from plastic_core.training.stage_points import points_of_stages
 from plastic_core.training.trained_networks import hooks_of
 
 # Networks of a group are measured together, which costs least for about ten: fewer do not make up
@@ -89,12 +89,11 @@ class Block:
                 )
                 for name in stage.thetas
             }
-            for stage, last in zip(plan.each, self._is_last, strict=True)
+            for stage, last in ((one, one is plan.each[-1]) for one in plan.each)
         ]
         for hooks, thetas in zip(self._hooks, self._thetas, strict=True):
             add_thetas(self.parameters, hooks, thetas)
         points = points_of_stages(plan, dataset, labels)
-        self._points: list[StagePoints] = points
         self._orders = [torch.from_numpy(one.order(seeds, seen)) for one in points]
         self._shared = Shared(
             dataset,
@@ -120,10 +119,6 @@ class Block:
             for replica in np.flatnonzero(self.curves.diverged_at >= 0).tolist():
                 stage.chosen.backend.freeze(replica)
             stage.train(range(start, stop), on_point)
-
-    @property
-    def _is_last(self) -> list[bool]:
-        return [stage is self._plan.each[-1] for stage in self._plan.each]
 
     def _stage(self, place: int) -> BlockStage:
         """Return a stage, ready to be trained; its backend sees the parameters as they are."""
@@ -152,7 +147,8 @@ class Block:
             steps += np.unique(np.minimum([*whole, stop], stop)).tolist()
             ends.append(len(steps))
         if len(steps) != spec.evaluations:
-            why = "there are no more updates" if len(steps) < spec.evaluations else "stages end"
+            few = len(steps) < spec.evaluations
+            why = "there are no more updates" if few else "each stage ends at one"
             self.notes.append(f"{len(steps)} evaluations in place of {spec.evaluations}: {why}")
         return ends, np.array(steps, np.int64)
 

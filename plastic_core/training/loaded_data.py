@@ -68,14 +68,15 @@ def finished(
     if spec.scale != "none":
         before = {} if parent is None else parent.data
         dataset, scaling, targets = _scaled(dataset, spec.scale, before, spec.target)
-        if parent is not None and before.get("scaling") == scaling.model_dump():
-            notes.append(f"scaled as the points of {parent.folder} were")
-            parent = None
         datasets.check_dataset(dataset, f"{where}, scaled")
-    if parent is not None and (way := (parent.data.get("scaling") or {}).get("way")):
+    scaled = None if parent is None else parent.data.get("scaling")
+    if parent is not None and scaled:
+        alike = scaling is not None and scaled == scaling.model_dump()
         notes.append(
-            f"the points of {parent.folder} were scaled, and these are not as they were; scale "
-            f"{way} scales them alike"
+            f"scaled as the points of {parent.folder} were"
+            if alike
+            else f"the points of {parent.folder} were scaled, and these are not as they were; "
+            f"scale {scaled['way']} scales the same columns alike"
         )
     if dataset.names:
         shown = ", ".join(dataset.names[:_NAMED]) + ", ..." * (len(dataset.names) > _NAMED)

@@ -15,6 +15,7 @@ from pathlib import Path
 from plastic_core import Store, reproduce
 from plastic_core.experiments.reproducing.figure_files import read_figure
 from plastic_core.experiments.reproducing.figure_packages import names_there
+from plastic_core.plan.expression import parse
 
 KEPT = ("verdict", "layer", "first", "second", "low", "high", "n", "wins", "left_out", "corrected")
 
@@ -22,8 +23,7 @@ KEPT = ("verdict", "layer", "first", "second", "low", "high", "n", "wins", "left
 def plugins_of(figure, claim):
     """Return the rules and transforms of the first arm that are of the zoo."""
     arm = next(a for a in figure.networks[claim["network"]].arms if a.label == claim["arms"][0])
-    terms = [term.rpartition("*")[2].strip() for term in arm.rule.split("+")]
-    return [*terms, *arm.transforms]
+    return [*(term.name for term in parse(arm.rule)), *arm.transforms]
 
 
 def main():

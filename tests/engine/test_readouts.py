@@ -9,8 +9,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from plastic_core import RunSpec, SweepSpec, load, run, sweep
+from plastic_core import RunSpec, SearchSpec, SweepSpec, load, run, search, sweep
 from plastic_core.cli import execute
+from plastic_core.experiments.searching.search_spec import Range
 from plastic_core.results.store import Store
 from plastic_core.training.datasets import held_out_half
 from plastic_tasks.datasets import load_digits
@@ -197,3 +198,14 @@ def test_one_note_for_all_that_are_judged_alike(tmp_path):
     notes = sweep(SweepSpec(rules=rules, base=base), Store(tmp_path), workers=0).notes
     assert len(notes) == 2
     assert notes[0].startswith("no rule of '0.001*oja', '0.001*hebbian' is told what is right")
+
+
+def test_a_search_is_judged_by_a_readout_and_says_so(tmp_path):
+    options = {"sizes": [64, 12, 10]}
+    base = RunSpec(rule="oja", seeds=1, samples=40, eval_half="choose", options=options)
+    ranges = {"oja": Range(low=1e-4, high=1e-2, log=True)}
+    spec = SearchSpec(ranges=ranges, base=base)
+    found = search(spec, tmp_path / "search", Store(tmp_path / "store"), trials=2)
+    (note,) = (note for note in found["notes"] if "readout" in note)
+    assert note.startswith("no rule of 'oja' is told what is right; the score is that of a readout")
+    assert found["best"]["accuracy"] > 0.3

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,83 +9,7 @@ import pytest
 
 from plastic_core import RunSpec, run
 from plastic_core.cli import execute
-from tests.plugins.packages import build_wheel, rule_source, unpack
-
-FIGURE = """
-title = "A rule of a stranger beside backpropagation"
-
-[base]
-task = "digits-mlp"
-seeds = 3
-samples = 100
-evaluations = 2
-probes = ["weight-norm"]
-
-[grid]
-bp = "0.01,0.1"
-mine = "1e-4,1e-3"
-
-[networks.small]
-options = { sizes = "64,12,10" }
-arms = [
-    { label = "BP", rule = "bp", thetas = { bp = 0.1 } },
-    { label = "BP, mine", rule = "bp+mine", thetas = { bp = 0.1, mine = 1e-4 } },
-    { label = "mine", rule = "mine", base = { readout = "knn" } },
-]
-
-[[claims]]
-text = "The stranger's rule helps"
-measure = "accuracy"
-network = "small"
-arms = ["BP, mine", "BP"]
-direction = "above"
-published = "98.4% on MNIST"
-source = "Stranger 2020, table 1"
-
-[[claims]]
-text = "It makes weights grow, in each layer"
-measure = "weight_norm"
-each_layer = true
-network = "small"
-arms = ["BP, mine", "BP"]
-direction = "above"
-step = 50
-
-[[claims]]
-text = "Its loss is small"
-measure = "loss"
-network = "small"
-arms = ["mine"]
-value = 1.0
-direction = "below"
-"""
-
-
-@pytest.fixture
-def brought(tmp_path, monkeypatch):
-    """Return a function that installs a package with figures, by file, in this test."""
-
-    def install(figures, name="zoo", code="", distribution="plastic-strange"):
-        site, module = tmp_path / distribution, distribution.replace("-", "_")
-        source = rule_source(body="return 0.01 * outer(s.post, s.pre)")
-        points = {"plastic.figures": {name: f"{module}.figures"}}
-        if distribution == "plastic-strange":
-            points["plastic.rules"] = {"mine": f"{module}.rule:Mine"}
-        modules = {f"{module}/__init__": code, f"{module}/rule": source}
-        data = {f"{module}/figures/{file}": text for file, text in figures.items()}
-        unpack(build_wheel(tmp_path, distribution, modules, points, data=data), site)
-        monkeypatch.syspath_prepend(site)
-        return site / module / "figures"
-
-    before = {*sys.modules}
-    yield install
-    for module in {*sys.modules} - before:
-        if module.startswith("plastic_strange"):
-            del sys.modules[module]
-
-
-def flags(tmp_path):
-    return ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--workers", "0"]
+from tests.figures.packaged import FIGURE, flags
 
 
 def test_it_is_trained_judged_drawn_and_written(brought, tmp_path, capsys):
@@ -401,45 +324,3 @@ def test_the_example_of_the_documentation(brought, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)["zoo/feedback"]
     (claim,) = report["claims"]
     assert [one["n"] for one in claim["verdicts"]] == [2, 2]
-
-
-def test_what_arms_are_judged_by_is_said_and_they_are_of_one_length(brought, tmp_path, capsys):
-    judged = FIGURE.replace(', base = { readout = "knn" }', "")
-    longer = 'base = { stages = ["mine: 50", "mine: 60"] }'
-    uneven = FIGURE.replace("samples = 100\n", "").replace('base = { readout = "knn" }', longer)
-    uneven = uneven.replace('rule = "mine", ', "")
-    brought({"judged.toml": judged, "uneven.toml": uneven})
-    assert execute(["reproduce", "zoo/judged", *flags(tmp_path)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "note: no rule of 'mine' is told what is right; the score is that of a readout" in said
-    assert "note: other than these, bp, bp+mine are judged by the networks' own outputs" in said
-    assert execute(["reproduce", "zoo/uneven", *flags(tmp_path)]) == 2
-    assert (
-        "zoo/uneven: mine has 110 training points and BP, mine 5000, and arms are paired; give "
-        "all as many, by samples in the base" in capsys.readouterr().err
-    )
-
-
-def test_a_claim_about_a_part_of_the_data(brought, tmp_path, capsys):
-    claim = """
-[[claims]]
-text = "The first classes are forgotten"
-measure = "part_accuracy"
-part = "0-4"
-network = "small"
-arms = ["BP"]
-value = 0.5
-direction = "below"
-"""
-    figure = FIGURE.replace("samples = 100\n", 'stages = ["80 on 0-4", "80 on 5-9"]\n')
-    figure = figure.replace('["weight-norm"]', '["weight-norm", "part-accuracy"]') + claim
-    brought({"parts.toml": figure, "none.toml": figure.replace('part = "0-4"', 'part = "0-5"')})
-    assert execute(["reproduce", "zoo/parts", "--json", *flags(tmp_path)]) == 0
-    report = json.loads(capsys.readouterr().out)["zoo/parts"]
-    (verdict,) = report["claims"][-1]["verdicts"]
-    stages = ("80 on 0-4", "80 on 5-9")
-    spec = RunSpec(rule="0.1*bp", stages=stages, seeds=3, options={"sizes": "64,12,10"})
-    alone = run(spec.model_copy(update={"probes": ("part-accuracy",)})).curves["part_accuracy"]
-    assert verdict["first"] == pytest.approx(float(alone[:, -1, 0].mean()))
-    assert execute(["reproduce", "zoo/none", *flags(tmp_path)]) == 2
-    assert "there is no part '0-5'; there are 0-4, 5-9" in capsys.readouterr().err

@@ -80,3 +80,8 @@ def test_the_zoo_is_installed_from_its_folder(installed, tmp_path):
         result = json.loads((folder / "run.json").read_text())
         assert result["state"] == "finished"
         assert any(plugin.startswith("plastic-zoo:") for plugin in result["plugins"])
+
+
+def test_bcm_is_that_of_the_package_to_be_copied():
+    copy = ZOO.parent / "plastic-bcm" / "plastic_bcm" / "bcm.py"
+    assert (ZOO / "plastic_zoo" / "bcm.py").read_text() == copy.read_text()

@@ -4,9 +4,9 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 
 import dask
-import distributed  # noqa: F401  # else its settings would go with those that are set below
 import psutil
 import pytest
 
@@ -103,6 +103,7 @@ echo "Submitted batch job $job"
     where = ["--store", str(store), "--out", str(tmp_path / "out"), "--json", "--block", "1"]
     rule = ["--rule", "bp+mine", "--plugin", str(plugin), *SWEEP[3:-2]]
     options = "queue=short,walltime=00:10:00,host=127.0.0.1"
+    import_module("distributed")  # else its settings would go with the one that is set here
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}):
         assert execute(["sweep", *rule, *where, "--workers", "1", "--slurm", options]) == 0
     result = json.loads(capsys.readouterr().out)

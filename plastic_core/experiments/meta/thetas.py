@@ -59,9 +59,8 @@ def _parts(planned: PlannedRule, plan: Plan) -> Iterator[PlannedRule]:
         # a theta is called RULE.NAME, and a layer perhaps attention1.query
         where = plan.circuit.layer_names[layer - 1].replace(".", "-")
         name, rule = f"{planned.name}@{where}", copy.copy(planned.rule)
-        spec = rule.spec.model_copy(update={"name": name})
         # of this instance alone, where a plugin has it of its class
-        rule.spec = spec  # type: ignore[misc]
+        vars(rule)["spec"] = rule.spec.model_copy(update={"name": name})
         entry = replace(planned.entry, name=name)
         yield replace(planned, entry=entry, rule=rule, layers=(layer,))
 

@@ -23,8 +23,8 @@ def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> Ru
         PlasticError: a field is at fault, or there is no rule.
     """
     base: dict[str, Any] = {**figure.base, **arm.base}
-    fixed = {**base.pop("settings", {}), **arm.settings}
-    settings = {owner: dict(values) for owner, values in fixed.items()}
+    base.pop("settings", None)
+    settings = fixed_settings(figure, arm)
     for axis, value in arm.thetas.items():
         owner, _, name = axis.partition(".")
         settings.setdefault(owner, {})[name or "theta"] = value
@@ -39,6 +39,13 @@ def run_spec_of(figure: FigureSpec, options: dict[str, Any], arm: ArmSpec) -> Ru
     if not arm.rule and not (spec.stages and all(stage.rule for stage in spec.stages)):
         raise PlasticError("rule: is required and missing")
     return spec
+
+
+def fixed_settings(figure: FigureSpec, arm: ArmSpec) -> dict[str, dict[str, Any]]:
+    """Return the settings of an arm that no search changes, by owner."""
+    base: dict[str, Any] = {**figure.base, **arm.base}
+    fixed = {**base.get("settings", {}), **arm.settings}
+    return {owner: dict(values) for owner, values in fixed.items()}
 
 
 def sizes_of(figure: FigureSpec) -> tuple[int, int]:

@@ -9,7 +9,11 @@ from itertools import product
 from typing import Any, Final
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.experiments.reproducing.figure_packages import names_there, read_packaged
+from plastic_core.experiments.reproducing.figure_packages import (
+    names_there,
+    read_packaged,
+    share_arms,
+)
 from plastic_core.experiments.reproducing.figure_spec import FigureSpec
 
 #: In the order of the paper, and what it argues about without a figure.
@@ -80,9 +84,7 @@ def _read_ours(name: str) -> FigureSpec:
         base.pop("settings")
     base |= own.pop("base", {})
     shared |= own.pop("networks", {})
-    for one in shared.values():
-        if "thetas_of" in one:
-            one["arms"] = shared[one["thetas_of"]]["arms"]
+    share_arms(shared)
     needed = {n for p in own["panels"] for n in (p["network"], *p.get("points", ()))}
     own["claims"] = [*own.get("claims", ()), *_compared(own.pop("comparisons", ()))]
     needed |= {c[key] for c in own["claims"] for key in ("network", "against") if key in c}

@@ -57,19 +57,21 @@ def read_packaged(name: str) -> FigureSpec | None:
     except (OSError, ValueError) as error:
         raise PlasticError(f"{file}: is no TOML ({describe_exception(error)})") from None
     try:
-        return FigureSpec(**{**_with_arms(content), "name": name})
+        share_arms(content.get("networks"))
+        return FigureSpec(**{**content, "name": name})
     except SpecError as error:
         raise PlasticError(f"{file}{error.faults}") from None
 
 
-def _with_arms(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a file with the arms that networks have of others."""
-    if isinstance(networks := content.get("networks"), dict):
-        for one in networks.values():
-            other = networks.get(one.get("thetas_of")) if isinstance(one, dict) else None
-            if isinstance(other, dict) and "arms" in other:
-                one["arms"] = other["arms"]  # with its thetas
-    return content
+def share_arms(networks: Any) -> None:
+    """Give networks the arms, with their thetas, of those that `thetas_of` names.
+
+    What is no such network stays as it is, and is said where the specification is made.
+    """
+    for one in networks.values() if isinstance(networks, dict) else ():
+        other = networks.get(one.get("thetas_of")) if isinstance(one, dict) else None
+        if isinstance(other, dict) and "arms" in other:
+            one["arms"] = other["arms"]
 
 
 def _points() -> Iterator[EntryPoint]:

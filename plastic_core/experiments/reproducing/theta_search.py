@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from plastic_core.api.specs import Theta
 from plastic_core.base.errors import PlasticError
-from plastic_core.experiments.reproducing.figure_checks import run_spec_of
+from plastic_core.experiments.reproducing.figure_checks import fixed_settings, run_spec_of
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec
 from plastic_core.experiments.reproducing.reproduced import train
 from plastic_core.experiments.sweeping.arms import SweepSpec, expand
@@ -273,7 +273,7 @@ def _sweep_spec(figure: FigureSpec, one: _Searched, grid: dict[str, tuple[Any, .
     """Return the search of one arm, without probes, which would measure what nobody reads."""
     spec = run_spec_of(figure, figure.networks[one.network].options, one.arm)
     probes = {name.partition(":")[2] or name for name in spec.probes}
-    fixed = {**figure.base.get("settings", {}), **one.arm.settings}  # type: ignore[dict-item]
+    fixed = fixed_settings(figure, one.arm)
     changes = {
         "settings": {owner: own for owner, own in fixed.items() if owner not in probes},
         "seeds": figure.search_seeds or spec.seeds,

@@ -32,6 +32,7 @@ from plastic_core.experiments.searching.search_trials import Point, train_arm
 from plastic_core.experiments.searching.study import Counts, Study, outcome_of
 from plastic_core.experiments.sweeping.arms import Arm
 from plastic_core.experiments.sweeping.executors import interrupts_held
+from plastic_core.plan.planned_readout import readout_notes
 from plastic_core.plugins.catalogue import Catalogue, Part
 from plastic_core.results.store import Store
 from plastic_core.training.task_data import Source
@@ -132,7 +133,7 @@ def search(
             "leave workers out, or put the classes into a file for 'plugins'"
         )
     folder = SearchFolder(out, spec, plan, source.of(plan)[1])
-    notes: list[str] = []
+    notes = readout_notes([(plan.spec, plan.all_rules)])
     damaged = repair_journal(out / "study.jsonl") if repair else []
     if damaged:
         notes.append(f"damaged lines of study.jsonl were taken out: {listing(map(str, damaged))}")
