@@ -341,6 +341,9 @@ def test_a_search_without_a_complete_trial_says_so(tmp_path, capsys):
     assert capsys.readouterr().out == (
         "no trial was trained to the end; search.json says why\n"
         "budget of 2 trials: 0 complete, 0 pruned, 2 diverged, 0 failed; 0 were stopped and begun again\n"
+        "note: no rule of 'hebbian' is told what is right; the score is that of a readout: ridge "
+        "regression of the targets on the activity of the last hidden layer, fitted to 500 training "
+        "points at each evaluation; readout none judges the networks' own outputs\n"
         f"written to {tmp_path / 'out'}; store {tmp_path / 'store'}\n"
     )
 
