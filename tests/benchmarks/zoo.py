@@ -29,6 +29,7 @@ from plastic_core import run
 from plastic_core.api import Measure, Probe, ProbeSpec, Signals, Transform, hookimpl
 from plastic_core.hooks.own import state_key
 from plastic_core.hooks.result import split_result
+from plastic_core.results.environment import environment
 from plastic_core.testing.inspection import Effort, check
 from plastic_core.testing.reference import differences, kept, network_of, one_event, plain
 from plastic_core.testing.small import theta_of
@@ -208,11 +209,12 @@ def main():
         if name.startswith("Test")
     }
     print(HEADER, "-" * len(HEADER), sep="\n")
-    table = {}
+    table, processor = {}, environment(None)["processor"]
     for candidate in candidates:
         plugin = candidate.load()
         faults = any(one.plugin == candidate.title for one in report.findings)
         table[candidate.name] = {
+            "processor": processor,
             "lines": lines_of_code(plugin),
             "backends": report.plugins[candidate.title].partition(";")[0] or "-",
             "kit": "fails" if faults else "passes",
