@@ -56,6 +56,10 @@ class Subject(Protocol):
         """Return the activities at all points that are evaluated."""
         ...
 
+    def judged(self, evaluated: Sequence[Tensor]) -> Tensor:
+        """Return what the networks are judged by there."""
+        ...
+
     def product(self, a: Tensor, b: Tensor) -> Tensor:
         """Return ``a @ b`` of each network by itself."""
         ...
@@ -125,6 +129,14 @@ class Snapshot:
         They are computed anew: a rule that draws random numbers in its forward hook draws others.
         """
         return self.subject.evaluated()
+
+    @cached_property
+    def judged(self) -> Tensor:
+        """What the networks are judged by on those points, ``[R, M, n_L]``.
+
+        Their own outputs, or what a readout reads from their activity where the run has one.
+        """
+        return self.subject.judged(self.evaluated)
 
     @cached_property
     def _matrices(self) -> tuple[list[Tensor], list[Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import re
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pydantic import Field, PositiveInt
 from plastic_core.base.spec import Plain, Spec
 
 _LAYERS: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)\.layers=([A-Za-z0-9_,.-]+)")
-_FORM: Final = re.compile(r"\s*([0-9][0-9_]*)\s*(?:on\s+(.*\S)\s*)?")
+_FORM: Final = re.compile(r"(?:(.*?):)?\s*([0-9][0-9_]*)\s*(?:on\s+(.*\S)\s*)?")
 _EXAMPLES: Final = "'0.01*oja: 3000', 'bp.layers=5: 2000' or '3000 on 0-4'"
 
 
@@ -23,7 +24,8 @@ class Stage(Spec):
         rule: the expression; empty for that of the run. In a text a rule that acts on some layers
             alone is written ``bp.layers=5``.
         samples: training points that each network sees.
-        classes: of these points, such as "0-4" or "cat,dog"; empty for all.
+        classes: of these points, such as "0-4" or "cat,dog"; empty for all. A name with a comma is
+            written in double quotes.
         settings: of the rules of this stage, beside those of the run.
     """
 
@@ -41,15 +43,15 @@ def read_stage(given: Any) -> Any:
     """
     if not isinstance(given, str):
         return given
-    rule, _, rest = given.rpartition(":")
-    found = _FORM.fullmatch(rest)
+    found = _FORM.fullmatch(given)
     if found is None:
         raise ValueError(f"{given!r}: expected RULE: SAMPLES on CLASSES, such as {_EXAMPLES}")
+    rule = found[1] or ""
     layers = {name: {"layers": written} for name, written in _LAYERS.findall(rule)}
     return {
         "rule": _LAYERS.sub(r"\1", rule).strip(),
-        "samples": int(found[1]),
-        "classes": found[2] or "",
+        "samples": int(found[2]),
+        "classes": found[3] or "",
         "settings": layers,
     }
 
@@ -76,14 +78,15 @@ def classes_of(text: str, names: Sequence[str]) -> list[int]:
     """Return the classes that a text such as "0-4,7" or "cat,dog" names.
 
     Args:
-        text: numbers, ranges of numbers, and names, separated by commas.
+        text: numbers, ranges of numbers, and names, separated by commas; in double quotes a name
+            that has one itself.
         names: what the classes are called, in their order.
 
     Raises:
         ValueError: there is no such class.
     """
     found: list[int] = []
-    for part in map(str.strip, text.split(",")):
+    for part in map(str.strip, next(csv.reader([text], skipinitialspace=True))):
         first, dash, last = part.partition("-")
         if part in names:
             found.append(names.index(part))
@@ -93,5 +96,6 @@ def classes_of(text: str, names: Sequence[str]) -> list[int]:
                 raise ValueError(f"{part!r} is no range, for {last} comes before {first}")
             found += range(begin, end + 1)
         else:
-            raise ValueError(f"there is no class {part!r}")
+            hint = "; write names with a comma in double quotes" if "," in "".join(names) else ""
+            raise ValueError(f"there is no class {part!r}{hint}")
     return sorted({*found})

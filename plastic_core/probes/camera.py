@@ -39,6 +39,15 @@ from plastic_core.probes.point_learning import (
 _LEARNING_POINTS: Final = 10
 
 
+#: Gives what a network is judged by, ``[M, n_L]``, from its number and its y_0 .. y_L at M points.
+Judge = Callable[[int, Sequence[Tensor]], Tensor]
+
+
+def own_outputs(_: int, activities: Sequence[Tensor]) -> Tensor:
+    """Return what networks without a readout are judged by."""
+    return activities[-1]
+
+
 @dataclass
 class Film:
     """The activities at the probe points of networks that were evaluated one after the other.
@@ -133,6 +142,7 @@ class Camera:
         networks: Sequence[int],
         film: Film,
         evaluate: Callable[[int], Sequence[Tensor]],
+        judge: Judge = own_outputs,
     ) -> Snapshot:
         """Return a snapshot of some of the networks.
 
@@ -140,6 +150,7 @@ class Camera:
             networks: indices in the group; one may stand several times.
             film: their activities, in the same order.
             evaluate: computes y_0 .. y_L of one of them at all points that are evaluated.
+            judge: gives what one of them is judged by there.
         """
         kind: Any = self._hooks.feedback
         activities = film.activities
@@ -153,7 +164,7 @@ class Camera:
             parts=self._parts,
             field=self._field,
             feedback_kind=kind,
-            subject=_Subject(self, networks, activities[0][0], evaluate),
+            subject=_Subject(self, networks, activities[0][0], evaluate, judge),
         )
 
     def unrolled(
@@ -271,6 +282,7 @@ class _Subject:
     networks: Sequence[int]
     inputs: Tensor
     evaluate: Callable[[int], Sequence[Tensor]]
+    judge: Judge
 
     def matrices(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return copies of W and of B."""
@@ -286,6 +298,11 @@ class _Subject:
         seen = [self.evaluate(network) for network in self.networks]
         inputs = seen[0][0].clone().expand(len(seen), -1, -1)  # the same for all
         return [inputs, *map(torch.stack, zip(*(layers[1:] for layers in seen), strict=True))]
+
+    def judged(self, evaluated: Sequence[Tensor]) -> Tensor:
+        """Return what the networks are judged by there."""
+        each = zip(self.networks, zip(*evaluated, strict=True), strict=True)
+        return torch.stack([self.judge(network, activities) for network, activities in each])
 
     def product(self, a: Tensor, b: Tensor) -> Tensor:
         """Return ``a @ b`` of each network by itself."""

@@ -23,7 +23,7 @@ from plastic_core.api.specs import RESERVED_VARIABLES, Measure
 from plastic_core.base.errors import PlasticError, TrainingError, describe_exception, listing
 from plastic_core.base.fault import Fault
 from plastic_core.plan.planned_probes import PlannedProbe
-from plastic_core.probes.camera import Camera, Film
+from plastic_core.probes.camera import Camera, Film, Judge, own_outputs
 
 if TYPE_CHECKING:
     from plastic_core.results.curves import Curves
@@ -49,6 +49,7 @@ class Probing:
         cameras: of each group of networks.
         evaluate: computes y_0 .. y_L of one network, at the first points of those that are
             evaluated, or at all where None are named.
+        judge: gives what one network is judged by.
 
     Raises:
         PlasticError: a probe raises, or returns what its spec does not say.
@@ -59,8 +60,10 @@ class Probing:
         probes: Sequence[PlannedProbe],
         cameras: Mapping[range, Camera],
         evaluate: Callable[[int, int | None], Sequence[Tensor]],
+        judge: Judge = own_outputs,
     ) -> None:
-        self._probes, self._cameras, self._evaluate = probes, cameras, evaluate
+        self._probes, self._cameras = probes, cameras
+        self._evaluate, self._judge = evaluate, judge
         self._one_thread = threading.Lock()
         group, camera = next(iter(cameras.items()))
         self._device = camera.parameters.weights[0].device
@@ -156,7 +159,10 @@ class Probing:
     def _snapshot(self, group: range, replicas: Sequence[int], film: Film) -> Snapshot:
         networks = [replica - group.start for replica in replicas]
         return self._cameras[group].take(
-            networks, film, lambda network: self._evaluate(network + group.start, None)
+            networks,
+            film,
+            lambda network: self._evaluate(network + group.start, None),
+            lambda network, activities: self._judge(network + group.start, activities),
         )
 
     def _ask(self, planned: PlannedProbe, snapshot: Snapshot) -> Arrays:

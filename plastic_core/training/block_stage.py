@@ -16,7 +16,7 @@ from plastic_core.backends.step.evaluation import Evaluation
 from plastic_core.hooks.hooks import Hooks
 from plastic_core.networks.parameters import Parameters, add_thetas
 from plastic_core.plan.plan import Plan
-from plastic_core.probes.camera import Camera
+from plastic_core.probes.camera import Camera, own_outputs
 from plastic_core.probes.probing import Probing
 from plastic_core.results.curves import Curves
 from plastic_core.training import datasets
@@ -81,8 +81,8 @@ class BlockStage:
         self._factors = _factors(plan, self._dtype)
         self.chosen: Chosen = self._choose()
         self._thetas_now = {name: theta.clone() for name, theta in thetas.items()}
-        self._probing = self._probe() if plan.probes else None
         self._readout = self._read() if plan.judged_by_readout else None
+        self._probing = self._probe() if plan.probes else None
 
     def train(self, points: range, on_point: Callable[[Curves], Any]) -> None:
         """Train from the first of these points of the curves that is not measured yet."""
@@ -169,9 +169,8 @@ class BlockStage:
         def evaluate(replica: int, points: int | None) -> list[torch.Tensor]:
             return [y[0] for y in backend.activities(inputs[:, :points], replica)]
 
-        if plan.judged_by_readout:
-            self._note("probes see the networks' own outputs, and nothing of the readout")
-        probing = Probing(plan.probes, cameras, evaluate)
+        judge = self._readout.outputs if self._readout else own_outputs
+        probing = Probing(plan.probes, cameras, evaluate, judge)
         curves = shared.curves
         if not curves.probes:
             curves.probes = probing.empty(shared.parameters.replicas, len(curves.steps))

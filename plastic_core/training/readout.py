@@ -92,9 +92,12 @@ class Readout:
                 self._one_thread.enter_context(libraries.limit(limits=1, user_api="blas"))
             self._limited = True
         # what it would check takes as long as what it computes
-        unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
-        with unchecked, libraries.limit(limits=1, user_api="openmp"):
-            read = _read(self._kind, fitted.numpy(), self._wanted, asked.numpy())
+        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+            if self._kind == "linear":
+                read = _by_line(fitted.numpy(), self._wanted, asked.numpy())
+            else:
+                with libraries.limit(limits=1, user_api="openmp"):
+                    read = _by_neighbours(fitted.numpy(), self._wanted, asked.numpy())
         return torch.from_numpy(read).to(self._targets)
 
     def _seen(self, replica: int, x: Tensor, activities: Sequence[Tensor]) -> Tensor:
@@ -113,23 +116,29 @@ class Readout:
         return torch.stack([nodes[step][0] for step in steps], 1).flatten(0, 1).double().cpu()
 
 
-def _read(
-    kind: str, fitted: NDArray[Any], targets: NDArray[Any], asked: NDArray[Any]
+def _by_neighbours(
+    fitted: NDArray[Any], targets: NDArray[Any], asked: NDArray[Any]
 ) -> NDArray[Any]:
-    """Return what a model says of some points, after it was fitted to others."""
-    from sklearn.linear_model import ridge_regression
+    """Return the mean target of the nearest of the points that were fitted."""
     from sklearn.neighbors import KNeighborsRegressor
 
-    if kind == "knn":
-        model = KNeighborsRegressor(min(NEIGHBOURS, len(fitted)))
-        near: NDArray[Any] = model.fit(fitted, targets).predict(asked)
-        return near
-    # as StandardScaler and Ridge do it, whose calls take several times as long as their sums
+    model = KNeighborsRegressor(min(NEIGHBOURS, len(fitted)))
+    read: NDArray[Any] = model.fit(fitted, targets).predict(asked)
+    return read
+
+
+def _by_line(fitted: NDArray[Any], targets: NDArray[Any], asked: NDArray[Any]) -> NDArray[Any]:
+    """Return what ridge regression of scaled activity gives.
+
+    As StandardScaler and Ridge do it, whose calls take several times as long as their sums.
+    """
+    from sklearn.linear_model import ridge_regression
+
     mean, spread, intercept = fitted.mean(0), fitted.std(0), targets.mean(0)
     spread[spread == 0] = 1
     scaled = (fitted - mean) / spread
-    slopes = ridge_regression(scaled, targets - intercept, alpha=1.0, solver="cholesky")
-    read: NDArray[Any] = ((asked - mean) / spread) @ slopes.T + intercept
+    slopes = ridge_regression(scaled, targets - intercept, alpha=1.0, solver="cholesky") / spread
+    read: NDArray[Any] = asked @ slopes.T + (intercept - slopes @ mean)
     return read
 
 

@@ -19,8 +19,9 @@ class PartAccuracy(Probe):
         [\operatorname{arg\,max} y_k = \operatorname{arg\,max} t_k]
 
     What is forgotten of a part is its accuracy at the end of its own stage, less that at the end of
-    the run. Without stages of some classes, each class is a part. It is that of the networks' own
-    outputs at all held-out points that are evaluated; NaN where they have numbers to predict.
+    the run. Without stages of some classes, each class is a part. It is that at all held-out points
+    that are evaluated, where y are the outputs that the networks are judged by, those of a readout
+    where the run has one; NaN where they have numbers to predict.
     """
 
     spec = ProbeSpec(
@@ -36,7 +37,8 @@ class PartAccuracy(Probe):
     def plastic_measure(self, n: Snapshot) -> dict[str, Tensor]:
         """Return the share of points of each part that are right."""
         target = n.all_targets
-        right = (n.evaluated[-1].argmax(-1) == target.argmax(-1)).double()
+        right = (n.judged.argmax(-1) == target.argmax(-1)).double()
+        right *= n.judged.isfinite().all(-1)  # of infinite activity nothing is read
         parts = [*n.parts.values()]
         if not parts:
             parts = [target.argmax(-1) == one for one in range(target.shape[1])]

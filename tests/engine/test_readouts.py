@@ -187,6 +187,18 @@ def test_the_command_judges_and_says_so(tmp_path, capsys):
     assert load(tmp_path / "run").spec.readout == "knn"
 
 
+@pytest.mark.parametrize("kind", ["linear", "knn"])
+def test_parts_are_judged_as_the_whole_is(kind):
+    stages = ("150 on 0-4", "150 on 5-9")
+    curves = run(spec_of(stages=stages, readout=kind, probes=("part-accuracy",))).curves
+    _, labels = reported()
+    shares = np.array([(labels < 5).mean(), (labels >= 5).mean()])
+    np.testing.assert_allclose(
+        curves["part_accuracy"].values @ shares, curves["accuracy"], rtol=1e-6
+    )
+    assert (curves["accuracy"] > 0.5).all()
+
+
 def test_neighbours_of_few_points():
     spec = spec_of("0*oja", (64, 10), readout="knn", readout_samples=2, seeds=1)
     assert 0 < run(spec).summary["score"]["mean"] < 0.5

@@ -283,6 +283,23 @@ def test_the_command_takes_stages(tmp_path, capsys):
     assert "<td>60 to 120</td><td>0, 3-5</td>" in text
 
 
+def test_names_with_commas_and_colons_stand_in_quotes():
+    x = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
+    y = np.array(["cat, black", "dog", "it: 3"])[np.arange(90) % 3]
+    small = {**SMALL, "options": {"sizes": [5, 8, 3]}, "probes": ("part-accuracy",)}
+    stages = ('bp: 30 on "cat, black",dog', 'plastic-learning:bp: 30 on "it: 3"')
+    result = run(RunSpec(stages=stages, **small), data=(x, y))
+    record = [stage["classes"] for stage in result.record["spec"]["stages"]]
+    assert record == ['"cat, black",dog', '"it: 3"']
+    assert result.curves["part"].values.tolist() == record
+    with pytest.raises(PlasticError) as caught:
+        run(RunSpec(stages=("bp: 30 on cat, black",), **small), data=(x, y))
+    assert str(caught.value) == (
+        "stages: 'on cat, black': there is no class 'cat'; write names with a comma in double "
+        "quotes; there are cat, black, dog, it: 3"
+    )
+
+
 def test_settings_of_a_stage_are_of_its_rules():
     stages = [{"rule": "bp", "samples": 10, "settings": {"momentum": {"beta": 0.1}}}]
     with pytest.raises(PlasticError) as caught:
