@@ -201,7 +201,9 @@ def _report(result: MetaResult, as_json: bool) -> None:
 
 
 def _show_teacher(result: MetaResult, console: Console) -> None:
-    """Show each theta of each seed beside that of the same name of the teacher."""
+    """Show each theta of each seed beside that of the same name of the teacher, and how far its
+    activities were from the teacher's in the last episode.
+    """
     from plastic_core.cli.output import print_table
 
     theirs, learned = result.record["teacher"], result.record["result"]["thetas"]
@@ -210,4 +212,6 @@ def _show_teacher(result: MetaResult, console: Console) -> None:
         (name, theirs.get(name, ""), *(f"{thetas[name]:.4g}" for thetas in learned))
         for name in learned[0]
     ]
+    last = result.history["loss"].to_numpy()[:, -1]
+    rows.append(("mean squared difference", "", *(f"{difference:.2g}" for difference in last)))
     print_table(("theta", "teacher", *seeds), rows, console)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.optimize import approx_fprime
 
 from plastic_core import MetaSpec, PlasticError
 from plastic_core.cli import execute
@@ -137,26 +138,74 @@ def test_activities_of_convolutions_and_attention(net):
 
 def test_it_becomes_the_teacher_layer_by_layer():
     settings = {"teacher.bp": {"theta.dense1": 0.03, "theta.readout": 0.01}}
-    fields = {"rule": "0.02*bp", "teacher": "bp", "by_layer": True, "episodes": 150}
+    fields = {"rule": "0.02*bp", "teacher": "bp", "by_layer": True}
     result = meta_learn(
         MetaSpec(task="digits-fewshot", options=OPTIONS, settings=settings, **fields)
     )
     assert result.record["teacher"] == {"bp.dense1": 0.03, "bp.readout": 0.01}
     (thetas,) = result.record["result"]["thetas"]
-    assert thetas == pytest.approx({"bp.dense1": 0.03, "bp.readout": 0.01}, rel=0.05)
+    assert thetas == pytest.approx({"bp.dense1": 0.03, "bp.readout": 0.01}, rel=1e-5)
 
 
-@pytest.mark.slow
-def test_a_rule_is_recovered_among_other_terms(plugin):
-    result = meta_learn(spec_of(plugin, episodes=1500, seeds=2))
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_rule_is_recovered_among_other_terms(plugin, parallel):
+    result = meta_learn(spec_of(plugin, seeds=3, parallel=parallel))
     for thetas in result.record["result"]["thetas"]:
         for term in TERMS:
             value = {"xy": 0.01, "yyw": -0.01}.get(term, 0.0)
-            assert thetas[f"monomials.{term}"] == pytest.approx(value, abs=2e-4), term
+            assert thetas[f"monomials.{term}"] == pytest.approx(value, abs=1e-6), term
 
 
-def test_it_comes_closer(plugin):
-    loss = meta_learn(spec_of(plugin, episodes=80)).history["loss"].to_numpy()[0]
+def test_a_step_solves_the_linearised_squares(plugin):
+    start = {"x": 2e-4, "y": -1e-3, "xy": 0.004, "yy": 2e-3, "w": -3e-3, "yyw": -0.006}
+    settings = {"monomials": {f"theta.{name}": value for name, value in start.items()}}
+    spec = spec_of(
+        plugin, episodes=1, dtype="float64", settings=settings, parallel=2, learning_rate=0.5
+    )
+    plan = plan_meta(spec)
+    episodes, inputs = load_episodes(plan, None, held_out=False)
+
+    def differences(thetas):
+        def ours(y, x, w):
+            x_, y_, xy, yy, w_, yyw = thetas
+            sums = x_ * x + y_ * y[:, None] + yy * y[:, None] ** 2
+            return xy * np.outer(y, x) + sums + (w_ + yyw * y[:, None] ** 2) * w
+
+        def theirs(y, x, w):
+            return 0.01 * (np.outer(y, x) - y[:, None] ** 2 * w)
+
+        found = []
+        for episode in (episodes.draw(0, 0), episodes.draw(0, 1)):
+            weights = [w.numpy() for w in initial_weights(plan.network, episode.network)]
+            points, queries = (inputs[i].astype(float) for i in (episode.points, episode.queries))
+            seen = [
+                np.concatenate(
+                    [y for x in queries for y in activities(learning(weights, points, rule), x)]
+                )
+                for rule in (ours, theirs)
+            ]
+            found.append(seen[0] - seen[1])
+        return np.concatenate(found)
+
+    begun = np.array([start[term] for term in TERMS])
+    slopes = approx_fprime(begun, differences)
+    step = np.linalg.lstsq(slopes, differences(begun), None)[0]
+    history = meta_learn(spec).history
+    np.testing.assert_allclose(history["theta"][0, 1], begun - 0.5 * step, rtol=1e-4)
+
+
+def test_what_changes_nothing_stays_where_it_is(plugin):
+    # what x alone adds to all units of a softmax alike is taken out again
+    result = meta_learn(spec_of(plugin, by_layer=True, episodes=1))
+    (thetas,) = result.record["result"]["thetas"]
+    still = [name for name, theta in thetas.items() if theta == 0]
+    assert still == ["monomials@readout.x"]
+
+
+def test_other_optimisers_come_closer(plugin):
+    spec = spec_of(plugin, episodes=80, optimizer="Adam")
+    assert spec.learning_rate == 1e-3
+    loss = meta_learn(spec).history["loss"].to_numpy()[0]
     assert loss[-10:].mean() < loss[:10].mean() / 4
 
 
@@ -172,7 +221,7 @@ def test_by_the_command_line(plugin, tmp_path, capsys):
     assert execute([*command, "--out", str(tmp_path / "a")]) == 0
     out, err = capsys.readouterr()
     assert "rule monomials, to become monomials\n" in err
-    assert "learning rate 0.001, L1 0\n" in err
+    assert "GaussNewton, learning rate 1, L1 0\n" in err
     record = json.loads((tmp_path / "a" / "meta.json").read_text())
     assert record["spec"]["teacher"] == "monomials"
     assert record["teacher"]["monomials.xy"] == 0.01
@@ -180,6 +229,8 @@ def test_by_the_command_line(plugin, tmp_path, capsys):
     (row,) = [line.split() for line in out.splitlines() if "monomials.xy" in line.split()]
     assert row == ["monomials.xy", "0.01", f"{learned['monomials.xy']:.4g}"]
     history = xr.load_dataset(tmp_path / "a" / "history.nc")
+    (row,) = [line.split() for line in out.splitlines() if "squared difference" in line]
+    assert row[-1] == f"{history['loss'].item(-1):.2g}"
     assert history["theta"].sel(rule="monomials.w")[0, 0] == -0.001
     assert execute([*command, "--out", str(tmp_path / "a"), "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["thetas"] == [learned]
@@ -263,8 +314,26 @@ def test_a_spec_without_a_teacher_is_written_as_before():
     written = MetaSpec(rule="bp").model_dump(mode="json")
     assert not {"teacher", "by_layer"} & written.keys()
     assert MetaSpec(**written) == MetaSpec(rule="bp")
-    assert (MetaSpec().l1, MetaSpec(teacher="bp").l1, MetaSpec(teacher="bp", l1=1).l1) == (
-        0.1,
-        0,
-        1,
-    )
+    fields = ("optimizer", "learning_rate", "episodes", "l1")
+    for given, expected in (
+        ({}, ("Adam", 1e-3, 600, 0.1)),
+        ({"teacher": "bp"}, ("GaussNewton", 1, 20, 0)),
+        ({"teacher": "bp", "optimizer": "Adam", "l1": 1}, ("Adam", 1e-3, 600, 1)),
+        ({"teacher": "bp", "learning_rate": 0.1, "episodes": 3}, ("GaussNewton", 0.1, 3, 0)),
+    ):
+        assert tuple(getattr(MetaSpec(**given), name) for name in fields) == expected
+    for given, message in (
+        (
+            {"optimizer": "GaussNewton"},
+            "MetaSpec: optimizer = 'GaussNewton': it minimises squares, the differences from a "
+            "teacher, and there is none; give one, or an optimiser such as Adam",
+        ),
+        (
+            {"teacher": "bp", "l1": 0.01},
+            "MetaSpec: l1 = 0.01: GaussNewton minimises squares alone; leave it out, or give an "
+            "optimiser such as Adam",
+        ),
+    ):
+        with pytest.raises(PlasticError) as caught:
+            MetaSpec(**given)
+        assert str(caught.value) == message

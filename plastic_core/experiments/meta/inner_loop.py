@@ -35,11 +35,15 @@ class Answers:
             from a teacher's activities; not finite where a network diverged.
         accuracy: ``[R]``; chance level where a network diverged.
         gradient: ``[R, P]``, of the loss with respect to the thetas.
+        differences: ``[R, N]``, of N activities from a teacher's; None without one.
+        slopes: ``[R, N, P]``, of those with respect to the thetas.
     """
 
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     gradient: NDArray[np.float64]
+    differences: NDArray[np.float64] | None = None
+    slopes: NDArray[np.float64] | None = None
 
 
 class InnerLoop:
@@ -301,4 +305,10 @@ def _compared(
     lost = ~torch.from_numpy(answers.loss).isfinite()
     loss = torch.where(lost, torch.nan, difference.square().mean(1))
     gradient = 2 * (difference * changes).mean(2).T
-    return replace(answers, loss=loss.numpy(), gradient=gradient.numpy())
+    return replace(
+        answers,
+        loss=loss.numpy(),
+        gradient=gradient.numpy(),
+        differences=difference.numpy(),
+        slopes=changes.permute(1, 2, 0).numpy(),
+    )

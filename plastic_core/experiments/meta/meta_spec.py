@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.run_spec import RunSpec
+
+#: An optimiser beside those of torch.optim.
+GAUSS_NEWTON: Final = "GaussNewton"
+
+# What is learned from a teacher by, unless told otherwise: a penalty would shrink what is looked
+# for, and few steps of squares lead there.
+_WITH_A_TEACHER: Final = {"l1": 0.0, "optimizer": GAUSS_NEWTON}
+_GAUSS_NEWTON: Final = {"learning_rate": 1.0, "episodes": 20}
 
 # Before the names of the teacher's rules, in settings.
 _TEACHER: Final = "teacher."
@@ -21,7 +29,13 @@ class MetaSpec(Spec):
 
     With a teacher, a network that learns from the same points and initial weights by its rule,
     :math:`\mathcal{L}` is the mean of :math:`(y - y^\mathrm{teacher})^2` over the units of all
-    layers, at the query points, after the points of the episode.
+    layers, at the query points, after the points of the episode. As a sum of squares it is followed
+    by steps of Gauss and Newton (Nocedal, Wright 2006, Numerical Optimization, section 10.3):
+
+    .. math:: \theta \leftarrow \mathrm{project}\bigl(\theta - \eta \operatorname*{arg\,min}_d
+        \lVert y - y^\mathrm{teacher} - \tfrac{\partial y}{\partial \theta} d \rVert^2\bigr)
+
+    of the shortest d where several do, each theta measured by what it changes.
     """
 
     rule: str = Field(
@@ -52,14 +66,22 @@ class MetaSpec(Spec):
         json_schema_extra=LATER,
     )
     plugins: tuple[str, ...] = Field((), description="files with unpackaged plugins")
-    episodes: PositiveInt = Field(600, le=10**7, description="steps of the optimiser")
+    episodes: PositiveInt = Field(
+        600, le=10**7, description="steps of the optimiser; 20 of Gauss and Newton, unless given"
+    )
     seeds: PositiveInt = Field(1, le=10**5, description="independent meta-trainings, 0..N-1")
     first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first of them")
     parallel: PositiveInt = Field(
         1, le=10**5, description="networks over which one step averages the gradient"
     )
-    optimizer: str = Field("Adam", description="any optimiser of torch.optim, by its name")
-    learning_rate: Annotated[FiniteFloat, Field(gt=0)] = Field(1e-3, description="of the optimiser")
+    optimizer: str = Field(
+        "Adam",
+        description="any optimiser of torch.optim, by its name, or GaussNewton, the default where "
+        "there is a teacher",
+    )
+    learning_rate: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        1e-3, description="of the optimiser; 1 of GaussNewton unless given"
+    )
     l1: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.1,
         description="lambda, the weight of the sum of |theta| in the meta-loss; 0 unless given "
@@ -75,10 +97,26 @@ class MetaSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_penalty_beside_a_teacher(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("teacher") and "l1" not in given:
-            return {**given, "l1": 0.0}
+    def _defaults_beside_a_teacher(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("teacher"):
+            given = {**_WITH_A_TEACHER, **given}
+            if given["optimizer"] == GAUSS_NEWTON:
+                return {**_GAUSS_NEWTON, **given}
         return given
+
+    @model_validator(mode="after")
+    def _squares_alone(self) -> Self:
+        if self.optimizer == GAUSS_NEWTON and not self.teacher:
+            raise ValueError(
+                f"optimizer = {GAUSS_NEWTON!r}: it minimises squares, the differences from a "
+                "teacher, and there is none; give one, or an optimiser such as Adam"
+            )
+        if self.optimizer == GAUSS_NEWTON and self.l1:
+            raise ValueError(
+                f"l1 = {self.l1:g}: {GAUSS_NEWTON} minimises squares alone; leave it out, or give "
+                "an optimiser such as Adam"
+            )
+        return self
 
     def run_spec(self) -> RunSpec:
         """Return the spec of a run with the same rules and task."""

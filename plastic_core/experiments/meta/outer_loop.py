@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.inner_loop import Answers
-from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.experiments.meta.meta_spec import GAUSS_NEWTON, MetaSpec
 from plastic_core.experiments.meta.thetas import starts
 from plastic_core.plan.plan import Plan
 
@@ -36,7 +36,7 @@ class Outer:
     """
 
     def __init__(self, spec: MetaSpec, plan: Plan) -> None:
-        self._spec = spec
+        self._spec, self._dtype = spec, getattr(torch, spec.dtype)
         learnable = [one for rule in plan.rules for one in rule.learnable.values()]
         self._bounds = [theta.bounds for _, theta in learnable]
         start = [*starts(plan).values()]
@@ -66,8 +66,34 @@ class Outer:
         history.loss[:, number] = answers.loss.reshape(shape).mean(1)
         history.diverged[:, number] = diverged.sum(1)
         history.clipped[:, number] = clipped.sum(1)
-        self._follow(gradient.mean(1), history, number)
+        newton = spec.optimizer == GAUSS_NEWTON
+        step = self._newton(answers, ~diverged) if newton else gradient.mean(1)
+        self._follow(step, history, number)
         history.theta[:, number + 1] = self.thetas
+
+    def _newton(self, answers: Answers, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return what is to be taken from the thetas of each seed, ``[S, P]``.
+
+        Args:
+            answers: with differences from a teacher.
+            known: ``[S, parallel]``, networks that did not diverge.
+        """
+        found, precision = np.zeros_like(self.thetas), torch.finfo(self._dtype).eps
+        assert answers.differences is not None
+        assert answers.slopes is not None
+        for seed, own in enumerate(known):
+            networks = seed * self._spec.parallel + np.flatnonzero(own)
+            if len(networks):
+                slopes = np.concatenate(answers.slopes[networks])
+                rounding = precision * slopes.shape[1]
+                # each theta is measured by what it changes; one that changes no more than rounding
+                # does stays where it is
+                size = np.linalg.norm(slopes, axis=0)
+                told = size > rounding * size.max()
+                scale = np.divide(1, size, np.zeros_like(size), where=told)
+                differences = answers.differences[networks].ravel()
+                found[seed] = np.linalg.lstsq(slopes * scale, differences, rounding)[0] * scale
+        return found
 
     def _follow(self, gradient: NDArray[np.float64], history: History, number: int) -> None:
         thetas = self.thetas
@@ -107,9 +133,9 @@ def _place_to_go_back_to(lost: NDArray[np.bool_]) -> int:
 
 
 def optimizers() -> dict[str, Any]:
-    """Return the optimisers of torch.optim by name."""
+    """Return the optimisers of torch.optim by name, and what takes steps of Gauss and Newton."""
     found = vars(torch.optim).items()
-    return {
+    return {GAUSS_NEWTON: torch.optim.SGD} | {
         name: made
         for name, made in found
         if isinstance(made, type)

@@ -27,7 +27,7 @@ class Polynomial(Rule):
     A theta is called by its product, ``xy`` or ``yyw``, and the constant one ``one``: 27 of them. Hebb's
     rule, decay, covariance without its means and Oja's rule for single units, :math:`xy - y^2 w`, are
     points among them, and the defaults are the last. The source meta-learns them; so does
-    ``plastic meta``.
+    ``plastic meta``, which finds all 27 of Oja's rule from networks that learned by it.
     The source has linear units, and in spiking networks other terms, of traces.
     """
 

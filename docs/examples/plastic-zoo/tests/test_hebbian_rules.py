@@ -227,3 +227,18 @@ def test_all_thetas_of_the_polynomial_are_learned():
     thetas = meta_learn(spec, rules=[Polynomial]).history["theta"].isel(seed=0, step=-1)
     assert thetas.sizes["rule"] == 1 + len(TERMS)
     assert (thetas != 0).all()
+
+
+def test_all_thetas_of_the_polynomial_are_recovered_from_oja_s_rule():
+    options = {"sizes": [64, 20, 10], "activation": "tanh", "ways": 3, "shots": 1, "queries": 8}
+    spec = MetaSpec(
+        rule="polynomial",
+        teacher="0.01*oja-single",
+        task="digits-fewshot",
+        options=options,
+        episodes=6,
+    )
+    (thetas,) = meta_learn(spec, rules=[Polynomial]).record["result"]["thetas"]
+    for term in TERMS.values():
+        expected = {"xy": 0.01, "yyw": -0.01}.get(term, 0.0)
+        assert thetas[f"polynomial.{term}"] == pytest.approx(expected, abs=2e-5), term
