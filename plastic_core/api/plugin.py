@@ -87,6 +87,10 @@ class Dataset:
         names: of the classes, in order; nothing where they are called 0..classes-1.
         shape: of one point, (H, W) or (C, H, W), where it is an image; its n inputs are its pixels
             by channel, row and column.
+        parts: names of what the points are divided into, such as tasks that are learned one after
+            the other; nothing where they are not. A stage of a run learns ``on`` some of them.
+        part: ``[N]`` int64 in 0..parts-1, which part each training point is of.
+        held_out_part: ``[M]``, which each held-out point is of.
     """
 
     inputs: NDArray[np.float32]
@@ -96,11 +100,19 @@ class Dataset:
     classes: int = 0
     names: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
+    parts: tuple[str, ...] = ()
+    part: NDArray[np.int64] | None = None
+    held_out_part: NDArray[np.int64] | None = None
 
     @property
     def outputs(self) -> int:
         """How many outputs a network needs, one for each class or for each number of a point."""
         return self.classes or int(self.labels.shape[-1])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, in order; nothing for regression."""
+        return self.names or tuple(map(str, range(self.classes)))
 
     @property
     def steps(self) -> int:

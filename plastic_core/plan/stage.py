@@ -24,8 +24,8 @@ class Stage(Spec):
         rule: the expression; empty for that of the run. In a text a rule that acts on some layers
             alone is written ``bp.layers=5``.
         samples: training points that each network sees.
-        classes: of these points, such as "0-4" or "cat,dog"; empty for all. A name with a comma is
-            written in double quotes.
+        classes: of these points, such as "0-4" or "cat,dog", or parts of the data that the task
+            names; empty for all. A name with a comma is written in double quotes.
         settings: of the rules of this stage, beside those of the run.
     """
 
@@ -75,15 +75,15 @@ def in_proportion(stages: Sequence[Stage], samples: int) -> tuple[Stage, ...]:
 
 
 def classes_of(text: str, names: Sequence[str]) -> list[int]:
-    """Return the classes that a text such as "0-4,7" or "cat,dog" names.
+    """Return the classes or parts that a text such as "0-4,7" or "cat,dog" names.
 
     Args:
         text: numbers, ranges of numbers, and names, separated by commas; in double quotes a name
             that has one itself.
-        names: what the classes are called, in their order.
+        names: what they are called, in their order.
 
     Raises:
-        ValueError: there is no such class.
+        ValueError: nothing is called so.
     """
     found: list[int] = []
     for part in map(str.strip, next(csv.reader([text], skipinitialspace=True))):
@@ -97,5 +97,5 @@ def classes_of(text: str, names: Sequence[str]) -> list[int]:
             found += range(begin, end + 1)
         else:
             hint = "; write names with a comma in double quotes" if "," in "".join(names) else ""
-            raise ValueError(f"there is no class {part!r}{hint}")
+            raise ValueError(f"nothing is called {part!r}{hint}")
     return sorted({*found})

@@ -57,7 +57,8 @@ def source_of(entry: Entry, helpers: bool = True) -> str:
 def digest_of(data: Dataset) -> str:
     """Return a digest of a task's data, so that other files are other data."""
     digest = hashlib.blake2b(digest_size=16)
-    for array in (data.inputs, data.labels, data.held_out_inputs, data.held_out_labels):
+    arrays = [data.inputs, data.labels, data.held_out_inputs, data.held_out_labels]
+    for array in [*arrays, *(one for one in (data.part, data.held_out_part) if one is not None)]:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()

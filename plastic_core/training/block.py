@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from plastic_core.api.plugin import Dataset
 from plastic_core.backends.choice import Chosen
@@ -69,14 +70,14 @@ class Block:
             )
         threads = threads or torch.get_num_threads()
         at_once = min(len(replicas), threads) if device == "cpu" else 1
-        self._held_out, labels = self._evaluated(dataset, dtype)
+        evaluated = datasets.held_out_places(dataset, spec.eval_half, spec.eval_samples)
+        self._held_out = self._evaluated(dataset, evaluated, dtype)
         self._ends, steps = self._steps()
         self.curves = Curves.empty(len(replicas), steps, plan.score.name)
         seen = 0
         if plan.parent is not None:
             predicts = "classes" if dataset.classes else "numbers"
-            names = dataset.names or tuple(map(str, range(dataset.classes)))
-            others = plan.parent.answers_differ(predicts, names, spec.target)
+            others = plan.parent.answers_differ(predicts, dataset.class_names, spec.target)
             self.notes.extend(inherit(self.parameters, plan.parent, others))
             seen = plan.parent.samples
         # those of the last stage are of the networks, earlier ones are the same for all
@@ -93,7 +94,7 @@ class Block:
         ]
         for hooks, thetas in zip(self._hooks, self._thetas, strict=True):
             add_thetas(self.parameters, hooks, thetas)
-        points = points_of_stages(plan, dataset, labels)
+        points = points_of_stages(plan, dataset, evaluated)
         self._orders = [torch.from_numpy(one.order(seeds, seen)) for one in points]
         self._shared = Shared(
             dataset,
@@ -153,11 +154,11 @@ class Block:
         return ends, np.array(steps, np.int64)
 
     def _evaluated(
-        self, dataset: Dataset, dtype: torch.dtype
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], np.ndarray[Any, Any]]:
-        """Return inputs and targets of the points that are evaluated, and their labels."""
+        self, dataset: Dataset, places: NDArray[np.int64], dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return inputs and targets of the held-out points that are evaluated."""
         spec = self._plan.spec
-        inputs, labels = datasets.held_out_half(dataset, spec.eval_half, spec.eval_samples)
+        inputs, labels = dataset.held_out_inputs[places], dataset.held_out_labels[places]
         if len(labels) < spec.eval_samples:
             self.notes.append(
                 f"evaluations use {len(labels)} points, all that the half '{spec.eval_half}' "
@@ -169,8 +170,7 @@ class Block:
                 "there is no score; evaluate more of them (eval_samples), or hold out more"
             )
         targets = datasets.targets_of(dataset, labels, dtype)
-        held_out = torch.from_numpy(inputs).to(spec.device, dtype), targets.to(spec.device)
-        return held_out, labels
+        return torch.from_numpy(inputs).to(spec.device, dtype), targets.to(spec.device)
 
 
 def _groups(parameters: Parameters, at_once: int) -> list[range]:

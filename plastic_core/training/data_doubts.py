@@ -77,7 +77,7 @@ def _constant(inputs: NDArray[Any], columns: Sequence[str]) -> Iterator[str]:
 
 def _of_classes(data: Dataset, spec: RunSpec) -> Iterator[str]:
     counts = np.bincount(data.labels, minlength=data.classes)
-    names = data.names or tuple(map(str, range(data.classes)))
+    names = data.class_names
     most, fewest = int(counts.argmax()), int(counts.argmin())
     single = [names[i] for i in np.flatnonzero(counts == 1)]
     if single:

@@ -62,6 +62,7 @@ def check_dataset(data: Dataset, where: str) -> None:
         for name, array in (("inputs", inputs), ("labels", labels)):
             if not np.isfinite(array).all():
                 raise PlasticError(f"{where}: {prefix}{name} holds numbers that are not finite")
+    _check_parts(data, where)
     if data.held_out_labels.shape[1:] != data.labels.shape[1:]:
         raise PlasticError(
             f"{where}: training points have {_counted(data.labels)} numbers to predict, held-out "
@@ -71,6 +72,33 @@ def check_dataset(data: Dataset, where: str) -> None:
         raise PlasticError(
             f"{where}: training points have {data.inputs.shape[1]} features, held-out ones "
             f"{data.held_out_inputs.shape[1]}"
+        )
+
+
+def _check_parts(data: Dataset, where: str) -> None:
+    """Check that each point is of a part, where there are any.
+
+    Raises:
+        PlasticError: it is not, or a part is called as a class is.
+    """
+    for prefix, part, points in (
+        ("", data.part, len(data.labels)),
+        ("held_out_", data.held_out_part, len(data.held_out_labels)),
+    ):
+        found = np.asarray([] if part is None else part)
+        expected = (points,) if data.parts else (0,)
+        if found.shape != expected or not np.isin(found, range(len(data.parts))).all():
+            raise PlasticError(
+                f"{where}: {prefix}part holds {found.size} numbers for {points} points; expected "
+                f"one of each, of 0 to {len(data.parts) - 1}, the places of its part in parts"
+                if data.parts
+                else f"{where}: {prefix}part is given, and no parts; give their names"
+            )
+    twice = {*data.parts} & {*data.class_names}
+    if twice or len({*data.parts}) < len(data.parts):
+        raise PlasticError(
+            f"{where}: the parts {', '.join(data.parts)} are not told apart, from each other or "
+            "from the classes; give each a name of its own"
         )
 
 
@@ -125,15 +153,20 @@ def check_fit(network: AnyNetwork, data: Dataset, where: str) -> None:
 
 
 def held_out_half(data: Dataset, half: str, limit: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return inputs and labels of the first `limit` points of one half of the held-out data.
+    """Return inputs and labels of the first `limit` points of one half of the held-out data."""
+    chosen = held_out_places(data, half, limit)
+    return data.held_out_inputs[chosen], data.held_out_labels[chosen]
 
-    The points are permuted once with a fixed seed; the first half is "choose", for tuning, the
+
+def held_out_places(data: Dataset, half: str, limit: int) -> NDArray[np.int64]:
+    """Return which held-out points are the first `limit` of one half of them.
+
+    They are permuted once with a fixed seed; the first half is "choose", for tuning, the
     second "report".
     """
     order = np.random.default_rng(HALVING_SEED).permutation(len(data.held_out_labels))
     middle = len(order) // 2
-    chosen = (order[:middle] if half == "choose" else order[middle:])[:limit]
-    return data.held_out_inputs[chosen], data.held_out_labels[chosen]
+    return (order[:middle] if half == "choose" else order[middle:])[:limit]
 
 
 def training_points(data: Dataset, limit: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -83,8 +83,7 @@ def finished(
         notes.append(f"the labels {shown} are the classes 0 to {dataset.classes - 1}")
     empty = sorted({*range(dataset.classes)} - {*np.unique(dataset.labels).tolist()})
     if empty:
-        names = dataset.names or tuple(map(str, range(dataset.classes)))
-        few = listed([names[i] for i in empty], _NAMED)
+        few = listed([dataset.class_names[i] for i in empty], _NAMED)
         notes.append(f"no training point is of {len(empty)} of the classes: {few}")
     digest = digest_of(dataset)
     record = None

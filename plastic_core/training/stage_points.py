@@ -47,21 +47,25 @@ class StagePoints:
         return self.training[np.stack(orders)]
 
 
-def points_of_stages(plan: Plan, dataset: Dataset, evaluated: NDArray[Any]) -> list[StagePoints]:
+def points_of_stages(
+    plan: Plan, dataset: Dataset, evaluated: NDArray[np.int64]
+) -> list[StagePoints]:
     """Return the points of each stage; of a run without stages those of the one that it is.
 
     Args:
         plan: of the run.
         dataset: of the task.
-        evaluated: labels of the points that are evaluated.
+        evaluated: which of the held-out points are evaluated.
 
     Raises:
-        PlasticError: there are no such classes, or no points of them.
+        PlasticError: there are no such classes or parts of the data, or no points of them.
     """
     stages = plan.spec.stages
     asked = [(one.classes, one.samples) for one in stages] or [("", plan.spec.samples)]
-    chosen = {text: _places(dataset, text, dataset.labels) for text, _ in asked}
-    parts = {text: _places(dataset, text, evaluated) for text, _ in asked if text}
+    chosen = {text: _places(dataset, text, dataset.labels, dataset.part) for text, _ in asked}
+    part = None if dataset.held_out_part is None else dataset.held_out_part[evaluated]
+    labels = dataset.held_out_labels[evaluated]
+    parts = {text: _places(dataset, text, labels, part) for text, _ in asked if text}
     found, seen = list[StagePoints](), dict[bytes, int]()
     for text, samples in asked:
         same = chosen[text].tobytes()  # however the classes were written
@@ -70,21 +74,28 @@ def points_of_stages(plan: Plan, dataset: Dataset, evaluated: NDArray[Any]) -> l
     return found
 
 
-def _places(dataset: Dataset, text: str, labels: NDArray[Any]) -> NDArray[np.int64]:
+def _places(
+    dataset: Dataset, text: str, labels: NDArray[Any], part: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
     if not text:
         return np.arange(len(labels))
-    if not dataset.classes:
+    names = dataset.class_names
+    if not names and not dataset.parts:
         raise PlasticError(
             f"stages: 'on {text}' names classes, and these data are numbers to predict"
         )
-    names = dataset.names or tuple(map(str, range(dataset.classes)))
     try:
-        classes = classes_of(text, names)
+        named = classes_of(text, (*names, *dataset.parts))
     except ValueError as error:
-        raise PlasticError(f"stages: 'on {text}': {error}; there are {listed(names)}") from None
-    of_classes = np.isin(labels, classes)
+        there = listed((*names, *dataset.parts))
+        raise PlasticError(f"stages: 'on {text}': {error}; there are {there}") from None
+    if named[0] < len(names) <= named[-1]:
+        raise PlasticError(f"stages: 'on {text}' names classes and parts of the data; name either")
+    if part is not None and named[0] >= len(names):
+        labels, named = part, [one - len(names) for one in named]
+    chosen = np.isin(labels, named)
     # of sequences, whose steps have a label each, those with none of another class
-    places = np.flatnonzero(of_classes.reshape(len(labels), -1).all(1))
+    places = np.flatnonzero(chosen.reshape(len(labels), -1).all(1))
     if not len(places):
-        raise PlasticError(f"stages: 'on {text}': there are no points of these classes")
+        raise PlasticError(f"stages: 'on {text}': there are no such points")
     return places

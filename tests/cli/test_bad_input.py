@@ -44,7 +44,8 @@ CASES = {
         "there is no task 'mnst-mlp'; did you mean 'mnist-mlp'?\n"
         "  installed tasks: delayed-digits-rnn, delayed-mnist-rnn, delayed-xor, digits-attention, "
         "digits-cnn, digits-fewshot, digits-mlp, emnist-fewshot, mnist-attention, mnist-cnn, "
-        "mnist-fewshot, mnist-mlp, own-data, sine-regression\n"
+        "mnist-fewshot, mnist-mlp, own-data, permuted-digits-mlp, permuted-mnist-mlp, "
+        "sine-regression\n"
         f"{WHERE}",
     ),
     "malformed expression": (

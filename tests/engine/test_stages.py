@@ -12,7 +12,7 @@ from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results import result_folder
 from plastic_core.results.store import Store
-from plastic_core.training.datasets import held_out_half
+from plastic_core.training.datasets import held_out_half, held_out_places
 from plastic_core.training.stage_points import points_of_stages
 from plastic_tasks.datasets import load_digits
 
@@ -100,8 +100,9 @@ def test_layers_of_a_stage():
 
 def test_a_stage_sees_its_classes_alone():
     plan = make_plan(spec_of("500 on 0-4", "400 on 7, 9", "300 on 0-4", "200"), Catalogue())
-    _, labels = held_out_half(DIGITS, "report", 250)
-    points = points_of_stages(plan, DIGITS, labels)
+    evaluated = held_out_places(DIGITS, "report", 250)
+    labels = DIGITS.held_out_labels[evaluated]
+    points = points_of_stages(plan, DIGITS, evaluated)
     orders = [one.order([0, 3], 0) for one in points]
     seen = [{*DIGITS.labels[order].ravel().tolist()} for order in orders]
     assert seen == [{0, 1, 2, 3, 4}, {7, 9}, {0, 1, 2, 3, 4}, {*range(10)}]
@@ -247,7 +248,7 @@ def test_sweeps_have_stages(tmp_path):
         ),
         (
             {"stages": ("bp: 10 on 7-12",)},
-            "stages: 'on 7-12': there is no class '7-12'; there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+            "stages: 'on 7-12': nothing is called '7-12'; there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         ),
         (
             {"stages": ("fa: 10", "dfa: 10")},
@@ -295,7 +296,7 @@ def test_names_with_commas_and_colons_stand_in_quotes():
     with pytest.raises(PlasticError) as caught:
         run(RunSpec(stages=("bp: 30 on cat, black",), **small), data=(x, y))
     assert str(caught.value) == (
-        "stages: 'on cat, black': there is no class 'cat'; write names with a comma in double "
+        "stages: 'on cat, black': nothing is called 'cat'; write names with a comma in double "
         "quotes; there are cat, black, dog, it: 3"
     )
 
@@ -344,7 +345,7 @@ def test_a_run_learns_on_in_stages(tmp_path, capsys):
 
 def test_parts_that_are_the_same_go_on():
     spec = spec_of("300 on 0-4", "300 on 4,0, 1-3")
-    points = points_of_stages(make_plan(spec, Catalogue()), DIGITS, DIGITS.held_out_labels)
+    points = points_of_stages(make_plan(spec, Catalogue()), DIGITS, np.arange(5))
     first, second = (one.order([0], 0)[0] for one in points)
     assert not {*first.tolist()} & {*second.tolist()}
     with pytest.raises(PlasticError, match="'4-0' is no range, for 0 comes before 4"):
