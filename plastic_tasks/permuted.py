@@ -49,9 +49,9 @@ class _Permuted(Task[Options]):
         permuted = [np.random.default_rng(one).permutation(pixels) for one in range(1, orders)]
         permuted = [np.arange(pixels), *permuted]
         return Dataset(
-            np.concatenate([data.inputs[:, order] for order in permuted]),
+            np.concatenate([data.inputs.take(order, 1) for order in permuted]),
             np.concatenate([data.labels] * orders),
-            np.concatenate([data.held_out_inputs[:, order] for order in permuted]),
+            np.concatenate([data.held_out_inputs.take(order, 1) for order in permuted]),
             np.concatenate([data.held_out_labels] * orders),
             data.classes,
             parts=tuple(f"o{order + 1}" for order in range(orders)),
