@@ -136,7 +136,7 @@ def _verdict(one: dict[str, Any]) -> str:
 
     layer = f"layer {one['layer']}: " if "layer" in one else ""
     if one["verdict"] == "not judged":
-        return f"{layer}training ended before: not judged"
+        return f"{layer}{one['why']}: not judged"
     if not one["n"]:
         return f"{layer}no pair of networks has these numbers: {one['verdict']}"
     left_out = f", {one['left_out']} left out" if one["left_out"] else ""

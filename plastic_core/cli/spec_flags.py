@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Sequence
@@ -135,8 +136,9 @@ def overridden(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     kept = dict(fields)
     if "stages" in given:
         kept.pop("samples", None)
-        if all(read_stage(one)["rule"] for one in given["stages"]):
-            kept.pop("rule", None)
+        with contextlib.suppress(ValueError):  # said where the spec is made
+            if all(read_stage(one)["rule"] for one in given["stages"]):
+                kept.pop("rule", None)
     elif "rule" in given and kept.pop("stages", None):
         kept.pop("samples", None)
     return kept | given

@@ -12,7 +12,7 @@ from plastic_core.plan.run_spec import RunSpec
 
 Asked = Literal["auto", "none", "linear", "knn"]
 
-_TOLD: Final = {*ERROR_SIGNALS, "target", "loss"}
+_TOLD: Final = {*ERROR_SIGNALS, "output_error", "target", "loss"}
 
 _METHODS: Final = {
     "linear": "ridge regression of the targets on the activity",

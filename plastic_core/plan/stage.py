@@ -45,7 +45,7 @@ def read_stage(given: Any) -> Any:
         return given
     found = _FORM.fullmatch(given)
     if found is None:
-        raise ValueError(f"{given!r}: expected RULE: SAMPLES on CLASSES, such as {_EXAMPLES}")
+        raise ValueError(f"expected RULE: SAMPLES on CLASSES, such as {_EXAMPLES}")
     rule = found[1] or ""
     layers = {name: {"layers": written} for name, written in _LAYERS.findall(rule)}
     return {

@@ -59,9 +59,12 @@ def finished(
         PlasticError: they are not as they must be.
     """
     datasets.check_dataset(dataset, where)
-    rows = {name: getattr(dataset, name) for name in ("inputs", "held_out_inputs")}
     # points that do not lie together would be copied by each block
-    dataset = replace(dataset, **{name: np.ascontiguousarray(x) for name, x in rows.items()})
+    dataset = replace(
+        dataset,
+        inputs=np.ascontiguousarray(dataset.inputs),
+        held_out_inputs=np.ascontiguousarray(dataset.held_out_inputs),
+    )
     notes, columns = list[str](), () if points is None else points.columns
     if points is not None:
         notes += [*points.notes, *doubts(dataset, spec, columns)]

@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plastic_core import RunSpec, SearchSpec, SweepSpec, load, run, search, sweep
+from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from plastic_core.experiments.searching.search_spec import Range
 from plastic_core.results.store import Store
@@ -74,6 +76,24 @@ def test_numbers_are_read_by_ridge_regression(tmp_path):
     assert 0.3 < result.summary["score"]["mean"] < inside
 
 
+class Told(Rule):
+    """A rule that is told the error of the output, and propagates none."""
+
+    spec = RuleSpec(
+        name="told",
+        summary="the error of the output by the input",
+        equation="-mean(e_L) x'",
+        reference="this test",
+        modifies="forward",
+        reads={"output_error", "post", "pre"},
+        theta=Theta(default=0.01),
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(-s.output_error.mean(-1, keepdim=True) * torch.ones_like(s.post), s.pre)
+
+
 def notes_of(spec):
     return [note for note in run(spec).summary["notes"] if "readout" in note]
 
@@ -92,6 +112,8 @@ def test_what_networks_are_judged_by_is_said():
         "no rule of '0.001*oja' is told what is right, and the score is that of the networks' own "
         "outputs; readout linear judges what can be read from them"
     )
+    told = RunSpec(rule="told", samples=10, evaluations=1, seeds=1)
+    assert not [note for note in run(told, rules=[Told]).summary["notes"] if "readout" in note]
     assert notes_of(spec_of("bp")) == notes_of(spec_of("bp+oja", readout="none")) == []
     (note,) = notes_of(spec_of("bp", readout="linear"))
     assert note.startswith("the score is that of a readout: ridge")

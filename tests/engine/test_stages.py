@@ -231,8 +231,8 @@ def test_sweeps_have_stages(tmp_path):
     [
         (
             {"stages": ("0.01*oja",)},
-            "RunSpec: stages.0 = '0.01*oja': '0.01*oja': expected RULE: SAMPLES on CLASSES, such "
-            "as '0.01*oja: 3000', 'bp.layers=5: 2000' or '3000 on 0-4'",
+            "RunSpec: stages.0 = '0.01*oja': expected RULE: SAMPLES on CLASSES, such as "
+            "'0.01*oja: 3000', 'bp.layers=5: 2000' or '3000 on 0-4'",
         ),
         (
             {"stages": ("bp: 0",)},
@@ -298,6 +298,18 @@ def test_names_with_commas_and_colons_stand_in_quotes():
     assert str(caught.value) == (
         "stages: 'on cat, black': nothing is called 'cat'; write names with a comma in double "
         "quotes; there are cat, black, dog, it: 3"
+    )
+
+
+@pytest.mark.parametrize("text", ["0.001*oja 30", "bp: 1e3", "bp: -5", "500 on", "", "bp"])
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_the_command_says_how_a_stage_is_written(command, text, capsys):
+    assert execute([command, "--stage", text, "--stage", "30"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        f"plastic: stages.0 = {text!r}: expected RULE: SAMPLES on CLASSES, such as '0.01*oja: 3000', "
+        "'bp.layers=5: 2000' or '3000 on 0-4'\n",
     )
 
 

@@ -54,6 +54,9 @@ def test_a_claim_about_an_earlier_point_and_against_a_value():
     assert (last["verdict"], last["first"], last["second"]) == ("does not hold", 0.9, 0.6)
     (early,) = judge(ClaimSpec(**claim, step=1000), results)
     assert (early["verdict"], early["difference"]) == ("holds", pytest.approx(-0.2))
+    (between,) = judge(ClaimSpec(**claim, step=1700), results)
+    why = "no evaluation after 1,700 points, but after 1000, 2000"
+    assert (between["verdict"], between["why"]) == ("not judged", why)
 
 
 def test_pairs_without_numbers_are_left_out_and_counted():

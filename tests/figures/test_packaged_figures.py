@@ -61,7 +61,9 @@ def test_a_small_version_and_a_search(brought, tmp_path, capsys):
         report["command"] == "plastic reproduce zoo/claim --seeds 2 --samples 40 --quick --search"
     )
     assert report["small"] is True
-    assert report["claims"][1]["verdicts"] == [{"verdict": "not judged", "n": 0, "left_out": 0}]
+    assert report["claims"][1]["verdicts"] == [
+        {"verdict": "not judged", "why": "training ended before", "n": 0, "left_out": 0}
+    ]
     searched = {choice["arm"]: choice for choice in report["search"]}
     assert {*searched} == {"BP", "BP, mine", "mine"}
     (network,) = report["networks"].values()

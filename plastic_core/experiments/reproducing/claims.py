@@ -103,12 +103,18 @@ def judge(claim: ClaimSpec, results: Results) -> list[dict[str, Any]]:
         claim: what is said.
         results: curves by network and label of the arm.
     """
-    curves = results[claim.network, claim.arms[0]]
-    if claim.step is not None and claim.step > curves["step"].max():
-        return [{"verdict": NOT_JUDGED, "n": 0, "left_out": 0}]  # of a small version
-    first = _values(claim, curves)
+    networks = (claim.network, claim.against or claim.network)
+    curves = [results[where] for where in zip(networks, claim.arms, strict=False)]
+    for one in curves:
+        steps = one["step"].to_numpy().tolist()
+        if claim.step is not None and claim.step not in steps:
+            why = f"no evaluation after {claim.step:,} points, but after {listing(map(str, steps))}"
+            if claim.step > steps[-1]:  # of a small version
+                why = "training ended before"
+            return [{"verdict": NOT_JUDGED, "why": why, "n": 0, "left_out": 0}]
+    first = _values(claim, curves[0])
     if claim.value is None:
-        second = _values(claim, results[claim.against or claim.network, claim.arms[1]])
+        second = _values(claim, curves[1])
     else:
         second = first.copy(data=np.full(first.shape, claim.value))
     if not claim.each_layer:
@@ -140,7 +146,7 @@ def _values(claim: ClaimSpec, curves: xr.Dataset) -> xr.DataArray:
         return values
     if claim.step is None:
         return values.isel(step=-1)
-    return values.sel(step=claim.step, method="nearest")
+    return values.sel(step=claim.step)
 
 
 def _verdict(claim: ClaimSpec, first: xr.DataArray, second: xr.DataArray) -> dict[str, Any]:
