@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 # Without a terminal, a line at most this often.
 _LINE_SECONDS = 10.0
+
+# Seeds that have a column each.
+_FEW = 4
 
 _COLLECTED = {"options", "settings", "transforms", "plugins"}
 
@@ -170,20 +174,21 @@ def _report(result: MetaResult, as_json: bool) -> None:
 
     from plastic_core.cli.output import print_json, print_table
 
-    found = result.record["result"]
-    rows = [
-        (seed, f"{100 * accuracy:.2f}", learned)
-        for seed, accuracy, learned in zip(
-            result.history["seed"].to_numpy().tolist(),
-            found["accuracy"],
-            found["learned"],
-            strict=True,
-        )
-    ]
-    print_table(("seed", "accuracy %", "learned rule"), rows, Console(stderr=as_json))
+    console, found = Console(stderr=as_json), result.record["result"]
+    several, lines = any("." in name for name in found["thetas"][0]), list[str]()
+    if "teacher" not in result.record:
+        seeds = result.history["seed"].to_numpy().tolist()
+        accuracy = [f"{100 * one:.2f}" for one in found["accuracy"]]
+        if several:
+            print_table(("seed", "accuracy %"), [*zip(seeds, accuracy, strict=True)], console)
+        else:
+            rows = [*zip(seeds, accuracy, found["learned"], strict=True)]
+            print_table(("seed", "accuracy %", "learned rule"), rows, console)
+        lines.append(f"accuracy on the queries of the last {found['accuracy_over']} episodes")
+    if several or "teacher" in result.record:
+        _show_thetas(result, console)
     if "teacher" in result.record:
-        _show_teacher(result, Console(stderr=as_json))
-    lines = [f"accuracy on the queries of the last {found['accuracy_over']} episodes"]
+        lines += _differences(result)
     if found["diverged"]:
         lines.append(
             f"{found['diverged']} networks diverged: they counted in the mean gradient as 0; "
@@ -200,18 +205,35 @@ def _report(result: MetaResult, as_json: bool) -> None:
         print_json({"folder": folder, **found})
 
 
-def _show_teacher(result: MetaResult, console: Console) -> None:
-    """Show each theta of each seed beside that of the same name of the teacher, and how far its
-    activities were from the teacher's in the last episode.
-    """
+def _show_thetas(result: MetaResult, console: Console) -> None:
+    """Show each theta beside that of the same name of a teacher; of many seeds their range."""
     from plastic_core.cli.output import print_table
 
-    theirs, learned = result.record["teacher"], result.record["result"]["thetas"]
-    seeds = [f"seed {seed}" for seed in result.history["seed"].to_numpy().tolist()]
-    rows = [
-        (name, theirs.get(name, ""), *(f"{thetas[name]:.4g}" for thetas in learned))
-        for name in learned[0]
+    learned, theirs = result.record["result"]["thetas"], result.record.get("teacher")
+    headers = [f"seed {seed}" for seed in result.history["seed"].to_numpy().tolist()]
+    found = {name: [thetas[name] for thetas in learned] for name in learned[0]}
+    if len(learned) > _FEW:
+        headers = ["median", "least", "greatest"]
+        found = {name: [median(of), min(of), max(of)] for name, of in found.items()}
+    rows = [(name, *(f"{theta:.4g}" for theta in of)) for name, of in found.items()]
+    if theirs is not None:
+        headers = ["teacher", *headers]
+        rows = [(name, theirs.get(name, ""), *of) for name, *of in rows]
+    print_table(("theta", *headers), rows, console)
+
+
+def _differences(result: MetaResult) -> list[str]:
+    """Return how far activities are from the teacher's, and what to do where thetas still move."""
+    loss, theta = (result.history[name].to_numpy() for name in ("loss", "theta"))
+    lines = [
+        f"mean squared difference from the activities of the teacher: {loss[:, -1].mean():.2g} in "
+        f"the last episode, {loss[:, 0].mean():.2g} in the first"
     ]
-    last = result.history["loss"].to_numpy()[:, -1]
-    rows.append(("mean squared difference", "", *(f"{difference:.2g}" for difference in last)))
-    print_table(("theta", "teacher", *seeds), rows, console)
+    moved = abs(theta[:, -1] - theta[:, -2]).max(1) > 0.1 * abs(theta[:, -1]).max(1)
+    if moved.any():
+        lines.append(
+            f"in the last episode the thetas of {moved.sum()} of {len(moved)} seeds moved by more "
+            "than a tenth of the greatest: networks side by side (--parallel 20) or shorter steps "
+            "(--learning-rate 0.1) let them settle"
+        )
+    return lines

@@ -174,12 +174,12 @@ def _report(result: RunResult, as_json: bool) -> None:
     from rich.console import Console
 
     from plastic_core.cli.output import print_json, print_table
-    from plastic_core.experiments.run_table import run_lines, run_table
+    from plastic_core.experiments.run_table import forgetting_lines, run_lines, run_table
 
     summary = result.summary
     headers, row = run_table(summary)
     print_table(headers, [row], Console(stderr=as_json))
-    for line in run_lines(summary):
+    for line in (*forgetting_lines(result.curves), *run_lines(summary)):
         print(line, file=sys.stderr if as_json else sys.stdout)
     if not as_json and result.run_dir and (result.run_dir / WEIGHTS_FILE).exists():
         folder = shlex.quote(str(result.run_dir))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -315,6 +316,7 @@ def _draw(
         from plastic_core.figures import draw_learning_curve
 
         title = f"{plan.spec.task}, {plan.network.shape}"
-        draw_learning_curve(plan.score.name, steps, scores, plan.spec.label, title, path)
+        ends = [*itertools.accumulate(one.samples for one in plan.spec.stages)][:-1]
+        draw_learning_curve(plan.score.name, steps, scores, plan.spec.label, title, path, ends)
 
     return folder.write_figure(draw)

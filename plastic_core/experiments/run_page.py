@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from plastic_core.base.files import drawn
 from plastic_core.base.html import element, picture, table
-from plastic_core.experiments.run_table import run_lines, run_table
+from plastic_core.experiments.run_table import forgetting_lines, run_lines, run_table
 
 if TYPE_CHECKING:
     from plastic_core.experiments.run_result import RunResult
@@ -22,14 +22,25 @@ def run_page(result: RunResult) -> str:
     image = BytesIO()
     notes = drawn("the learning curve", lambda: _draw(result, image))
     shown = "" if notes else picture(image.getvalue())
-    lines = [element("p", line) for line in (*notes, *run_lines(summary))]
+    lines = [
+        element("p", line)
+        for line in (*notes, *forgetting_lines(result.curves), *run_lines(summary))
+    ]
     return table(headers, [row]) + shown + "".join(lines)
 
 
 def _draw(result: RunResult, image: BytesIO) -> None:
-    from plastic_core.figures import draw_learning_curve
+    from plastic_core.figures import draw_learning_curve, stage_ends
 
     name, curves = result.summary["score"]["name"], result.curves
     title = f"{result.spec.task}, {curves.attrs['network']}"
     scores = curves[name]
-    draw_learning_curve(name, scores["step"].values, scores.values, result.spec.label, title, image)
+    draw_learning_curve(
+        name,
+        scores["step"].values,
+        scores.values,
+        result.spec.label,
+        title,
+        image,
+        stage_ends(curves),
+    )

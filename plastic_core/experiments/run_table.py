@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plastic_core.base.scores import heading, number
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def run_table(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -24,6 +27,22 @@ def run_table(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, .
         f"{summary['seconds']:.1f}",
     )
     return headers, row
+
+
+def forgetting_lines(curves: xr.Dataset) -> list[str]:
+    """Return what is known of each part of the data at the end, and what was at best.
+
+    Nothing where no probe has measured it, or the parts are single classes.
+    """
+    if "part_accuracy" not in curves or "stage" not in curves.coords:
+        return []
+    accuracy = 100 * curves["part_accuracy"].mean("seed")
+    best, last = accuracy.max("step"), accuracy.isel(step=-1)
+    return [
+        f"accuracy on {part}: {last.sel(part=part).item():.2f}% at the end, "
+        f"{best.sel(part=part).item():.2f}% at best"
+        for part in accuracy["part"].to_numpy().tolist()
+    ]
 
 
 def run_lines(summary: Mapping[str, Any]) -> list[str]:

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 WINDOW = 30
 
 
+# Thetas in a legend.
+_NAMED = 8
+
+
 def draw_meta_learning(history: xr.Dataset, path: Path) -> None:
-    """Draw the accuracy on the queries, and the thetas, over episodes.
+    """Draw the accuracy on the queries, or the difference from a teacher, and thetas over episodes.
 
     Args:
         history: of `plastic_core.experiments.meta`.
@@ -31,27 +35,36 @@ def draw_meta_learning(history: xr.Dataset, path: Path) -> None:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         left, right = figure.subplots(1, 2)
-        accuracy = 100 * history["accuracy"].to_numpy()
-        smooth, end = moving_average(accuracy)
-        draw_band(left, end, smooth, COLOURS[0], None)
-        left.set(xlabel="episode", ylabel="accuracy on queries (%)", ylim=(0, 100))
-        draw_thetas(right, history)
         seeds = history.sizes["seed"]
         shaded = "; shaded: 98% bootstrap interval" if seeds > 1 else ""
-        left.set_title(f"moving average of {WINDOW} episodes, {seeds} seeds{shaded}", fontsize=7)
+        if history["loss"].attrs["units"] == "1":  # beside a teacher
+            loss = history["loss"].to_numpy()
+            draw_band(left, history["episode"].to_numpy(), loss, COLOURS[0], None)
+            left.set(xlabel="episode", ylabel="mean squared difference", yscale="log")
+            left.set_title(f"activities less the teacher's, {seeds} seeds{shaded}", fontsize=7)
+        else:
+            smooth, end = moving_average(100 * history["accuracy"].to_numpy())
+            draw_band(left, end, smooth, COLOURS[0], None)
+            left.set(xlabel="episode", ylabel="accuracy on queries (%)", ylim=(0, 100))
+            about = f"moving average of {WINDOW} episodes, {seeds} seeds{shaded}"
+            left.set_title(about, fontsize=7)
+        draw_thetas(right, history)
         figure.savefig(path)
 
 
 def draw_thetas(axes: mpl.axes.Axes, history: xr.Dataset) -> None:
-    """Draw the mean of each theta over the seeds, and each seed thinly."""
+    """Draw the mean of each theta over the seeds, and each seed thinly; name the greatest."""
     theta = history["theta"].to_numpy()
+    named = np.argsort(-abs(theta[:, -1].mean(0)))[:_NAMED]
     steps = np.arange(theta.shape[1])
     for i, (rule, colour) in enumerate(
         zip(history["rule"].to_numpy(), itertools.cycle(COLOURS), strict=False)
     ):
         for one in theta[..., i] if len(theta) > 1 else ():
             axes.plot(steps, one, color=colour, linewidth=0.4, alpha=0.5)
-        axes.plot(steps, theta[..., i].mean(0), color=colour, label=str(rule))
+        axes.plot(
+            steps, theta[..., i].mean(0), color=colour, label=str(rule) if i in named else None
+        )
     axes.set(xlabel="episode", ylabel="theta")
     axes.legend(fontsize=6)
 

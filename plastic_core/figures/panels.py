@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from plastic_core.base.scores import ACCURACY, factor
 from plastic_core.figures.axis_labels import axis_label
-from plastic_core.figures.bands import draw_band
+from plastic_core.figures.bands import draw_band, draw_borders, stage_ends
 from plastic_core.figures.pictures import draw_filters, draw_images
 from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
-from plastic_core.figures.style import COLOURS, STYLE
+from plastic_core.figures.style import COLOURS, STYLE, as_written
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,6 +71,7 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
         _name_layers(figure, grid)
         _name_arms_once(figure, grid)
         drawn.suptitle(figure.title)
+        as_written(drawn)
         drawn.supxlabel(note, fontsize=7, color="0.35")
         drawn.savefig(path)
 
@@ -78,8 +79,12 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
 def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
     for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
         values = factor(panel.variable) * curves[panel.variable]
+        if panel.part is not None:
+            values = values.sel(part=panel.part)
         draw_band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
-    axes.set(xlabel="training points", ylabel=axis_label(panel.variable, arms))
+        draw_borders(axes, stage_ends(curves))
+    label = axis_label(panel.variable, arms)
+    axes.set(xlabel="training points", ylabel=f"{label}, {panel.part}" if panel.part else label)
     if panel.variable == ACCURACY:
         axes.set_ylim(0, 100)
     axes.set_xlim(left=0)

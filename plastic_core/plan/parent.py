@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,8 @@ class Parent:
     Attributes:
         folder: of the run.
         seeds: of its networks, in the order of its file.
-        samples: points that each has seen, in the run and in those before it.
+        seen: points that each has seen, in the run and in those before it, by the classes or parts
+            that stages have named; "" for all points.
         digest: of its weights.
         labels: what its classes are called, in their order; nothing where it predicts numbers.
         data: what its record says of data in a file, or that were scaled.
@@ -38,12 +40,17 @@ class Parent:
 
     folder: Path
     seeds: range
-    samples: int
+    seen: Mapping[str, int]
     digest: str
     labels: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     diverged: tuple[int, ...] = ()
     predicts: str | None = None
+
+    @property
+    def samples(self) -> int:
+        """Points that each network has seen."""
+        return sum(self.seen.values())
 
     def answers_differ(self, predicts: str, labels: Sequence[str], target: Sequence[str]) -> bool:
         """Return whether other things are predicted, as far as its record says what.
@@ -85,10 +92,13 @@ def read_parent(folder: Path) -> Parent:
     record = _record_of(folder)
     try:
         spec, before = record["spec"], record.get("parent") or {"samples": 0}
+        seen = Counter({str(text): int(n) for text, n in (before.get("seen") or {}).items()})
+        seen[""] += int(before["samples"]) - seen.total()  # all of them in records of before
+        for stage in spec.get("stages") or [spec]:
+            seen[stage.get("classes", "")] += int(stage["samples"])
         seeds = range(spec["first_seed"], spec["first_seed"] + spec["seeds"])
-        samples = int(spec["samples"]) + int(before["samples"])
-        if not 0 < samples <= _MOST_SAMPLES:
-            raise ValueError(f"samples = {samples}")
+        if min(seen.values()) < 0 or not 0 < seen.total() <= _MOST_SAMPLES:
+            raise ValueError(f"samples = {seen.total()}")
         finished = record["state"] == "finished"
         labels = _labels_of(record)
         data = record.get("data") or {}
@@ -110,7 +120,7 @@ def read_parent(folder: Path) -> Parent:
             f"--from {folder}: {WEIGHTS_FILE} cannot be read ({reason_of(error)}); repeat the run "
             "with --save-weights"
         ) from None
-    return Parent(folder, seeds, samples, digest, labels, data, diverged, record.get("predicts"))
+    return Parent(folder, seeds, +seen, digest, labels, data, diverged, record.get("predicts"))
 
 
 def _labels_of(record: Any) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import tomli_w
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from plastic_core.base.name_list import names_in
 from plastic_core.base.spec import LATER, Plain, Spec
 from plastic_core.plan.spec_file import read_spec_file
 from plastic_core.plan.stage import Stage, in_proportion, read_stage
@@ -23,7 +23,7 @@ def _names(value: Any) -> Any:
     """Accept names as text, separated by commas; one that holds a comma stands in quotes."""
     if isinstance(value, int) and not isinstance(value, bool):  # a column may be called 0
         return (str(value),)
-    return tuple(next(csv.reader([value]), ())) if isinstance(value, str) else value
+    return names_in(value) if isinstance(value, str) else value
 
 
 class RunSpec(Spec):

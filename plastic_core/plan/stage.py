@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import Field, PositiveInt
 
+from plastic_core.base.name_list import names_in
 from plastic_core.base.spec import Plain, Spec
 
 _LAYERS: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)\.layers=([A-Za-z0-9_,.-]+)")
@@ -86,7 +86,7 @@ def classes_of(text: str, names: Sequence[str]) -> list[int]:
         ValueError: nothing is called so.
     """
     found: list[int] = []
-    for part in map(str.strip, next(csv.reader([text], skipinitialspace=True))):
+    for part in names_in(text):
         first, dash, last = part.partition("-")
         if part in names:
             found.append(names.index(part))

@@ -20,8 +20,15 @@ def specs_of_stages(spec: RunSpec) -> Iterator[RunSpec]:
     """Yield the spec of each stage; settings of rules that it does not have are left out.
 
     Raises:
-        PlasticError: a stage has settings of something else than its rules.
+        PlasticError: a stage has settings of something else than its rules, or no rule where others
+            have one and the run none.
     """
+    without = [place for place, stage in enumerate(spec.stages) if not stage.rule]
+    if "rule" not in spec.model_fields_set and 0 < len(without) < len(spec.stages):
+        raise PlasticError(
+            f"stages.{without[0]}: has no rule, and others have one of their own; write it, or by "
+            "rule one for all stages without"
+        )
     every = {name.rpartition(":")[2] for name in rule_names(spec)}
     for stage, rule in zip(spec.stages, spec.expressions, strict=True):
         own = {term.name.rpartition(":")[2] for term in parse(rule)}

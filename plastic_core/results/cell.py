@@ -65,7 +65,8 @@ def cell_of(plan: Plan, replica: Replica, data: str) -> Cell:
         "versions": sources_of(plan, probes=False),
     }
     if plan.parent is not None:  # its weights are among the versions
-        content["seen"] = plan.parent.samples
+        seen = dict(plan.parent.seen)
+        content["seen"] = seen if {*seen} != {""} else plan.parent.samples
     if plan.stages:
         # the rules of the last one are above, with the thetas of this network
         content["stages"] = [

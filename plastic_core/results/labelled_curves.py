@@ -55,12 +55,13 @@ def labelled_curves(
         coordinates["stage"] = (("step",), stage, {"long_name": "stage that ended here or later"})
     for dim, size in sizes.items():
         if dim not in coordinates:
-            counted = np.arange(size) + (dim != "part")  # without stages a part is a class
-            values = rules if dim == "rule" else counted
+            values = rules if dim == "rule" else np.arange(size) + 1
             coordinates[dim] = ((dim,), values, {"long_name": dim})
-    on = [*dict.fromkeys(one.classes for one in plan.spec.stages if one.classes)]
-    if on and sizes.get("part") == len(on):
-        coordinates["part"] = (("part",), on, {"long_name": "classes that a stage trains on"})
+    if "part" in sizes:
+        on = _parts(plan)
+        if len(on) != sizes["part"]:  # without stages a part is a class
+            on = [*map(str, range(sizes["part"]))]
+        coordinates["part"] = (("part",), on, {"long_name": "what a stage trains on"})
     if "layer" in sizes:
         names = list(plan.circuit.layer_names)
         coordinates["layer_name"] = (("layer",), names, {"long_name": "name of the layer"})
@@ -101,13 +102,19 @@ def labelled_curves(
 def blank_curves(plan: Plan) -> LabelledArrays:
     """Return the curves of one network at one point without numbers, to see what there will be."""
     curves = Curves.empty(1, np.ones(1, np.int64), plan.score.name)
-    sizes = {"layer": plan.circuit.depth, "rule": len(plan.rules)}
+    parts = len(_parts(plan)) or plan.network.ends[1]
+    sizes = {"layer": plan.circuit.depth, "rule": len(plan.rules), "part": parts}
     for planned in plan.probes:
         for name, measure in planned.probe.spec.measures.items():
             over = (1, 1) if planned.when == "every" else (1,)
             shape = (*over, *(sizes.get(dim, 1) for dim in measure.dims))
             curves.probes[name] = np.full(shape, np.nan, np.float32)
     return labelled_curves(plan, curves, [0])
+
+
+def _parts(plan: Plan) -> list[str]:
+    """Return the classes, or parts of the data, that stages train on, as they are written."""
+    return [*dict.fromkeys(one.classes for one in plan.spec.stages if one.classes)]
 
 
 def _weighted(rule: PlannedRule) -> str:

@@ -177,6 +177,7 @@ class ParentRecord(BaseModel):
     folder: str
     digest: str
     samples: int
+    seen: dict[str, int] = {}
 
 
 class DataRecord(BaseModel):
@@ -318,6 +319,7 @@ class RunRecord(BaseModel):
                 folder=str(plan.parent.folder.resolve()),
                 digest=plan.parent.digest,
                 samples=plan.parent.samples,
+                seen=dict(plan.parent.seen),
             ),
             environment=environment(threads),
             notes=notes,

@@ -74,12 +74,10 @@ class Block:
         self._held_out = self._evaluated(dataset, evaluated, dtype)
         self._ends, steps = self._steps()
         self.curves = Curves.empty(len(replicas), steps, plan.score.name)
-        seen = 0
         if plan.parent is not None:
             predicts = "classes" if dataset.classes else "numbers"
             others = plan.parent.answers_differ(predicts, dataset.class_names, spec.target)
             self.notes.extend(inherit(self.parameters, plan.parent, others))
-            seen = plan.parent.samples
         # those of the last stage are of the networks, earlier ones are the same for all
         self._thetas = [
             {
@@ -95,7 +93,7 @@ class Block:
         for hooks, thetas in zip(self._hooks, self._thetas, strict=True):
             add_thetas(self.parameters, hooks, thetas)
         points = points_of_stages(plan, dataset, evaluated)
-        self._orders = [torch.from_numpy(one.order(seeds, seen)) for one in points]
+        self._orders = [torch.from_numpy(one.order(seeds)) for one in points]
         self._shared = Shared(
             dataset,
             self.parameters,

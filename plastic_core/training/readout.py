@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
@@ -135,7 +136,8 @@ def _by_line(fitted: NDArray[Any], targets: NDArray[Any], asked: NDArray[Any]) -
     from sklearn.linear_model import ridge_regression
 
     mean, spread, intercept = fitted.mean(0), fitted.std(0), targets.mean(0)
-    spread[spread == 0] = 1
+    # of a column that is constant rounding leaves something, which is no spread
+    spread[spread <= len(fitted) * np.finfo(float).eps * abs(mean)] = 1
     scaled = (fitted - mean) / spread
     slopes = ridge_regression(scaled, targets - intercept, alpha=1.0, solver="cholesky") / spread
     read: NDArray[Any] = asked @ slopes.T + (intercept - slopes @ mean)

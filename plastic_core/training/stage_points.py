@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +27,8 @@ class StagePoints:
         part: what they are called, such as "0-4"; empty for all points.
         training: their places among the training points.
         samples: that each network sees.
-        before: that each saw of the same part in earlier stages.
+        before: that each saw of the same part in earlier stages, and in runs that it learns on
+            from.
         parts: of the whole run: places among the points that are evaluated, by name.
     """
 
@@ -35,15 +38,10 @@ class StagePoints:
     before: int
     parts: Mapping[str, NDArray[np.int64]]
 
-    def order(self, seeds: Sequence[int], seen: int) -> NDArray[np.int64]:
-        """Return the points that the networks of `seeds` see, ``[R, samples]``.
-
-        Args:
-            seeds: of the networks.
-            seen: of all points, by the networks of a run that they learn on from.
-        """
-        before = self.before + (0 if self.part else seen)
-        orders = [training_order(seed, len(self.training), self.samples, before) for seed in seeds]
+    def order(self, seeds: Sequence[int]) -> NDArray[np.int64]:
+        """Return the points that the networks of `seeds` see, ``[R, samples]``."""
+        count = len(self.training)
+        orders = [training_order(seed, count, self.samples, self.before) for seed in seeds]
         return self.training[np.stack(orders)]
 
 
@@ -63,14 +61,20 @@ def points_of_stages(
     stages = plan.spec.stages
     asked = [(one.classes, one.samples) for one in stages] or [("", plan.spec.samples)]
     chosen = {text: _places(dataset, text, dataset.labels, dataset.part) for text, _ in asked}
+    for text, places in chosen.items():
+        if not len(places):
+            raise PlasticError(f"stages: 'on {text}': there are no training points of these")
     part = None if dataset.held_out_part is None else dataset.held_out_part[evaluated]
     labels = dataset.held_out_labels[evaluated]
     parts = {text: _places(dataset, text, labels, part) for text, _ in asked if text}
-    found, seen = list[StagePoints](), dict[bytes, int]()
+    found, seen = list[StagePoints](), Counter[bytes]()
+    for text, samples in plan.parent.seen.items() if plan.parent else ():
+        with contextlib.suppress(PlasticError):  # of other data
+            seen[_places(dataset, text, dataset.labels, dataset.part).tobytes()] += samples
     for text, samples in asked:
         same = chosen[text].tobytes()  # however the classes were written
-        found.append(StagePoints(text, chosen[text], samples, seen.get(same, 0), parts))
-        seen[same] = seen.get(same, 0) + samples
+        found.append(StagePoints(text, chosen[text], samples, seen[same], parts))
+        seen[same] += samples
     return found
 
 
@@ -95,7 +99,4 @@ def _places(
         labels, named = part, [one - len(names) for one in named]
     chosen = np.isin(labels, named)
     # of sequences, whose steps have a label each, those with none of another class
-    places = np.flatnonzero(chosen.reshape(len(labels), -1).all(1))
-    if not len(places):
-        raise PlasticError(f"stages: 'on {text}': there are no such points")
-    return places
+    return np.flatnonzero(chosen.reshape(len(labels), -1).all(1))

@@ -8,6 +8,7 @@ import pytest
 from plastic_core import PlasticError, RunSpec, SweepSpec, load, run, sweep
 from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
+from plastic_core.plan.parent import read_parent
 from plastic_core.plan.plan import make_plan
 from plastic_core.plugins.catalogue import Catalogue
 from plastic_core.results import result_folder
@@ -81,6 +82,23 @@ def test_stages_are_runs_that_learn_on(tmp_path, transforms):
         np.testing.assert_array_equal(value, result[name], name)
 
 
+def test_parts_go_on_where_runs_before_have_left_them(tmp_path):
+    stages = ("0.01*bp: 70 on 0-4", "0.01*bp: 50", "0.01*bp: 60 on 0-4", "0.01*bp: 40")
+    whole = run(spec_of(*stages))
+    parent, chain = "", None
+    for place, of in enumerate((stages[:1], stages[1:3], stages[3:])):
+        chain = run(spec_of(*of, parent=parent), out=tmp_path / f"{place}")
+        parent = str(tmp_path / f"{place}")
+    assert_same(weights_of(chain), weights_of(whole))
+    assert chain.record["parent"]["seen"] == {"": 50, "0-4": 130}
+    # a record of before, which does not say of what the points were
+    file = tmp_path / "1" / "run.json"
+    record = json.loads(file.read_text())
+    del record["parent"]["seen"]
+    file.write_text(json.dumps(record))
+    assert read_parent(tmp_path / "1").seen == {"": 70 + 50, "0-4": 60}
+
+
 def test_layers_of_a_stage():
     one = weights_of(run(spec_of("0.01*oja: 100", readout="none")))
     both = run(spec_of("0.01*oja: 100", "bp.layers=3: 80"))
@@ -103,7 +121,7 @@ def test_a_stage_sees_its_classes_alone():
     evaluated = held_out_places(DIGITS, "report", 250)
     labels = DIGITS.held_out_labels[evaluated]
     points = points_of_stages(plan, DIGITS, evaluated)
-    orders = [one.order([0, 3], 0) for one in points]
+    orders = [one.order([0, 3]) for one in points]
     seen = [{*DIGITS.labels[order].ravel().tolist()} for order in orders]
     assert seen == [{0, 1, 2, 3, 4}, {7, 9}, {0, 1, 2, 3, 4}, {*range(10)}]
     assert [order.shape for order in orders] == [(2, 500), (2, 400), (2, 300), (2, 200)]
@@ -243,6 +261,11 @@ def test_sweeps_have_stages(tmp_path):
             "RunSpec: samples = 1: there are 2 stages; give one to each",
         ),
         (
+            {"stages": ("bp: 10", "20 on 0-4")},
+            "stages.1: has no rule, and others have one of their own; write it, or by rule one for "
+            "all stages without",
+        ),
+        (
             {"stages": ("bp: 10",), "rule": "oja"},
             "RunSpec: rule = 'oja': each stage has a rule of its own; leave one out",
         ),
@@ -358,7 +381,7 @@ def test_a_run_learns_on_in_stages(tmp_path, capsys):
 def test_parts_that_are_the_same_go_on():
     spec = spec_of("300 on 0-4", "300 on 4,0, 1-3")
     points = points_of_stages(make_plan(spec, Catalogue()), DIGITS, np.arange(5))
-    first, second = (one.order([0], 0)[0] for one in points)
+    first, second = (one.order([0])[0] for one in points)
     assert not {*first.tolist()} & {*second.tolist()}
     with pytest.raises(PlasticError, match="'4-0' is no range, for 0 comes before 4"):
         run(spec_of("30 on 4-0"))
@@ -366,7 +389,7 @@ def test_parts_that_are_the_same_go_on():
 
 def test_without_stages_parts_are_counted_as_classes_are():
     result = run(RunSpec(rule="bp", samples=20, probes=("part-accuracy",), **SMALL))
-    assert result.curves["part"].values.tolist() == [*range(10)]
+    assert result.curves["part"].values.tolist() == [*map(str, range(10))]
 
 
 def test_rules_of_all_stages_are_chosen(tmp_path, capsys):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import tomli_w
 import torch
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from plastic_core.base.files import drawn
 from plastic_core.experiments.meta.history import History
 from plastic_core.experiments.meta.meta_spec import MetaSpec
+from plastic_core.experiments.meta.thetas import as_settings
 from plastic_core.results.dataset_file import read_dataset
 from plastic_core.results.labelled_arrays import LabelledArrays
 from plastic_core.results.result_folder import ResultFolder, whole_number
@@ -73,11 +76,19 @@ class MetaFolder(ResultFolder[MetaRecord]):
         return read_dataset(self.path / HISTORY_FILE, {"theta": ("seed", "step", "rule")})
 
     def write_result(self, history: LabelledArrays, record: dict[str, Any]) -> list[str]:
-        """Write history.nc, the record, which says that all is there, and the figure.
+        """Write history.nc, learned rules, the record, which says that all is there, and a figure.
 
+        A rule whose thetas no expression says is written as the spec of a run, one for each seed.
         Return what is to be noted where the figure cannot be drawn.
         """
         self.write_arrays(HISTORY_FILE, history)
+        seeds, plugins = history.coordinates["seed"][1], record["spec"]["plugins"]
+        for seed, thetas in zip(seeds, record["result"]["thetas"], strict=True):
+            if any("." in name for name in thetas) and not any("@" in name for name in thetas):
+                settings = as_settings(thetas)
+                spec = {"rule": " + ".join(settings), "plugins": plugins, "settings": settings}
+                content = tomli_w.dumps(spec).encode()
+                self._write(f"rule-{seed}.toml", partial(Path.write_bytes, data=content))
         self.write_record(record)
         self.drop_checkpoint()
 

@@ -184,7 +184,8 @@ def plan_meta(spec: MetaSpec, catalogue: Catalogue | None = None) -> Plan:
     known = optimizers()
     if spec.optimizer not in known:
         raise PlasticError(
-            f"optimizer = {spec.optimizer!r}: expected one of torch.optim: {listing(sorted(known))}"
+            f"optimizer = {spec.optimizer!r}: expected one that steps each theta by itself: "
+            f"{listing(sorted(known))}"
         )
     catalogue = catalogue or Catalogue(spec.plugins)
     plan = make_plan(spec.run_spec(), catalogue)

@@ -58,7 +58,7 @@ class MetaSpec(Spec):
     settings: dict[str, Plain] = Field(
         {},
         description="initial theta, layers and parameters by rule; those of the teacher's rules "
-        "as teacher.RULE",
+        "as teacher.RULE, those of transforms for both",
     )
     transforms: tuple[str, ...] = Field(
         (),
@@ -76,8 +76,8 @@ class MetaSpec(Spec):
     )
     optimizer: str = Field(
         "Adam",
-        description="any optimiser of torch.optim, by its name, or GaussNewton, the default where "
-        "there is a teacher",
+        description="an optimiser of torch.optim that steps each theta by itself, or GaussNewton, "
+        "the default where there is a teacher",
     )
     learning_rate: Annotated[FiniteFloat, Field(gt=0)] = Field(
         1e-3, description="of the optimiser; 1 of GaussNewton unless given"
@@ -111,11 +111,12 @@ class MetaSpec(Spec):
                 f"optimizer = {GAUSS_NEWTON!r}: it minimises squares, the differences from a "
                 "teacher, and there is none; give one, or an optimiser such as Adam"
             )
-        if self.optimizer == GAUSS_NEWTON and self.l1:
-            raise ValueError(
-                f"l1 = {self.l1:g}: {GAUSS_NEWTON} minimises squares alone; leave it out, or give "
-                "an optimiser such as Adam"
-            )
+        for name, plain in (("l1", 0), ("clip", type(self).model_fields["clip"].default)):
+            if self.optimizer == GAUSS_NEWTON and getattr(self, name) != plain:
+                raise ValueError(
+                    f"{name} = {getattr(self, name):g}: {GAUSS_NEWTON} minimises squares alone; "
+                    "leave it out, or give an optimiser such as Adam"
+                )
         return self
 
     def run_spec(self) -> RunSpec:
@@ -127,7 +128,8 @@ class MetaSpec(Spec):
 
     def teacher_spec(self) -> RunSpec:
         """Return the spec of a run with the teacher's rules and the same task."""
-        own = {
+        own = {name: one for name, one in self.settings.items() if name in self.transforms}
+        own |= {
             name.removeprefix(_TEACHER): one
             for name, one in self.settings.items()
             if name.startswith(_TEACHER)

@@ -23,6 +23,12 @@ _BACK: Final = 10
 _SHORTER: Final = 0.5
 
 
+_BY_NUMBER: Final = (
+    *("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD"),
+    *("NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
+)
+
+
 class Outer:
     """The thetas ``[S, P]`` of S independent meta-trainings, and their optimiser.
 
@@ -57,7 +63,8 @@ class Outer:
         gradient = answers.gradient.reshape(*shape, -1)
         norm = np.linalg.norm(gradient, axis=-1)
         diverged = ~(np.isfinite(norm) & np.isfinite(answers.loss.reshape(shape)))
-        clipped = ~diverged & (norm > spec.clip)
+        newton = spec.optimizer == GAUSS_NEWTON  # which follows no gradient
+        clipped = ~diverged & (norm > spec.clip) & (not newton)
         # of a network that diverged no direction is known; it counts in the mean, as 0
         scale = np.where(clipped, spec.clip / np.where(clipped, norm, 1), 1.0)
         gradient = np.where(diverged[..., None], 0, gradient) * scale[..., None]
@@ -66,7 +73,6 @@ class Outer:
         history.loss[:, number] = answers.loss.reshape(shape).mean(1)
         history.diverged[:, number] = diverged.sum(1)
         history.clipped[:, number] = clipped.sum(1)
-        newton = spec.optimizer == GAUSS_NEWTON
         step = self._newton(answers, ~diverged) if newton else gradient.mean(1)
         self._follow(step, history, number)
         history.theta[:, number + 1] = self.thetas
@@ -92,7 +98,11 @@ class Outer:
                 told = size > rounding * size.max()
                 scale = np.divide(1, size, np.zeros_like(size), where=told)
                 differences = answers.differences[networks].ravel()
-                found[seed] = np.linalg.lstsq(slopes * scale, differences, rounding)[0] * scale
+                step = np.linalg.lstsq(slopes * scale, differences, rounding)[0] * scale
+                limits = self.thetas[seed] - np.array(self._bounds, float).T[::-1]
+                if (step < limits[0]).any() or (step > limits[1]).any():
+                    step = _within(slopes * scale, differences, limits, scale)
+                found[seed] = step
         return found
 
     def _follow(self, gradient: NDArray[np.float64], history: History, number: int) -> None:
@@ -115,6 +125,30 @@ class Outer:
                 column.clamp_(*bounds)
 
 
+def _within(
+    slopes: NDArray[np.float64],
+    differences: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the step of least squares that keeps all thetas within their bounds.
+
+    What is only cut off there would leave the others where they would be without bounds.
+
+    Args:
+        slopes: ``[N, P]``, scaled.
+        differences: ``[N]``.
+        limits: ``[2, P]``, of the step.
+        scale: ``[P]``; 0 for thetas that stay where they are.
+    """
+    from scipy.optimize import lsq_linear
+
+    told, step = scale > 0, np.zeros_like(scale)
+    within = limits[:, told] / scale[told]
+    step[told] = lsq_linear(slopes[:, told], differences, within, "bvls").x * scale[told]
+    return step
+
+
 def _place_to_go_back_to(lost: NDArray[np.bool_]) -> int:
     """Return the episode whose thetas are taken again, after one that was lost.
 
@@ -133,12 +167,9 @@ def _place_to_go_back_to(lost: NDArray[np.bool_]) -> int:
 
 
 def optimizers() -> dict[str, Any]:
-    """Return the optimisers of torch.optim by name, and what takes steps of Gauss and Newton."""
-    found = vars(torch.optim).items()
-    return {GAUSS_NEWTON: torch.optim.SGD} | {
-        name: made
-        for name, made in found
-        if isinstance(made, type)
-        and issubclass(made, torch.optim.Optimizer)
-        and made is not torch.optim.Optimizer
-    }
+    """Return the optimisers of torch.optim by name, and what takes steps of Gauss and Newton.
+
+    Those that step each number by itself: seeds stand in one matrix, and others would mix them.
+    """
+    found = {name: getattr(torch.optim, name) for name in _BY_NUMBER if hasattr(torch.optim, name)}
+    return {GAUSS_NEWTON: torch.optim.SGD} | found

@@ -65,6 +65,15 @@ def _parts(planned: PlannedRule, plan: Plan) -> Iterator[PlannedRule]:
         yield replace(planned, entry=entry, rule=rule, layers=(layer,))
 
 
+def as_settings(thetas: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return thetas as the settings of a run, by rule; names are such as bp, bp.conv1 or abcd.a."""
+    found: dict[str, dict[str, float]] = {}
+    for name, theta in thetas.items():
+        owner, _, own = name.partition(".")
+        found.setdefault(owner, {})[f"theta.{own}" if own else "theta"] = theta
+    return found
+
+
 def _start(rule: PlannedRule, name: str, value: float, bounds: tuple[float, float]) -> float:
     given = rule.origin in ("expression", "setting") or any(o.name == name for o in rule.by_layer)
     if rule.rule.spec.propagates or given:

@@ -51,7 +51,9 @@ def check(claim: ClaimSpec, results: Results) -> None:
                 "where base.probes names it"
             ) from None
         beside = {*map(str, values.dims)} - {"seed", "step", "layer"}
-        beside -= set() if claim.part is None else {"part"}
+        if claim.part is not None and "part" in beside:
+            check_part(f"the claim '{claim.text}'", claim.part, values)
+            beside -= {"part"}
         if beside:
             raise PlasticError(
                 f"{where} has the dimension {listing(beside)}; a claim is about one number, or one "
@@ -67,6 +69,17 @@ def check(claim: ClaimSpec, results: Results) -> None:
             f"{where} has {' and '.join(map(str, sizes))} layers in the two networks; name by "
             "layers those that are compared"
         )
+
+
+def check_part(where: str, part: str, values: xr.DataArray) -> None:
+    """Refuse a part of the data that there is not.
+
+    Raises:
+        PlasticError: naming those that there are.
+    """
+    parts = values["part"].to_numpy().tolist()
+    if part not in parts:
+        raise PlasticError(f"{where}: there is no part {part!r}; there are {listing(parts)}")
 
 
 def judge_all(claims: Sequence[ClaimSpec], results: Results) -> list[dict[str, Any]]:
@@ -126,20 +139,10 @@ def judge(claim: ClaimSpec, results: Results) -> list[dict[str, Any]]:
 
 
 def _values(claim: ClaimSpec, curves: xr.Dataset) -> xr.DataArray:
-    """Return what is claimed about, over seed and perhaps layer.
-
-    Raises:
-        PlasticError: there is no such part of the data.
-    """
+    """Return what is claimed about, over seed and perhaps layer."""
     values = measured(claim.measure, curves)
     if claim.part is not None and "part" in values.dims:
-        parts = [*map(str, values["part"].to_numpy().tolist())]
-        if claim.part not in parts:
-            raise PlasticError(
-                f"the claim '{claim.text}': there is no part {claim.part!r}; there are "
-                f"{listing(parts)}"
-            )
-        values = values.isel(part=parts.index(claim.part))
+        values = values.sel(part=claim.part)
     if claim.layers is not None:
         values = values.sel(layer=[*claim.layers])
     if "step" not in values.dims:

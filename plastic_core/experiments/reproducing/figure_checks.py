@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from plastic_core.api.network_spec import NetworkSpec
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
-from plastic_core.experiments.reproducing.claims import Results, check
+from plastic_core.experiments.reproducing.claims import Results, check, check_part
 from plastic_core.experiments.reproducing.figure_spec import ArmSpec, FigureSpec, PanelSpec
 from plastic_core.plan.plan import Plan, make_plan
 from plastic_core.plan.run_spec import RunSpec
@@ -70,8 +71,8 @@ def plans_of(figure: FigureSpec) -> Plans:
         for arm in one.arms:
             try:
                 planned = make_plan(run_spec_of(figure, one.options, arm), catalogue)
-                if arm.batch_norm and planned.probes:
-                    raise PlasticError("batch_norm: autograd trains it, without probes")
+                if arm.batch_norm:
+                    _check_batch_norm(planned)
             except PlasticError as error:
                 raise PlasticError(f"{figure.name}, {network}, {arm.label}: {error}") from None
             plans[network, arm.label] = planned
@@ -91,6 +92,26 @@ def plans_of(figure: FigureSpec) -> Plans:
     except PlasticError as error:
         raise PlasticError(f"{figure.name}: {error}") from None
     return plans
+
+
+def _check_batch_norm(plan: Plan) -> None:
+    """Refuse what autograd does not do beside batch normalisation.
+
+    Raises:
+        PlasticError: the arm asks for more than it does.
+    """
+    net = plan.network
+    plain = isinstance(net, NetworkSpec) and net == NetworkSpec(
+        sizes=net.sizes, activation=net.activation, init=net.init, init_std=net.init_std
+    )
+    more = (plan.transforms, plan.probes, plan.schedules, plan.stages, plan.judged_by_readout)
+    everywhere = plan.rules[0].layers == tuple(range(1, plan.circuit.depth + 1))
+    if not plain or [*plan.thetas] != ["bp"] or not everywhere or any(more) or plan.parent:
+        raise PlasticError(
+            "batch_norm: autograd trains it, by rule bp with one theta, on a dense network without "
+            "biases, residual connections and layer normalisation, with cross-entropy; leave out "
+            "everything else, probes, transforms, schedules, stages and readouts too"
+        )
 
 
 def check_search(figure: FigureSpec) -> None:
@@ -164,9 +185,12 @@ def _check_panel(panel: PanelSpec, results: Results) -> None:
             )
         found = frozenset(map(str, curves[panel.variable].dims))
         found -= {"rule"} if panel.rule is not None else set()
+        if panel.part is not None and "part" in found:
+            check_part(where, panel.part, curves[panel.variable])
+            found -= {"part"}
         profile = panel.kind == "profile" and found > _OVER_STEPS and len(found) == 3
         if not profile and found not in _DIMENSIONS.get(panel.kind, ()):
             raise PlasticError(
                 f"{where}: it has the dimensions {listing(found)}, which are not those of "
-                f"kind '{panel.kind}'"
+                f"kind '{panel.kind}'" + "; name one by part" * ("part" in found)
             )

@@ -100,6 +100,7 @@ class PanelSpec(Spec):
         points: of a scan, the place of each network.
         layers: which are drawn; None for all.
         rule: whose increment is drawn, where the variable has that dimension.
+        part: of the data, likewise, as a stage names it.
     """
 
     kind: Literal[
@@ -113,6 +114,7 @@ class PanelSpec(Spec):
     points: dict[str, FiniteFloat] = Field({})
     layers: tuple[PositiveInt, ...] | None = None
     rule: str | None = None
+    part: str | None = None
 
 
 class ClaimSpec(Spec):

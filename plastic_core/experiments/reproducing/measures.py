@@ -50,6 +50,15 @@ def _error_angle(curves: xr.Dataset) -> xr.DataArray:
     return curves["error_angle"].mean("step")
 
 
+def _forgetting(curves: xr.Dataset) -> xr.DataArray:
+    """Return what is lost of parts of the data but the last, at best less at the end, their mean.
+
+    Chaudhry, Dokania, Ajanthan, Torr 2018, arXiv:1801.10112, section 3.
+    """
+    accuracy = curves["part_accuracy"].isel(part=slice(None, -1))
+    return (accuracy.max("step") - accuracy.isel(step=-1)).mean("part")
+
+
 #: By name: each returns an array over seed, and over step and layer where it has them.
 MEASURES: Final[dict[str, Measured]] = {
     "update-norm": _update_norm,
@@ -59,6 +68,7 @@ MEASURES: Final[dict[str, Measured]] = {
     "norm-drift": _norm_drift,
     "accuracy-deviation": _accuracy_deviation,
     "error-angle": _error_angle,
+    "forgetting": _forgetting,
 }
 
 
