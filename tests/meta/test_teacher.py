@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from scipy.optimize import approx_fprime
 
-from plastic_core import MetaSpec, PlasticError
+from plastic_core import MetaSpec, PlasticError, RunSpec
+from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from plastic_core.experiments.meta.meta_learning import load_episodes, meta_learn, plan_meta
 from plastic_core.networks.initialisation import initial_weights
@@ -229,14 +231,90 @@ def test_by_the_command_line(plugin, tmp_path, capsys):
     (row,) = [line.split() for line in out.splitlines() if "monomials.xy" in line.split()]
     assert row == ["monomials.xy", "0.01", f"{learned['monomials.xy']:.4g}"]
     history = xr.load_dataset(tmp_path / "a" / "history.nc")
-    (row,) = [line.split() for line in out.splitlines() if "squared difference" in line]
-    assert row[-1] == f"{history['loss'].item(-1):.2g}"
+    last, first = history["loss"].item(-1), history["loss"].item(0)
+    assert (
+        f"mean squared difference from the activities of the teacher: {last:.2g} in the last "
+        f"episode, {first:.2g} in the first\n" in out
+    )
+    assert "accuracy" not in out
     assert history["theta"].sel(rule="monomials.w")[0, 0] == -0.001
     assert execute([*command, "--out", str(tmp_path / "a"), "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["thetas"] == [learned]
     another = [*command, "--set", "teacher.monomials.theta.x=0.01", "--out", str(tmp_path / "a")]
     assert execute([*another, "--resume"]) == 2
     assert "holds another meta-learned rule" in capsys.readouterr().err
+
+
+def test_of_many_seeds_their_range_and_what_still_moves(plugin, tmp_path, capsys):
+    command = ["meta", "--plugin", plugin, *FLAGS, "--seeds", "5", "--rule", "monomials"]
+    out = str(tmp_path / "a")
+    assert execute([*command, "--teacher", "0.05*sanger", "--out", out]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "theta teacher median least greatest" in said
+    assert "let them settle" in said
+    # what was learned is the spec of a run
+    result = meta_learn(spec_of(plugin, episodes=2, seeds=2), out=tmp_path / "b")
+    for seed, thetas in enumerate(result.record["result"]["thetas"]):
+        spec = RunSpec.from_file(tmp_path / "b" / f"rule-{seed}.toml", plugins=[plugin])
+        assert spec.rule == "monomials"
+        own = {name.partition(".")[2]: value for name, value in thetas.items()}
+        assert spec.settings == {"monomials": {f"theta.{n}": v for n, v in own.items()}}
+    rule = str(tmp_path / "b" / "rule-1.toml")
+    assert execute(["run", rule, "--samples", "20", "--seeds", "1", "--plugin", plugin]) == 0
+
+
+class Bounded(Rule):
+    """Two terms whose thetas are not below 0."""
+
+    spec = RuleSpec(
+        name="bounded",
+        summary="a y x' + b y",
+        equation="a y x' + b y",
+        reference="this test",
+        modifies="forward",
+        reads={"pre", "post"},
+        theta={"a": Theta(default=0.0), "b": Theta(default=0.0)},
+    )
+
+    @hookimpl
+    def plastic_local_update(self, s):
+        return outer(s.theta.a * s.post, s.pre) + outer(s.theta.b * s.post, torch.ones_like(s.pre))
+
+
+class Free(Bounded):
+    """The same, without bounds."""
+
+    spec = Bounded.spec.model_copy(
+        update={"name": "free", "theta": {n: Theta(default=0.0, min=None) for n in "ab"}}
+    )
+
+
+def test_bounds_are_those_of_the_squares():
+    settings = {"teacher.free": {"theta.a": 0.01, "theta.b": -0.003}}
+    fields = {"rule": "bounded", "teacher": "free", "settings": settings, "dtype": "float64"}
+    spec = MetaSpec(options=OPTIONS, parallel=5, **fields)
+    result = meta_learn(spec, rules=[Bounded, Free])
+    (thetas,) = result.record["result"]["thetas"]
+    assert thetas["bounded.b"] == 0
+    # no other theta within the bounds is nearer, as finite differences have it
+    last = {"settings": settings, "episodes": 1, "learning_rate": 1e-9, "parallel": 50}
+
+    def loss(a, b=0.0):
+        settings = {**last["settings"], "bounded": {"theta.a": a, "theta.b": b}}
+        one = spec.model_copy(update={**last, "settings": settings})
+        return meta_learn(one, rules=[Bounded, Free]).history["loss"].item()
+
+    a = thetas["bounded.a"]
+    assert loss(a) < min(loss(0.7 * a), loss(1.3 * a), loss(a, 1e-3), loss(0.01)) < loss(0) / 5
+
+
+def test_settings_of_transforms_are_of_both(plugin):
+    fields = {"rule": "0.01*bp", "teacher": "0.05*bp", "transforms": ("momentum",)}
+    for settings in ({}, {"momentum": {"beta": 0.3}}):
+        (thetas,) = meta_learn(
+            MetaSpec(options=OPTIONS, settings=settings, episodes=10, **fields)
+        ).record["result"]["thetas"]
+        assert thetas["bp"] == pytest.approx(0.05, rel=1e-4)
 
 
 def test_a_theta_of_one_layer_and_of_each(plugin, tmp_path, capsys):
@@ -327,6 +405,11 @@ def test_a_spec_without_a_teacher_is_written_as_before():
             {"optimizer": "GaussNewton"},
             "MetaSpec: optimizer = 'GaussNewton': it minimises squares, the differences from a "
             "teacher, and there is none; give one, or an optimiser such as Adam",
+        ),
+        (
+            {"teacher": "bp", "clip": 1},
+            "MetaSpec: clip = 1: GaussNewton minimises squares alone; leave it out, or give an "
+            "optimiser such as Adam",
         ),
         (
             {"teacher": "bp", "l1": 0.01},
