@@ -49,7 +49,6 @@ def test_terms(text, terms):
         ("0.1*", 5, "the name of a rule", "the end"),
         ("__import__('os').system('ls')", 1, "a number or the name of a rule", "'_'"),
         ("bp+exec('1')", 8, "'+' or the end", "'('"),
-        ("oja.__class__", 4, "'+' or the end", "'.'"),
         ("1e999*bp", 1, "a finite number", "'1'"),
         ("inf*bp", 4, "'+' or the end", "'*'"),
         ("2**bp", 3, "the name of a rule", "'*'"),
@@ -61,6 +60,15 @@ def test_malformed(text, position, expected, found):
     assert str(caught.value) == (
         f"rule expression, position {position}: expected {expected}, found {found}\n"
         f"  {text}\n  {' ' * (position - 1)}^\n{HELP}"
+    )
+
+
+def test_a_setting_is_none_of_an_expression():
+    with pytest.raises(ExpressionError) as caught:
+        parse("oja.__class__")
+    assert str(caught.value) == (
+        "rule expression, position 4: expected '+' or the end, found '.'\n  oja.__class__\n     ^\n"
+        f"{HELP}; a setting is given by --set oja.NAME=VALUE, in a stage also oja.layers=5"
     )
 
 

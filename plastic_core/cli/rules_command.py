@@ -49,8 +49,10 @@ def show(name: str, *, json: bool = False) -> None:
     print(f"{entry.name}: {spec.summary}\n")
     print(f"  {spec.equation}   (times theta)\n")
     origin = f"{entry.distribution} {entry.version} ({entry.target})"
-    for label, value in [*facts_of(spec), ("from", origin)]:
-        print(f"  {label:<12}{value}")
+    facts = [*facts_of(spec), ("from", origin)]
+    wide = max(12, *(len(label) + 2 for label, _ in facts))
+    for label, value in facts:
+        print(f"  {label:<{wide}}{value}")
     if spec.params is not None:
         print("\n  parameters, by --set:")
         for field, info in spec.params.model_fields.items():

@@ -109,6 +109,12 @@ def parse(text: str) -> tuple[Term, ...]:
             schedule, rule = over_time.group(1, 2)
             setting = f"write {rule}, and --set {rule}.theta={schedule}"
             raise expected("'+' or the end", f"; a theta over time is a setting: {setting}")
+        if text[position] == ".":
+            setting = f"--set {name.group()}.NAME=VALUE"
+            layers = f"{name.group()}.layers=5"
+            raise expected(
+                "'+' or the end", f"; a setting is given by {setting}, in a stage also {layers}"
+            )
         if text[position] != "+":
             raise expected("'+' or the end")
         position += 1

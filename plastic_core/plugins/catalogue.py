@@ -34,6 +34,9 @@ from plastic_core.plugins.requirements import GROUPS, Kind, any_of, no_plugin, p
 # Its own plugins need not be tried.
 _OURS: Final = "plastic-learning"
 
+# Kinds that a command takes by a flag of their name.
+_FLAGS: Final = ("transform", "probe", "task")
+
 #: What a network is made of.
 Part = Layer | Activation | Loss | Initialisation
 
@@ -201,7 +204,7 @@ class Catalogue:
         if not found:
             known = {entry.name for entry in entries}
             raise PlasticError(
-                f"there is no {kind} '{name}'{did_you_mean(name, known)}\n"
+                f"there is no {kind} '{name}'{self._elsewhere(name) or did_you_mean(name, known)}\n"
                 f"{self._of_files()}"
                 f"  installed {plural(kind)}: {listing(known)}\n"
                 f"  'plastic plugins' shows where each comes from"
@@ -218,6 +221,14 @@ class Catalogue:
                 f"  {entry.remedy}"
             )
         return entry
+
+    def _elsewhere(self, name: str) -> str:
+        """Return which kind has this name, and how it is asked for, or nothing."""
+        for entry in self._entries:
+            if name in (entry.name, entry.qualified):
+                flag = f"; write --{entry.kind} {name}"
+                return f", but a {entry.kind}" + flag * (entry.kind in _FLAGS)
+        return ""
 
     def class_of(self, kind: Kind, name: str) -> Any:
         """Return the class of that name; see `find`."""

@@ -39,6 +39,18 @@ CASES = {
         ["rules", "show", "hebian"],
         f"there is no rule 'hebian'; did you mean 'hebbian'?\n  installed rules: {RULES}\n{WHERE}",
     ),
+    "a transform as a rule": (
+        ["run", "--rule", "bp+momentum"],
+        "there is no rule 'momentum', but a transform; write --transform momentum\n"
+        f"  installed rules: {RULES}\n{WHERE}",
+    ),
+    "a setting in an expression": (
+        ["run", "--rule", "0.01*bp.layer=2"],
+        "rule expression, position 8: expected '+' or the end, found '.'\n"
+        "  0.01*bp.layer=2\n         ^\n"
+        "  an expression is a sum of rules with optional numbers: 0.01*bp + oja; a setting is given by "
+        "--set bp.NAME=VALUE, in a stage also bp.layers=5",
+    ),
     "unknown task": (
         ["run", "--task", "mnst-mlp"],
         "there is no task 'mnst-mlp'; did you mean 'mnist-mlp'?\n"

@@ -71,7 +71,10 @@ BAD_SWEEPS = {
         "'layers'?\n  axes can be ",
     ),
     "value out of bounds": ({"grid": {"bp": (-1.0,)}}, "theta of 'bp' = -1.0: expected a finite"),
-    "given twice": ({"rules": ("0.1*bp",), "grid": {"bp": (0.1,)}}, "theta of 'bp' is given twice"),
+    "given twice": (
+        {"rules": ("0.1*bp",), "grid": {"bp": (0.1,)}},
+        "axis 'bp': the expressions give bp",
+    ),
     "rule twice": ({"rules": ("bp", "bp")}, "rules bp, bp: one of them stands twice"),
     "unknown rule": (
         {"rules": ("bq",)},
@@ -271,6 +274,22 @@ def test_the_command_says_what_is_best_and_what_came_from_the_store(tmp_path, ca
 def test_bad_flags_are_explained(capsys, arguments, message):
     assert execute(["sweep", *arguments]) == 2
     assert capsys.readouterr().err == f"plastic: {message}\n"
+
+
+def test_a_theta_in_an_expression_is_no_other_on_an_axis():
+    spec = SweepSpec(rules=("0*oja", "bp+oja", "0.1*bp"), grid={"oja": [1e-5, 1e-4], "bp": [0.1]})
+    found = [(arm.rule, arm.point) for arm in expand(spec, Catalogue())]
+    assert found == [
+        ("0*oja", {}),
+        ("bp+oja", {"oja": 1e-5, "bp": 0.1}),
+        ("bp+oja", {"oja": 1e-4, "bp": 0.1}),
+        ("0.1*bp", {}),
+    ]
+    with pytest.raises(PlasticError) as refused:
+        expand(SweepSpec(rules=("0*oja", "bp+0.1*oja"), grid={"oja": [1e-5]}), Catalogue())
+    assert str(refused.value) == (
+        "axis 'oja': the expressions give oja a theta; leave it out there, or the axis"
+    )
 
 
 @pytest.mark.parametrize(

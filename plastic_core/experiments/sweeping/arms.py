@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 
 from plastic_core.base.errors import PlasticError, did_you_mean, listing
 from plastic_core.base.spec import Spec
+from plastic_core.plan.expression import parse
 from plastic_core.plan.plan import Plan, make_plan
 from plastic_core.plan.run_spec import RunSpec
 from plastic_core.plan.schedule import with_theta
@@ -78,6 +79,12 @@ def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:
     if len(set(sweep.rules)) < len(sweep.rules):
         raise PlasticError(f"rules {listing(sweep.rules)}: one of them stands twice")
     owners = {name for rule in sweep.rules for name in _names(sweep, rule)}
+    for axis in sweep.grid:
+        if axis in owners and not any(axis in _free(sweep, rule) for rule in sweep.rules):
+            raise PlasticError(
+                f"axis '{axis}': the expressions give {axis} a theta; leave it out there, or the "
+                "axis"
+            )
     arms = [arm for rule in sweep.rules for arm in _arms_of(sweep, rule, owners, catalogue)]
     scores = {arm.plan.score.name for arm in arms}
     if len(scores) > 1:
@@ -90,10 +97,11 @@ def expand(sweep: SweepSpec, catalogue: Catalogue) -> list[Arm]:
 
 def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue) -> Iterator[Arm]:
     names = _names(sweep, rule)
+    free = _free(sweep, rule)
     axes = {
         axis: values
         for axis, values in sweep.grid.items()
-        if axis.split(".")[0] not in owners or axis.split(".")[0] in names
+        if axis not in owners - free and axis.split(".")[0] not in owners - names
     }
     for values in itertools.product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
@@ -112,6 +120,13 @@ def _arms_of(sweep: SweepSpec, rule: str, owners: set[str], catalogue: Catalogue
 def _names(sweep: SweepSpec, rule: str) -> set[str]:
     """Return the names of the rules of all stages, of which some may have the rule of the sweep."""
     return rule_names(sweep.base.model_copy(update={"rule": rule}))
+
+
+def _free(sweep: SweepSpec, rule: str) -> set[str]:
+    """Return the rules of all stages whose thetas the expressions do not give, as 0*oja does."""
+    spec = sweep.base.model_copy(update={"rule": rule})
+    terms = [term for expression in spec.expressions for term in parse(expression)]
+    return {term.name for term in terms if term.coefficient is None}
 
 
 def _set(
