@@ -179,7 +179,7 @@ def _report(result: RunResult, as_json: bool) -> None:
     summary = result.summary
     headers, row = run_table(summary)
     print_table(headers, [row], Console(stderr=as_json))
-    for line in (*forgetting_lines(result.curves), *run_lines(summary)):
+    for line in (*forgetting_lines(result), *run_lines(summary)):
         print(line, file=sys.stderr if as_json else sys.stdout)
     if not as_json and result.run_dir and (result.run_dir / WEIGHTS_FILE).exists():
         folder = shlex.quote(str(result.run_dir))

@@ -23,8 +23,7 @@ def run_page(result: RunResult) -> str:
     notes = drawn("the learning curve", lambda: _draw(result, image))
     shown = "" if notes else picture(image.getvalue())
     lines = [
-        element("p", line)
-        for line in (*notes, *forgetting_lines(result.curves), *run_lines(summary))
+        element("p", line) for line in (*notes, *forgetting_lines(result), *run_lines(summary))
     ]
     return table(headers, [row]) + shown + "".join(lines)
 

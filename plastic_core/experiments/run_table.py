@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from plastic_core.base.scores import heading, number
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from plastic_core.experiments.run_result import RunResult
 
 
 def run_table(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -29,12 +29,15 @@ def run_table(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, .
     return headers, row
 
 
-def forgetting_lines(curves: xr.Dataset) -> list[str]:
+def forgetting_lines(result: RunResult) -> list[str]:
     """Return what is known of each part of the data at the end, and what was at best.
 
     Nothing where no probe has measured it, or the parts are single classes.
     """
-    if "part_accuracy" not in curves or "stage" not in curves.coords:
+    if not (result.spec.stages and result.spec.probes):  # curves take a while to load
+        return []
+    curves = result.curves
+    if "part_accuracy" not in curves:
         return []
     accuracy = 100 * curves["part_accuracy"].mean("seed")
     best, last = accuracy.max("step"), accuracy.isel(step=-1)

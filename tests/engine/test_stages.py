@@ -336,6 +336,17 @@ def test_the_command_says_how_a_stage_is_written(command, text, capsys):
     )
 
 
+def test_what_is_forgotten_is_said(tmp_path, capsys):
+    flags = ["--rule", "0.02*bp", "--sizes", "64,20,10", "--seeds", "2", "--evaluations", "4"]
+    stages = ["--stage", "600 on 0-4", "--stage", "600 on 5-9", "--probe", "part-accuracy"]
+    assert execute(["run", *flags, *stages, "--out", str(tmp_path / "run")]) == 0
+    accuracy = 100 * load(tmp_path / "run").curves["part_accuracy"].values.mean(0)
+    said = capsys.readouterr().out
+    for place, part in enumerate(("0-4", "5-9")):
+        last, best = accuracy[-1, place], accuracy[:, place].max()
+        assert f"accuracy on {part}: {last:.2f}% at the end, {best:.2f}% at best\n" in said
+
+
 def test_settings_of_a_stage_are_of_its_rules():
     stages = [{"rule": "bp", "samples": 10, "settings": {"momentum": {"beta": 0.1}}}]
     with pytest.raises(PlasticError) as caught:
