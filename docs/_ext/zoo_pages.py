@@ -46,15 +46,17 @@ CLAIMS = """Claims of the zoo
 What was published about rules of the zoo, judged by networks of a size that takes seconds: the first arm less
 the second (or less a number), paired by seed, with 98% bootstrap intervals; Holm's correction where a claim is
 judged several times. Thetas come from a search on the half of the held-out points that is not shown, but in
-*Weights that are held* and *What Oja's rule alone makes*. The published figures are of larger networks and more
-training, so that they stand beside ours as statements. Seconds are those of the whole figure, from an empty store,
-on {processor} with 2 cores that others used too. A claim that does not hold here says so.
+the two figures of *Weights that are held*, of which one has the best of three strengths there, and in *What Oja's
+rule alone makes*. The published figures are of larger networks and more training, so that they stand beside ours as
+statements. Seconds are those of the whole figure, from an empty store, on {processor} with 2 cores. A claim that
+does not hold here says so.
 
 Four figures are not as they were tried first. With weights drawn as usual one unit of ``krotov-hopfield`` wins
 every input (18%), so that they are drawn large, as in its source. The theta of ``softhebb`` is the greatest of its
-grid at which none of ten networks loses all activity. Of four hidden layers under Dale's law none learned
-(10%), which is no close question, so that there are two. Ranking the connections of MNIST takes minutes, so that
-``rewiring`` has the digits.
+grid at which none of ten networks loses all activity, and its readout is fitted to as many points as it learned
+from; fitted to 500 the networks have 76.0%, those with random weights 74.1%. Of four hidden layers under Dale's law
+none learned (10%), which is no close question, so that there are two. Ranking the connections of MNIST takes minutes,
+so that ``rewiring`` has the digits.
 """
 
 
