@@ -199,10 +199,13 @@ class Trial:
             result = function(recorder)
             again = function(recorder)
         except Exception as error:
+            found = describe_exception(error)
+            shapes = ": activities [R, K, n], matrices [R, n_post, n_pre]"
             self._fault(
                 hook,
-                f"raised {describe_exception(error)}{line_of(error)}",
-                "a result for signals of every size",
+                f"raised {found}{line_of(error)}",
+                "a result for signals of every size"
+                + shapes * bool({"size", "shape"} & {*found.split()}),
                 _EXAMPLES[hook],
             )
             return None

@@ -74,6 +74,13 @@ BAD_RULES = {
         "the rule 'bad': plastic_local_update raised ZeroDivisionError: division by zero in line 73; "
         "expected a result for signals of every size",
     ),
+    "shapes that do not fit": (
+        {},
+        lambda s: s.post.mean(1) * s.pre[..., :2],
+        "the rule 'bad': plastic_local_update raised RuntimeError: The size of tensor a (4) must match "
+        "the size of tensor b (2) at non-singleton dimension 2 in line 79; expected a result for signals "
+        "of every size: activities [R, K, n], matrices [R, n_post, n_pre]",
+    ),
 }
 
 
@@ -110,7 +117,7 @@ def test_what_the_error_hook_is_to_give_cannot_be_read_in_it():
     assert str(caught.value) == (
         "the rule 'bad': plastic_propagate_error raised AttributeError: there is no signal "
         "'pre_error' here; there are batch, error, feedback, feedback_error, loss, output, "
-        "output_error, post, pre, recon, source, target, weight, weight_error, z in line 102; "
+        "output_error, post, pre, recon, source, target, weight, weight_error, z in line 109; "
         "expected a result for signals of every size"
     )
 

@@ -75,7 +75,7 @@ BAD_FLAGS = {
     ),
     "twice theta": (
         ["--rule", "0.1*bp", "--range", "bp=0:1"],
-        "theta of 'bp' is given twice: 0.1 in the expression and 0.0 as a setting; keep one",
+        "axis 'bp': the expressions give bp a theta; leave it out there, or the axis",
     ),
 }
 
