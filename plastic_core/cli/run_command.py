@@ -184,8 +184,11 @@ def _report(result: RunResult, as_json: bool) -> None:
     if not as_json and result.run_dir and (result.run_dir / WEIGHTS_FILE).exists():
         folder = shlex.quote(str(result.run_dir))
         files = "".join(f" --plugin {shlex.quote(file)}" for file in result.spec.plugins)
+        # what a readout says is not what the networks answer
+        read = result.record["spec"].get("readout") in ("linear", "knn")
+        predict = "" if read else f"plastic predict {folder} FILE{files}, "
         print(
-            f"next: plastic predict {folder} FILE{files}, plastic export {folder} --seed N --to "
+            f"next: {predict}plastic export {folder} --seed N --to "
             f"FILE{files}, plastic run --from {folder}{files}, plastic report {folder}"
         )
     if as_json:

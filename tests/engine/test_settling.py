@@ -111,6 +111,7 @@ def test_equilibrium_propagation_tends_to_the_gradient():
     print("angles to the gradient at nudges 1, 0.1, 0.01:", angles)
 
 
+@pytest.mark.slow
 def test_predictive_coding_tends_to_backpropagation_at_small_errors():
     angles = []
     plan, hooks, parameters = resolve("1*bp", SIZES, activation="tanh", loss="squared-error")
@@ -145,7 +146,11 @@ def trained(rule, backend="auto", **more):
 
 
 @pytest.mark.parametrize(
-    "rule", [equilibrium(0.5, 10), predictive(0.5, 10)], ids=lambda r: r.spec.name
+    "rule",
+    [
+        pytest.param(equilibrium(0.5, 10), id="equilibrium"),
+        pytest.param(predictive(0.5, 10), id="predictive", marks=pytest.mark.slow),
+    ],
 )
 def test_they_learn_and_a_network_is_the_same_alone_and_among_others(rule):
     result = trained(rule)

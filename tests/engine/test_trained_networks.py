@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from plastic_core import PlasticError, RunSpec, load, run
 from plastic_core.cli import execute
+from tests.daily import some
 
 SMALL = {"seeds": 3, "samples": 256, "evaluations": 2, "eval_samples": 50}
 TASKS = ["digits-mlp", "digits-cnn", "digits-attention", "delayed-digits-rnn", "delayed-xor"]
@@ -320,7 +321,7 @@ def test_networks_that_are_not_there(tmp_path, finished):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", some(TASKS, every=3))
 def test_exported_they_need_pytorch_alone(tmp_path, monkeypatch, task):
     spec = RunSpec(rule="bp", task=task, **{**SMALL, "seeds": 2})
     networks = run(spec, out=tmp_path / "run").networks

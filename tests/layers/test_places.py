@@ -295,6 +295,7 @@ def test_feedback_from_the_outputs_that_is_modified_needs_weights_that_are_not_s
     run(spec.model_copy(update={"settings": settings}), rules=[ModifiedFeedback])
 
 
+@pytest.mark.slow
 def test_it_learns_to_tell_the_digits():
     spec = RunSpec(rule="0.02*bp + 1e-4*oja", task="digits-cnn", samples=3000, seeds=2)
     assert min(run(spec).record["result"]["score"]["per_seed"]) > 0.7

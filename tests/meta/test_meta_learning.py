@@ -154,6 +154,7 @@ def test_gradients_are_clipped_and_counted():
     assert np.allclose(norm, 1e-3)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_numbers(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
 
