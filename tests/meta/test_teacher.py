@@ -1,61 +1,24 @@
 """Thetas that are learned from the activities of a network that learns by a known rule."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
-from scipy.optimize import approx_fprime
 
 from plastic_core import MetaSpec, PlasticError, RunSpec
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
 from plastic_core.cli import execute
 from plastic_core.experiments.meta.meta_learning import load_episodes, meta_learn, plan_meta
 from plastic_core.networks.initialisation import initial_weights
 from tests.daily import combined
 from tests.meta.monomials import TERMS
-
-OPTIONS = {"ways": 3, "shots": 1, "queries": 8, "sizes": "64,12,10", "activation": "tanh"}
-
-
-@pytest.fixture
-def plugin():
-    return str(Path(__file__).with_name("monomials.py"))
+from tests.meta.taught import OPTIONS, PLUGIN, activities, learning, spec_of
 
 
-def spec_of(plugin, **fields):
-    fields = {
-        "rule": "monomials",
-        "teacher": "0.01*oja-single",
-        "task": "digits-fewshot",
-        "options": OPTIONS,
-        "plugins": (plugin,),
-        **fields,
-    }
-    return MetaSpec(**fields)
-
-
-def learning(w, points, increment):
-    """Return weights of a dense network of tanh and softmax that learned points by a slow loop."""
-    w = [one.copy() for one in w]
-    for x in points:
-        ys = activities(w, x)
-        w = [one + increment(y, pre, one) for one, pre, y in zip(w, [x, *ys[:-1]], ys, strict=True)]
-    return w
-
-
-def activities(w, x):
-    hidden = np.tanh(w[0] @ x)
-    z = w[1] @ hidden
-    return [hidden, np.exp(z - z.max()) / np.exp(z - z.max()).sum()]
-
-
-def test_the_loss_is_the_mean_squared_difference_of_all_activities(plugin):
+def test_the_loss_is_the_mean_squared_difference_of_all_activities():
     given = {"x": 2e-4, "y": -1e-3, "xy": 0.004, "yy": 2e-3, "w": -3e-3, "yyw": -0.006}
     settings = {"monomials": {f"theta.{name}": value for name, value in given.items()}}
-    spec = spec_of(plugin, episodes=1, dtype="float64", settings=settings)
+    spec = spec_of(episodes=1, dtype="float64", settings=settings)
     plan = plan_meta(spec)
     episodes, inputs = load_episodes(plan, None, held_out=False)
     episode = episodes.draw(0, 0)
@@ -90,19 +53,17 @@ CASES = [
 
 
 @pytest.mark.parametrize(("case", "backend"), combined(range(len(CASES)), ["native", "eager"]))
-def test_the_gradient_is_that_of_finite_differences(plugin, case, backend):
+def test_the_gradient_is_that_of_finite_differences(case, backend):
     fields = {"teacher": "", **CASES[case], "episodes": 1, "dtype": "float64", "backend": backend}
     rates = {"optimizer": "SGD", "learning_rate": 1e-12}
-    result = meta_learn(spec_of(plugin, **fields, **rates))
+    result = meta_learn(spec_of(**fields, **rates))
     assert result.record["backend"] == backend
     gradient, start = (result.history[name].to_numpy()[0, 0] for name in ("gradient", "theta"))
     names = result.history["rule"].to_numpy().tolist()
     assert len(names) == len(set(names)) == len(start)
     for p, name in enumerate(names):
         losses = [
-            loss_at(
-                spec_of(plugin, **fields), {**dict(zip(names, start, strict=True)), name: value}
-            )
+            loss_at(spec_of(**fields), {**dict(zip(names, start, strict=True)), name: value})
             for value in (start[p] + 1e-6, start[p] - 1e-6)
         ]
         slope = (losses[0] - losses[1]) / 2e-6
@@ -138,87 +99,14 @@ def test_activities_of_convolutions_and_attention(net):
     assert (other["gradient"] != 0).all()
 
 
-def test_it_becomes_the_teacher_layer_by_layer():
-    settings = {"teacher.bp": {"theta.dense1": 0.03, "theta.readout": 0.01}}
-    fields = {"rule": "0.02*bp", "teacher": "bp", "by_layer": True}
-    result = meta_learn(
-        MetaSpec(task="digits-fewshot", options=OPTIONS, settings=settings, **fields)
-    )
-    assert result.record["teacher"] == {"bp.dense1": 0.03, "bp.readout": 0.01}
-    (thetas,) = result.record["result"]["thetas"]
-    assert thetas == pytest.approx({"bp.dense1": 0.03, "bp.readout": 0.01}, rel=1e-5)
-
-
-@pytest.mark.parametrize("parallel", [1, 3])
-def test_a_rule_is_recovered_among_other_terms(plugin, parallel):
-    result = meta_learn(spec_of(plugin, seeds=3, parallel=parallel))
-    for thetas in result.record["result"]["thetas"]:
-        for term in TERMS:
-            value = {"xy": 0.01, "yyw": -0.01}.get(term, 0.0)
-            assert thetas[f"monomials.{term}"] == pytest.approx(value, abs=1e-6), term
-
-
-def test_a_step_solves_the_linearised_squares(plugin):
-    start = {"x": 2e-4, "y": -1e-3, "xy": 0.004, "yy": 2e-3, "w": -3e-3, "yyw": -0.006}
-    settings = {"monomials": {f"theta.{name}": value for name, value in start.items()}}
-    spec = spec_of(
-        plugin, episodes=1, dtype="float64", settings=settings, parallel=2, learning_rate=0.5
-    )
-    plan = plan_meta(spec)
-    episodes, inputs = load_episodes(plan, None, held_out=False)
-
-    def differences(thetas):
-        def ours(y, x, w):
-            x_, y_, xy, yy, w_, yyw = thetas
-            sums = x_ * x + y_ * y[:, None] + yy * y[:, None] ** 2
-            return xy * np.outer(y, x) + sums + (w_ + yyw * y[:, None] ** 2) * w
-
-        def theirs(y, x, w):
-            return 0.01 * (np.outer(y, x) - y[:, None] ** 2 * w)
-
-        found = []
-        for episode in (episodes.draw(0, 0), episodes.draw(0, 1)):
-            weights = [w.numpy() for w in initial_weights(plan.network, episode.network)]
-            points, queries = (inputs[i].astype(float) for i in (episode.points, episode.queries))
-            seen = [
-                np.concatenate(
-                    [y for x in queries for y in activities(learning(weights, points, rule), x)]
-                )
-                for rule in (ours, theirs)
-            ]
-            found.append(seen[0] - seen[1])
-        return np.concatenate(found)
-
-    begun = np.array([start[term] for term in TERMS])
-    slopes = approx_fprime(begun, differences)
-    step = np.linalg.lstsq(slopes, differences(begun), None)[0]
-    history = meta_learn(spec).history
-    np.testing.assert_allclose(history["theta"][0, 1], begun - 0.5 * step, rtol=1e-4)
-
-
-def test_what_changes_nothing_stays_where_it_is(plugin):
-    # what x alone adds to all units of a softmax alike is taken out again
-    result = meta_learn(spec_of(plugin, by_layer=True, episodes=1))
-    (thetas,) = result.record["result"]["thetas"]
-    still = [name for name, theta in thetas.items() if theta == 0]
-    assert still == ["monomials@readout.x"]
-
-
-def test_other_optimisers_come_closer(plugin):
-    spec = spec_of(plugin, episodes=80, optimizer="Adam")
-    assert spec.learning_rate == 1e-3
-    loss = meta_learn(spec).history["loss"].to_numpy()[0]
-    assert loss[-10:].mean() < loss[:10].mean() / 4
-
-
 FLAGS = [
     *("--ways", "3", "--shots", "1", "--queries", "8", "--sizes", "64,12,10"),
     *("--activation", "tanh", "--episodes", "4"),
 ]
 
 
-def test_by_the_command_line(plugin, tmp_path, capsys):
-    command = ["meta", "--plugin", plugin, "--rule", "monomials", "--teacher", "monomials", *FLAGS]
+def test_by_the_command_line(tmp_path, capsys):
+    command = ["meta", "--plugin", PLUGIN, "--rule", "monomials", "--teacher", "monomials", *FLAGS]
     command += ["--set", "teacher.monomials.theta.xy=0.01", "--set", "monomials.theta.w=-0.001"]
     assert execute([*command, "--out", str(tmp_path / "a")]) == 0
     out, err = capsys.readouterr()
@@ -245,80 +133,26 @@ def test_by_the_command_line(plugin, tmp_path, capsys):
     assert "holds another meta-learned rule" in capsys.readouterr().err
 
 
-def test_of_many_seeds_their_range_and_what_still_moves(plugin, tmp_path, capsys):
-    command = ["meta", "--plugin", plugin, *FLAGS, "--seeds", "5", "--rule", "monomials"]
+def test_of_many_seeds_their_range_and_what_still_moves(tmp_path, capsys):
+    command = ["meta", "--plugin", PLUGIN, *FLAGS, "--seeds", "5", "--rule", "monomials"]
     out = str(tmp_path / "a")
     assert execute([*command, "--teacher", "0.05*sanger", "--out", out]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "theta teacher median least greatest" in said
     assert "let them settle" in said
     # what was learned is the spec of a run
-    result = meta_learn(spec_of(plugin, episodes=2, seeds=2), out=tmp_path / "b")
+    result = meta_learn(spec_of(episodes=2, seeds=2), out=tmp_path / "b")
     for seed, thetas in enumerate(result.record["result"]["thetas"]):
-        spec = RunSpec.from_file(tmp_path / "b" / f"rule-{seed}.toml", plugins=[plugin])
+        spec = RunSpec.from_file(tmp_path / "b" / f"rule-{seed}.toml", plugins=[PLUGIN])
         assert spec.rule == "monomials"
         own = {name.partition(".")[2]: value for name, value in thetas.items()}
         assert spec.settings == {"monomials": {f"theta.{n}": v for n, v in own.items()}}
     rule = str(tmp_path / "b" / "rule-1.toml")
-    assert execute(["run", rule, "--samples", "20", "--seeds", "1", "--plugin", plugin]) == 0
+    assert execute(["run", rule, "--samples", "20", "--seeds", "1", "--plugin", PLUGIN]) == 0
 
 
-class Bounded(Rule):
-    """Two terms whose thetas are not below 0."""
-
-    spec = RuleSpec(
-        name="bounded",
-        summary="a y x' + b y",
-        equation="a y x' + b y",
-        reference="this test",
-        modifies="forward",
-        reads={"pre", "post"},
-        theta={"a": Theta(default=0.0), "b": Theta(default=0.0)},
-    )
-
-    @hookimpl
-    def plastic_local_update(self, s):
-        return outer(s.theta.a * s.post, s.pre) + outer(s.theta.b * s.post, torch.ones_like(s.pre))
-
-
-class Free(Bounded):
-    """The same, without bounds."""
-
-    spec = Bounded.spec.model_copy(
-        update={"name": "free", "theta": {n: Theta(default=0.0, min=None) for n in "ab"}}
-    )
-
-
-def test_bounds_are_those_of_the_squares():
-    settings = {"teacher.free": {"theta.a": 0.01, "theta.b": -0.003}}
-    fields = {"rule": "bounded", "teacher": "free", "settings": settings, "dtype": "float64"}
-    spec = MetaSpec(options=OPTIONS, parallel=5, **fields)
-    result = meta_learn(spec, rules=[Bounded, Free])
-    (thetas,) = result.record["result"]["thetas"]
-    assert thetas["bounded.b"] == 0
-    # no other theta within the bounds is nearer, as finite differences have it
-    last = {"settings": settings, "episodes": 1, "learning_rate": 1e-9, "parallel": 50}
-
-    def loss(a, b=0.0):
-        settings = {**last["settings"], "bounded": {"theta.a": a, "theta.b": b}}
-        one = spec.model_copy(update={**last, "settings": settings})
-        return meta_learn(one, rules=[Bounded, Free]).history["loss"].item()
-
-    a = thetas["bounded.a"]
-    assert loss(a) < min(loss(0.7 * a), loss(1.3 * a), loss(a, 1e-3), loss(0.01)) < loss(0) / 5
-
-
-def test_settings_of_transforms_are_of_both(plugin):
-    fields = {"rule": "0.01*bp", "teacher": "0.05*bp", "transforms": ("momentum",)}
-    for settings in ({}, {"momentum": {"beta": 0.3}}):
-        (thetas,) = meta_learn(
-            MetaSpec(options=OPTIONS, settings=settings, episodes=10, **fields)
-        ).record["result"]["thetas"]
-        assert thetas["bp"] == pytest.approx(0.05, rel=1e-4)
-
-
-def test_a_theta_of_one_layer_and_of_each(plugin, tmp_path, capsys):
-    command = ["meta", "--plugin", plugin, *FLAGS, "--json"]
+def test_a_theta_of_one_layer_and_of_each(tmp_path, capsys):
+    command = ["meta", "--plugin", PLUGIN, *FLAGS, "--json"]
     one = ["--rule", "bp+oja", "--set", "bp.theta.dense1=0.01", "--out", str(tmp_path / "one")]
     assert execute([*command, *one]) == 0
     (learned,) = json.loads(capsys.readouterr().out)["thetas"]
@@ -334,25 +168,25 @@ def test_a_theta_of_one_layer_and_of_each(plugin, tmp_path, capsys):
     assert record["backend"] == "native"
 
 
-def test_native_and_eager_learn_the_same(plugin):
+def test_native_and_eager_learn_the_same():
     both = [
-        meta_learn(spec_of(plugin, episodes=5, by_layer=True, dtype="float64", backend=backend))
+        meta_learn(spec_of(episodes=5, by_layer=True, dtype="float64", backend=backend))
         for backend in ("native", "eager")
     ]
     assert [one.record["backend"] for one in both] == ["native", "eager"]
     assert abs(both[0].history["theta"] - both[1].history["theta"]).max() < 1e-9
 
 
-def test_mistakes(plugin):
+def test_mistakes():
     options = {**OPTIONS, "activation": "linear", "shots": 20}
     with pytest.raises(PlasticError) as caught:
-        meta_learn(spec_of(plugin, teacher="50*oja", options=options, episodes=1))
+        meta_learn(spec_of(teacher="50*oja", options=options, episodes=1))
     assert str(caught.value).startswith(
         "teacher '50*oja': a network that learns by it leaves the finite range after "
     )
     assert str(caught.value).endswith(" points; give it smaller thetas")
     with pytest.raises(PlasticError) as caught:
-        meta_learn(spec_of(plugin, teacher="", settings={"teacher.oja": {"theta": 0.1}}))
+        meta_learn(spec_of(teacher="", settings={"teacher.oja": {"theta": 0.1}}))
     assert "teacher.oja" in str(caught.value)
 
 

@@ -23,6 +23,7 @@ _BACK: Final = 10
 _SHORTER: Final = 0.5
 
 
+# Of torch.optim; others need more than a gradient, or mix the rows of a matrix, here the seeds.
 _BY_NUMBER: Final = (
     *("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD"),
     *("NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
