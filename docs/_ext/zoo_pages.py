@@ -1,7 +1,7 @@
 """Pages of the zoo: each plugin by its specification, and what networks learned by it.
 
 Curves and backends come from docs/zoo/record.json, which is made by
-``python -m tests.benchmarks.zoo --no-compiled --write docs/zoo/record.json``, and verdicts from
+``python -m tests.benchmarks.zoo --write docs/zoo/record.json``, and verdicts from
 docs/zoo/claims.json, made by ``python -m tests.benchmarks.zoo_claims docs/zoo``.
 """
 
@@ -28,9 +28,9 @@ Published rules and transforms in a package of their own, to be used and to be c
 equation written out as loops. Accuracy is that of two networks with one hidden layer of 40 units after
 {samples:,} of the digits that come with scikit-learn, at the thetas of the package's tests, chosen roughly
 and not searched; where the text of a rule has ``+ 0.02*bp``, backpropagation learns beside it, and the transforms act
-on ``0.1*bp``. Of the backends ``compiled`` was not tried. *Lines* are those of code, *loops* the greatest
+on ``0.1*bp``. The backend ``compiled`` was not tried for rules that settle, which take it minutes. *Lines* are those of code, *loops* the greatest
 difference from the equation as loops; all 28 pass the conformance kit. Seconds are those of {processor} with 2
-cores that others used too. Twelve of the plugins have
+cores. Twelve of the plugins have
 :doc:`claims <claims>` that ``plastic reproduce zoo/NAME`` judges.
 
 .. list-table::

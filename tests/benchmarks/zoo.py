@@ -4,8 +4,8 @@ Run by hand: ``python -m tests.benchmarks.zoo``. The loops and thetas are those 
 zoo; two networks of 1 and of 3 hidden layers learn 1,000 of the digits that come with scikit-learn,
 on the backend that is chosen for them, whether they learn much or not. Seconds hold all that a run
 takes, C that is compiled too. "!" stands where a network diverged. The pages of the zoo show what
-``--no-compiled --write docs/zoo/record.json`` leaves; the compiled backend takes minutes for each
-rule that settles.
+``--write docs/zoo/record.json`` leaves. The compiled backend is tried for all but rules that settle,
+which take it minutes each.
 """
 
 from __future__ import annotations
@@ -190,18 +190,22 @@ def row(name, measured):
     return " ".join(cells)
 
 
+def checked(plugin):
+    """Return the report of the kit on one plugin."""
+    settles = getattr(plugin.spec, "settle", None) is not None
+    effort = Effort(not settles, say=lambda line: print(line, file=sys.stderr))
+    return check(inspect.getsourcefile(plugin), effort)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table as JSON too")
-    parser.add_argument("--no-compiled", action="store_true", help="leave that backend out")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     candidates = find_target(str(ZOO)).candidates  # puts the zoo where Python finds it
     sys.path.insert(0, str(ZOO / "tests"))
     modules = [import_module(path.stem) for path in sorted((ZOO / "tests").glob("test_*.py"))]
     (tests,) = (module for module in modules if hasattr(module, "LEARN"))
-    effort = Effort(not asked.no_compiled, say=lambda line: print(line, file=sys.stderr))
-    report = check(str(ZOO), effort)
     suites = {
         getattr(one, "rule", None) or getattr(one, "transform", None): one()
         for module in modules
@@ -212,6 +216,7 @@ def main():
     table, processor = {}, environment(None)["processor"]
     for candidate in candidates:
         plugin = candidate.load()
+        report = checked(plugin)
         faults = any(one.plugin == candidate.title for one in report.findings)
         table[candidate.name] = {
             "processor": processor,
@@ -222,8 +227,6 @@ def main():
             "learned": {depth: trained(plugin, tests, depth) for depth in (1, 3)},
         }
         print(row(candidate.name, table[candidate.name]), flush=True)
-    for note in report.notes:
-        print(note)
     if asked.write:
         asked.write.write_text(json.dumps(table, indent=1) + "\n")
 
