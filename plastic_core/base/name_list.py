@@ -13,6 +13,8 @@ def names_in(text: str) -> tuple[str, ...]:
     """
     try:
         names = next(csv.reader([text], skipinitialspace=True, strict=True), [])
-    except csv.Error as error:
-        raise ValueError(f"{text!r} is no list of names by commas ({error})") from None
+    except csv.Error:
+        raise ValueError(
+            f"{text!r} is no list of names by commas: a line ends in it, or a quote is not closed"
+        ) from None
     return tuple(name if f'"{name}"' in text else name.strip() for name in names)

@@ -145,6 +145,14 @@ def test_what_is_forgotten_is_measured():
     assert (at_end > 0.3).all()
 
 
+def test_a_part_of_which_no_point_is_evaluated_is_not_known():
+    spec = spec_of("30 on 0-4", "30 on 7", rule="bp", probes=("part-accuracy",))
+    labels = held_out_half(DIGITS, "report", 2)[1].tolist()
+    assert 7 not in labels
+    measured = run(spec.model_copy(update={"eval_samples": 2})).curves["part_accuracy"]
+    assert np.isnan(measured.sel(part="7")).all()
+
+
 def test_without_stages_each_class_is_a_part():
     result = run(RunSpec(rule="0.02*bp", samples=500, probes=("part-accuracy",), **SMALL))
     points, labels = held_out_half(DIGITS, "report", 250)
@@ -259,6 +267,11 @@ def test_sweeps_have_stages(tmp_path):
         (
             {"stages": ("bp: 10", "oja: 10"), "samples": 1},
             "RunSpec: samples = 1: there are 2 stages; give one to each",
+        ),
+        (
+            {"stages": ("bp: 10 on 0\r1",)},
+            "stages: 'on 0\r1': '0\\r1' is no list of names by commas: a line ends in it, or a quote is "
+            "not closed; there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         ),
         (
             {"stages": ("bp: 10", "20 on 0-4")},
