@@ -179,11 +179,10 @@ def _report(result: MetaResult, as_json: bool) -> None:
     if "teacher" not in result.record:
         seeds = result.history["seed"].to_numpy().tolist()
         accuracy = [f"{100 * one:.2f}" for one in found["accuracy"]]
-        if several:
-            print_table(("seed", "accuracy %"), [*zip(seeds, accuracy, strict=True)], console)
-        else:
-            rows = [*zip(seeds, accuracy, found["learned"], strict=True)]
-            print_table(("seed", "accuracy %", "learned rule"), rows, console)
+        columns = {"seed": seeds, "accuracy %": accuracy}
+        if not several:
+            columns["learned rule"] = found["learned"]
+        print_table([*columns], [*zip(*columns.values(), strict=True)], console)
         lines.append(f"accuracy on the queries of the last {found['accuracy_over']} episodes")
     if several or "teacher" in result.record:
         _show_thetas(result, console)

@@ -175,6 +175,7 @@ def _report(result: RunResult, as_json: bool) -> None:
 
     from plastic_core.cli.output import print_json, print_table
     from plastic_core.experiments.run_table import forgetting_lines, run_lines, run_table
+    from plastic_core.plan.planned_readout import METHODS
 
     summary = result.summary
     headers, row = run_table(summary)
@@ -185,8 +186,8 @@ def _report(result: RunResult, as_json: bool) -> None:
         folder = shlex.quote(str(result.run_dir))
         files = "".join(f" --plugin {shlex.quote(file)}" for file in result.spec.plugins)
         # what a readout says is not what the networks answer
-        read = result.record["spec"].get("readout") in ("linear", "knn")
-        predict = "" if read else f"plastic predict {folder} FILE{files}, "
+        read = result.record["spec"].get("readout")
+        predict = "" if read in METHODS else f"plastic predict {folder} FILE{files}, "
         print(
             f"next: {predict}plastic export {folder} --seed N --to "
             f"FILE{files}, plastic run --from {folder}{files}, plastic report {folder}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -316,7 +315,7 @@ def _draw(
         from plastic_core.figures import draw_learning_curve
 
         title = f"{plan.spec.task}, {plan.network.shape}"
-        ends = [*itertools.accumulate(one.samples for one in plan.spec.stages)][:-1]
+        ends = plan.spec.stage_ends[:-1]
         draw_learning_curve(plan.score.name, steps, scores, plan.spec.label, title, path, ends)
 
     return folder.write_figure(draw)

@@ -29,7 +29,7 @@ def run_page(result: RunResult) -> str:
 
 
 def _draw(result: RunResult, image: BytesIO) -> None:
-    from plastic_core.figures import draw_learning_curve, stage_ends
+    from plastic_core.figures import draw_learning_curve
 
     name, curves = result.summary["score"]["name"], result.curves
     title = f"{result.spec.task}, {curves.attrs['network']}"
@@ -41,5 +41,5 @@ def _draw(result: RunResult, image: BytesIO) -> None:
         result.spec.label,
         title,
         image,
-        stage_ends(curves),
+        result.spec.stage_ends[:-1],
     )

@@ -1,6 +1,5 @@
 """Figures. The only package that loads matplotlib."""
 
-from plastic_core.figures.bands import stage_ends
 from plastic_core.figures.heat_maps import HeatMap, draw_heat_maps
 from plastic_core.figures.learning_curve import draw_learning_curve
 from plastic_core.figures.meta_curves import draw_meta_learning
@@ -16,5 +15,4 @@ __all__ = [
     "draw_meta_figure",
     "draw_meta_learning",
     "draw_metagrid",
-    "stage_ends",
 ]

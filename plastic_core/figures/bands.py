@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -10,20 +10,11 @@ from numpy.typing import NDArray
 from plastic_core.base.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
 
 
-def stage_ends(curves: xr.Dataset) -> list[int]:
-    """Return the training points after which a stage ended and another began."""
-    if "stage" not in curves.coords:
-        return []
-    steps, stages = curves["step"].to_numpy(), curves["stage"].to_numpy()
-    return [int(step) for step in steps[:-1][stages[1:] > stages[:-1]]]
-
-
-def draw_borders(axes: Axes, ends: Sequence[int]) -> None:
-    """Draw where stages end."""
+def draw_borders(axes: Axes, ends: Iterable[int]) -> None:
+    """Draw where a stage ends and another begins."""
     for end in ends:
         axes.axvline(end, color="0.7", linewidth=0.8, zorder=0)
 

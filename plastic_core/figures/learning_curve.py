@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +23,7 @@ def draw_learning_curve(
     label: str,
     title: str,
     path: Path | BinaryIO,
-    borders: Sequence[int] = (),
+    borders: Iterable[int] = (),
 ) -> None:
     """Draw the mean score over training points, shaded with its 98% bootstrap interval.
 

@@ -25,19 +25,20 @@ WINDOW = 30
 _NAMED = 8
 
 
-def draw_meta_learning(history: xr.Dataset, path: Path) -> None:
+def draw_meta_learning(history: xr.Dataset, path: Path, beside_a_teacher: bool) -> None:
     """Draw the accuracy on the queries, or the difference from a teacher, and thetas over episodes.
 
     Args:
         history: of `plastic_core.experiments.meta`.
         path: the file to write; its suffix gives the format.
+        beside_a_teacher: whether the loss is the difference from its activities.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         left, right = figure.subplots(1, 2)
         seeds = history.sizes["seed"]
         shaded = "; shaded: 98% bootstrap interval" if seeds > 1 else ""
-        if history["loss"].attrs["units"] == "1":  # beside a teacher
+        if beside_a_teacher:
             loss = history["loss"].to_numpy()
             draw_band(left, history["episode"].to_numpy(), loss, COLOURS[0], None)
             left.set(xlabel="episode", ylabel="mean squared difference", yscale="log")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from plastic_core.base.scores import ACCURACY, factor
 from plastic_core.figures.axis_labels import axis_label
-from plastic_core.figures.bands import draw_band, draw_borders, stage_ends
+from plastic_core.figures.bands import draw_band, draw_borders
 from plastic_core.figures.pictures import draw_filters, draw_images
 from plastic_core.figures.recurrent_panels import draw_course, draw_profile, draw_scan
 from plastic_core.figures.style import COLOURS, STYLE, as_written
@@ -49,15 +49,16 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
             axes.set_visible(False)
         letters = string.ascii_lowercase if len(figure.panels) > 1 else " "
         for letter, axes, panel in zip(letters, grid.flat, figure.panels, strict=False):
+            shown = {key: _of_part(curves, panel.part) for key, curves in results.items()}
             arms = {
                 label: curves
-                for (network, label), curves in results.items()
+                for (network, label), curves in shown.items()
                 if network == panel.network
                 and panel.arm in (None, label)
                 and (panel.arms is None or label in panel.arms)
             }
             if panel.kind == "scan":
-                draw_scan(axes, panel, results)
+                draw_scan(axes, panel, shown)
             else:
                 _DRAW[panel.kind](axes, panel, arms)
             about = panel.arm or panel.about
@@ -66,6 +67,7 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
                 name = ""
             if panel.kind == "components":
                 name += f", layer {_listed(panel)}"
+            name += f", {panel.part}" * (panel.part is not None)
             axes.set_title(f"{letter}  {name}".strip(), loc="left")
         _share_scales(figure, grid)
         _name_layers(figure, grid)
@@ -76,15 +78,24 @@ def draw_figure(figure: FigureSpec, results: Results, note: str, path: Path) -> 
         drawn.savefig(path)
 
 
+def _of_part(curves: xr.Dataset, part: str | None) -> xr.Dataset:
+    return curves if part is None or "part" not in curves.dims else curves.sel(part=part)
+
+
+def _stage_ends(curves: xr.Dataset) -> list[int]:
+    """Return the training points after which a stage ended and another began."""
+    if "stage" not in curves.coords:
+        return []
+    steps, stages = curves["step"].to_numpy(), curves["stage"].to_numpy()
+    return [int(step) for step in steps[:-1][stages[1:] > stages[:-1]]]
+
+
 def _draw_curves(axes: Axes, panel: PanelSpec, arms: Mapping[str, xr.Dataset]) -> None:
     for (label, curves), colour in zip(arms.items(), itertools.cycle(COLOURS), strict=False):
         values = factor(panel.variable) * curves[panel.variable]
-        if panel.part is not None:
-            values = values.sel(part=panel.part)
         draw_band(axes, curves["step"].to_numpy(), values.to_numpy(), colour, label)
-        draw_borders(axes, stage_ends(curves))
-    label = axis_label(panel.variable, arms)
-    axes.set(xlabel="training points", ylabel=f"{label}, {panel.part}" if panel.part else label)
+    draw_borders(axes, {end for curves in arms.values() for end in _stage_ends(curves)})
+    axes.set(xlabel="training points", ylabel=axis_label(panel.variable, arms))
     if panel.variable == ACCURACY:
         axes.set_ylim(0, 100)
     axes.set_xlim(left=0)

@@ -24,6 +24,7 @@ def as_written(figure: Figure) -> None:
     """Let texts with dollars that hold no formula, as in names of others, be drawn as they are."""
     for text in figure.findobj(Text):
         try:
-            _MATHS.parse(text.get_text())
+            if "$" in text.get_text():  # the first formula takes a while to be read
+                _MATHS.parse(text.get_text())
         except ValueError:
             text.set_parse_math(False)

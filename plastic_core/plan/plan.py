@@ -25,7 +25,7 @@ from plastic_core.circuits.network import circuit_of
 from plastic_core.plan.expression import parse
 from plastic_core.plan.parent import Parent, read_parent
 from plastic_core.plan.planned_probes import PlannedProbe, find_probes, plan_probes
-from plastic_core.plan.planned_readout import readout_notes, readout_of
+from plastic_core.plan.planned_readout import METHODS, readout_notes, readout_of
 from plastic_core.plan.planned_rules import (
     PlannedRule,
     check_together,
@@ -138,7 +138,7 @@ class Plan:
     @property
     def judged_by_readout(self) -> bool:
         """Whether the score is that of a readout, and not of the networks' own outputs."""
-        return self.spec.readout in ("linear", "knn")
+        return self.spec.readout in METHODS
 
     @property
     def doubts(self) -> list[str]:

@@ -14,7 +14,8 @@ Asked = Literal["auto", "none", "linear", "knn"]
 
 _TOLD: Final = {*ERROR_SIGNALS, "output_error", "target", "loss"}
 
-_METHODS: Final = {
+#: Readouts that are fitted, and what they are.
+METHODS: Final = {
     "linear": "ridge regression of the targets on the activity",
     "knn": "the five nearest neighbours by the activity",
 }
@@ -48,7 +49,7 @@ def readout_notes(runs: Iterable[tuple[RunSpec, Sequence[PlannedRule]]]) -> list
         kind = spec.readout, spec.readout_layers, spec.readout_samples
         alike.setdefault((*kind, supervised(rules)), []).append(spec)
     notes = [note for (*_, told), specs in alike.items() for note in _notes(specs, told)]
-    own = [spec.learned_by for spec, _ in runs if spec.readout not in _METHODS]
+    own = [spec.learned_by for spec, _ in runs if spec.readout not in METHODS]
     if own and len(own) < len(runs):
         notes.append(
             f"other than these, {listing(own)} {'is' if len(own) == 1 else 'are'} judged by the "
@@ -59,11 +60,11 @@ def readout_notes(runs: Iterable[tuple[RunSpec, Sequence[PlannedRule]]]) -> list
 
 def _notes(specs: Sequence[RunSpec], told: bool) -> Iterator[str]:
     spec, names = specs[0], ", ".join(repr(one.learned_by) for one in specs)
-    if spec.readout in _METHODS:
+    if spec.readout in METHODS:
         why = "" if told else f"no rule of {names} is told what is right; "
         layers = "all hidden layers" if spec.readout_layers == "all" else "the last hidden layer"
         yield (
-            f"{why}the score is that of a readout: {_METHODS[spec.readout]} of {layers}, fitted to "
+            f"{why}the score is that of a readout: {METHODS[spec.readout]} of {layers}, fitted to "
             f"{spec.readout_samples:,} training points at each evaluation"
             + ("" if told else "; readout none judges the networks' own outputs")
         )

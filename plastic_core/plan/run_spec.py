@@ -169,6 +169,11 @@ class RunSpec(Spec):
         return tuple(stage.rule or self.rule for stage in self.stages) or (self.rule,)
 
     @property
+    def stage_ends(self) -> list[int]:
+        """Training points after which each stage ends; nothing of a run without stages."""
+        return [*itertools.accumulate(stage.samples for stage in self.stages)]
+
+    @property
     def learned_by(self) -> str:
         """The rules in their order, each as often as it changes."""
         return " then ".join(rule for rule, _ in itertools.groupby(self.expressions))

@@ -226,8 +226,8 @@ class Catalogue:
         """Return which kind has this name, and how it is asked for, or nothing."""
         for entry in self._entries:
             if name in (entry.name, entry.qualified):
-                flag = f"; write --{entry.kind} {name}"
-                return f", but a {entry.kind}" + flag * (entry.kind in _FLAGS)
+                flag = f", written --{entry.kind} {name}"
+                return f"; {name} is of the kind {entry.kind}" + flag * (entry.kind in _FLAGS)
         return ""
 
     def class_of(self, kind: Kind, name: str) -> Any:

@@ -50,8 +50,7 @@ def labelled_curves(
         ),
     }
     if plan.stages:
-        ends = np.cumsum([one.samples for one in plan.spec.stages])
-        stage = np.searchsorted(ends, curves.steps) + 1
+        stage = np.searchsorted(plan.spec.stage_ends, curves.steps) + 1
         coordinates["stage"] = (("step",), stage, {"long_name": "stage that ended here or later"})
     for dim, size in sizes.items():
         if dim not in coordinates:

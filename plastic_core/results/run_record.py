@@ -4,7 +4,6 @@ by this one model.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -287,7 +286,7 @@ class RunRecord(BaseModel):
                 for stage, one, last in zip(
                     plan.stages,
                     plan.spec.stages,
-                    accumulate(one.samples for one in plan.spec.stages),
+                    plan.spec.stage_ends,
                     strict=True,
                 )
             ],

@@ -41,7 +41,7 @@ CASES = {
     ),
     "a transform as a rule": (
         ["run", "--rule", "bp+momentum"],
-        "there is no rule 'momentum', but a transform; write --transform momentum\n"
+        "there is no rule 'momentum'; momentum is of the kind transform, written --transform momentum\n"
         f"  installed rules: {RULES}\n{WHERE}",
     ),
     "a setting in an expression": (

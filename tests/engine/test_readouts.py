@@ -11,7 +11,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plastic_core import RunSpec, SearchSpec, SweepSpec, load, run, search, sweep
-from plastic_core.api import Rule, RuleSpec, Theta, hookimpl, outer
+from plastic_core.api import (
+    Dataset,
+    NetworkOptions,
+    NetworkSpec,
+    Rule,
+    RuleSpec,
+    Task,
+    TaskSpec,
+    Theta,
+    hookimpl,
+    outer,
+)
 from plastic_core.cli import execute
 from plastic_core.experiments.searching.search_spec import Range
 from plastic_core.results.store import Store
@@ -43,6 +54,31 @@ def test_on_raw_pixels_a_readout_is_as_good_as_scikit_learn(kind, model):
     points, labels = reported()
     theirs = model().fit(DIGITS.inputs.astype(float), DIGITS.labels).score(points, labels)
     assert run(spec).summary["score"]["mean"] == theirs
+
+
+class Constant(Task[NetworkOptions]):
+    """Points with a column that is constant where networks train, and another where they do not."""
+
+    spec = TaskSpec(name="constant", summary="a constant column", options=NetworkOptions)
+
+    def load(self, data_dir, options):
+        x = np.random.default_rng(0).normal(size=(400, 5))  # of double precision
+        y = (x[:, 0] + x[:, 1] > 0).astype(int)
+        x[:, 4] = np.where(np.arange(400) < 200, 0.3, 0.6)
+        return Dataset(x[:200], y[:200], x[200:], y[200:], 2)
+
+    def network(self, options):
+        return NetworkSpec(sizes=(5, 2))
+
+
+def test_a_column_that_is_constant_where_it_is_fitted_says_nothing():
+    spec = RunSpec(rule="0*oja", task="constant", readout="linear", dtype="float64", seeds=1)
+    spec = spec.model_copy(update={"samples": 10, "evaluations": 1, "readout_samples": 200})
+    data = Constant().load(None, None)
+    assert 0 < data.inputs.std(0)[4] < 1e-14  # what rounding leaves
+    points, labels = held_out_half(data, "report", 2000)
+    theirs = ridge().fit(data.inputs, data.labels).score(points, labels)
+    assert run(spec, tasks=[Constant]).summary["score"]["mean"] == theirs > 0.9
 
 
 @pytest.mark.parametrize("layers", ["last", "all"])

@@ -8,6 +8,10 @@ from plastic_core import RunSpec, run
 from plastic_core.cli import execute
 from tests.figures.packaged import FIGURE, flags
 
+STAGED = FIGURE.replace("samples = 100\n", 'stages = ["80 on 0-4", "80 on 5-9"]\n').replace(
+    '["weight-norm"]', '["weight-norm", "part-accuracy"]'
+)
+
 
 def test_what_arms_are_judged_by_is_said_and_they_are_of_one_length(brought, tmp_path, capsys):
     judged = FIGURE.replace(', base = { readout = "knn" }', "")
@@ -37,8 +41,7 @@ arms = ["BP"]
 value = 0.5
 direction = "below"
 """
-    figure = FIGURE.replace("samples = 100\n", 'stages = ["80 on 0-4", "80 on 5-9"]\n')
-    figure = figure.replace('["weight-norm"]', '["weight-norm", "part-accuracy"]') + claim
+    figure = STAGED + claim
     brought({"parts.toml": figure, "none.toml": figure.replace('part = "0-4"', 'part = "0-5"')})
     assert execute(["reproduce", "zoo/parts", "--json", *flags(tmp_path)]) == 0
     report = json.loads(capsys.readouterr().out)["zoo/parts"]
@@ -61,6 +64,12 @@ variable = "part_accuracy"
 part = "0-4"
 network = "small"
 
+[[panels]]
+kind = "course"
+variable = "part_accuracy"
+part = "5-9"
+network = "small"
+
 [[claims]]
 text = "What was learned first is forgotten"
 measure = "forgetting"
@@ -69,8 +78,7 @@ arms = ["BP"]
 value = 0.1
 direction = "above"
 """
-    figure = FIGURE.replace("samples = 100\n", 'stages = ["80 on 0-4", "80 on 5-9"]\n')
-    figure = figure.replace('["weight-norm"]', '["weight-norm", "part-accuracy"]') + claim
+    figure = STAGED + claim
     figure = figure.replace('label = "mine"', 'label = "mine $a_$"').replace(
         '["mine"]', '["mine $a_$"]'
     )

@@ -95,7 +95,10 @@ class MetaFolder(ResultFolder[MetaRecord]):
         def draw() -> None:
             from plastic_core.figures import draw_meta_learning
 
-            self._write(FIGURE_FILE, lambda path: draw_meta_learning(history.dataset(), path))
+            taught = bool(record["spec"].get("teacher"))
+            self._write(
+                FIGURE_FILE, lambda path: draw_meta_learning(history.dataset(), path, taught)
+            )
 
         return drawn(FIGURE_FILE, draw)
 

@@ -128,7 +128,8 @@ class MetaSpec(Spec):
 
     def teacher_spec(self) -> RunSpec:
         """Return the spec of a run with the teacher's rules and the same task."""
-        own = {name: one for name, one in self.settings.items() if name in self.transforms}
+        shared = {name.rpartition(":")[2] for name in self.transforms}
+        own = {name: one for name, one in self.settings.items() if name in shared}
         own |= {
             name.removeprefix(_TEACHER): one
             for name, one in self.settings.items()
