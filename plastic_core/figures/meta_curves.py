@@ -41,7 +41,9 @@ def draw_meta_learning(history: xr.Dataset, path: Path, beside_a_teacher: bool) 
         if beside_a_teacher:
             loss = history["loss"].to_numpy()
             draw_band(left, history["episode"].to_numpy(), loss, COLOURS[0], None)
-            left.set(xlabel="episode", ylabel="mean squared difference", yscale="log")
+            left.set(xlabel="episode", ylabel="mean squared difference")
+            if (loss > 0).any():  # else all networks have diverged
+                left.set_yscale("log")
             left.set_title(f"activities less the teacher's, {seeds} seeds{shaded}", fontsize=7)
         else:
             smooth, end = moving_average(100 * history["accuracy"].to_numpy())

@@ -69,6 +69,15 @@ def test_a_step_solves_the_linearised_squares():
     np.testing.assert_allclose(history["theta"][0, 1], begun - 0.5 * step, rtol=1e-4)
 
 
+def test_where_all_networks_diverge_the_figure_is_drawn(tmp_path):
+    options = {**OPTIONS, "activation": "linear"}
+    fields = {"rule": "1e30*hebbian", "teacher": "0.001*oja-single", "options": options}
+    result = meta_learn(MetaSpec(episodes=2, **fields), out=tmp_path / "m")
+    assert result.record["result"]["diverged"] == 2
+    assert "notes" not in result.record
+    assert (tmp_path / "m" / "meta_learning.png").stat().st_size > 5000
+
+
 def test_what_changes_nothing_stays_where_it_is():
     # what x alone adds to all units of a softmax alike is taken out again
     result = meta_learn(spec_of(by_layer=True, episodes=1))
